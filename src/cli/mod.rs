@@ -1,0 +1,83 @@
+//! The command line: one file per subcommand, and the only room that knows clap, colour, stdout
+//! and progress bars. Imports every room.
+//!
+//! To add a subcommand: one file with its `Args` and `run`, and one line in [`Command`].
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this room prints"
+)]
+
+mod failure;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use failure::CliError;
+
+/// Measure how well sentence encoders capture meaning in Korean (and English) financial text.
+#[derive(Debug, Parser)]
+#[command(name = "korfinsts", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every subcommand takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder that holds imported suites, caches and run-time libraries [default: the platform's
+    /// data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "KORFINSTS_DATA")]
+    pub data: Option<PathBuf>,
+    /// Never use the network
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Print no progress and no notes on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Global {
+    /// The data home: the flag, the environment, or the platform's folder.
+    ///
+    /// # Errors
+    /// When the platform names no home folder and no flag was given.
+    pub fn data_home(&self) -> anyhow::Result<PathBuf> {
+        self.data
+            .clone()
+            .or_else(crate::fs::data_home)
+            .ok_or_else(|| {
+                CliError::usage("no home folder found", "name one with `--data DIR`").into()
+            })
+    }
+
+    /// Prints a line on stderr unless `--quiet`.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let _global = cli.global;
+    match cli.command {}
+}

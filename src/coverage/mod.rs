@@ -1,0 +1,1 @@
+//! Tokenizer coverage: vocabulary and text side. Imports `suite`, `encoder` and the ground floor.

@@ -1,0 +1,1 @@
+//! Lexical baselines: similarity of two texts without a model.

@@ -1,0 +1,1 @@
+//! Tokenizers: any format to one, hardened against broken files.

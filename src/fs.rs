@@ -1,0 +1,303 @@
+//! The only file-system calls of the crate: every error carries the path, every write is atomic.
+//!
+//! Ground floor: imports no room. `clippy.toml` forbids `std::fs` elsewhere.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this module is where std::fs is allowed"
+)]
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// A file-system failure, with the path it happened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", path.display())]
+pub struct FsError {
+    /// What was tried: `read`, `write`, `create`, ...
+    pub action: &'static str,
+    /// The path it was tried on.
+    pub path: PathBuf,
+    /// The operating system's answer.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// What to try next, where the operating system's answer suggests something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => Some("is the path spelled right?".into()),
+            io::ErrorKind::PermissionDenied => {
+                Some("is the file or folder yours to read and write?".into())
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+                "free some space and run the same command again: it goes on where it stopped"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Whether the disk (or a quota on it) is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
+/// Attaches `action` and `path` to an I/O error.
+pub fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FsError + 'a {
+    move |source| FsError {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When the file cannot be opened or read.
+pub fn read(path: &Path) -> Result<Vec<u8>, FsError> {
+    fs::read(path).map_err(at("read", path))
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open(path: &Path) -> Result<File, FsError> {
+    File::open(path).map_err(at("open", path))
+}
+
+/// Opens a file for appending, creating it (and its folder) where missing.
+///
+/// # Errors
+/// When the folder or file cannot be created or opened.
+pub fn open_append(path: &Path) -> Result<File, FsError> {
+    create_parent(path)?;
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(at("open", path))
+}
+
+/// Creates a file, truncating what was there, and its folder where missing.
+///
+/// # Errors
+/// When the folder or file cannot be created.
+pub fn create(path: &Path) -> Result<File, FsError> {
+    create_parent(path)?;
+    File::create(path).map_err(at("create", path))
+}
+
+/// Whether something exists at `path` (a file, a folder, or a link to one).
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Metadata of `path`, following links.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
+    fs::metadata(path).map_err(at("read", path))
+}
+
+/// The entries of a folder, sorted by path so that results do not depend on the file system.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let mut entries = fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .map(|e| e.map(|e| e.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(at("list", folder))?;
+    entries.sort();
+    Ok(entries)
+}
+
+/// Creates a folder and its parents.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create_dir(folder: &Path) -> Result<(), FsError> {
+    fs::create_dir_all(folder).map_err(at("create", folder))
+}
+
+/// Removes a file; one that is not there is no error.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and all in it; one that is not there is no error.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_dir(folder: &Path) -> Result<(), FsError> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file so that readers see the old content or the new, never a part: a temporary file
+/// in the same folder is written, synced and renamed.
+///
+/// # Errors
+/// When the folder cannot be made, or the file not written, synced or renamed; then nothing of
+/// the new content is left behind.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), FsError> {
+    write_atomic_with(path, |file| file.write_all(content))
+}
+
+/// Like [`write_atomic`], for content that is streamed by `fill`.
+///
+/// # Errors
+/// As [`write_atomic`], and what `fill` returns.
+pub fn write_atomic_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FsError> {
+    create_parent(path)?;
+    let folder = parent(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(".korfinsts-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(at("write", path))?;
+    let mut writer = io::BufWriter::new(file.as_file_mut());
+    fill(&mut writer)
+        .and_then(|()| writer.flush())
+        .map_err(at("write", path))?;
+    drop(writer);
+    set_default_mode(file.as_file()).map_err(at("write", path))?;
+    file.as_file().sync_all().map_err(at("write", path))?;
+    file.persist(path).map_err(|e| at("write", path)(e.error))?;
+    Ok(())
+}
+
+/// Renames a file or folder within one file system, replacing a file that is there.
+///
+/// # Errors
+/// When the rename fails.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    create_parent(to)?;
+    fs::rename(from, to).map_err(at("rename", from))
+}
+
+/// Streams the SHA-256 of a file, as 64 lower-case hexadecimal digits.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn sha256_file(path: &Path) -> Result<String, FsError> {
+    let mut file = open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0_u8; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).map_err(at("read", path))?;
+        if n == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..n]);
+    }
+}
+
+/// The SHA-256 of `bytes`, as 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(bytes)
+}
+
+/// The user's data home of this program, unless `KORFINSTS_DATA` names another.
+///
+/// Returns `None` only where the platform names no home folder.
+#[must_use]
+pub fn data_home() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("KORFINSTS_DATA").filter(|v| !v.is_empty()) {
+        return Some(path.into());
+    }
+    directories::ProjectDirs::from("", "", "korfinsts").map(|d| d.data_dir().to_owned())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+fn create_parent(path: &Path) -> Result<(), FsError> {
+    create_dir(parent(path))
+}
+
+/// Temporary files are made private; results are meant to be read by others, as the umask says.
+#[cfg(unix)]
+fn set_default_mode(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_default_mode(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_atomic_write_leaves_only_the_new_content() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a/b.txt");
+        write_atomic(&path, b"one").expect("first write");
+        write_atomic(&path, b"two").expect("second write");
+        assert_eq!(read(&path).expect("read"), b"two");
+        assert_eq!(list(&folder.path().join("a")).expect("list").len(), 1);
+    }
+
+    #[test]
+    fn a_failed_fill_leaves_the_old_content() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("b.txt");
+        write_atomic(&path, b"old").expect("first write");
+        let failed = write_atomic_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        assert!(failed.expect_err("fill failed").is_full());
+        assert_eq!(read(&path).expect("read"), b"old");
+        assert_eq!(list(folder.path()).expect("list").len(), 1);
+    }
+
+    #[test]
+    fn sha256_is_that_of_the_standard_test_vector() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(b"abc"), expected);
+    }
+}

@@ -1,0 +1,1 @@
+//! The hub: a way to get data, behind one module. Ground floor.

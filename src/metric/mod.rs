@@ -1,0 +1,1 @@
+//! Pure mathematics: ranks, correlation, bootstrap, tests, AUC. Imports no room.

@@ -1,0 +1,91 @@
+//! Suites: pairs of sentences with gold scores, packaged as data.
+//!
+//! Holds the manifest, the loaders, the registry and what `korfinsts suite` does. Imports the
+//! ground floor only (`fs`, `text`, `hub`, `failure`, `metric`): a suite knows no encoder.
+//!
+//! To add a suite: a folder under `benchmarks/` with a `suite.toml`. To add a format: one file
+//! under `format/` and one line in its list.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of numbers gold scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScaleKind {
+    /// 0 or 1.
+    Binary,
+    /// Steps whose distances mean nothing.
+    Ordinal,
+    /// Means of several ratings, or a scale whose distances mean something.
+    Interval,
+}
+
+/// The declared scale of gold scores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// Kind of numbers.
+    pub kind: ScaleKind,
+    /// Smallest score allowed.
+    pub min: f64,
+    /// Largest score allowed.
+    pub max: f64,
+}
+
+/// One pair of sentences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    /// Unique within the suite.
+    pub id: String,
+    /// First text, exactly as in the source.
+    pub sentence1: String,
+    /// Second text, exactly as in the source.
+    pub sentence2: String,
+    /// Gold score within the suite's scale.
+    pub gold: f64,
+    /// Domain, where the suite has domains.
+    pub domain: Option<String>,
+    /// Further columns that the manifest keeps (`language`, `pattern`, `variant`, ...).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Names of the label columns that join pairs to triplets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TripletColumns {
+    /// Column that names the triplet: one pair with gold 1 (positive), one with gold 0 (negative).
+    pub id: String,
+    /// Column by which triplet accuracy is reported.
+    pub group: String,
+}
+
+/// A loaded split of a suite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suite {
+    /// Suite id, as the folder under `benchmarks/`.
+    pub id: String,
+    /// Version of the manifest.
+    pub version: String,
+    /// Name of the split.
+    pub split: String,
+    /// ISO 639-3 languages with script, as `kor-Hang`.
+    pub languages: Vec<String>,
+    /// Declared scale of the gold scores.
+    pub scale: Scale,
+    /// Pairs in source order.
+    pub pairs: Vec<Pair>,
+    /// SHA-256 of the canonical list of source files with their hashes: names the content.
+    pub release_id: String,
+    /// Whether the licence lets the texts be shown to others.
+    pub redistributable: bool,
+    /// Columns that join pairs to triplets, where the suite has triplets.
+    pub triplets: Option<TripletColumns>,
+    /// Task name in mteb's result files, where mteb has this suite.
+    pub mteb_task: Option<String>,
+    /// Pinned hub revision of the source, where there is one.
+    pub hub_revision: Option<String>,
+    /// What a user should know about this split.
+    pub warnings: Vec<String>,
+}

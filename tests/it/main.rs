@@ -1,0 +1,4 @@
+//! The one integration binary: what the command does, against references made by other software.
+
+mod rooms;
+mod support;
