@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
+use crate::run::RunError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError);
+        known!(EncoderError, RunError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }
