@@ -195,6 +195,21 @@ pub fn write_atomic_with(
     Ok(())
 }
 
+/// Checks that a file can be written at `path`, making its folder where missing, without touching
+/// what is there.
+///
+/// # Errors
+/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    create_parent(path)?;
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    tempfile::tempfile_in(parent(path))
+        .map(drop)
+        .map_err(at("write", path))
+}
+
 /// Renames a file or folder within one file system, replacing a file that is there.
 ///
 /// # Errors
