@@ -1,4 +1,7 @@
 //! The one integration binary: what the command does, against references made by other software.
 
+mod metric_coverage;
+mod metric_properties;
+mod metric_reference;
 mod rooms;
 mod support;
