@@ -113,6 +113,14 @@ pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::metadata(path).map_err(at("read", path))
 }
 
+/// The absolute path of `path` with every link followed.
+///
+/// # Errors
+/// When it does not exist or cannot be followed.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(at("follow", path))
+}
+
 /// The entries of a folder, sorted by path so that results do not depend on the file system.
 ///
 /// # Errors

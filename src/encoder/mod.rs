@@ -14,6 +14,7 @@ mod error;
 pub mod lexical;
 pub mod modules;
 pub mod network;
+pub mod onnx;
 pub mod pooling;
 pub mod spec;
 pub mod tokenizer;

@@ -3,5 +3,6 @@
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
+mod onnx;
 mod rooms;
 mod support;
