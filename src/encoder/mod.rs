@@ -15,6 +15,7 @@ pub mod lexical;
 pub mod modules;
 pub mod network;
 pub mod pooling;
+pub mod safetensors;
 pub mod spec;
 pub mod tokenizer;
 
