@@ -16,6 +16,7 @@ pub mod modules;
 pub mod network;
 pub mod onnx;
 pub mod pooling;
+pub mod safetensors;
 pub mod spec;
 pub mod tokenizer;
 

@@ -4,5 +4,6 @@ mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
 mod onnx;
+mod candle;
 mod rooms;
 mod support;
