@@ -113,6 +113,14 @@ pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::metadata(path).map_err(at("read", path))
 }
 
+/// The absolute path of `path` with every link followed.
+///
+/// # Errors
+/// When it does not exist or cannot be followed.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(at("follow", path))
+}
+
 /// The entries of a folder, sorted by path so that results do not depend on the file system.
 ///
 /// # Errors
@@ -271,6 +279,21 @@ pub fn lock(path: &Path) -> Result<File, FsError> {
         Err(e) if e.kind() != io::ErrorKind::Unsupported => Err(at("lock", path)(e)),
         _ => Ok(file),
     }
+}
+
+/// Checks that a file can be written at `path`, making its folder where missing, without touching
+/// what is there.
+///
+/// # Errors
+/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    create_parent(path)?;
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    tempfile::tempfile_in(parent(path))
+        .map(drop)
+        .map_err(at("write", path))
 }
 
 /// Renames a file or folder within one file system, replacing a file that is there.

@@ -7,6 +7,7 @@ use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
+use crate::run::RunError;
 use crate::suite::SuiteError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
@@ -48,7 +49,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError, SuiteError, HubError);
+        known!(EncoderError, SuiteError, HubError, RunError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

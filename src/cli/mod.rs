@@ -9,6 +9,8 @@
 )]
 
 mod failure;
+pub mod output;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,7 +67,10 @@ impl Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// List, import, fetch, check and describe suites
+    Suite(suite::SuiteArgs),
+}
 
 /// Runs the command line of this process.
 #[must_use]
@@ -78,6 +83,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let _global = cli.global;
-    match cli.command {}
+    let global = cli.global;
+    match cli.command {
+        Command::Suite(args) => suite::run(&args, &global),
+    }
 }
