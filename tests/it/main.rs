@@ -1,6 +1,7 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod encoders;
+mod folders;
 mod lexical;
 mod rooms;
 mod support;
