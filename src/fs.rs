@@ -145,6 +145,18 @@ pub fn create_dir(folder: &Path) -> Result<(), FsError> {
     fs::create_dir_all(folder).map_err(at("create", folder))
 }
 
+/// A new folder in `parent` that goes when it is dropped.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
+    tempfile::Builder::new()
+        .prefix(".korfinsts-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(at("create a folder in", parent))
+}
+
 /// Removes a file; one that is not there is no error.
 ///
 /// # Errors

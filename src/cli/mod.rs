@@ -8,7 +8,9 @@
     reason = "this room prints"
 )]
 
+mod doctor;
 mod failure;
+mod runtime;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,7 +67,10 @@ impl Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Doctor(doctor::DoctorArgs),
+    Runtime(runtime::RuntimeArgs),
+}
 
 /// Runs the command line of this process.
 #[must_use]
@@ -78,6 +83,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let _global = cli.global;
-    match cli.command {}
+    let global = cli.global;
+    match cli.command {
+        Command::Doctor(args) => doctor::run(&args, &global),
+        Command::Runtime(args) => runtime::run(args, &global),
+    }
 }
