@@ -1,4 +1,6 @@
 //! The one integration binary: what the command does, against references made by other software.
 
+mod encoders;
 mod rooms;
 mod support;
+mod tokenizers;
