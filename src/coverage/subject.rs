@@ -187,6 +187,28 @@ impl Subject {
         before.len() + behind.len()
     }
 
+    /// The entry of an id.
+    #[must_use]
+    pub fn entry(&self, id: u32) -> Option<&Entry> {
+        let at = self.entries.partition_point(|e| e.id < id);
+        self.entries.get(at).filter(|e| e.id == id)
+    }
+
+    /// A piece as a reader would write it: the text without its word marker (`▁` where nothing
+    /// else is left), the stored token where it has no text of its own.
+    #[must_use]
+    pub fn readable(&self, id: u32) -> String {
+        match self.entry(id) {
+            None => format!("#{id}"),
+            Some(entry) if entry.kind == EntryKind::Text => match entry.bare() {
+                Some("") => "▁".to_owned(),
+                Some(text) => text.to_owned(),
+                None => entry.raw.clone(),
+            },
+            Some(entry) => entry.raw.clone(),
+        }
+    }
+
     /// Properties of an id that text-side counts need.
     #[must_use]
     pub fn flags(&self, id: u32) -> PieceFlags {

@@ -2,5 +2,6 @@
 
 mod encoders;
 mod rooms;
+mod suites;
 mod support;
 mod tokenizers;
