@@ -113,6 +113,14 @@ pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::metadata(path).map_err(at("read", path))
 }
 
+/// The absolute path of `path` with every link followed.
+///
+/// # Errors
+/// When it does not exist or cannot be followed.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(at("follow", path))
+}
+
 /// The entries of a folder, sorted by path so that results do not depend on the file system.
 ///
 /// # Errors
@@ -193,6 +201,21 @@ pub fn write_atomic_with(
     file.as_file().sync_all().map_err(at("write", path))?;
     file.persist(path).map_err(|e| at("write", path)(e.error))?;
     Ok(())
+}
+
+/// Checks that a file can be written at `path`, making its folder where missing, without touching
+/// what is there.
+///
+/// # Errors
+/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    create_parent(path)?;
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    tempfile::tempfile_in(parent(path))
+        .map(drop)
+        .map_err(at("write", path))
 }
 
 /// Renames a file or folder within one file system, replacing a file that is there.

@@ -9,6 +9,7 @@
 )]
 
 mod failure;
+pub mod output;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

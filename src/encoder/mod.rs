@@ -14,7 +14,9 @@ mod error;
 pub mod lexical;
 pub mod modules;
 pub mod network;
+pub mod onnx;
 pub mod pooling;
+pub mod safetensors;
 pub mod spec;
 pub mod tokenizer;
 

@@ -7,6 +7,8 @@
 pub mod engine;
 mod error;
 pub mod lock;
+pub mod mteb;
+pub mod record;
 pub mod store;
 
 pub use error::RunError;
