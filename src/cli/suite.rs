@@ -11,7 +11,7 @@ use super::{CliError, Global};
 use crate::failure::FailureClass;
 use crate::hub::{Hub, Progress};
 use crate::suite::{
-    Availability, CheckReport, ImportReport, Level, Lengths, Manifest, Overlap, Registry, Scale,
+    Availability, CheckReport, ImportReport, Lengths, Level, Manifest, Overlap, Registry, Scale,
     ScaleKind, Stats, SuiteError, overlap, stats,
 };
 
@@ -104,7 +104,8 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 fn emit(output: &OutputArgs, document: &Value, tables: &[Table]) -> anyhow::Result<()> {
-    let joined = |each: fn(&Table) -> String| tables.iter().map(each).collect::<Vec<_>>().join("\n");
+    let joined =
+        |each: fn(&Table) -> String| tables.iter().map(each).collect::<Vec<_>>().join("\n");
     let text = match output.format {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(document)?),
         Format::Table => joined(Table::to_terminal),
@@ -127,7 +128,15 @@ fn scale_text(scale: Scale) -> String {
 fn list(registry: &Registry, output: &OutputArgs) -> anyhow::Result<()> {
     let mut table = Table::new(
         "",
-        &["id", "title", "languages", "#pairs", "scale", "licence", "rows"],
+        &[
+            "id",
+            "title",
+            "languages",
+            "#pairs",
+            "scale",
+            "licence",
+            "rows",
+        ],
     );
     let mut document = Vec::new();
     for manifest in registry.all() {
@@ -183,15 +192,25 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
     };
     fact("licence", format!("{} ({shown})", manifest.licence));
     fact("homepage", manifest.homepage.clone().unwrap_or_default());
-    fact("superseded by", manifest.superseded_by.clone().unwrap_or_default());
+    fact(
+        "superseded by",
+        manifest.superseded_by.clone().unwrap_or_default(),
+    );
     for note in &manifest.notes {
         fact("note", note.clone());
     }
-    let mut splits = Table::new("Splits", &["split", "#pairs", "domains", "mteb task", "rows"]);
+    let mut splits = Table::new(
+        "Splits",
+        &["split", "#pairs", "domains", "mteb task", "rows"],
+    );
     let mut split_documents = Vec::new();
     for (name, split) in &manifest.splits {
         let availability = registry.availability(&manifest, Some(name))?;
-        let domains: Vec<String> = split.domains.iter().map(|(d, n)| format!("{d} {n}")).collect();
+        let domains: Vec<String> = split
+            .domains
+            .iter()
+            .map(|(d, n)| format!("{d} {n}"))
+            .collect();
         let command = match &availability {
             Availability::Available => "here".to_owned(),
             Availability::Missing { command } => command.clone(),
@@ -230,7 +249,10 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
                     .unwrap_or_else(|| "recorded when fetched".to_owned()),
             ),
             None => (
-                source.homepage.clone().unwrap_or_else(|| "beside suite.toml".to_owned()),
+                source
+                    .homepage
+                    .clone()
+                    .unwrap_or_else(|| "beside suite.toml".to_owned()),
                 source.revision.clone().unwrap_or_default(),
             ),
         };
@@ -248,7 +270,11 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
         "splits": split_documents,
         "imported": imported,
     });
-    let mut tables = vec![facts, splits.without_empty_columns(), sources.without_empty_columns()];
+    let mut tables = vec![
+        facts,
+        splits.without_empty_columns(),
+        sources.without_empty_columns(),
+    ];
     if let Some(imported) = imported {
         let mut table = Table::new("Imported", &["split", "source", "commit", "file", "sha256"]);
         for (split, record) in &imported.splits {
@@ -256,7 +282,11 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
                 table.push(vec![
                     split.clone(),
                     record.source.clone(),
-                    record.hub.as_ref().map(|h| h.commit.clone()).unwrap_or_default(),
+                    record
+                        .hub
+                        .as_ref()
+                        .map(|h| h.commit.clone())
+                        .unwrap_or_default(),
                     file.name.clone(),
                     file.sha256.clone(),
                 ]);
@@ -323,7 +353,11 @@ fn import(
             global.note(&format!("note: nothing there for the split `{split}`"));
         }
     }
-    emit(output, &Value::Array(document), &[table.without_empty_columns()])
+    emit(
+        output,
+        &Value::Array(document),
+        &[table.without_empty_columns()],
+    )
 }
 
 fn fetch(
@@ -343,7 +377,11 @@ fn fetch(
         let reports = registry.fetch(manifest, &hub)?;
         report_imports(&manifest.id, &reports, &mut table, &mut document, global);
     }
-    emit(output, &Value::Array(document), &[table.without_empty_columns()])
+    emit(
+        output,
+        &Value::Array(document),
+        &[table.without_empty_columns()],
+    )
 }
 
 /// The hub as the environment and the flags say, with a progress bar per file on a terminal.
@@ -496,7 +534,10 @@ fn show_stats(
     for suite in &loaded {
         let stats = stats(suite);
         for warning in &stats.warnings {
-            global.note(&format!("warning: {} ({}): {warning}", suite.id, suite.split));
+            global.note(&format!(
+                "warning: {} ({}): {warning}",
+                suite.id, suite.split
+            ));
         }
         all.push(stats);
         // Splits that read the same files in another way share everything by design.
@@ -519,7 +560,11 @@ fn show_stats(
             value
         })
         .collect();
-    emit(output, &Value::Array(document), &stats_tables(&all, &overlaps))
+    emit(
+        output,
+        &Value::Array(document),
+        &stats_tables(&all, &overlaps),
+    )
 }
 
 fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
@@ -540,21 +585,39 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
     );
     let mut lengths = Table::new(
         "Lengths",
-        &["suite", "split", "unit", "#text", "#min", "#median", "#mean", "#p95", "#max"],
+        &[
+            "suite", "split", "unit", "#text", "#min", "#median", "#mean", "#p95", "#max",
+        ],
     );
     let mut gold = Table::new(
         "Gold scores",
         &[
-            "suite", "split", "declared", "#mean", "#sd", "#min", "#max", "#distinct", "#tied",
+            "suite",
+            "split",
+            "declared",
+            "#mean",
+            "#sd",
+            "#min",
+            "#max",
+            "#distinct",
+            "#tied",
             "#ceiling",
         ],
     );
-    let mut histogram = Table::new("Histogram", &["suite", "split", "#score", "#pairs", "share"]);
+    let mut histogram = Table::new(
+        "Histogram",
+        &["suite", "split", "#score", "#pairs", "share"],
+    );
     let mut repeats = Table::new(
         "Repeats",
         &[
-            "suite", "split", "#unique texts", "#duplicate pairs", "#conflicting pairs",
-            "#identical texts", "#identical below top",
+            "suite",
+            "split",
+            "#unique texts",
+            "#duplicate pairs",
+            "#conflicting pairs",
+            "#identical texts",
+            "#identical below top",
         ],
     );
     for s in all {
@@ -586,7 +649,9 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
         ]));
         for (unit, sides) in [("characters", &s.characters), ("eojeol", &s.eojeol)] {
             for (i, l) in sides.iter().enumerate() {
-                lengths.push(row([vec![unit.to_owned(), (i + 1).to_string()], length(l)].concat()));
+                lengths.push(row(
+                    [vec![unit.to_owned(), (i + 1).to_string()], length(l)].concat()
+                ));
             }
         }
         gold.push(row(vec![
@@ -597,7 +662,9 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
             s.gold.max.to_string(),
             s.gold.distinct.to_string(),
             format!("{:.3}", s.gold.tied_share),
-            s.gold.ceiling.map_or_else(String::new, |c| format!("{c:.3}")),
+            s.gold
+                .ceiling
+                .map_or_else(String::new, |c| format!("{c:.3}")),
         ]));
         for (i, (from, count)) in s.gold.histogram.iter().enumerate() {
             let label = bin(s, i, *from);
@@ -615,7 +682,14 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
     if !overlaps.is_empty() {
         let mut table = Table::new(
             "Overlaps",
-            &["suite", "split", "with", "#shared pairs", "#pairs with a shared text", "#share"],
+            &[
+                "suite",
+                "split",
+                "with",
+                "#shared pairs",
+                "#pairs with a shared text",
+                "#share",
+            ],
         );
         for (id, o) in overlaps {
             table.push(vec![

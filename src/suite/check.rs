@@ -22,7 +22,9 @@ impl CheckReport {
     /// Whether there is no error; warnings pass.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.findings.iter().all(|f| f.problem.level() == Level::Warning)
+        self.findings
+            .iter()
+            .all(|f| f.problem.level() == Level::Warning)
     }
 }
 
@@ -33,7 +35,11 @@ impl Registry {
     ///
     /// # Errors
     /// When the rows are not here or have other bytes than expected.
-    pub fn check(&self, manifest: &Manifest, split: Option<&str>) -> Result<CheckReport, SuiteError> {
+    pub fn check(
+        &self,
+        manifest: &Manifest,
+        split: Option<&str>,
+    ) -> Result<CheckReport, SuiteError> {
         let (split, _) = manifest.split(split)?;
         let inspected = self.inspect(manifest, split)?;
         let mut findings = inspected.findings.clone();
@@ -45,7 +51,10 @@ impl Registry {
                     problem,
                 });
             };
-            for (column, text) in [("sentence1", &pair.sentence1), ("sentence2", &pair.sentence2)] {
+            for (column, text) in [
+                ("sentence1", &pair.sentence1),
+                ("sentence2", &pair.sentence2),
+            ] {
                 if nfc(text) != *text {
                     add(Problem::NotNfc {
                         column: column.to_owned(),

@@ -23,7 +23,9 @@ pub use format::Encoding;
 pub use import::ImportReport;
 pub use manifest::{Manifest, Origin};
 pub use registry::{Availability, Imported, Registry, built_in_text};
-pub use stats::{DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, lengths, overlap, stats};
+pub use stats::{
+    DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, lengths, overlap, stats,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -150,8 +150,14 @@ pub fn stats(suite: &Suite) -> Stats {
     let mut warnings = scale_warnings(&gold, suite.scale, suite.pairs.len());
     let repeats = repeats(suite);
     for (number, what) in [
-        (repeats.duplicate_pairs, "repeat an earlier pair (in either order)"),
-        (repeats.identical_below_top, "have two equal texts but not the top score"),
+        (
+            repeats.duplicate_pairs,
+            "repeat an earlier pair (in either order)",
+        ),
+        (
+            repeats.identical_below_top,
+            "have two equal texts but not the top score",
+        ),
     ] {
         if number > 0 {
             warnings.push(format!("{number} pairs {what}"));
@@ -191,7 +197,10 @@ fn texts(suite: &Suite) -> impl Iterator<Item = &str> {
 fn domain_stats(suite: &Suite) -> Vec<DomainStats> {
     let mut members: BTreeMap<Option<&str>, Vec<&super::Pair>> = BTreeMap::new();
     for pair in &suite.pairs {
-        members.entry(pair.domain.as_deref()).or_default().push(pair);
+        members
+            .entry(pair.domain.as_deref())
+            .or_default()
+            .push(pair);
     }
     members
         .into_iter()
@@ -436,7 +445,12 @@ mod tests {
     fn repeats_count_either_order_and_conflicts() {
         let s = suite(
             INTERVAL,
-            &[("가", "나", 1.0), ("나", "가", 2.0), ("가", "나", 1.0), ("다", "다", 4.0)],
+            &[
+                ("가", "나", 1.0),
+                ("나", "가", 2.0),
+                ("가", "나", 1.0),
+                ("다", "다", 4.0),
+            ],
         );
         assert_eq!(
             repeats(&s),
@@ -461,13 +475,25 @@ mod tests {
             )
         };
         let binary: Vec<f64> = (0..100).map(|i| f64::from(i % 2)).collect();
-        let ends: Vec<f64> = (0..100).map(|i| if i == 0 { 2.5 } else { f64::from(i % 2 * 5) }).collect();
+        let ends: Vec<f64> = (0..100)
+            .map(|i| if i == 0 { 2.5 } else { f64::from(i % 2 * 5) })
+            .collect();
         let even: Vec<f64> = (0..=100).map(|i| f64::from(i) / 20.0).collect();
         for (gold, messages) in [
-            (&binary, vec!["only 0 and 1 occur: is it binary?", "(20 % of it)", "cap Spearman"]),
+            (
+                &binary,
+                vec![
+                    "only 0 and 1 occur: is it binary?",
+                    "(20 % of it)",
+                    "cap Spearman",
+                ],
+            ),
             (&ends, vec!["at the two ends of the scale", "cap Spearman"]),
             (&even, vec![]),
-            (&vec![1.0; 5], vec!["every gold score is 1: no correlation exists"]),
+            (
+                &vec![1.0; 5],
+                vec!["every gold score is 1: no correlation exists"],
+            ),
         ] {
             let found = of(gold, INTERVAL);
             assert_eq!(found.len(), messages.len(), "{found:?}");
@@ -481,7 +507,10 @@ mod tests {
             max: 1.0,
         };
         let found = of(&binary, declared);
-        assert_eq!(found, ["ties in the gold scores cap Spearman's correlation at 0.866"]);
+        assert_eq!(
+            found,
+            ["ties in the gold scores cap Spearman's correlation at 0.866"]
+        );
     }
 
     #[test]
