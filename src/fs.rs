@@ -173,6 +173,18 @@ pub fn create_dir(folder: &Path) -> Result<(), FsError> {
     fs::create_dir_all(folder).map_err(at("create", folder))
 }
 
+/// A new folder in `parent` that goes when it is dropped.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
+    tempfile::Builder::new()
+        .prefix(".korfinsts-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(at("create a folder in", parent))
+}
+
 /// Removes a file; one that is not there is no error.
 ///
 /// # Errors
@@ -231,6 +243,21 @@ pub fn write_atomic_with(
     Ok(())
 }
 
+/// Checks that a file can be written at `path`, making its folder where missing, without touching
+/// what is there.
+///
+/// # Errors
+/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    create_parent(path)?;
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    tempfile::tempfile_in(parent(path))
+        .map(drop)
+        .map_err(at("write", path))
+}
+
 /// Makes `link` stand for `target`: a relative symbolic link where the system allows one, else a
 /// copy. What was at `link` is replaced.
 ///
@@ -279,21 +306,6 @@ pub fn lock(path: &Path) -> Result<File, FsError> {
         Err(e) if e.kind() != io::ErrorKind::Unsupported => Err(at("lock", path)(e)),
         _ => Ok(file),
     }
-}
-
-/// Checks that a file can be written at `path`, making its folder where missing, without touching
-/// what is there.
-///
-/// # Errors
-/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
-pub fn check_writable(path: &Path) -> Result<(), FsError> {
-    create_parent(path)?;
-    if path.is_dir() {
-        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
-    }
-    tempfile::tempfile_in(parent(path))
-        .map(drop)
-        .map_err(at("write", path))
 }
 
 /// Renames a file or folder within one file system, replacing a file that is there.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::coverage::CoverageError;
 use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
@@ -39,6 +40,14 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+}
+
 /// Class and hint of the first error in the chain that has them.
 fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
     for cause in error.chain() {
@@ -49,7 +58,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError, SuiteError, HubError, RunError);
+        known!(EncoderError, RunError, SuiteError, HubError, CoverageError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

@@ -1,4 +1,10 @@
 //! Bootstrap over pairs: how far a score would move on another sample of pairs.
+//!
+//! Intervals are percentile intervals. Chosen by measuring, for Spearman's ρ on 50, 100, 200 and
+//! 370 pairs, of normal pairs (r 0, 0.3, 0.8, 0.95) and of binary gold (AUC 0.5, 0.66, 0.86), 2,500
+//! to 6,000 samples each. Nominal 95 % intervals covered: percentile 94.2 to 96.1 %; `BCa`, at the
+//! cost of a jackknife, 94.2 to 95.9 %; normal on Fisher's z 93.6 to 95.9 %; normal 92.6 to 98.3 %;
+//! basic 88.6 to 94.9 %. Percentile intervals also stay within the range of the statistic.
 
 use rayon::prelude::*;
 

@@ -104,6 +104,15 @@ pub fn spearman_ceiling(gold: &[f64]) -> Result<f64, Undefined> {
     Ok(((all - tied) as f64 / all as f64).sqrt())
 }
 
+/// Spearman's ρ as a share of [`spearman_ceiling`], in \[−1, 1\] for predictions without ties.
+///
+/// # Errors
+///
+/// As [`spearman`].
+pub fn share_of_ceiling(predicted: &[f64], gold: &[f64]) -> Result<f64, Undefined> {
+    Ok(spearman(predicted, gold)? / spearman_ceiling(gold)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +134,7 @@ mod tests {
             (
                 [0.0, 0.0, 1.0, 1.0, 2.0],
                 9.0 / 90.0_f64.sqrt(),
-                0.944_911_182_523_068_1,
+                0.944_911_182_523_068,
             ),
         ] {
             let found = (
@@ -195,6 +204,8 @@ mod tests {
             let predicted: Vec<f64> = (0..sorted.len()).map(|i| i as f64).collect();
             let rho = spearman(&predicted, &sorted).unwrap();
             assert!((rho - spearman_ceiling(&sorted).unwrap()).abs() < 1e-15);
+            let share = share_of_ceiling(&predicted, &sorted).unwrap();
+            assert!((share - 1.0).abs() < 1e-15);
         }
     }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::bootstrap::Workspace;
-use super::correlation::{ratio, spearman};
+use super::bootstrap::{Statistic, Workspace};
+use super::correlation::spearman;
 use super::resampled::WithinSample;
-use super::undefined::{Operand, Undefined, check_pairs};
+use super::undefined::{Undefined, check_pairs};
 
 /// Which pairs belong to which domain; domains in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,29 +162,27 @@ pub fn macro_mean(scores: &[DomainScore]) -> Result<f64, Undefined> {
 /// Scores are turned into mid-ranks r within their domain of n pairs and scaled to `r / (n + 1)`,
 /// so that every domain spans the same range whatever its size; the mean ½ is taken off, and
 /// Pearson's formula is applied to all pairs together. A domain weighs by its pairs and by the
-/// variance of its ranks: one whose gold (or predicted) scores are all equal adds nothing to the
-/// product but its other ranks still count. With one domain this is Spearman's ρ.
+/// variance of its ranks: where its gold scores are all equal it adds nothing to the product of
+/// ranks, yet its predicted ranks still count among the squares. With one domain this is
+/// Spearman's ρ.
 ///
 /// # Errors
 ///
 /// [`Undefined`] for lists of different length, fewer than 3 pairs, NaN or infinities, and where
 /// gold or predicted scores do not vary within any domain.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "a prepared sample has a value for the pairs themselves"
+)]
 pub fn within_domain_spearman(
     predicted: &[f64],
     gold: &[f64],
     domains: &Domains,
 ) -> Result<f64, Undefined> {
-    check_domains(predicted, gold, domains)?;
-    check_pairs(predicted, gold, super::correlation::LEAST_PAIRS)?;
     let sample = WithinSample::new(predicted, gold, domains)?;
     let ones = vec![1; gold.len()];
-    let (xy, xx, yy) = sample.scaled_sums(&ones, &mut Workspace::default());
-    for (sum, operand) in [(yy, Operand::Gold), (xx, Operand::Predicted)] {
-        if sum == 0.0 {
-            return Err(Undefined::ConstantWithinDomains { operand });
-        }
-    }
-    Ok(ratio(xy, xx, yy))
+    let within = sample.of_counts(&ones, &mut Workspace::default());
+    Ok(within.expect("the sample has made sure that scores vary"))
 }
 
 /// Why a pooled ρ misleads.
@@ -246,6 +244,7 @@ pub fn pooling_warning(pooled: f64, within: f64, half_width: f64) -> Option<Pool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Operand;
 
     /// Within each domain ρ is −1; the second domain has higher gold and higher predictions.
     fn confounded() -> (Vec<f64>, Vec<f64>, Domains) {

@@ -29,7 +29,7 @@ pub use bootstrap::{
     BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,
     replicates,
 };
-pub use correlation::{pearson, spearman, spearman_ceiling};
+pub use correlation::{pearson, share_of_ceiling, spearman, spearman_ceiling};
 pub use domains::{
     DomainScore, DomainScores, Domains, PoolingWarning, domain_scores, macro_mean, pooling_warning,
     within_domain_spearman,

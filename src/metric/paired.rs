@@ -7,6 +7,9 @@ use super::permutation::{Permutation, permutation_test};
 use super::resampled::{AucSample, SpearmanSample};
 use super::undefined::Undefined;
 
+/// Two scores closer than this are equal: rounding, not evidence.
+pub(super) const ROUNDING: f64 = 1e-13;
+
 /// What two models are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PairedStatistic {
@@ -101,8 +104,8 @@ pub fn compare(
 fn p_of_zero(differences: &[Option<f64>]) -> f64 {
     let (mut below, mut above, mut all) = (1_usize, 1_usize, 1_usize);
     for difference in differences.iter().flatten() {
-        below += usize::from(*difference <= 0.0);
-        above += usize::from(*difference >= 0.0);
+        below += usize::from(*difference <= ROUNDING);
+        above += usize::from(*difference >= -ROUNDING);
         all += 1;
     }
     (2.0 * below.min(above) as f64 / all as f64).min(1.0)

@@ -6,13 +6,10 @@ use rayon::prelude::*;
 use super::binary::{Classes, classes};
 use super::bootstrap::BootstrapOptions;
 use super::correlation::check;
-use super::paired::PairedStatistic;
+use super::paired::{PairedStatistic, ROUNDING};
 use super::random::{CHUNK, Purpose, stream};
 use super::rank::Order;
 use super::undefined::{Undefined, check_pairs};
-
-/// Two differences closer than this are equal: rounding, not evidence.
-const TOLERANCE: f64 = 1e-13;
 
 /// Outcome of a permutation test.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +39,10 @@ pub struct Permutation {
 ///
 /// As [`spearman`](super::spearman) or [`auc`](super::auc) of either model, and
 /// [`Undefined::TooFew`] for no resamples.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "what has passed the checks has a difference before anything is swapped"
+)]
 pub fn permutation_test(
     statistic: PairedStatistic,
     a: &[f64],
@@ -80,7 +81,7 @@ pub fn permutation_test(
                         bits.fill_with(|| rng.next_u64());
                     }
                     match swaps.difference(bits, buffers) {
-                        Some(d) => reached += usize::from(d.abs() >= observed - TOLERANCE),
+                        Some(d) => reached += usize::from(d.abs() >= observed - ROUNDING),
                         None => skipped += 1,
                     }
                 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::bootstrap::{BootstrapOptions, Interval, replicates};
-use super::paired::PairedStatistic;
+use super::paired::{PairedStatistic, ROUNDING};
 use super::undefined::Undefined;
 
 /// What is known about one model's place.
@@ -60,7 +60,7 @@ pub fn rank_ranges(
         let (mut not_above, mut all) = (0_usize, 0_usize);
         for (a, b) in a.iter().zip(b) {
             if let (Some(a), Some(b)) = (a, b) {
-                not_above += usize::from(a <= b);
+                not_above += usize::from(*a <= b + ROUNDING);
                 all += 1;
             }
         }

@@ -6,8 +6,8 @@
 
 use super::binary::classes;
 use super::bootstrap::{MOST_PAIRS, Statistic, Workspace};
-use super::correlation::{centred, check, ratio};
-use super::domains::Domains;
+use super::correlation::{LEAST_PAIRS, centred, check, ratio};
+use super::domains::{Domains, check_domains};
 use super::rank::Order;
 use super::undefined::{Operand, Undefined, check_pairs};
 
@@ -223,7 +223,7 @@ impl Statistic for PearsonSample {
 #[derive(Debug, Clone)]
 struct BinaryOrder {
     predicted: Order,
-    /// 1 where gold is 1, pairs in the order of their predicted scores.
+    /// All bits set where gold is 1, none where it is 0; pairs in the order of predicted scores.
     ones: Vec<u32>,
 }
 
@@ -235,21 +235,36 @@ impl BinaryOrder {
         let ones = predicted
             .by_value
             .iter()
-            .map(|&i| u32::from(gold[i as usize] == 1.0))
+            .map(|&i| if gold[i as usize] == 1.0 { u32::MAX } else { 0 })
             .collect();
         Ok(Self { predicted, ones })
     }
 
-    /// Ones and zeros among the pairs drawn from one group of equal predicted scores.
-    fn drawn(&self, group: usize, counts: &[u32]) -> (u64, u64) {
-        let start = self.predicted.starts[group] as usize;
-        let (mut ones, mut all) = (0, 0);
-        for (&i, &one) in self.predicted.group(group).iter().zip(&self.ones[start..]) {
+    /// Walks groups of equal predicted scores, smallest first or last: how many of each group were
+    /// drawn, and how many of those are ones.
+    fn walk(&self, counts: &[u32], from_the_top: bool, mut group: impl FnMut(u64, u64)) {
+        let pairs = self.predicted.by_value.iter().zip(&self.ones);
+        let single = |(&i, &one): (&u32, &u32)| {
             let count = counts[i as usize];
-            ones += count * one;
-            all += count;
+            group(u64::from(count), u64::from(count & one));
+        };
+        match (self.predicted.is_untied(), from_the_top) {
+            (true, false) => pairs.for_each(single),
+            (true, true) => pairs.rev().for_each(single),
+            (false, _) => {
+                let groups = self.predicted.groups();
+                for at in 0..groups {
+                    let at = if from_the_top { groups - 1 - at } else { at };
+                    let start = self.predicted.starts[at] as usize;
+                    let (mut all, mut ones) = (0, 0);
+                    for (&i, &one) in self.predicted.group(at).iter().zip(&self.ones[start..]) {
+                        all += counts[i as usize];
+                        ones += counts[i as usize] & one;
+                    }
+                    group(u64::from(all), u64::from(ones));
+                }
+            }
         }
-        (u64::from(ones), u64::from(all - ones))
     }
 }
 
@@ -274,14 +289,16 @@ impl Statistic for AucSample {
     }
 
     fn of_counts(&self, counts: &[u32], _: &mut Workspace) -> Option<f64> {
-        let (mut ones, mut zeros, mut twice) = (0_u64, 0_u64, 0_u64);
-        for group in 0..self.0.predicted.groups() {
-            let (a, b) = self.0.drawn(group, counts);
-            twice += a * (2 * zeros + b);
-            ones += a;
-            zeros += b;
-        }
-        (ones > 0 && zeros > 0).then(|| twice as f64 / (2 * ones * zeros) as f64)
+        // AUC = (Σ 2r − a(a + 1)) / 2ab over the mid-ranks r of the a ones.
+        let (mut below, mut ones, mut ranks) = (0, 0, 0);
+        self.0.walk(counts, false, |drawn, drawn_ones| {
+            ranks += drawn_ones * (2 * below + drawn + 1);
+            ones += drawn_ones;
+            below += drawn;
+        });
+        let zeros = below - ones;
+        (ones > 0 && zeros > 0)
+            .then(|| (ranks - ones * (ones + 1)) as f64 / (2 * ones * zeros) as f64)
     }
 }
 
@@ -307,14 +324,11 @@ impl Statistic for AveragePrecisionSample {
 
     fn of_counts(&self, counts: &[u32], _: &mut Workspace) -> Option<f64> {
         let (mut ones, mut all, mut area) = (0_u64, 0_u64, 0.0);
-        for group in (0..self.0.predicted.groups()).rev() {
-            let (a, b) = self.0.drawn(group, counts);
-            ones += a;
-            all += a + b;
-            if a > 0 {
-                area += a as f64 * (ones as f64 / all as f64);
-            }
-        }
+        self.0.walk(counts, true, |drawn, drawn_ones| {
+            ones += drawn_ones;
+            all += drawn;
+            area += drawn_ones as f64 * (ones as f64 / all.max(1) as f64);
+        });
         (ones > 0 && ones < all).then(|| area / ones as f64)
     }
 }
@@ -355,7 +369,7 @@ impl RankedDomains {
     }
 }
 
-/// [`macro_mean`](super::macro_mean) of Spearman's ρ under resampling.
+/// [`macro_mean`](super::macro_mean()) of Spearman's ρ under resampling.
 #[derive(Debug, Clone)]
 pub struct MacroSample(RankedDomains);
 
@@ -399,12 +413,20 @@ impl WithinSample {
     ///
     /// As [`within_domain_spearman`](super::within_domain_spearman).
     pub fn new(predicted: &[f64], gold: &[f64], domains: &Domains) -> Result<Self, Undefined> {
-        super::domains::check_domains(predicted, gold, domains)?;
-        RankedDomains::new(predicted, gold, domains).map(Self)
+        check_domains(predicted, gold, domains)?;
+        check_pairs(predicted, gold, LEAST_PAIRS)?;
+        let sample = Self(RankedDomains::new(predicted, gold, domains)?);
+        let (_, xx, yy) = sample.scaled_sums(&vec![1; gold.len()], &mut Workspace::default());
+        for (sum, operand) in [(yy, Operand::Gold), (xx, Operand::Predicted)] {
+            if sum == 0.0 {
+                return Err(Undefined::ConstantWithinDomains { operand });
+            }
+        }
+        Ok(sample)
     }
 
     /// Sums over domains of products of scaled ranks: xy, xx, yy.
-    pub(super) fn scaled_sums(&self, counts: &[u32], workspace: &mut Workspace) -> (f64, f64, f64) {
+    fn scaled_sums(&self, counts: &[u32], workspace: &mut Workspace) -> (f64, f64, f64) {
         let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
         for sums in self.0.sums(counts, workspace) {
             let scale = 2.0 * (sums.total as f64 + 1.0);
@@ -473,9 +495,8 @@ mod tests {
                 );
                 1
             }
-            (None, Err(_)) => 0,
-            // Fewer pairs than `spearman` takes, yet enough for the sums.
-            (Some(_), Err(Undefined::TooFew { .. })) => 0,
+            // Two pairs are fewer than `spearman` takes, yet enough for the sums.
+            (None, Err(_)) | (Some(_), Err(Undefined::TooFew { .. })) => 0,
             (found, expected) => panic!("{what}: {found:?} {expected:?}"),
         }
     }

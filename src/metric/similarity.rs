@@ -152,8 +152,8 @@ const ZERO_NORM: f32 = 10.0 * f32::EPSILON;
 /// `1 − ½‖x̂ − ŷ‖²` in `f32`, the cosine that mteb publishes scores with.
 ///
 /// Equals scikit-learn's `1 - paired_cosine_distances(x, y)` on `float32` rows bit for bit (1.9.1
-/// with NumPy 2.4.6 on x86-64): each row divided by its norm, squares summed in four lanes from
-/// the end of each block of sixteen to its start. Other builds of NumPy sum in another order and
+/// with `NumPy` 2.4.6 on x86-64): each row divided by its norm, squares summed in four lanes from
+/// the end of each block of sixteen to its start. Other builds of `NumPy` sum in another order and
 /// differ in the last bit. Its values lie on a coarse grid near 1, so it has more ties than
 /// [`cosine`]; it may leave \[−1, 1\] by a few units in the last place, and is not clamped, since
 /// clamping would make ties.
@@ -184,7 +184,7 @@ pub fn cosine_f32(first: &[f32], second: &[f32]) -> Result<f32, Undefined> {
     Ok(1.0 - 0.5 * squared)
 }
 
-/// `np.einsum("i,i->", x, x)` in `float32`, in the order of NumPy's loop for contiguous operands:
+/// `np.einsum("i,i->", x, x)` in `float32`, in the order of `NumPy`'s loop for contiguous operands:
 /// four lanes; per block of four vectors the last vector is added first; no fused multiply-add.
 fn squares_f32(len: usize, value: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0_f32; 4];

@@ -100,8 +100,8 @@ pub enum Undefined {
         /// Dimensions of the second.
         second: usize,
     },
-    /// The result leaves the range of `f64` or `f32`.
-    #[error("the similarity overflows")]
+    /// The squares of an embedding leave the range of `f32`.
+    #[error("an embedding is too long for `f32`: its squares overflow")]
     Overflow,
     /// A statistic of binary gold met a gold score other than 0 and 1.
     #[error("gold score at position {at} is {value}, where 0 or 1 is needed")]

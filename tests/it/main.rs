@@ -1,7 +1,15 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read and write files of their own"
+)]
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
 mod hub;
+mod encoders;
+mod eval;
+mod folders;
+mod lexical;
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
@@ -10,3 +18,4 @@ mod rooms;
 mod suite_cli;
 mod suites;
 mod support;
+mod tokenizers;

@@ -25,8 +25,8 @@ fn coverage(truth: f64, mut pair: impl FnMut(&mut Xoshiro256PlusPlus) -> (f64, f
             seed,
             ..BootstrapOptions::default()
         };
-        let sample = SpearmanSample::new(&predicted, &gold).unwrap();
-        let interval = bootstrap(&sample, &options).unwrap();
+        let sample = SpearmanSample::new(&predicted, &gold).expect("scores vary");
+        let interval = bootstrap(&sample, &options).expect("resamples vary");
         held += u64::from(interval.contains(truth));
     }
     held as f64 / SAMPLES as f64

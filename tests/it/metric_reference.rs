@@ -10,6 +10,8 @@ use korfinsts::metric::{
 
 use super::support::repository;
 
+type Score = fn(&[f64], &[f64]) -> Result<f64, Undefined>;
+
 /// Largest difference allowed.
 const TOLERANCE: f64 = 1e-12;
 
@@ -68,7 +70,7 @@ fn rows(name: &str) -> Vec<Vec<String>> {
 fn ten_thousand_cases_agree_with_scipy_and_scikit_learn() {
     let rows = rows("correlation.tsv");
     assert_eq!(rows.len(), 10_000);
-    let statistics: [(&str, fn(&[f64], &[f64]) -> Result<f64, Undefined>); 4] = [
+    let statistics: [(&str, Score); 4] = [
         ("spearman", spearman),
         ("pearson", pearson),
         ("auc", auc),
@@ -109,7 +111,7 @@ fn permutation_tests_agree_with_scipy() {
         let n: usize = row[1].parse().unwrap();
         let expected: f64 = row[3].parse().unwrap();
         let z = split_mix(1_000_000 + case, 3 * n);
-        let steps = if case % 3 == 0 { 7 } else { 1_000_000 };
+        let steps = if case.is_multiple_of(3) { 7 } else { 1_000_000 };
         let noise = if case >= 60 { 4.0 } else { 1.0 };
         let (statistic, gold): (_, Vec<f64>) = if case % 2 == 1 {
             assert_eq!(row[2], "auc");
@@ -166,7 +168,7 @@ fn float32_cosine_has_the_bits_of_scikit_learn() {
             .map(|z| (z >> 40) as f32 * 2.0_f32.powi(-24) - 0.5)
             .collect();
         let (first, second) = values.split_at(dimensions);
-        let second: Vec<f32> = if case % 3 == 0 {
+        let second: Vec<f32> = if case.is_multiple_of(3) {
             first
                 .iter()
                 .zip(second)

@@ -305,4 +305,4 @@ fn invalid(path: &Path, reason: String, hint: Option<&str>) -> EncoderError {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -1,7 +1,7 @@
 //! `config.json` of a transformer, read field by field: a value that would change results and is
 //! not understood is an error.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -26,6 +26,20 @@ impl<'a> Config<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.value.get(key).filter(|v| !v.is_null())
+    }
+
+    /// Whether the field is there and null, which differs from absent where absent means a default.
+    #[must_use]
+    pub fn is_null(&self, key: &str) -> bool {
+        self.value.get(key).is_some_and(Value::is_null)
+    }
+
+    /// Whether a field of this object is itself an object.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.value
+            .as_object()
+            .is_some_and(|fields| fields.values().any(Value::is_object))
     }
 
     /// A field that holds an object.
@@ -218,9 +232,31 @@ impl<'a> Config<'a> {
         Ok(hidden / heads)
     }
 
-    /// Where the file lies.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.path.to_owned()
+    /// For each of `layers` layers, whether its attention is local: what `layer_types` says, else
+    /// what `local` says.
+    ///
+    /// # Errors
+    /// When `layer_types` is there and not a list of that many known names.
+    pub fn local_layers(
+        &self,
+        layers: usize,
+        local: impl Fn(usize) -> bool,
+    ) -> Result<Vec<bool>, EncoderError> {
+        const ALLOWED: &str = "a list of `full_attention` and `sliding_attention`, one per layer";
+        let Some(found) = self.get("layer_types") else {
+            return Ok((0..layers).map(local).collect());
+        };
+        found
+            .as_array()
+            .filter(|types| types.len() == layers)
+            .and_then(|types| {
+                let kinds = types.iter().map(|t| match t.as_str() {
+                    Some("full_attention") => Some(false),
+                    Some("sliding_attention") => Some(true),
+                    _ => None,
+                });
+                kinds.collect()
+            })
+            .ok_or_else(|| self.invalid("layer_types", found, ALLOWED))
     }
 }

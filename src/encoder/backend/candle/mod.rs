@@ -18,6 +18,10 @@ mod network;
 #[cfg(feature = "candle")]
 pub mod ops;
 #[cfg(feature = "candle")]
+pub mod relative;
+#[cfg(feature = "candle")]
+pub mod rope;
+#[cfg(feature = "candle")]
 pub mod weights;
 
 use super::{Backend, OpenOptions};

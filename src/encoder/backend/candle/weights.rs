@@ -90,7 +90,10 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// When it is missing, has another shape or is not of a float type.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EncoderError> {
-        let name = format!("{}{name}", self.prefix);
+        self.named(format!("{}{name}", self.prefix), shape)
+    }
+
+    fn named(&self, name: String, shape: &[usize]) -> Result<Tensor, EncoderError> {
         let Some(found) = self.checkpoint.get(&name) else {
             return Err(EncoderError::Invalid {
                 path: self.checkpoint.path(),
@@ -140,16 +143,25 @@ impl<'a> Weights<'a> {
         Ok(tensor)
     }
 
-    /// A tensor of that shape, or `None` where it is missing.
+    /// A tensor of exactly that shape under the first of `names` that is there, prefixes
+    /// included; the probed prefix does not count.
     ///
     /// # Errors
-    /// When it is there and has another shape or type.
-    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>, EncoderError> {
-        if self.has(name) {
-            self.tensor(name, shape).map(Some)
-        } else {
-            Ok(None)
-        }
+    /// As [`Self::tensor`].
+    pub fn first_of(&self, names: &[&str], shape: &[usize]) -> Result<Tensor, EncoderError> {
+        let name = names
+            .iter()
+            .find(|n| self.checkpoint.get(n).is_some())
+            .or(names.first())
+            .copied()
+            .unwrap_or_default();
+        self.named(name.to_owned(), shape)
+    }
+
+    /// The prefix that was probed.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The linear layer `name` (`name.weight [outputs, inputs]`, `name.bias [outputs]`).

@@ -12,7 +12,7 @@ pub struct Needed {
     pub what: &'static str,
     /// File name.
     pub name: &'static str,
-    /// Package of PyPI that brings it.
+    /// Python package that brings it.
     pub package: &'static str,
     /// Where it was found; `None` where it is missing.
     pub path: Option<PathBuf>,

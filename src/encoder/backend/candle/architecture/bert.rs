@@ -7,8 +7,9 @@ use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::encoder::backend::candle::config::Config;
 use crate::encoder::backend::candle::mask::{Mask, Reach};
 use crate::encoder::backend::candle::ops::{
-    Activation, Attention, Bias, Epilogue, LayerNorm, Linear, Mode,
+    Activation, Attention, Epilogue, LayerNorm, Linear, Mode,
 };
+use crate::encoder::backend::candle::relative::RelativeBias;
 use crate::encoder::backend::candle::weights::Weights;
 use crate::encoder::{EncoderError, TokenBatch};
 
@@ -22,7 +23,7 @@ fn build(
     input: &BuildInput<'_>,
     weights: &mut Weights<'_>,
 ) -> std::result::Result<Box<dyn Transformer>, EncoderError> {
-    let body = Body::read(&input.config, weights, &Names::BERT, 0)?;
+    let body = Body::read(&input.config, weights, &Names::BERT, Counting::FromZero)?;
     Ok(Box::new(body))
 }
 
@@ -76,14 +77,43 @@ pub struct Body {
     layers: Vec<Layer>,
     heads: usize,
     head: usize,
-    first_position: u32,
+    counting: Counting,
     device: Device,
     mode: Mode,
-    relative: Option<Relative>,
+    relative: Option<RelativeBias>,
 }
 
-/// Computes the relative position bias of a batch from its width.
-pub type Relative = Box<dyn Fn(usize) -> Result<Bias> + Send + Sync>;
+/// How positions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// From 0 over real tokens.
+    FromZero,
+    /// From the pad id + 1 over tokens that are not the pad token; that one, even inside a text,
+    /// has the pad id as its position.
+    BehindPadId(u32),
+}
+
+impl Counting {
+    fn first(self) -> u32 {
+        match self {
+            Self::FromZero => 0,
+            Self::BehindPadId(pad) => pad.saturating_add(1),
+        }
+    }
+
+    fn positions(self, batch: &TokenBatch) -> Vec<u32> {
+        let Self::BehindPadId(pad) = self else {
+            return batch.positions(0, 0);
+        };
+        let mut counted = batch.clone();
+        for (m, &id) in counted.mask.iter_mut().zip(&batch.ids) {
+            if id == pad {
+                *m = 0;
+            }
+        }
+        counted.positions(self.first(), pad)
+    }
+}
 
 struct Layer {
     qkv: Linear,
@@ -96,7 +126,7 @@ struct Layer {
 }
 
 impl Body {
-    /// Reads the network; real tokens are counted from `first_position`.
+    /// Reads the network.
     ///
     /// # Errors
     /// When the configuration or the tensors are not those of this family.
@@ -104,7 +134,7 @@ impl Body {
         config: &Config<'_>,
         weights: &mut Weights<'_>,
         names: &Names,
-        first_position: u32,
+        counting: Counting,
     ) -> std::result::Result<Self, EncoderError> {
         config.only("position_embedding_type", "absolute")?;
         config.refuse("is_decoder")?;
@@ -119,7 +149,7 @@ impl Body {
         let epsilon = config.positive_or("layer_norm_eps", 1e-12)?;
         let words = config.size("vocab_size")?;
         let positions = config.size("max_position_embeddings")?;
-        if positions <= first_position as usize {
+        if positions <= counting.first() as usize {
             return Err(config.error(format!(
                 "`max_position_embeddings` is {positions}, of which none is left for text"
             )));
@@ -170,7 +200,7 @@ impl Body {
             layers,
             heads,
             head,
-            first_position,
+            counting,
             device: weights.device().clone(),
             mode: weights.mode(),
             relative: None,
@@ -179,7 +209,7 @@ impl Body {
 
     /// Adds a relative position bias.
     #[must_use]
-    pub fn with_relative(mut self, relative: Relative) -> Self {
+    pub fn with_relative(mut self, relative: RelativeBias) -> Self {
         self.relative = Some(relative);
         self
     }
@@ -192,7 +222,7 @@ impl Transformer for Body {
 
     fn max_tokens(&self) -> Option<usize> {
         let positions = self.positions.dims().first().copied().unwrap_or(0);
-        Some(positions - self.first_position as usize)
+        Some(positions - self.counting.first() as usize)
     }
 
     fn layers(&self) -> usize {
@@ -202,10 +232,14 @@ impl Transformer for Body {
     fn prepare(&self, batch: &TokenBatch) -> Result<Prepared> {
         let shape = (batch.rows, batch.width);
         let ids = Tensor::from_slice(&batch.ids, shape, &self.device)?;
-        let positions = batch.positions(self.first_position, 0);
+        let positions = self.counting.positions(batch);
         let positions = Tensor::from_vec(positions, shape, &self.device)?;
         let mask = Mask::new(batch, Reach::FULL, &self.device, self.mode)?;
-        let bias = self.relative.as_ref().map(|r| r(batch.width)).transpose()?;
+        let bias = self
+            .relative
+            .as_ref()
+            .map(|r| r.of(batch.width))
+            .transpose()?;
         Ok(Prepared {
             positions: Some(positions),
             bias,

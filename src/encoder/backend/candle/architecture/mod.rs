@@ -1,7 +1,15 @@
 //! Transformer architectures. One file each, and one line in [`ARCHITECTURES`].
 
 mod bert;
+mod decoder;
+mod distilbert;
+mod mistral;
+mod modernbert;
+mod mpnet;
+mod qwen2;
+mod qwen3;
 mod roberta;
+mod t5;
 
 use candle_core::{Result, Tensor};
 
@@ -36,7 +44,17 @@ pub struct Architecture {
 }
 
 /// Every architecture.
-pub static ARCHITECTURES: &[Architecture] = &[bert::ARCHITECTURE, roberta::ARCHITECTURE];
+pub static ARCHITECTURES: &[Architecture] = &[
+    bert::ARCHITECTURE,
+    roberta::ARCHITECTURE,
+    mpnet::ARCHITECTURE,
+    distilbert::ARCHITECTURE,
+    modernbert::ARCHITECTURE,
+    t5::ARCHITECTURE,
+    mistral::ARCHITECTURE,
+    qwen2::ARCHITECTURE,
+    qwen3::ARCHITECTURE,
+];
 
 /// The architecture of that `model_type`.
 ///
@@ -158,5 +176,12 @@ pub fn open(
     let Some(model_type) = input.config.text("model_type")? else {
         return Err(input.config.error("`model_type` is missing".into()));
     };
+    if let Some(found) = input.config.get("quantization_config") {
+        return Err(input.config.invalid(
+            "quantization_config",
+            found,
+            "weights that are not quantised",
+        ));
+    }
     (find(model_type)?.build)(input, weights)
 }

@@ -1,6 +1,6 @@
 //! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from behind the pad id.
 
-use super::bert::{Body, Names};
+use super::bert::{Body, Counting, Names};
 use super::{Architecture, BuildInput, Transformer};
 use crate::encoder::EncoderError;
 use crate::encoder::backend::candle::weights::Weights;
@@ -16,7 +16,7 @@ fn build(
     weights: &mut Weights<'_>,
 ) -> Result<Box<dyn Transformer>, EncoderError> {
     let pad_id = input.config.id_or("pad_token_id", 1)?;
-    let first_position = pad_id.saturating_add(1);
-    let body = Body::read(&input.config, weights, &Names::BERT, first_position)?;
+    let counting = Counting::BehindPadId(pad_id);
+    let body = Body::read(&input.config, weights, &Names::BERT, counting)?;
     Ok(Box::new(body))
 }
