@@ -5,6 +5,7 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod hub;
 mod encoders;
 mod eval;
 mod folders;
@@ -14,6 +15,7 @@ mod metric_properties;
 mod metric_reference;
 mod onnx;
 mod rooms;
+mod suite_cli;
 mod suites;
 mod support;
 mod tokenizers;
