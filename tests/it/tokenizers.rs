@@ -248,6 +248,24 @@ fn more_hostile_tokenizers_are_refused_with_a_reason() {
             "times longer",
         ),
         (
+            "bytes that double",
+            with(
+                "pre_tokenizer",
+                json!({"type": "Sequence", "pretokenizers":
+                    vec![json!({"type": "ByteLevel", "add_prefix_space": false,
+                                "trim_offsets": true, "use_regex": false}); 20]}),
+            ),
+            "times longer",
+        ),
+        (
+            "components without end",
+            with(
+                "normalizer",
+                json!({"type": "Sequence", "normalizers": vec![json!({"type": "NFC"}); 1000]}),
+            ),
+            "more than 64 components",
+        ),
+        (
             "no regular expression",
             with("normalizer", replace(&json!({"Regex": "("}), "")),
             "no regular expression",
@@ -259,7 +277,7 @@ fn more_hostile_tokenizers_are_refused_with_a_reason() {
                 json!({"type": "Split", "behavior": "Isolated", "invert": false,
                 "pattern": {"Regex": "((?=a)a|a)+\\1z"}}),
             ),
-            "exponential",
+            "far more than quadratic",
         ),
         (
             "empty table",
@@ -343,6 +361,190 @@ fn damaged_json_is_reported_with_line_and_column() {
         .expect_err("it is damaged")
         .to_string();
     assert!(error.contains("tokenizer.json:2:"), "{error}");
+}
+
+/// Values that a mutation puts in the place of others.
+fn nasty(draw: u64) -> Value {
+    let values = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(u32::MAX),
+        json!(u64::MAX),
+        json!(1e308),
+        json!(""),
+        json!("a"),
+        json!("\u{0}"),
+        json!("(a+)+$"),
+        json!("▁".repeat(2000)),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!({"String": ""}),
+        json!({"Regex": "a*"}),
+        json!({"Regex": "(?=(a+)+b)|\\s*"}),
+        json!([["a", "b"]]),
+        json!({"type": "NFKD"}),
+        json!({"type": "Strip", "strip_left": true, "strip_right": true}),
+        json!({"type": "Prepend", "prepend": "▁▁"}),
+        json!({"type": "Replace", "pattern": {"Regex": ""}, "content": "aa"}),
+        json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+               "use_regex": true}),
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always",
+               "split": true}),
+        json!({"type": "Split", "pattern": {"Regex": ""}, "behavior": "MergedWithNext",
+               "invert": true}),
+        json!({"type": "Split", "pattern": {"String": "a"}, "behavior": "Contiguous",
+               "invert": false}),
+        json!({"type": "Digits", "individual_digits": true}),
+        json!({"type": "FixedLength", "length": 1}),
+        json!({"type": "FixedLength", "length": u64::MAX}),
+        json!({"type": "CharDelimiterSplit", "delimiter": "a"}),
+        json!({"type": "UnicodeScripts"}),
+        json!({"type": "Precompiled", "precompiled_charsmap": "CAAAAAEBAQEBAQEBYQBhAA=="}),
+        json!({"type": "RobertaProcessing", "sep": ["a", 4_000_000_000_u64], "cls": ["b", 0],
+               "trim_offsets": true, "add_prefix_space": true}),
+        json!({"type": "BertProcessing", "sep": ["a", 0], "cls": ["b", 1]}),
+    ];
+    values[draw as usize % values.len()].clone()
+}
+
+/// Replaces, removes or repeats one place of a document; large tables count as one place.
+fn mutate(value: &mut Value, draw: &mut impl FnMut() -> u64) {
+    let children = match value {
+        Value::Object(map) if map.len() < 40 => map.len(),
+        Value::Array(list) if list.len() < 40 => list.len(),
+        _ => 0,
+    };
+    if children == 0 || draw().is_multiple_of(5) {
+        *value = nasty(draw());
+        return;
+    }
+    let at = draw() as usize % children;
+    match value {
+        Value::Object(map) => {
+            let key = map.keys().nth(at).cloned().unwrap_or_default();
+            match (draw() % 12, map.get_mut(&key)) {
+                (0, _) => {
+                    map.remove(&key);
+                }
+                (1, _) => {
+                    map.insert("type".into(), nasty(draw()));
+                }
+                (_, Some(child)) => mutate(child, draw),
+                _ => {}
+            }
+        }
+        Value::Array(list) => match draw() % 12 {
+            0 => {
+                list.remove(at);
+            }
+            1 => {
+                let again = list[at].clone();
+                list.extend(vec![again; 50]);
+            }
+            2 => list.push(nasty(draw())),
+            _ => mutate(&mut list[at], draw),
+        },
+        _ => {}
+    }
+}
+
+#[test]
+fn mutated_tokenizers_end_in_an_error_of_the_model_or_a_result() {
+    let rounds = std::env::var("KORFINSTS_MUTATIONS").map_or(40, |n| n.parse().expect("a number"));
+    let mut bases = vec![plain()];
+    for name in ["bert-mean", "t5enc-dense", "qwen2-last", "mistral-last"] {
+        let path = repository("tests/reference/encoders")
+            .join(name)
+            .join("tokenizer.json");
+        let bytes = korfinsts::fs::read(&path).expect("the reference");
+        bases.push(serde_json::from_slice(&bytes).expect("JSON"));
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // A linear congruential generator: its draws are the same everywhere.
+    let mut state = 20_240_501_u64;
+    let mut draw = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state >> 33
+    };
+    let (mut refused, mut read) = (0, 0);
+    for round in 0..rounds {
+        for base in &bases {
+            let mut document = base.clone();
+            for _ in 0..=draw() % 3 {
+                mutate(&mut document, &mut draw);
+            }
+            let path = folder.path().join("tokenizer.json");
+            korfinsts::fs::write_atomic(&path, document.to_string().as_bytes())
+                .expect("it is written");
+            match bounded(&format!("round {round}"), move || try_out(&path)) {
+                Ok(ids) => {
+                    read += 1;
+                    assert!(ids.iter().map(Vec::len).sum::<usize>() < 1_000_000);
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert_eq!(error.class(), FailureClass::Model, "{error}");
+                    assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+    assert!(
+        refused > rounds && read > rounds / 4,
+        "{refused} refused, {read} read"
+    );
+}
+
+#[test]
+fn damaged_sentencepiece_models_end_in_an_error_of_the_model_or_a_result() {
+    let rounds = std::env::var("KORFINSTS_MUTATIONS").map_or(40, |n| n.parse().expect("a number"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("spiece.model");
+    let reference = repository("tests/reference/tokenizers/t5/spiece.model");
+    let whole = korfinsts::fs::read(&reference).expect("the reference");
+    let mut state = 7_u64;
+    let mut draw = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize
+    };
+    let (mut refused, mut read) = (0, 0);
+    for round in 0..rounds {
+        let mut bytes = whole.clone();
+        // The pieces stand first, the normalisation table last.
+        let range = if round % 2 == 0 { 6000 } else { bytes.len() };
+        for _ in 0..1 + draw() % 4 {
+            let at = draw() % range.min(bytes.len());
+            match draw() % 4 {
+                0 => bytes.truncate(at + 1),
+                _ => bytes[at] = draw() as u8,
+            }
+        }
+        korfinsts::fs::write_atomic(&path, &bytes).expect("it is written");
+        let folder = folder.path().to_owned();
+        let result = bounded(&format!("round {round}"), move || {
+            let tokenizer = Tokenizer::from_folder(&[&folder], &json!({"model_type": "t5"}))?;
+            TEXTS
+                .iter()
+                .map(|text| tokenizer.count(text))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        match result {
+            Ok(_) => read += 1,
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.class(), FailureClass::Model, "{error}");
+            }
+        }
+    }
+    assert!(refused > 0 && read > 0, "{refused} refused, {read} read");
 }
 
 fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
