@@ -2,6 +2,7 @@
 
 mod encoders;
 mod folders;
+mod hostile_tokenizers;
 mod lexical;
 mod rooms;
 mod support;
