@@ -487,3 +487,51 @@ pub(super) fn unsupported(path: &Path, model_type: &str) -> EncoderError {
         ),
     }
 }
+
+/// Loads the tokenizer that one file names, whatever else lies beside it: `tokenizer.json` under
+/// any name, `*.model`, `vocab.txt`, or `vocab.json` and `merges.txt` (either names both).
+pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, EncoderError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let settings_path = folder.join("tokenizer_config.json");
+    let settings = read_json::load(&settings_path)?.unwrap_or(Value::Null);
+    let map = read_json::load(&folder.join("special_tokens_map.json"))?.unwrap_or(Value::Null);
+    let names = names(&settings, &map);
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let pair = name == "vocab.json" || name == "merges.txt";
+    if extension.as_deref() == Some("json") && !pair {
+        return from_json(path, &settings, &names);
+    }
+    let mut added = added_tokens(&settings, &settings_path)?;
+    let added_path = folder.join("added_tokens.json");
+    let mut beside = Vec::new();
+    if fs::exists(&added_path) {
+        merge_added_tokens(&added_path, &names, &settings, &mut added)?;
+        beside.push(added_path);
+    }
+    let files = Folder {
+        settings: &settings,
+        names,
+        beside,
+        added,
+        model_type: config
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or(""),
+    };
+    match extension.as_deref() {
+        _ if pair => files.byte_level(&folder.join("vocab.json"), &folder.join("merges.txt")),
+        Some("model" | "spm") => files.sentencepiece(path),
+        Some("txt") => files.wordpiece(path),
+        _ => Err(EncoderError::Invalid {
+            path: path.to_owned(),
+            reason: "not a tokenizer: its name ends in none of `.json`, `.model`, `.txt`, `.onnx`"
+                .into(),
+            hint: Some("name the folder that holds the tokenizer, or its `tokenizer.json`".into()),
+        }),
+    }
+}

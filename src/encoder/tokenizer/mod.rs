@@ -14,12 +14,15 @@ mod check;
 mod document;
 mod files;
 mod guard;
+mod inspect;
 mod sentencepiece;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+pub use inspect::EojeolContext;
 
 use self::guard::quietly;
 use super::{EncoderError, PreparedText};
