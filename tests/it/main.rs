@@ -9,6 +9,7 @@ mod hub;
 mod encoders;
 mod eval;
 mod folders;
+mod hostile_tokenizers;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
