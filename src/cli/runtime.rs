@@ -51,10 +51,10 @@ pub(super) enum Format {
 ///
 /// # Errors
 /// When the library cannot be fetched, checked or unpacked.
-pub fn run(args: RuntimeArgs, global: &Global) -> anyhow::Result<()> {
-    match args.command {
-        RuntimeCommand::Install(args) => install::run(&args, global),
-        RuntimeCommand::List(args) => list(&args, global),
+pub fn run(args: &RuntimeArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        RuntimeCommand::Install(args) => install::run(args, global),
+        RuntimeCommand::List(args) => list(args, global),
     }
 }
 
