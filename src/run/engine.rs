@@ -325,6 +325,7 @@ mod tests {
         let options = EncodeOptions {
             batch_tokens,
             resume: true,
+            label: "fake",
             stop: &stop,
         };
         embed(&texts, "p:", folder, options, progress, &mut || {

@@ -123,6 +123,7 @@ fn graph(outputs: &[(&str, Option<usize>)]) -> GraphInfo {
             .collect(),
         dtype: "float32".to_owned(),
         external_files: Vec::new(),
+        custom_domains: Vec::new(),
         contrib_operators: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use korfinsts::encoder::backend::{self, OpenOptions};
 use korfinsts::encoder::network::{Network, NetworkOutput, PaddingSide, TokenBatch};
-use korfinsts::encoder::spec::{Similarity, WeightsFormat};
+use korfinsts::encoder::spec::WeightsFormat;
 use korfinsts::encoder::{EncoderSpec, PreparedText};
 
 use super::support::{repository, shared};
@@ -22,28 +22,15 @@ enum Pool {
 fn spec(file: &Path, output: &str, dtype: &str) -> EncoderSpec {
     EncoderSpec {
         name: "test".into(),
-        revision: None,
         folder: file.parent().expect("a folder").to_owned(),
         format: WeightsFormat::Onnx,
         weights: vec![file.to_owned()],
-        files: Vec::new(),
-        architecture: String::new(),
-        config: serde_json::Value::Null,
         backend: "rten",
         device: "cpu".into(),
         dtype: dtype.into(),
-        modules: Vec::new(),
         onnx_output: Some(output.into()),
         max_tokens: 256,
-        pad_id: 0,
-        padding_side: PaddingSide::Right,
-        append_token: None,
-        causal: None,
-        prompts: std::collections::BTreeMap::new(),
-        default_prompt_name: None,
-        similarity: Similarity::Cosine,
-        decisions: Vec::new(),
-        warnings: Vec::new(),
+        ..EncoderSpec::default()
     }
 }
 
