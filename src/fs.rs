@@ -113,6 +113,14 @@ pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::metadata(path).map_err(at("read", path))
 }
 
+/// The absolute path of `path` with every link followed.
+///
+/// # Errors
+/// When it does not exist or cannot be followed.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(at("follow", path))
+}
+
 /// The entries of a folder, sorted by path so that results do not depend on the file system.
 ///
 /// # Errors
@@ -129,12 +137,52 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
     Ok(entries)
 }
 
+/// The files under a folder, at any depth, sorted by path; links are followed, loops refused.
+///
+/// # Errors
+/// When a folder cannot be listed, or there are more than `max_files` files.
+pub fn walk(folder: &Path, max_files: usize) -> Result<Vec<PathBuf>, FsError> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+    {
+        let entry = entry.map_err(|e| {
+            let path = e.path().unwrap_or(folder).to_owned();
+            let source = e
+                .into_io_error()
+                .unwrap_or_else(|| io::Error::other("a link leads back to a folder above it"));
+            at("list", &path)(source)
+        })?;
+        if entry.file_type().is_file() {
+            files.push(entry.into_path());
+        }
+        if files.len() > max_files {
+            let reason = format!("there are more than {max_files} files");
+            return Err(at("list", folder)(io::Error::other(reason)));
+        }
+    }
+    Ok(files)
+}
+
 /// Creates a folder and its parents.
 ///
 /// # Errors
 /// When it cannot be created.
 pub fn create_dir(folder: &Path) -> Result<(), FsError> {
     fs::create_dir_all(folder).map_err(at("create", folder))
+}
+
+/// A new folder in `parent` that goes when it is dropped.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
+    tempfile::Builder::new()
+        .prefix(".korfinsts-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(at("create a folder in", parent))
 }
 
 /// Removes a file; one that is not there is no error.
@@ -193,6 +241,71 @@ pub fn write_atomic_with(
     file.as_file().sync_all().map_err(at("write", path))?;
     file.persist(path).map_err(|e| at("write", path)(e.error))?;
     Ok(())
+}
+
+/// Checks that a file can be written at `path`, making its folder where missing, without touching
+/// what is there.
+///
+/// # Errors
+/// When the folder cannot be made, no file can be made in it, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), FsError> {
+    create_parent(path)?;
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    tempfile::tempfile_in(parent(path))
+        .map(drop)
+        .map_err(at("write", path))
+}
+
+/// Makes `link` stand for `target`: a relative symbolic link where the system allows one, else a
+/// copy. What was at `link` is replaced.
+///
+/// # Errors
+/// When neither a link nor a copy can be made.
+pub fn link_or_copy(target: &Path, link: &Path) -> Result<(), FsError> {
+    create_parent(link)?;
+    remove_file(link)?;
+    #[cfg(unix)]
+    {
+        let folder = parent(link);
+        let shared = folder
+            .components()
+            .zip(target.components())
+            .take_while(|(a, b)| a == b)
+            .count();
+        let up = folder.components().count() - shared;
+        let relative: PathBuf = std::iter::repeat_n(std::path::Component::ParentDir, up)
+            .chain(target.components().skip(shared))
+            .collect();
+        if std::os::unix::fs::symlink(&relative, link).is_ok() && link.exists() {
+            return Ok(());
+        }
+        remove_file(link)?;
+    }
+    let mut source = open(target)?;
+    write_atomic_with(link, |file| io::copy(&mut source, file).map(drop))
+}
+
+/// Opens a file to lock it, creating it (and its folder) where missing, and waits until no other
+/// process holds it. The lock is given back when the file is dropped.
+///
+/// A file system without locks gives no lock and no error.
+///
+/// # Errors
+/// When the file cannot be made or the lock cannot be waited for.
+pub fn lock(path: &Path) -> Result<File, FsError> {
+    create_parent(path)?;
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(at("open", path))?;
+    match file.lock() {
+        Err(e) if e.kind() != io::ErrorKind::Unsupported => Err(at("lock", path)(e)),
+        _ => Ok(file),
+    }
 }
 
 /// Renames a file or folder within one file system, replacing a file that is there.

@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::coverage::CoverageError;
 use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
+use crate::hub::HubError;
+use crate::run::RunError;
+use crate::suite::SuiteError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,14 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+}
+
 /// Class and hint of the first error in the chain that has them.
 fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
     for cause in error.chain() {
@@ -46,7 +58,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError);
+        known!(EncoderError, RunError, SuiteError, HubError, CoverageError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

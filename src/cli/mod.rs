@@ -8,7 +8,21 @@
     reason = "this room prints"
 )]
 
+mod cache;
+mod doctor;
+mod encode;
+mod eval;
 mod failure;
+mod interrupt;
+mod model;
+pub mod output;
+mod progress;
+mod record;
+mod report;
+mod runtime;
+mod shell;
+mod source;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,19 +79,40 @@ impl Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Eval(eval::EvalArgs),
+    Encode(encode::EncodeArgs),
+    Record(record::RecordArgs),
+    Cache(cache::CacheArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+    /// List, import, fetch, check and describe suites
+    Suite(suite::SuiteArgs),
+    Doctor(doctor::DoctorArgs),
+    Runtime(runtime::RuntimeArgs),
+}
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    let _global = cli.global;
-    match cli.command {}
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Eval(args) => eval::run(args, global),
+        Command::Encode(args) => encode::run(args, global),
+        Command::Record(args) => record::run(args, global),
+        Command::Cache(args) => cache::run(args, global),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
+        Command::Suite(args) => suite::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
+        Command::Runtime(args) => runtime::run(args, global),
+    }
 }

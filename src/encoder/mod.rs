@@ -1,8 +1,8 @@
 //! Encoders: texts to embeddings.
 //!
-//! Holds how a model folder is read ([`spec`]), tokenised ([`tokenizer`]), run ([`backend`]) and
-//! pooled ([`pooling`], [`modules`]); and the lexical baselines, which need no model
-//! ([`lexical`]). Imports the ground floor only (`fs`, `text`, `hub`, `failure`, `metric`): an
+//! Holds how a model is found ([`locate`]), read ([`spec`]), tokenised ([`tokenizer`]), run
+//! ([`backend`]) and pooled ([`pooling`], [`modules`]); and the lexical baselines, which need no
+//! model ([`lexical`]). Imports the ground floor only (`fs`, `text`, `hub`, `failure`, `metric`): an
 //! encoder knows no suite.
 //!
 //! To add a backend: one file under `backend/` and one line in [`backend::BACKENDS`]. To add a
@@ -11,17 +11,25 @@
 
 pub mod backend;
 mod error;
+mod json;
 pub mod lexical;
+pub mod locate;
 pub mod modules;
 pub mod network;
+pub mod onnx;
 pub mod pooling;
+pub mod protocol;
+mod read;
 pub mod safetensors;
 pub mod spec;
+mod tensors;
+mod text_encoder;
 pub mod tokenizer;
 
 pub use error::EncoderError;
 pub use network::{Network, NetworkOutput, TokenBatch};
 pub use spec::EncoderSpec;
+pub use text_encoder::TextEncoder;
 
 /// Embeddings of `rows` texts, row-major, float32, shape `[rows, dimension]`.
 #[derive(Debug, Clone, PartialEq, Default)]

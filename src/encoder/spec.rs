@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::backend::{self, OpenOptions};
 use super::modules::Module;
 use super::network::PaddingSide;
+use super::text_encoder::TextEncoder;
+use super::tokenizer::Tokenizer;
+use super::{Encoder, EncoderError, modules};
+use crate::fs;
+
+pub use super::read::{Attention, ModelTable, Overrides, model_tables, read};
 
 /// Where a decision about a model came from, in order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +45,11 @@ pub struct ModelFile {
 }
 
 /// How a model's weights are stored, which decides the backends that can run it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightsFormat {
     /// An ONNX graph.
+    #[default]
     Onnx,
     /// safetensors, one file or shards.
     Safetensors,
@@ -60,9 +70,35 @@ pub enum Similarity {
     Euclidean,
 }
 
+impl Similarity {
+    /// Every similarity.
+    pub const ALL: [Self; 4] = [Self::Cosine, Self::Dot, Self::Manhattan, Self::Euclidean];
+
+    /// Its name in configurations, on the command line and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Dot => "dot",
+            Self::Manhattan => "manhattan",
+            Self::Euclidean => "euclidean",
+        }
+    }
+
+    /// The similarity of that name; `dot_product` and `cos_sim` are understood too.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "dot_product" | "dot_score" => Some(Self::Dot),
+            "cos_sim" => Some(Self::Cosine),
+            _ => Self::ALL.into_iter().find(|s| s.name() == name),
+        }
+    }
+}
+
 /// Everything that was understood of a model before it is opened. Its [`EncoderSpec::key`]
-/// names it in caches.
-#[derive(Debug, Clone)]
+/// names it in caches. The default is an empty specification, for tests to fill in.
+#[derive(Debug, Clone, Default)]
 pub struct EncoderSpec {
     /// Display name: `org/name` from the hub, else the folder's or file's name.
     pub name: String,
@@ -82,6 +118,8 @@ pub struct EncoderSpec {
     pub config: serde_json::Value,
     /// Name of the backend that will run it, from [`super::backend::BACKENDS`].
     pub backend: &'static str,
+    /// Version of the library behind the backend, as it was when the model was read.
+    pub backend_version: String,
     /// `cpu` or `cuda`.
     pub device: String,
     /// Number type of the computation: `float32`, `float16`, `bfloat16`, `int8`.
@@ -98,6 +136,10 @@ pub struct EncoderSpec {
     pub padding_side: PaddingSide,
     /// Token that the model wants at the end and its tokenizer does not add.
     pub append_token: Option<u32>,
+    /// Whether the tokenizer's special tokens are added; static embeddings go without.
+    pub add_special_tokens: bool,
+    /// Whether unknown tokens are left out, as model2vec does.
+    pub drop_unknown: bool,
     /// Whether attention is causal, where the architecture leaves it open.
     pub causal: Option<bool>,
     /// Named prompts of the model.
@@ -106,8 +148,132 @@ pub struct EncoderSpec {
     pub default_prompt_name: Option<String>,
     /// The model's own similarity.
     pub similarity: Similarity,
+    /// The tokenizer, loaded and tried; `None` only where a specification was made by hand.
+    pub tokenizer: Option<Arc<Tokenizer>>,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.
     pub warnings: Vec<String>,
+}
+
+impl EncoderSpec {
+    /// Opens the model: tokenizer, network, and what follows it.
+    ///
+    /// # Errors
+    /// When the backend cannot open the weights.
+    pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+        let backend = backend::find(self.backend).ok_or_else(|| EncoderError::Unsupported {
+            what: format!("backend `{}` is not known", self.backend),
+            hint: None,
+        })?;
+        let network = (backend.open)(self, options)?;
+        Ok(Box::new(TextEncoder::new(self, network)?))
+    }
+
+    /// Names everything that shapes an embedding: the files by content, the backend and its
+    /// version, the device, the number type, and every decision about tokens, pooling and prompt.
+    /// The similarity is not among them. 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn key(&self, prompt: &str) -> String {
+        let mut hasher = Sha256::new();
+        let mut put = |name: &str, value: &str| {
+            // Lengths keep two fields from running into each other.
+            hasher.update(format!("{name}:{}:", value.len()));
+            hasher.update(value);
+        };
+        put("korfinsts-embedding", "1");
+        for file in &self.files {
+            put(&file.role, &file.name);
+            put("sha256", &file.sha256);
+        }
+        put("backend", self.backend);
+        put("version", &self.backend_version);
+        put("device", &self.device);
+        put("dtype", &self.dtype);
+        for module in &self.modules {
+            put("module", &module.describe());
+        }
+        put("output", self.onnx_output.as_deref().unwrap_or(""));
+        put("max_tokens", &self.max_tokens.to_string());
+        put("pad", &format!("{} {:?}", self.pad_id, self.padding_side));
+        put("append", &format!("{:?}", self.append_token));
+        put(
+            "special",
+            &format!("{} {}", self.add_special_tokens, self.drop_unknown),
+        );
+        put("causal", &format!("{:?}", self.causal));
+        put("prompt", prompt);
+        fs::hex(&hasher.finalize())
+    }
+
+    /// What was understood, for printing: what, value, source.
+    #[must_use]
+    pub fn understood(&self) -> Vec<(String, String, String)> {
+        self.decisions
+            .iter()
+            .map(|d| (d.what.clone(), d.value.clone(), d.source.clone()))
+            .collect()
+    }
+
+    /// Whether the pooling leaves the prompt's tokens out.
+    #[must_use]
+    pub fn leaves_prompt_out(&self) -> bool {
+        matches!(
+            self.modules.first(),
+            Some(modules::Module::Pooling {
+                include_prompt: false,
+                ..
+            })
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::pooling::Pooling;
+
+    #[test]
+    fn a_key_tells_everything_that_shapes_an_embedding_and_nothing_else() {
+        type Change = fn(&mut EncoderSpec);
+        let spec = EncoderSpec::default();
+        let key = spec.key("");
+        assert_eq!(key.len(), 64);
+        assert_ne!(spec.key("query: "), key);
+        let changes: [(&str, Change); 9] = [
+            ("max tokens", |s| s.max_tokens = 5),
+            ("backend", |s| s.backend = "rten"),
+            ("version", |s| s.backend_version = "2".into()),
+            ("dtype", |s| s.dtype = "float16".into()),
+            ("device", |s| s.device = "cuda".into()),
+            ("append", |s| s.append_token = Some(1)),
+            ("unknown", |s| s.drop_unknown = true),
+            ("causal", |s| s.causal = Some(false)),
+            ("modules", |s| {
+                s.modules = vec![Module::Pooling {
+                    modes: vec![Pooling::Cls],
+                    include_prompt: true,
+                }];
+            }),
+        ];
+        for (what, change) in changes {
+            let mut changed = EncoderSpec::default();
+            change(&mut changed);
+            assert_ne!(changed.key(""), key, "{what}");
+        }
+        let same = EncoderSpec {
+            similarity: Similarity::Dot,
+            name: "other".into(),
+            ..EncoderSpec::default()
+        };
+        assert_eq!(same.key(""), key);
+    }
+
+    #[test]
+    fn similarities_are_read_back() {
+        for similarity in Similarity::ALL {
+            assert_eq!(Similarity::parse(similarity.name()), Some(similarity));
+        }
+        assert_eq!(Similarity::parse("jaccard"), None);
+    }
 }

@@ -1,1 +1,16 @@
-//! One encoder on one suite: plan, store, resume, scores, record. Imports `suite`, `encoder` and the ground floor.
+//! One encoder on one suite gives one record.
+//!
+//! Holds the embedding store that journals and caches ([`store`]), the encoding of missing texts
+//! ([`engine`]), the scores ([`score`]), the record and its files ([`record`]), and mteb's result
+//! files ([`mteb`]). Imports `suite`, `encoder` and the ground floor.
+
+pub mod engine;
+mod error;
+pub mod evaluate;
+pub mod lock;
+pub mod mteb;
+pub mod record;
+pub mod score;
+pub mod store;
+
+pub use error::RunError;

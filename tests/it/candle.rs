@@ -1,7 +1,6 @@
 //! The candle backend against embeddings that sentence-transformers computed one text at a time
 //! (`tests/reference/encoders/*/golden.json`).
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -12,7 +11,7 @@ use korfinsts::encoder::backend::candle::weights::Weights;
 use korfinsts::encoder::backend::{OpenOptions, candle};
 use korfinsts::encoder::network::{NetworkOutput, PaddingSide, TokenBatch};
 use korfinsts::encoder::safetensors::Checkpoint;
-use korfinsts::encoder::spec::{EncoderSpec, Similarity, WeightsFormat};
+use korfinsts::encoder::spec::{EncoderSpec, WeightsFormat};
 use korfinsts::encoder::{EncoderError, Network, PreparedText};
 use korfinsts::fs;
 use serde_json::Value;
@@ -30,28 +29,16 @@ fn spec(folder: &Path) -> EncoderSpec {
     let config = json(&folder.join("config.json"));
     EncoderSpec {
         name: "reference".into(),
-        revision: None,
         folder: folder.to_owned(),
         format: WeightsFormat::Safetensors,
         weights: vec![folder.join("model.safetensors")],
-        files: Vec::new(),
         architecture: config["model_type"].as_str().unwrap_or_default().into(),
         config,
         backend: "candle",
         device: "cpu".into(),
         dtype: "float32".into(),
-        modules: Vec::new(),
-        onnx_output: None,
         max_tokens: 48,
-        pad_id: 0,
-        padding_side: PaddingSide::Right,
-        append_token: None,
-        causal: None,
-        prompts: BTreeMap::new(),
-        default_prompt_name: None,
-        similarity: Similarity::Cosine,
-        decisions: Vec::new(),
-        warnings: Vec::new(),
+        ..EncoderSpec::default()
     }
 }
 

@@ -1,0 +1,132 @@
+//! What can go wrong with the hub.
+
+use std::path::PathBuf;
+
+use crate::failure::FailureClass;
+use crate::fs::FsError;
+
+/// An error of the hub room: nothing that the hub, the network or its cache could give.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// A file-system call failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A name that cannot be a repository on the hub.
+    #[error("`{name}` is no repository name; it must be `organisation/name`")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// Offline mode, and the cache does not hold it.
+    #[error("{what} is not in the cache `{}`, and the network is not to be used", cache.display())]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// The cache folder.
+        cache: PathBuf,
+    },
+    /// The endpoint cannot be reached.
+    #[error("cannot reach {url}: {reason}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The hub wants a token, or one with more rights (401, 403).
+    #[error("the hub refuses access to {what} (status {status})")]
+    Refused {
+        /// What was wanted.
+        what: String,
+        /// HTTP status.
+        status: u16,
+        /// Whether a token was sent.
+        token: bool,
+        /// Where people ask for access.
+        page: String,
+    },
+    /// There is no such repository, revision or file (404).
+    #[error("the hub has no {what}")]
+    NotFound {
+        /// What was wanted.
+        what: String,
+    },
+    /// The hub answers with an error, after all retries.
+    #[error("{url} answers with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// The hub's answer is not what its protocol promises.
+    #[error("{url}: {reason}")]
+    Protocol {
+        /// What was asked for.
+        url: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The downloaded bytes are not those the hub names.
+    #[error("{what}: expected {kind} {expected}, found {found}")]
+    Checksum {
+        /// The file.
+        what: String,
+        /// `sha256` or `git blob`.
+        kind: &'static str,
+        /// The hash the hub names.
+        expected: String,
+        /// The hash of the bytes.
+        found: String,
+    },
+}
+
+impl HubError {
+    /// What to type next, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Fs(e) => return e.hint(),
+            Self::Name { .. } => "names look like `sentence-transformers/all-MiniLM-L6-v2`".into(),
+            Self::Offline { .. } => {
+                "leave out `--offline` (and `HF_HUB_OFFLINE`), or name a folder".into()
+            }
+            Self::Unreachable { .. } => {
+                "is there a network? `HF_ENDPOINT` names another hub, `HTTPS_PROXY` a proxy, and \
+                 files that are on disk can be named by path"
+                    .into()
+            }
+            Self::Refused {
+                token: false, page, ..
+            } => format!(
+                "ask for access at {page}, then put a token into `HF_TOKEN` (or `hf auth login`)"
+            ),
+            Self::Refused {
+                token: true, page, ..
+            } => format!("the token was sent and does not suffice: is access granted at {page}?"),
+            Self::NotFound { .. } => {
+                "are the name and the revision spelled right? A private repository needs `HF_TOKEN`"
+                    .into()
+            }
+            Self::Status { status: 429, .. } => {
+                "the hub asks for patience: try again in a few minutes".into()
+            }
+            Self::Status { .. } => "try again later".into(),
+            Self::Protocol { .. } => "does `HF_ENDPOINT` name a hub?".into(),
+            Self::Checksum { .. } => {
+                "the damaged file was removed: run the same command again".into()
+            }
+        })
+    }
+
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Fs(_) => FailureClass::Runtime,
+            Self::Name { .. } => FailureClass::Usage,
+            _ => FailureClass::Network,
+        }
+    }
+}
