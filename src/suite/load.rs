@@ -93,7 +93,7 @@ pub(super) fn read_split(
                 match (known, source.domains.as_ref().map(|d| d.unknown)) {
                     (false, Some(Tolerance::Refuse)) => findings.add(
                         record.place,
-                        Problem::Tolerance {
+                        Problem::UnknownDomain {
                             found: found.clone(),
                             allowed: allowed(source.domains.as_ref()),
                         },

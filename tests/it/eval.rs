@@ -281,7 +281,7 @@ fn what_cannot_be_done_is_said_before_any_work() {
     let home = Home::new();
     for (arguments, code, message) in [
         (vec!["eval", "no/such/model.onnx"], 4, "no/such/model.onnx"),
-        (vec!["eval", "--suite", "nosuch"], 3, "nosuch"),
+        (vec!["eval", "--suite", "nosuch"], 2, "nosuch"),
         (
             vec!["eval", "--suite", "korsts"],
             3,
