@@ -10,6 +10,7 @@
 
 mod failure;
 pub mod output;
+mod tokenizer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,19 +67,23 @@ impl Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Tokenizer(tokenizer::TokenizerArgs),
+}
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    let _global = cli.global;
-    match cli.command {}
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Tokenizer(args) => tokenizer::run(args, global),
+    }
 }
