@@ -113,6 +113,14 @@ pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::metadata(path).map_err(at("read", path))
 }
 
+/// The absolute path of `path` with every link followed.
+///
+/// # Errors
+/// When it does not exist or cannot be followed.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(at("follow", path))
+}
+
 /// The entries of a folder, sorted by path so that results do not depend on the file system.
 ///
 /// # Errors
@@ -163,6 +171,18 @@ pub fn walk(folder: &Path, max_files: usize) -> Result<Vec<PathBuf>, FsError> {
 /// When it cannot be created.
 pub fn create_dir(folder: &Path) -> Result<(), FsError> {
     fs::create_dir_all(folder).map_err(at("create", folder))
+}
+
+/// A new folder in `parent` that goes when it is dropped.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
+    tempfile::Builder::new()
+        .prefix(".korfinsts-")
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(at("create a folder in", parent))
 }
 
 /// Removes a file; one that is not there is no error.

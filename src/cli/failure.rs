@@ -40,6 +40,14 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+}
+
 /// Class and hint of the first error in the chain that has them.
 fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
     for cause in error.chain() {

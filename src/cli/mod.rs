@@ -8,8 +8,21 @@
     reason = "this room prints"
 )]
 
+mod cache;
+mod doctor;
+mod encode;
+mod eval;
 mod failure;
+mod interrupt;
+mod model;
 pub mod output;
+mod progress;
+mod record;
+mod report;
+mod runtime;
+mod shell;
+mod source;
+mod suite;
 mod tokenizer;
 
 use std::path::PathBuf;
@@ -68,6 +81,16 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Eval(eval::EvalArgs),
+    Encode(encode::EncodeArgs),
+    Record(record::RecordArgs),
+    Cache(cache::CacheArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+    /// List, import, fetch, check and describe suites
+    Suite(suite::SuiteArgs),
+    Doctor(doctor::DoctorArgs),
+    Runtime(runtime::RuntimeArgs),
     Tokenizer(tokenizer::TokenizerArgs),
 }
 
@@ -84,6 +107,15 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let global = &cli.global;
     match &cli.command {
+        Command::Eval(args) => eval::run(args, global),
+        Command::Encode(args) => encode::run(args, global),
+        Command::Record(args) => record::run(args, global),
+        Command::Cache(args) => cache::run(args, global),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
+        Command::Suite(args) => suite::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
+        Command::Runtime(args) => runtime::run(args, global),
         Command::Tokenizer(args) => tokenizer::run(args, global),
     }
 }

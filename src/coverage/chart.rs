@@ -35,7 +35,14 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-fn fill(template: &str, id: &str, title: &str, description: &str, height: f64, marks: &str) -> String {
+fn fill(
+    template: &str,
+    id: &str,
+    title: &str,
+    description: &str,
+    height: f64,
+    marks: &str,
+) -> String {
     // Marks last: what is put in is never looked at again.
     let values = [
         ("{{id}}", id.to_owned()),
@@ -114,7 +121,11 @@ impl Marks {
         let top = self.y;
         let room = WIDTH - LABELS - 130.0;
         for (class, value, number) in bars {
-            let width = if largest > 0.0 { value / largest * room } else { 0.0 };
+            let width = if largest > 0.0 {
+                value / largest * room
+            } else {
+                0.0
+            };
             let _ = writeln!(
                 self.out,
                 "<rect x=\"{LABELS:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{BAR:.1}\" class=\"{class}\"/>",
@@ -126,7 +137,12 @@ impl Marks {
         }
         let bottom = self.y;
         self.y = f64::midpoint(top, bottom) + 4.0;
-        self.text(LABELS - 8.0, "ink", " text-anchor=\"end\"", &shortened(label));
+        self.text(
+            LABELS - 8.0,
+            "ink",
+            " text-anchor=\"end\"",
+            &shortened(label),
+        );
         self.y = bottom;
     }
 }
@@ -149,7 +165,15 @@ pub fn coverage(reports: &[TokenizerReport]) -> String {
     let share = |n: usize, r: &TokenizerReport| n as f64 / r.vocabulary.vocab_size.max(1) as f64;
     let largest = reports
         .iter()
-        .map(|r| share(r.vocabulary.hangul.decoded_any.max(r.vocabulary.hangul.raw_any), r))
+        .map(|r| {
+            share(
+                r.vocabulary
+                    .hangul
+                    .decoded_any
+                    .max(r.vocabulary.hangul.raw_any),
+                r,
+            )
+        })
         .fold(0.0, f64::max);
     for report in reports {
         let bar = |class, n: usize| {
@@ -192,7 +216,11 @@ pub fn coverage(reports: &[TokenizerReport]) -> String {
                 &report.tokenizer,
                 &[
                     ("b", fertility, format!("{fertility:.2}")),
-                    ("bad", fertility * unknown, format!("{:.1} % unknown", unknown * 100.0)),
+                    (
+                        "bad",
+                        fertility * unknown,
+                        format!("{:.1} % unknown", unknown * 100.0),
+                    ),
                 ],
                 largest,
             );
@@ -255,7 +283,12 @@ pub fn gains(group: &GainGroup) -> String {
     );
     for value in [low + 0.02, 0.0, high - 0.02] {
         marks.y = y(value) + 4.0;
-        marks.text(LEFT - 6.0, "soft", " text-anchor=\"end\" font-size=\"11\"", &format!("{value:+.3}"));
+        marks.text(
+            LEFT - 6.0,
+            "soft",
+            " text-anchor=\"end\" font-size=\"11\"",
+            &format!("{value:+.3}"),
+        );
     }
     for (name, raw, decoded, gain) in &points {
         let at = y(*gain);
@@ -271,7 +304,12 @@ pub fn gains(group: &GainGroup) -> String {
             x(*decoded),
         );
         marks.y = at - 8.0;
-        marks.text(x(*decoded).max(x(*raw)) + 8.0, "ink", " font-size=\"11\"", name);
+        marks.text(
+            x(*decoded).max(x(*raw)) + 8.0,
+            "ink",
+            " font-size=\"11\"",
+            name,
+        );
     }
     marks.y = TOP + HEIGHT + 20.0;
     marks.text(
@@ -323,7 +361,14 @@ mod tests {
             escape("<a href=\"x\">&'\u{0}\n"),
             "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{FFFD} "
         );
-        let filled = fill("{{title}}|{{marks}}|{{x}}", "i", "{{marks}}", "", 1.0, "{{id}}");
+        let filled = fill(
+            "{{title}}|{{marks}}|{{x}}",
+            "i",
+            "{{marks}}",
+            "",
+            1.0,
+            "{{id}}",
+        );
         assert_eq!(filled, "{{marks}}|{{id}}|{{x}}");
     }
 
@@ -332,7 +377,12 @@ mod tests {
         let group = &super::super::gains::paper()[0];
         let svg = gains(group);
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-        for needle in ["role=\"img\"", "<title id=", "bge-m3", "gte-Qwen2-1.5B-instruct"] {
+        for needle in [
+            "role=\"img\"",
+            "<title id=",
+            "bge-m3",
+            "gte-Qwen2-1.5B-instruct",
+        ] {
             assert!(svg.contains(needle), "{needle}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("{{"));

@@ -367,7 +367,9 @@ fn json_text<'a>(
     const HINT: Option<&str> = Some("name the field that holds the text with `--field NAME`");
     let found = match value.get(field) {
         Some(found) => Some(found),
-        None => field.split('.').try_fold(value, |value, key| value.get(key)),
+        None => field
+            .split('.')
+            .try_fold(value, |value, key| value.get(key)),
     };
     let reason = match (found, value) {
         (Some(Value::String(text)), _) => return Ok(text),
@@ -498,10 +500,7 @@ fn read_csv(
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .from_reader(reader);
-    let header = reader
-        .headers()
-        .map_err(|e| csv_error(corpus, &e))?
-        .clone();
+    let header = reader.headers().map_err(|e| csv_error(corpus, &e))?.clone();
     let positions = columns
         .iter()
         .map(|column| {
@@ -539,7 +538,10 @@ fn read_csv(
         if held >= BLOCK {
             progress(reader.position().byte());
             held = 0;
-            if sender.send(Block::Texts(std::mem::take(&mut texts))).is_err() {
+            if sender
+                .send(Block::Texts(std::mem::take(&mut texts)))
+                .is_err()
+            {
                 return Ok(reader.position().byte());
             }
         }
@@ -643,7 +645,12 @@ mod tests {
     #[test]
     fn every_format_gives_its_texts() {
         for (name, content, field, expected) in [
-            ("a.txt", "금리\r\n\n환율 상승".as_bytes(), None, vec!["금리", "환율 상승"]),
+            (
+                "a.txt",
+                "금리\r\n\n환율 상승".as_bytes(),
+                None,
+                vec!["금리", "환율 상승"],
+            ),
             ("a.txt", "\u{feff}금리\n".as_bytes(), None, vec!["금리"]),
             ("a.txt", b"", None, vec![]),
             (
@@ -666,18 +673,42 @@ mod tests {
             ),
             ("a.tsv", b"x\ty\n1\tz\n", Some("2"), vec!["z"]),
         ] {
-            assert_eq!(texts(name, content, field), Ok(expected.iter().map(|s| (*s).to_owned()).collect()), "{name}");
+            assert_eq!(
+                texts(name, content, field),
+                Ok(expected.iter().map(|s| (*s).to_owned()).collect()),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (name, content, field, says) in [
-            ("a.txt", b"ok\n\xb1\xdd\xb8\xae\n".as_slice(), None, "a.txt:2: the line is not UTF-8"),
-            ("a.jsonl", b"{\"text\": 1}", None, "a.jsonl:1: expected text in `text`, found a number"),
-            ("a.jsonl", b"{\"text\": \"\"}\n{\"b\": 1}", None, "a.jsonl:2: no field `text`, found `b`"),
+            (
+                "a.txt",
+                b"ok\n\xb1\xdd\xb8\xae\n".as_slice(),
+                None,
+                "a.txt:2: the line is not UTF-8",
+            ),
+            (
+                "a.jsonl",
+                b"{\"text\": 1}",
+                None,
+                "a.jsonl:1: expected text in `text`, found a number",
+            ),
+            (
+                "a.jsonl",
+                b"{\"text\": \"\"}\n{\"b\": 1}",
+                None,
+                "a.jsonl:2: no field `text`, found `b`",
+            ),
             ("a.jsonl", b"x", None, "a.jsonl:1: not a JSON object"),
-            ("a.csv", b"id,body\n1,x\n", None, "a.csv:1: no column `text`, found `id`, `body`"),
+            (
+                "a.csv",
+                b"id,body\n1,x\n",
+                None,
+                "a.csv:1: no column `text`, found `id`, `body`",
+            ),
             ("a.csv", b"text\n1,x\n", None, "a.csv:2: CSV error"),
             ("a.txt.gz", b"", None, ""),
             ("a.txt", b"x", Some("text"), ""),

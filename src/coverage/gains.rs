@@ -379,7 +379,12 @@ pub fn paper() -> Vec<GainGroup> {
         })
         .collect();
     let mut groups = vec![
-        GainGroup::new("the paper's Table 7: four models", "reported", &suites, four),
+        GainGroup::new(
+            "the paper's Table 7: four models",
+            "reported",
+            &suites,
+            four,
+        ),
         GainGroup::new(
             "the paper's Table 5: all seven models",
             "reported",
@@ -494,7 +499,10 @@ mod tests {
         let groups = paper();
         let rho = |group: &GainGroup, measure| {
             let found = group.correlation(measure, "mean").expect("it exists");
-            (found.rho.expect("a number"), found.p_value.expect("a number"))
+            (
+                found.rho.expect("a number"),
+                found.p_value.expect("a number"),
+            )
         };
         // Ranks by hand: raw share 1.08, 0, 1.08, 2.17 against gains 2, 3, 1, 4.
         let (raw, p) = rho(&groups[0], Measure::RawShare);
@@ -525,6 +533,9 @@ mod tests {
         let suites = FINANCE.map(str::to_owned);
         let group = GainGroup::new("x", "recomputed", &suites, models);
         let n = |gain| group.correlation(Measure::RawAny, gain).map(|c| c.n);
-        assert_eq!((n("FinSTS"), n("KorFinSTS"), n("mean")), (Some(6), Some(7), Some(6)));
+        assert_eq!(
+            (n("FinSTS"), n("KorFinSTS"), n("mean")),
+            (Some(6), Some(7), Some(6))
+        );
     }
 }

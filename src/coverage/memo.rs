@@ -148,7 +148,11 @@ impl Memo {
         } else {
             None
         };
-        let seen = if first { &mut self.first } else { &mut self.inner };
+        let seen = if first {
+            &mut self.first
+        } else {
+            &mut self.inner
+        };
         if eojeol.len() <= LONGEST {
             if seen.len() >= CAPACITY {
                 seen.clear();

@@ -106,8 +106,7 @@ impl ScriptQuery {
     /// Whether `c` is counted.
     #[must_use]
     pub fn contains(&self, c: char) -> bool {
-        self.scripts.contains(&c.script())
-            && (self.letters == Letters::All || is_vietnamese(c))
+        self.scripts.contains(&c.script()) && (self.letters == Letters::All || is_vietnamese(c))
     }
 
     /// Whether a text holds a letter that is counted. Marks are composed first, so that a letter
@@ -148,10 +147,25 @@ pub fn is_han(c: char) -> bool {
 }
 
 fn is_vietnamese(c: char) -> bool {
-    matches!(c,
-        '\u{1EA0}'..='\u{1EF9}'
-        | 'Ă' | 'ă' | 'Đ' | 'đ' | 'Ơ' | 'ơ' | 'Ư' | 'ư'
-        | 'Â' | 'â' | 'Ê' | 'ê' | 'Ô' | 'ô')
+    matches!(
+        c,
+        '\u{1EA0}'
+            ..='\u{1EF9}'
+                | 'Ă'
+                | 'ă'
+                | 'Đ'
+                | 'đ'
+                | 'Ơ'
+                | 'ơ'
+                | 'Ư'
+                | 'ư'
+                | 'Â'
+                | 'â'
+                | 'Ê'
+                | 'ê'
+                | 'Ô'
+                | 'ô'
+    )
 }
 
 fn title_case(name: &str) -> String {
@@ -180,7 +194,12 @@ mod tests {
             ("Thai", "Thai", "ธนาคาร", "bank"),
             ("thai", "Thai", "หุ้น", "금리"),
             ("deva", "Devanagari", "बैंक", "bank"),
-            ("Vietnamese", "Vietnamese", "lãi suất ngân hàng", "interest rate"),
+            (
+                "Vietnamese",
+                "Vietnamese",
+                "lãi suất ngân hàng",
+                "interest rate",
+            ),
             ("vietnamese", "Vietnamese", "cổ phiếu", "façade naïve"),
             ("Indonesian", "Indonesian", "saham", "หุ้น"),
             ("korean", "Korean", "금리", "rate"),
@@ -201,7 +220,8 @@ mod tests {
     #[test]
     fn a_text_of_one_script_may_hold_digits_and_marks() {
         let thai = ScriptQuery::parse("Thai").expect("a script");
-        for (text, all) in [("หุ้น 10", true), ("10", false), ("หุ้นX", false), ("", false)] {
+        for (text, all) in [("หุ้น 10", true), ("10", false), ("หุ้นX", false), ("", false)]
+        {
             assert_eq!(thai.is_all_of(text), all, "{text}");
         }
         let vietnamese = ScriptQuery::parse("Vietnamese").expect("a language");

@@ -125,7 +125,10 @@ fn checked(
             return Err(invalid(
                 path,
                 line,
-                format!("the term `{}` stands twice under `{}`", term.term, term.source),
+                format!(
+                    "the term `{}` stands twice under `{}`",
+                    term.term, term.source
+                ),
             ));
         }
         kept.push(term);
@@ -324,7 +327,10 @@ mod tests {
         let path = Path::new("list.tsv");
         let terms = parse_tsv("\u{0023} note\n금리\n환율\tnews\trate\r\n", path).expect("a list");
         assert_eq!(terms.len(), 2);
-        assert_eq!((terms[0].source.as_str(), terms[1].english.as_str()), ("terms", "rate"));
+        assert_eq!(
+            (terms[0].source.as_str(), terms[1].english.as_str()),
+            ("terms", "rate")
+        );
         let toml = parse_toml(
             "[[term]]\nterm = \"금리\"\nsource = \"news\"\n",
             Path::new("list.toml"),
@@ -341,7 +347,12 @@ mod tests {
             assert!(error.starts_with(says), "{error}");
         }
         let error = parse_toml("[[term]]\nterm = 3\n", Path::new("list.toml"));
-        assert!(error.expect_err("a number").to_string().starts_with("list.toml:2"));
+        assert!(
+            error
+                .expect_err("a number")
+                .to_string()
+                .starts_with("list.toml:2")
+        );
     }
 
     #[test]

@@ -355,7 +355,10 @@ pub fn count_suite(subject: &Subject, suite: &Suite) -> Result<TextReport, Cover
         .iter()
         .flat_map(|pair| {
             let domain = pair.domain.as_deref();
-            [(pair.sentence1.as_str(), domain), (pair.sentence2.as_str(), domain)]
+            [
+                (pair.sentence1.as_str(), domain),
+                (pair.sentence2.as_str(), domain),
+            ]
         })
         .collect();
     let mut report = count_texts(subject, &texts)?;

@@ -248,10 +248,19 @@ mod tests {
             (13, 2, 2)
         );
         assert_eq!(
-            (counts.latin, counts.han, counts.digits, counts.special, counts.unused),
+            (
+                counts.latin,
+                counts.han,
+                counts.digits,
+                counts.special,
+                counts.unused
+            ),
             (1, 1, 1, 1, 1)
         );
         let thai = &counts.scripts["Thai"];
-        assert_eq!((thai.raw_any, thai.decoded_any, thai.decoded_only), (1, 1, 1));
+        assert_eq!(
+            (thai.raw_any, thai.decoded_any, thai.decoded_only),
+            (1, 1, 1)
+        );
     }
 }

@@ -1,1 +1,47 @@
-//! Pure mathematics: ranks, correlation, bootstrap, tests, AUC. Imports no room.
+//! Pure mathematics of scores: similarity, ranks, correlation, bootstrap, tests, AUC.
+//!
+//! Imports no room. Everything here takes plain slices, one entry per pair, and gives a raw `f64`
+//! (correlations in \[−1, 1\], areas in \[0, 1\]) or an [`Undefined`]: the reason why there is no
+//! number. Never a NaN. Argument order is the same everywhere: predicted scores first, gold second.
+//!
+//! Everything random is seeded and gives the same bits on one thread and on many.
+//!
+//! To add a similarity: one variant and one line in [`Similarity::ALL`]. To add a statistic that
+//! can be bootstrapped: one implementation of [`Statistic`].
+
+mod binary;
+mod bootstrap;
+mod correlation;
+mod domains;
+mod family;
+mod paired;
+mod permutation;
+mod random;
+mod rank;
+mod ranking;
+mod resampled;
+mod similarity;
+mod triplet;
+mod undefined;
+
+pub use binary::{Classes, auc, average_precision, classes, spearman_from_auc};
+pub use bootstrap::{
+    BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,
+    replicates,
+};
+pub use correlation::{pearson, share_of_ceiling, spearman, spearman_ceiling};
+pub use domains::{
+    DomainScore, DomainScores, Domains, PoolingWarning, domain_scores, macro_mean, pooling_warning,
+    within_domain_spearman,
+};
+pub use family::holm;
+pub use paired::{Comparison, PairedStatistic, compare};
+pub use permutation::{Permutation, permutation_test};
+pub use rank::{mid_ranks, tie_share};
+pub use ranking::{RankRange, rank_ranges};
+pub use resampled::{
+    AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,
+};
+pub use similarity::{Similarity, cosine, cosine_f32, dot, negated_euclidean, negated_manhattan};
+pub use triplet::{TripletAccuracy, triplet_accuracy};
+pub use undefined::{Operand, Undefined};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::RunError;
-use super::store::{EmbeddingSet, Entry, Store, TextKey, TokenCount, text_key};
+use super::store::{About, EmbeddingSet, Entry, Store, TextKey, TokenCount, text_key};
 use crate::encoder::{Embeddings, Encoder, EncoderError, PreparedText};
 
 /// Padded tokens per batch: best or within noise of it for short and long texts.
@@ -26,6 +26,8 @@ pub struct EncodeOptions<'a> {
     pub batch_tokens: usize,
     /// Whether embeddings of earlier runs are used.
     pub resume: bool,
+    /// Name of the encoder, for people who list the store.
+    pub label: &'a str,
     /// Set by the edge when the user wants to stop.
     pub stop: &'a AtomicBool,
 }
@@ -82,6 +84,11 @@ pub fn embed(
         return Ok(store);
     }
     let encoder = open()?;
+    let about = About {
+        encoder: options.label.to_owned(),
+        one_text_each: encoder.depends_on_batch(),
+    };
+    store.set_about(&about)?;
     let result = encode(
         &missing,
         prompt,
@@ -318,6 +325,7 @@ mod tests {
         let options = EncodeOptions {
             batch_tokens,
             resume: true,
+            label: "fake",
             stop: &stop,
         };
         embed(&texts, "p:", folder, options, progress, &mut || {

@@ -6,9 +6,11 @@
 
 pub mod engine;
 mod error;
+pub mod evaluate;
 pub mod lock;
 pub mod mteb;
 pub mod record;
+pub mod score;
 pub mod store;
 
 pub use error::RunError;

@@ -12,7 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::RunError;
-use super::record::{Record, Timing, file_name};
+use super::record::{
+    EncoderFacts, Harness, Record, SCHEMA_VERSION, Scores, SuiteFacts, Timing, file_name,
+};
 use crate::fs;
 
 /// The version of mteb whose format is written.
@@ -218,6 +220,58 @@ fn without_nan(text: &str) -> String {
         rest = &rest[c.len_utf8()..];
     }
     out
+}
+
+/// A result file as a record, as far as it goes: what mteb does not keep stays empty.
+#[must_use]
+pub fn to_record(result: &MtebScores, path: &Path) -> Record {
+    let get = |name: &str| result.scores.get(name).copied();
+    // results/<org__model>/<revision>/<Task>.json
+    let above = |n: usize| {
+        path.ancestors()
+            .nth(n)
+            .and_then(|p| p.file_name())
+            .map(|n| n.to_string_lossy().into_owned())
+    };
+    let named = |name: String| Some(name).filter(|n| !n.starts_with("no_"));
+    Record {
+        schema_version: SCHEMA_VERSION,
+        encoder: EncoderFacts {
+            name: above(2)
+                .and_then(named)
+                .or_else(|| above(3))
+                .unwrap_or_default()
+                .replace("__", "/"),
+            revision: above(1).and_then(named),
+            backend: "mteb".into(),
+            backend_version: result.mteb_version.clone(),
+            protocol: "mteb".into(),
+            ..EncoderFacts::default()
+        },
+        suite: SuiteFacts {
+            id: result.task.clone(),
+            split: result.split.clone(),
+            languages: result.languages.clone(),
+            mteb_task: Some(result.task.clone()),
+            hub_revision: result.dataset_revision.clone(),
+            ..SuiteFacts::default()
+        },
+        scores: Scores {
+            cosine_spearman: get("cosine_spearman").or(result.main_score),
+            cosine_pearson: get("cosine_pearson"),
+            manhattan_spearman: get("manhattan_spearman"),
+            manhattan_pearson: get("manhattan_pearson"),
+            euclidean_spearman: get("euclidean_spearman"),
+            euclidean_pearson: get("euclidean_pearson"),
+            ..Scores::default()
+        },
+        harness: Harness {
+            name: "mteb".into(),
+            version: result.mteb_version.clone().unwrap_or_default(),
+        },
+        warnings: vec!["read from a result file of mteb: not run here".into()],
+        ..Record::default()
+    }
 }
 
 /// Writes a record as mteb's result file with its `model_meta.json` under `folder`, and returns

@@ -17,7 +17,7 @@ use crate::fs;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One encoder on one suite.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
     /// Version of this schema.
     pub schema_version: u32,
@@ -59,7 +59,7 @@ pub struct Record {
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EncoderFacts {
     /// Display name.
     pub name: String,
@@ -99,7 +99,7 @@ pub struct EncoderFacts {
 }
 
 /// What it was run on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SuiteFacts {
     /// Suite id.
     pub id: String,
@@ -164,7 +164,7 @@ pub struct DomainScores {
 }
 
 /// How the intervals were made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BootstrapFacts {
     /// Resamples of the pairs.
     pub resamples: usize,
@@ -185,7 +185,7 @@ pub struct BatchFacts {
 }
 
 /// The program that made a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Harness {
     /// Its name.
     pub name: String,

@@ -21,10 +21,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::RunError;
+use super::record::to_json;
 use crate::fs;
 
 const MAGIC: [u8; 4] = *b"KFE1";
+const ABOUT: &str = "encoder.json";
 const HEADER: usize = 12;
 const CHECKSUM: usize = 32;
 /// An entry above this size is damage, not data.
@@ -37,6 +41,15 @@ pub type TextKey = [u8; 32];
 #[must_use]
 pub fn text_key(text: &str) -> TextKey {
     *blake3::hash(text.as_bytes()).as_bytes()
+}
+
+/// The encoder that a store belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its name.
+    pub encoder: String,
+    /// Whether each text was a batch of its own.
+    pub one_text_each: bool,
 }
 
 /// What is known of an encoded text beside its embedding.
@@ -190,6 +203,20 @@ impl Store {
     #[must_use]
     pub fn set(&self) -> &EmbeddingSet {
         &self.set
+    }
+
+    /// Says in the store's folder which encoder it belongs to.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_about(&self, about: &About) -> Result<(), RunError> {
+        Ok(fs::write_atomic(&self.folder.join(ABOUT), &to_json(about))?)
+    }
+
+    /// What [`Store::set_about`] said; `None` where nothing was said.
+    #[must_use]
+    pub fn about(&self) -> Option<About> {
+        serde_json::from_slice(&fs::read(&self.folder.join(ABOUT)).ok()?).ok()
     }
 
     /// Writes one whole batch and adds it to the set.

@@ -20,6 +20,17 @@ pub enum Place {
     Row(usize),
 }
 
+impl Place {
+    /// The line or row, from 1; none for the file as a whole.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Self::File => None,
+            Self::Line(n) | Self::Row(n) => Some(n),
+        }
+    }
+}
+
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

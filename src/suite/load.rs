@@ -29,6 +29,8 @@ pub(super) struct Located {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub pairs: Vec<Pair>,
+    /// Where each pair stands.
+    pub places: Vec<(PathBuf, Place)>,
     pub findings: Vec<Finding>,
     pub warnings: Vec<String>,
 }
@@ -121,6 +123,7 @@ pub(super) fn read_split(
                 }
             }
             reading.pairs.push(pair);
+            reading.places.push((file.path.clone(), record.place));
         }
         row_offset += table.total;
     }
@@ -317,6 +320,15 @@ fn allowed(domains: Option<&Domains>) -> Vec<String> {
     domains.map_or_else(Vec::new, |d| d.map.keys().cloned().collect())
 }
 
+/// The file of a split, or the folder of several.
+pub(super) fn shown(files: &[Located]) -> PathBuf {
+    match files {
+        [] => PathBuf::new(),
+        [file] => file.path.clone(),
+        [file, ..] => file.path.parent().map(PathBuf::from).unwrap_or_default(),
+    }
+}
+
 /// Compares the numbers of pairs with those of the manifest.
 fn count(
     manifest: &Manifest,
@@ -333,9 +345,9 @@ fn count(
     {
         return;
     }
-    let Some(file) = files.first() else { return };
+    let path = shown(files);
     let declared = &manifest.splits[split];
-    let mut findings = Findings::new(&file.path, &mut reading.findings);
+    let mut findings = Findings::new(&path, &mut reading.findings);
     if let Some(expected) = declared.rows
         && expected != reading.pairs.len()
     {

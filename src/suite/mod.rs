@@ -6,20 +6,26 @@
 //! To add a suite: a folder under `benchmarks/` with a `suite.toml`. To add a format: one file
 //! under `format/` and one line in its list.
 
+mod check;
 mod error;
 mod format;
 mod import;
 mod load;
 pub mod manifest;
 mod registry;
+mod stats;
 
 use std::collections::BTreeMap;
 
+pub use check::CheckReport;
 pub use error::{Finding, Level, Place, Problem, SuiteError};
 pub use format::Encoding;
 pub use import::ImportReport;
 pub use manifest::{Manifest, Origin};
 pub use registry::{Availability, Imported, Registry, built_in_text};
+pub use stats::{
+    DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, lengths, overlap, stats,
+};
 
 use serde::{Deserialize, Serialize};
 

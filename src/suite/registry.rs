@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
 
-use super::error::Finding;
-use super::load::{self, Located, Reading};
+use super::error::{Finding, Place};
+use super::load::{self, Located};
 use super::manifest::{Manifest, Origin, Source};
-use super::{Suite, SuiteError};
+use super::{Pair, Suite, SuiteError};
 use crate::fs;
 
 /// The suites built into the program: the folder `benchmarks/`.
@@ -85,6 +85,18 @@ pub struct ImportedFile {
     /// Name and SHA-256 of the gold file beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gold: Option<(String, String)>,
+}
+
+/// A split that was read without stopping at errors.
+pub(super) struct Inspected {
+    /// File of the split, or the folder of several.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Pairs that were read, with their places.
+    pub pairs: Vec<(Pair, (PathBuf, Place))>,
+    /// The suite, where nothing makes it unusable.
+    pub suite: Option<Suite>,
 }
 
 /// The suites this machine knows.
@@ -262,27 +274,23 @@ impl Registry {
         load::finish(manifest, split, &files, reading, commit)
     }
 
-    /// Loads one split and returns what is wrong with it instead of the first error.
-    ///
-    /// # Errors
-    /// When the rows are not here or have other bytes than expected.
-    pub fn inspect(
+    /// Reads one split and keeps what is wrong with it instead of stopping at the first error.
+    pub(super) fn inspect(
         &self,
         manifest: &Manifest,
-        split: Option<&str>,
-    ) -> Result<(Vec<Finding>, Option<Suite>), SuiteError> {
-        let (split, _) = manifest.split(split)?;
+        split: &str,
+    ) -> Result<Inspected, SuiteError> {
         let (source, files, commit) = self.locate(manifest, split)?;
         let mut reading = load::read_split(manifest, source, split, &files);
-        let findings = std::mem::take(&mut reading.findings);
-        let checked = Reading {
-            findings: findings.clone(),
-            ..reading
-        };
-        Ok((
+        let findings = reading.findings.clone();
+        let places = std::mem::take(&mut reading.places);
+        let pairs = reading.pairs.iter().cloned().zip(places).collect();
+        Ok(Inspected {
+            path: load::shown(&files),
             findings,
-            load::finish(manifest, split, &files, checked, commit).ok(),
-        ))
+            pairs,
+            suite: load::finish(manifest, split, &files, reading, commit).ok(),
+        })
     }
 
     /// What an earlier import copied, where there was one.

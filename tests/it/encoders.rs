@@ -110,28 +110,33 @@ fn encode(encoder: &dyn Encoder, texts: &[&PreparedText]) -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn static_embeddings_are_those_of_sentence_transformers_and_independent_of_the_batch() {
-    let spec = read("static");
-    assert_eq!(spec.backend, "static");
-    let encoder = spec.open(&OpenOptions::default()).expect("it opens");
-    let golden = golden("static");
-    let expected: Vec<Vec<f64>> =
-        serde_json::from_value(golden["embeddings"].clone()).expect("embeddings");
-    let prepared: Vec<PreparedText> = strings(&golden["texts"])
-        .iter()
-        .map(|t| encoder.prepare(t, "").expect("it tokenises"))
-        .collect();
-    let batch = encode(&*encoder, &prepared.iter().collect::<Vec<_>>());
-    for ((text, got), expected) in prepared.iter().zip(&batch).zip(&expected) {
-        assert_eq!(got.len(), expected.len());
-        for (g, e) in got.iter().zip(expected) {
-            assert!(
-                (f64::from(*g) - e).abs() < 1e-5,
-                "{:?}: {g} != {e}",
-                text.text
-            );
+fn static_embeddings_are_those_of_their_libraries_and_independent_of_the_batch() {
+    for (architecture, max_tokens) in [("static", usize::MAX), ("model2vec", 512)] {
+        let spec = read(architecture);
+        assert_eq!((spec.backend, spec.max_tokens), ("static", max_tokens));
+        assert_eq!(spec.drop_unknown, architecture == "model2vec");
+        let encoder = spec.open(&OpenOptions::default()).expect("it opens");
+        let golden = golden(architecture);
+        let expected: Vec<Vec<f64>> =
+            serde_json::from_value(golden["embeddings"].clone()).expect("embeddings");
+        let prepared: Vec<PreparedText> = strings(&golden["texts"])
+            .iter()
+            .map(|t| encoder.prepare(t, "").expect("it tokenises"))
+            .collect();
+        let batch = encode(&*encoder, &prepared.iter().collect::<Vec<_>>());
+        assert_eq!(batch.len(), expected.len());
+        for ((text, got), expected) in prepared.iter().zip(&batch).zip(&expected) {
+            assert_eq!(got.len(), expected.len());
+            for (g, e) in got.iter().zip(expected) {
+                let difference = (f64::from(*g) - e).abs();
+                assert!(
+                    difference < 1e-5,
+                    "{architecture}, {:?}: {g} != {e}",
+                    text.text
+                );
+            }
+            assert_eq!(&encode(&*encoder, &[text])[0], got, "{:?}", text.text);
         }
-        assert_eq!(&encode(&*encoder, &[text])[0], got, "{:?}", text.text);
     }
 }
 

@@ -30,3 +30,76 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
 pub fn repository(relative: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
+
+/// A home of its own for a test: data, results and working folder, away from the user's.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+#[allow(dead_code, reason = "each test uses its part")]
+impl Home {
+    /// A fresh home.
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where records go.
+    pub fn results(&self) -> PathBuf {
+        self.path("korfinsts-results")
+    }
+
+    /// Where suites and caches go.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// `korfinsts ARGUMENTS` in this home, offline.
+    pub fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = assert_cmd::Command::cargo_bin("korfinsts").expect("the binary is built");
+        command
+            .current_dir(self.folder.path())
+            .env("KORFINSTS_DATA", self.data())
+            .env("HF_HUB_CACHE", self.path("hub"))
+            .env("HF_HUB_OFFLINE", "1")
+            .env_remove("HF_TOKEN")
+            .env_remove("HF_ENDPOINT")
+            .args(arguments);
+        command
+    }
+
+    /// Whether an ONNX Runtime library is found here.
+    pub fn has_onnxruntime(&self) -> bool {
+        let output = self
+            .command(&["doctor", "--format", "json"])
+            .output()
+            .expect("doctor runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: serde_json::Value = serde_json::from_str(&text).expect("doctor prints JSON");
+        lines.as_array().is_some_and(|lines| {
+            lines
+                .iter()
+                .any(|l| l["what"] == "onnxruntime" && l["status"] == "ok")
+        })
+    }
+
+    /// Copies a folder's files (one level and below) into this home.
+    pub fn copy(&self, from: &std::path::Path, to: &std::path::Path) {
+        for entry in walkdir::WalkDir::new(from) {
+            let entry = entry.expect("listed");
+            let target = to.join(entry.path().strip_prefix(from).expect("below"));
+            if entry.file_type().is_dir() {
+                std::fs::create_dir_all(&target).expect("made");
+            } else {
+                std::fs::write(&target, std::fs::read(entry.path()).expect("read"))
+                    .expect("written");
+            }
+        }
+    }
+}

@@ -429,6 +429,37 @@ fn a_sentencepiece_model_gives_the_ids_of_the_sentencepiece_library() {
 }
 
 #[test]
+fn older_formats_give_the_ids_of_the_transformers_library() {
+    for (folder, files, other) in [
+        ("xlmr", "sentencepiece.bpe.model", Some("albert")),
+        ("t5", "spiece.model", Some("albert")),
+        ("roberta", "vocab.json", None),
+        ("gpt2", "vocab.json", None),
+    ] {
+        let folder = repository("tests/reference/tokenizers").join(folder);
+        let read = |name: &str| -> Value {
+            let bytes = korfinsts::fs::read(&folder.join(name)).expect("the reference");
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
+        let config = read("config.json");
+        let tokenizer = Tokenizer::from_folder(&[&folder], &config).expect("it loads");
+        assert!(tokenizer.files()[0].ends_with(files));
+        let golden = read("golden.json");
+        let texts: Vec<String> = serde_json::from_value(golden["texts"].clone()).expect("texts");
+        let expected: Vec<Vec<u32>> =
+            serde_json::from_value(golden["token_ids"].clone()).expect("token ids");
+        for (text, expected) in texts.iter().zip(&expected) {
+            assert_eq!(&ids(&tokenizer, text), expected, "{files}: {text:?}");
+        }
+        if let Some(other) = other {
+            let error = Tokenizer::from_folder(&[&folder], &json!({"model_type": other}));
+            let error = error.expect_err("its use is not known").to_string();
+            assert!(error.contains(other), "{error}");
+        }
+    }
+}
+
+#[test]
 fn large_vocabularies_load_and_know_their_unknowns() {
     for (folder, size, unk) in [
         ("tokenizers/xlm-roberta-base", 250_002, Some(3)),

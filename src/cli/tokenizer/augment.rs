@@ -230,7 +230,13 @@ fn table(report: &Report, raw: bool) -> Table {
             number(v, 3)
         }
     };
-    let share = |v: Option<f64>| if raw { fixed(v.map(|v| v * 100.0)) } else { percent(v, 2) };
+    let share = |v: Option<f64>| {
+        if raw {
+            fixed(v.map(|v| v * 100.0))
+        } else {
+            percent(v, 2)
+        }
+    };
     for part in &report.texts {
         table.push(vec![
             part.texts.to_owned(),
@@ -249,7 +255,10 @@ fn table(report: &Report, raw: bool) -> Table {
 fn page(report: &Report, map: &RowMap) -> Page {
     let mut page = Page::default();
     page.table(table(report, false));
-    let mut first = Table::new("The first new tokens", &["#row", "token", "#old pieces", "old rows"]);
+    let mut first = Table::new(
+        "The first new tokens",
+        &["#row", "token", "#old pieces", "old rows"],
+    );
     for row in map.rows.iter().filter(|r| r.text.is_some()).take(15) {
         let pieces: Vec<String> = row.pieces.iter().map(ToString::to_string).collect();
         first.push(vec![

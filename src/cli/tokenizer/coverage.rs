@@ -153,7 +153,10 @@ fn suites(args: &CoverageArgs, global: &Global) -> anyhow::Result<Vec<Suite>> {
     }
     if args.suite.is_empty() {
         for manifest in registry.all() {
-            if matches!(registry.availability(manifest, None)?, Availability::Available) {
+            if matches!(
+                registry.availability(manifest, None)?,
+                Availability::Available
+            ) {
                 suites.push(registry.load(manifest, None)?);
             }
         }

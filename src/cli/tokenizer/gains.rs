@@ -110,7 +110,8 @@ fn read(path: &Path, suites: &[String], global: &Global) -> anyhow::Result<GainG
             .filter_map(|(suite, b)| Some((suite.clone(), after.get(suite)? - b)))
             .collect();
         if gains.is_empty() {
-            let found = |s: &BTreeMap<String, f64>| s.keys().cloned().collect::<Vec<_>>().join(", ");
+            let found =
+                |s: &BTreeMap<String, f64>| s.keys().cloned().collect::<Vec<_>>().join(", ");
             let reason = format!(
                 "`{}` has no suite both before ({}) and after ({})",
                 model.name,
@@ -162,7 +163,12 @@ fn read(path: &Path, suites: &[String], global: &Global) -> anyhow::Result<GainG
             gains,
         });
     }
-    Ok(GainGroup::new(&path.display().to_string(), "recomputed", &suites, models))
+    Ok(GainGroup::new(
+        &path.display().to_string(),
+        "recomputed",
+        &suites,
+        models,
+    ))
 }
 
 fn scores(scores: &Scores, here: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
@@ -185,7 +191,13 @@ fn page(groups: &[GainGroup]) -> Page {
     for group in groups {
         let title = format!("{} ({})", group.title, group.badge);
         let mut head: Vec<String> = [
-            "model", "vocabulary", "#size", "#raw", "#raw %", "#decoded", "#decoded %",
+            "model",
+            "vocabulary",
+            "#size",
+            "#raw",
+            "#raw %",
+            "#decoded",
+            "#decoded %",
         ]
         .map(str::to_owned)
         .to_vec();
@@ -204,7 +216,12 @@ fn page(groups: &[GainGroup]) -> Page {
                 percent(Some(Measure::DecodedShare.of(model)), 2),
             ];
             let signed = |gain: Option<f64>| gain.map(|g| format!("{g:+.4}")).unwrap_or_default();
-            row.extend(group.suites.iter().map(|s| signed(model.gains.get(s).copied())));
+            row.extend(
+                group
+                    .suites
+                    .iter()
+                    .map(|s| signed(model.gains.get(s).copied())),
+            );
             row.push(signed(model.mean(&group.suites)));
             table.push(row);
         }
@@ -212,7 +229,13 @@ fn page(groups: &[GainGroup]) -> Page {
         let mut table = Table::new(
             &format!("Coverage against gain: {}", group.title),
             &[
-                "coverage", "gain", "#n", "#ρ", "#p", "#smallest p", "interval (rough)",
+                "coverage",
+                "gain",
+                "#n",
+                "#ρ",
+                "#p",
+                "#smallest p",
+                "interval (rough)",
                 "chance alone",
             ],
         );
@@ -260,7 +283,15 @@ fn tidy(groups: &[GainGroup]) -> Table {
     let mut table = Table::new(
         "",
         &[
-            "group", "coverage", "gain", "#n", "#rho", "#p_value", "#smallest_p", "#low", "#high",
+            "group",
+            "coverage",
+            "gain",
+            "#n",
+            "#rho",
+            "#p_value",
+            "#smallest_p",
+            "#low",
+            "#high",
         ],
     );
     for group in groups {

@@ -126,21 +126,15 @@ impl Page {
             match format {
                 ReportFormat::Md => {
                     out.push_str(&format!("**{title}**\n\n"));
-                    lines
-                        .iter()
-                        .for_each(|l| out.push_str(&format!("- {l}\n")));
+                    lines.iter().for_each(|l| out.push_str(&format!("- {l}\n")));
                 }
                 ReportFormat::Latex => {
                     out.push_str(&format!("% {title}\n"));
-                    lines
-                        .iter()
-                        .for_each(|l| out.push_str(&format!("% {l}\n")));
+                    lines.iter().for_each(|l| out.push_str(&format!("% {l}\n")));
                 }
                 _ => {
                     out.push_str(&format!("{title}\n"));
-                    lines
-                        .iter()
-                        .for_each(|l| out.push_str(&format!("  {l}\n")));
+                    lines.iter().for_each(|l| out.push_str(&format!("  {l}\n")));
                 }
             }
         }

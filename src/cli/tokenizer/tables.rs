@@ -36,7 +36,9 @@ pub(super) fn page(reports: &[TokenizerReport], worst: usize) -> Page {
 
 fn is_shown(definition: &Definition, reports: &[TokenizerReport]) -> bool {
     if definitions::TEXT.contains(definition) {
-        reports.iter().any(|r| !r.suites.is_empty() || !r.corpora.is_empty())
+        reports
+            .iter()
+            .any(|r| !r.suites.is_empty() || !r.corpora.is_empty())
     } else if definitions::TERMS.contains(definition) {
         reports.iter().any(|r| r.terms.is_some())
     } else {
@@ -81,7 +83,10 @@ fn korean(reports: &[TokenizerReport]) -> Table {
             h.decoded_jamo_only.to_string(),
             h.decoded_mixed.to_string(),
             h.distinct_syllables.to_string(),
-            percent(Some(h.distinct_syllables as f64 / HANGUL_SYLLABLES as f64), 1),
+            percent(
+                Some(h.distinct_syllables as f64 / HANGUL_SYLLABLES as f64),
+                1,
+            ),
             report.hangul_form.name().to_owned(),
         ]);
     }
@@ -309,7 +314,10 @@ fn worst_terms(report: &TokenizerReport, worst: usize) -> Table {
 fn warnings(reports: &[TokenizerReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for report in reports {
-        let own = report.warnings.iter().map(|w| format!("{}: {w}", report.tokenizer));
+        let own = report
+            .warnings
+            .iter()
+            .map(|w| format!("{}: {w}", report.tokenizer));
         lines.extend(own);
         for (body, text) in report.suites.iter().chain(&report.corpora) {
             for warning in &text.warnings {
@@ -350,7 +358,9 @@ pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
                     object.remove("domains");
                     object.remove("warnings");
                 }
-                flatten("", &json, &mut |key, value| add("text", body, domain, key, value));
+                flatten("", &json, &mut |key, value| {
+                    add("text", body, domain, key, value)
+                });
             }
         }
         if let Some(terms) = &report.terms {
@@ -358,11 +368,25 @@ pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
             let sources = terms.sources.iter().map(|(s, t)| (s.as_str(), t));
             for (source, shares) in all.chain(sources) {
                 let json = serde_json::to_value(shares).unwrap_or_default();
-                flatten("", &json, &mut |key, value| add("terms", "", source, key, value));
+                flatten("", &json, &mut |key, value| {
+                    add("terms", "", source, key, value)
+                });
             }
             for split in &terms.worst {
-                add("term", &split.term, &split.source, "tokens", split.tokens.to_string());
-                add("term", &split.term, &split.source, "unknown", split.unknown.to_string());
+                add(
+                    "term",
+                    &split.term,
+                    &split.source,
+                    "tokens",
+                    split.tokens.to_string(),
+                );
+                add(
+                    "term",
+                    &split.term,
+                    &split.source,
+                    "unknown",
+                    split.unknown.to_string(),
+                );
             }
         }
     }

@@ -52,7 +52,10 @@ pub(super) fn propose(
         for run in runs(subject, &known, word)? {
             let spelled: Option<String> = run.iter().map(|part| letters.of(part)).collect();
             let spelled = spelled.ok_or_else(|| {
-                refused(subject, format!("the corpus has more than {LETTERS} different pieces"))
+                refused(
+                    subject,
+                    format!("the corpus has more than {LETTERS} different pieces"),
+                )
             })?;
             *counts.entry(CompactString::from(spelled)).or_default() += n;
         }

@@ -217,7 +217,10 @@ fn apply(
         // A Unigram id is a place in the list: tokens that were added behind it keep theirs.
         for id in list.len() as u64..u64::from(old_rows) {
             let held = added.iter().find(|(i, _)| *i == id).map(|(_, t)| t.clone());
-            list.push(json!([held.unwrap_or_else(|| json!(format!("<unused{id}>"))), least]));
+            list.push(json!([
+                held.unwrap_or_else(|| json!(format!("<unused{id}>"))),
+                least
+            ]));
         }
         for proposal in &proposals.tokens {
             list.push(json!([proposal.token, proposal.score]));
@@ -225,6 +228,15 @@ fn apply(
         return Some(proposals.tokens);
     }
     let vocab = model.get_mut("vocab")?.as_object_mut()?;
+    // Tokens that the model lacks are numbered behind it when the file is loaded, whatever id
+    // they declare: those that stood there must be in the model to keep their rows.
+    for (id, token) in &added {
+        if let Some(token) = token.as_str()
+            && !vocab.contains_key(token)
+        {
+            vocab.insert(token.to_owned(), json!(id));
+        }
+    }
     for (proposal, id) in proposals.tokens.iter().zip(old_rows..) {
         vocab.insert(proposal.token.clone(), json!(id));
     }

@@ -58,7 +58,10 @@ pub(super) fn propose(
         .filter(|d| d.is_finite())
         .collect();
     differences.sort_by(f64::total_cmp);
-    let shift = differences.get(differences.len() / 2).copied().unwrap_or(0.0);
+    let shift = differences
+        .get(differences.len() / 2)
+        .copied()
+        .unwrap_or(0.0);
     let unknown = tokenizer.unk_id();
     let counts = super::wordpiece::substring_counts(
         words,
@@ -87,8 +90,16 @@ pub(super) fn propose(
             .filter(|id| Some(**id) != unknown)
             .filter_map(|id| subject.entry(*id).and_then(|e| old.get(e.raw.as_str())))
             .sum();
-        let floor = if has_unknown { f64::NEG_INFINITY } else { path + MARGIN };
-        let saved = if has_unknown { length } else { pieces.len() - 1 };
+        let floor = if has_unknown {
+            f64::NEG_INFINITY
+        } else {
+            path + MARGIN
+        };
+        let saved = if has_unknown {
+            length
+        } else {
+            pieces.len() - 1
+        };
         found.push((
             count as f64 * saved as f64,
             Proposal {

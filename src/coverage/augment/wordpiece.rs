@@ -58,11 +58,19 @@ pub(super) fn propose(
         if !(1..=options.max_characters).contains(&length) || count < options.min_count {
             continue;
         }
-        let stored = if decomposes { nfd(&token) } else { token.clone() };
+        let stored = if decomposes {
+            nfd(&token)
+        } else {
+            token.clone()
+        };
         if tokenizer.id_of(&stored).is_some() {
             continue;
         }
-        let form = if decomposes { nfd(bare) } else { bare.to_owned() };
+        let form = if decomposes {
+            nfd(bare)
+        } else {
+            bare.to_owned()
+        };
         // An inner entry replaces inner pieces: what follows a first character of its own.
         let pieces = if token.starts_with(PREFIX) {
             inner_pieces(subject, &form)?
@@ -73,7 +81,11 @@ pub(super) fn propose(
         if pieces.is_empty() || (pieces.len() < 2 && !has_unknown) {
             continue;
         }
-        let saved = if has_unknown { length } else { pieces.len() - 1 };
+        let saved = if has_unknown {
+            length
+        } else {
+            pieces.len() - 1
+        };
         found.push((
             count * saved as u64,
             Proposal {
@@ -170,7 +182,9 @@ mod tests {
 
     #[test]
     fn substrings_are_cut_between_characters() {
-        let found: Vec<&str> = substrings("금리는", 2).map(|(a, b)| &"금리는"[a..b]).collect();
+        let found: Vec<&str> = substrings("금리는", 2)
+            .map(|(a, b)| &"금리는"[a..b])
+            .collect();
         assert_eq!(found, ["금", "금리", "리", "리는", "는"]);
     }
 }

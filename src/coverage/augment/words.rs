@@ -159,6 +159,9 @@ mod tests {
         let expected = [("▁금리는", 2), ("분기", 1), ("주", 1)];
         assert_eq!(found, expected.map(|(w, n)| (w.to_owned(), n)));
         let found = words(true, &["금리는", "3분기", "\u{1100}\u{1161}"]);
-        assert_eq!(found, [("가", 1), ("금리는", 1)].map(|(w, n)| (w.to_owned(), n)));
+        assert_eq!(
+            found,
+            [("가", 1), ("금리는", 1)].map(|(w, n)| (w.to_owned(), n))
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! feature.
 
 pub mod candle;
+mod lanes;
 pub mod onnxruntime;
 pub mod rten;
 pub mod static_embedding;
@@ -20,6 +21,8 @@ pub struct OpenOptions {
     pub threads: usize,
     /// ONNX Runtime library named by the user.
     pub onnxruntime: Option<PathBuf>,
+    /// Data home to look for an installed ONNX Runtime in; `None` = the platform's.
+    pub data_home: Option<PathBuf>,
 }
 
 impl OpenOptions {

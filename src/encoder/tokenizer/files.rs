@@ -518,7 +518,10 @@ pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, Encoder
         names,
         beside,
         added,
-        model_type: config.get("model_type").and_then(Value::as_str).unwrap_or(""),
+        model_type: config
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or(""),
     };
     match extension.as_deref() {
         _ if pair => files.byte_level(&folder.join("vocab.json"), &folder.join("merges.txt")),

@@ -92,11 +92,19 @@ fn quoted(text: &str, delimiter: char, findings: &mut Findings<'_>) -> Vec<(usiz
         .flexible(true)
         .from_reader(text.as_bytes());
     let mut rows = Vec::new();
-    let mut line = 1;
+    let (mut line, mut counted) = (1, 0);
     for record in reader.records() {
         match record {
             Ok(record) => {
-                line = record.position().map_or(line, |p| p.line() as usize);
+                // The reader's own line number falls behind after `\r\n`, so lines are counted
+                // up to the first byte of the record that ends no line.
+                let from = record.position().map_or(counted, |p| p.byte() as usize);
+                let ends = text.as_bytes()[from..]
+                    .iter()
+                    .take_while(|b| matches!(b, b'\r' | b'\n'))
+                    .count();
+                line += text[counted..from + ends].matches('\n').count();
+                counted = from + ends;
                 rows.push((line, record.iter().map(str::to_owned).collect()));
             }
             Err(e) => findings.add(

@@ -1,0 +1,506 @@
+//! `korfinsts doctor`: what this machine has, what it lacks, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::runtime::{Format, print};
+use super::{CliError, Global};
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::backend::onnxruntime::{self, Loaded, cuda, library};
+use crate::failure::FailureClass;
+use crate::fs;
+
+const GIB: u64 = 1 << 30;
+
+/// Look at this machine: processor, memory, ONNX Runtime, CUDA, folders, network settings
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// ONNX Runtime library (or its folder) to look at
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Device that has to work: with `cuda`, what is missing for it is a failure
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Device {
+    #[default]
+    Cpu,
+    Cuda,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Check {
+    status: Status,
+    what: &'static str,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            status: Status::Ok,
+            what,
+            found: found.into(),
+            remedy: None,
+        }
+    }
+
+    fn bad(
+        status: Status,
+        what: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            what,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a check fails, or stdout cannot be written.
+pub fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<()> {
+    let checks = examine(args, global);
+    match args.format {
+        Format::Json => print(&(serde_json::to_string_pretty(&checks)? + "\n"))?,
+        Format::Table => print(&table(&checks))?,
+    }
+    let failed: Vec<&str> = checks
+        .iter()
+        .filter(|c| c.status == Status::Fail)
+        .map(|c| c.what)
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::new(
+        FailureClass::Check,
+        format!("not in order: {}", failed.join(", ")),
+        None,
+    )
+    .into())
+}
+
+fn examine(args: &DoctorArgs, global: &Global) -> Vec<Check> {
+    let options = OpenOptions {
+        onnxruntime: args.onnxruntime.clone(),
+        data_home: global.data_home().ok(),
+        ..OpenOptions::default()
+    };
+    let mut checks = vec![build(), processor(), cores(), memory()];
+    let loaded = onnxruntime::load(&options);
+    checks.extend(runtime(&options, loaded.as_ref()));
+    checks.extend(gpu(loaded.as_ref().ok(), args.device));
+    checks.push(match global.data_home() {
+        Ok(home) => data_home(&home),
+        Err(error) => Check::bad(
+            Status::Fail,
+            "data home",
+            error.to_string(),
+            "name a folder with `--data DIR` or KORFINSTS_DATA",
+        ),
+    });
+    checks.push(hub_cache());
+    checks.push(network(global));
+    checks
+}
+
+fn build() -> Check {
+    let features: Vec<&str> = [
+        ("onnxruntime", cfg!(feature = "onnxruntime")),
+        ("rten", cfg!(feature = "rten")),
+        ("candle", cfg!(feature = "candle")),
+        ("cuda", cfg!(feature = "cuda")),
+    ]
+    .into_iter()
+    .filter_map(|(name, built)| built.then_some(name))
+    .collect();
+    let found = format!(
+        "korfinsts {} for {} {}, features {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        if features.is_empty() {
+            "none".to_owned()
+        } else {
+            features.join(", ")
+        }
+    );
+    if features.is_empty() {
+        let remedy = "build with the default features: nothing here can run a model";
+        return Check::bad(Status::Fail, "build", found, remedy);
+    }
+    Check::ok("build", found)
+}
+
+/// Instruction sets that matter, each with whether the processor has it.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn instructions() -> [(&'static str, bool); 5] {
+    [
+        ("avx2", std::is_x86_feature_detected!("avx2")),
+        ("fma", std::is_x86_feature_detected!("fma")),
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
+        ("avxvnni", std::is_x86_feature_detected!("avxvnni")),
+    ]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn instructions() -> [(&'static str, bool); 4] {
+    [
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        (
+            "dotprod",
+            std::arch::is_aarch64_feature_detected!("dotprod"),
+        ),
+        ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+        ("sve", std::arch::is_aarch64_feature_detected!("sve")),
+    ]
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+fn instructions() -> [(&'static str, bool); 0] {
+    []
+}
+
+fn processor() -> Check {
+    let instructions = instructions();
+    let has: Vec<&str> = instructions
+        .iter()
+        .filter_map(|(name, has)| has.then_some(*name))
+        .collect();
+    let found = if has.is_empty() {
+        "no vector instructions known here".to_owned()
+    } else {
+        has.join(", ")
+    };
+    let lacks = instructions
+        .iter()
+        .any(|(name, has)| ["avx2", "fma", "neon"].contains(name) && !has);
+    if lacks {
+        let remedy = "encoding will be several times slower than on a newer machine";
+        return Check::bad(Status::Warn, "processor", found, remedy);
+    }
+    Check::ok("processor", found)
+}
+
+fn cores() -> Check {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let physical = sysinfo::System::physical_core_count()
+        .map_or_else(|_| "unknown".to_owned(), |count| count.to_string());
+    Check::ok(
+        "cores",
+        format!("{threads} threads, {physical} physical cores"),
+    )
+}
+
+fn memory() -> Check {
+    let Ok(mut system) = sysinfo::System::new() else {
+        return Check::ok("memory", "cannot be read");
+    };
+    system.refresh_memory();
+    let limit = system.cgroup_limits();
+    let total = limit
+        .as_ref()
+        .map_or(u64::MAX, |l| l.total_memory)
+        .min(system.total_memory());
+    let free = limit
+        .map_or(u64::MAX, |l| l.free_memory)
+        .min(system.available_memory());
+    let found = format!("{} free of {}", gib(free), gib(total));
+    if free < GIB {
+        let remedy = "close other programs, or use fewer `--threads` and small models";
+        return Check::bad(Status::Warn, "memory", found, remedy);
+    }
+    Check::ok("memory", found)
+}
+
+fn runtime(
+    options: &OpenOptions,
+    loaded: Result<&Loaded, &crate::encoder::EncoderError>,
+) -> Vec<Check> {
+    const WHAT: &str = "ONNX Runtime";
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let named = library::places(options)
+                .first()
+                .is_some_and(|place| place.origin.is_named());
+            let status = if named { Status::Fail } else { Status::Warn };
+            let remedy = error.hint().unwrap_or_default();
+            return vec![Check::bad(status, WHAT, error.to_string(), remedy)];
+        }
+    };
+    let mut checks: Vec<Check> = loaded
+        .passed_over
+        .iter()
+        .map(|(path, reason)| {
+            Check::bad(
+                Status::Warn,
+                WHAT,
+                format!("`{}` does not load: {reason}", path.display()),
+                "remove it, or name another with `--onnxruntime PATH`",
+            )
+        })
+        .collect();
+    checks.push(Check::ok(
+        WHAT,
+        format!(
+            "{} with {}, {}",
+            loaded.version,
+            loaded.providers.join(", "),
+            loaded.path.display()
+        ),
+    ));
+    checks
+}
+
+fn gpu(loaded: Option<&Loaded>, device: Device) -> Vec<Check> {
+    let wanted = device == Device::Cuda;
+    let bad = if wanted { Status::Fail } else { Status::Warn };
+    let Some(driver) = cuda::driver() else {
+        let found = "no NVIDIA driver (libcuda) found";
+        return vec![if wanted {
+            let remedy = "install the NVIDIA driver, or run the container with its GPUs";
+            Check::bad(bad, "CUDA driver", found, remedy)
+        } else {
+            Check::ok("CUDA driver", format!("{found}: models run on the CPU"))
+        }];
+    };
+    let version = fs::read(Path::new("/proc/driver/nvidia/version"))
+        .ok()
+        .and_then(|text| driver_version(&String::from_utf8_lossy(&text)))
+        .map(|v| format!("{v}, "))
+        .unwrap_or_default();
+    let mut checks = vec![Check::ok(
+        "CUDA driver",
+        format!("{version}{}", driver.display()),
+    )];
+    let provider = loaded.is_some_and(|l| l.providers.contains(&"CUDA"));
+    if !provider {
+        checks.push(Check::bad(
+            bad,
+            "CUDA provider",
+            "this machine has a GPU, its ONNX Runtime cannot use it",
+            "`korfinsts runtime install --cuda`",
+        ));
+        return checks;
+    }
+    for library in cuda::libraries(loaded.map(|l| l.path.as_path())) {
+        checks.push(match library.path {
+            Some(path) => Check::ok(library.what, path.display().to_string()),
+            None => Check::bad(
+                bad,
+                library.what,
+                format!("`{}` not found", library.name),
+                format!(
+                    "`pip install {}` in the Python environment at hand, or set LD_LIBRARY_PATH",
+                    library.package
+                ),
+            ),
+        });
+    }
+    checks
+}
+
+/// Version in `/proc/driver/nvidia/version`: `NVRM version: ... Module  580.65.06  ...`.
+fn driver_version(text: &str) -> Option<String> {
+    text.lines()
+        .next()?
+        .split_whitespace()
+        .find(|word| word.contains('.') && word.split('.').all(|n| n.parse::<u32>().is_ok()))
+        .map(str::to_owned)
+}
+
+fn data_home(home: &Path) -> Check {
+    const WHAT: &str = "data home";
+    // Nothing is made just by looking: the nearest folder that is there stands for it.
+    let existing = home.ancestors().find(|p| fs::exists(p));
+    let Some(existing) = existing.filter(|p| !p.as_os_str().is_empty()) else {
+        let found = format!("{}: no folder above it is there", home.display());
+        return Check::bad(Status::Fail, WHAT, found, "name another with `--data DIR`");
+    };
+    if let Err(error) = fs::temporary_dir_in(existing) {
+        let found = format!("{} cannot be written: {}", home.display(), error.source);
+        let remedy = "name another with `--data DIR` or KORFINSTS_DATA";
+        return Check::bad(Status::Fail, WHAT, found, remedy);
+    }
+    let Some(free) = free_space(existing) else {
+        return Check::ok(WHAT, home.display().to_string());
+    };
+    let found = format!("{}, {} free", home.display(), gib(free));
+    if free < GIB {
+        let remedy = "free some space: embeddings and run-time libraries are kept there";
+        return Check::bad(Status::Warn, WHAT, found, remedy);
+    }
+    Check::ok(WHAT, found)
+}
+
+/// Free bytes of the disk that holds `folder`.
+fn free_space(folder: &Path) -> Option<u64> {
+    let folder = fs::canonicalize(folder).ok()?;
+    sysinfo::Disks::new_with_refreshed_list()
+        .ok()?
+        .iter()
+        .filter(|disk| folder.starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().components().count())
+        .map(sysinfo::Disk::available_space)
+}
+
+/// Where hub models are kept, as the Python library decides it.
+fn hub_cache() -> Check {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let home = variable(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+    let places = [
+        ("HF_HUB_CACHE", variable("HF_HUB_CACHE")),
+        ("HUGGINGFACE_HUB_CACHE", variable("HUGGINGFACE_HUB_CACHE")),
+        ("HF_HOME", variable("HF_HOME").map(|p| p.join("hub"))),
+        (
+            "XDG_CACHE_HOME",
+            variable("XDG_CACHE_HOME").map(|p| p.join("huggingface").join("hub")),
+        ),
+        (
+            "the default",
+            home.map(|p| p.join(".cache").join("huggingface").join("hub")),
+        ),
+    ];
+    let place = places
+        .into_iter()
+        .find_map(|(source, path)| path.map(|path| (source, path)));
+    let Some((source, path)) = place else {
+        let remedy = "set HF_HUB_CACHE to a folder";
+        return Check::bad(Status::Warn, "hub cache", "no home folder found", remedy);
+    };
+    let models = fs::list(&path).map(|entries| {
+        entries
+            .iter()
+            .filter(|p| {
+                p.file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with("models--"))
+            })
+            .count()
+    });
+    let state = match models {
+        Ok(count) => format!("{count} models"),
+        Err(_) => "not there yet".to_owned(),
+    };
+    Check::ok(
+        "hub cache",
+        format!("{} (from {source}), {state}", path.display()),
+    )
+}
+
+fn network(global: &Global) -> Check {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let on = |name: &str| {
+        std::env::var(name)
+            .is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()))
+    };
+    let mut found = Vec::new();
+    if global.offline {
+        found.push("offline (`--offline`)".to_owned());
+    } else if on("HF_HUB_OFFLINE") {
+        found.push("offline (HF_HUB_OFFLINE)".to_owned());
+    } else {
+        found.push("allowed".to_owned());
+    }
+    for name in ["HF_ENDPOINT", "HTTPS_PROXY", "https_proxy", "HF_TOKEN"] {
+        if set(name) {
+            found.push(format!("{name} is set"));
+        }
+    }
+    Check::ok("network", found.join(", "))
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / GIB as f64)
+}
+
+fn table(checks: &[Check]) -> String {
+    use std::fmt::Write as _;
+    let width = checks.iter().map(|c| c.what.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for check in checks {
+        let (status, what) = (check.status.name(), check.what);
+        let _ = writeln!(text, "{status:<4}  {what:<width$}  {}", check.found);
+        if let Some(remedy) = check.remedy.as_ref().filter(|r| !r.is_empty()) {
+            let _ = writeln!(text, "      {:width$}  -> {remedy}", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_a_failure() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fine = data_home(&folder.path().join("a/b"));
+        assert_ne!(fine.status, Status::Fail, "{fine:?}");
+        assert!(!fs::exists(&folder.path().join("a")));
+        let file = folder.path().join("file");
+        fs::write_atomic(&file, b"").expect("written");
+        let bad = data_home(&file.join("b"));
+        assert_eq!(bad.status, Status::Fail, "{bad:?}");
+        assert!(bad.remedy.is_some());
+    }
+
+    #[test]
+    fn the_driver_version_is_read() {
+        let text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release \
+                    Build\nGCC version:  gcc 13.3.0\n";
+        assert_eq!(driver_version(text).as_deref(), Some("580.65.06"));
+        assert_eq!(driver_version(""), None);
+    }
+
+    #[test]
+    fn remedies_stand_under_their_lines() {
+        let checks = [
+            Check::ok("cores", "2"),
+            Check::bad(Status::Warn, "ONNX Runtime", "none", "install it"),
+        ];
+        assert_eq!(
+            table(&checks),
+            "ok    cores         2\nwarn  ONNX Runtime  none\n                    -> install it\n"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! `korfinsts encode`: texts to embeddings in a file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use npyz::WriterBuilder as _;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::model::ModelArgs;
+use super::progress::Bar;
+use super::{CliError, Global, interrupt};
+use crate::failure::FailureClass;
+use crate::fs;
+use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use crate::run::store::{EmbeddingSet, text_key};
+
+/// Write the embeddings of texts to a file, row order kept
+#[derive(Debug, Args)]
+pub struct EncodeArgs {
+    /// Model file or folder
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Texts: `.txt` (one a line), or `.jsonl` (strings, or objects with `text`)
+    #[arg(long, short, value_name = "FILE")]
+    input: PathBuf,
+    /// Embeddings: `.npy`, `.safetensors` (tensor `embeddings`), or `.jsonl`
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Key of the text in a `.jsonl` object
+    #[arg(long, value_name = "KEY", default_value = "text")]
+    field: String,
+    #[command(flatten)]
+    read: ModelArgs,
+    /// Padded tokens per batch
+    #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
+    batch_tokens: usize,
+    /// Encode everything again, and use no embeddings of earlier runs
+    #[arg(long)]
+    no_resume: bool,
+}
+
+/// Formats of embeddings, by extension.
+const FORMATS: &[(
+    &str,
+    fn(&EmbeddingSet, &[String], &Path) -> Result<(), fs::FsError>,
+)] = &[("npy", npy), ("safetensors", safetensors), ("jsonl", jsonl)];
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the texts, the model, the backend or the output fails.
+pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
+    let extension = args
+        .output
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    let Some((_, write)) = FORMATS.iter().find(|(e, _)| *e == extension) else {
+        let allowed: Vec<String> = FORMATS.iter().map(|(e, _)| format!("`.{e}`")).collect();
+        return Err(CliError::usage(
+            format!(
+                "found output `{}`, allowed are {}",
+                args.output.display(),
+                allowed.join(", ")
+            ),
+            "the extension chooses the format",
+        )
+        .into());
+    };
+    fs::check_writable(&args.output)?;
+    let texts = read_texts(&args.input, &args.field)?;
+    let (spec, prompting) = args.read.read(&args.model, global)?;
+    let prompt = &prompting.prompts[0];
+    let folder = global
+        .data_home()?
+        .join("embeddings")
+        .join(spec.key(prompt));
+    let options = EncodeOptions {
+        batch_tokens: args.batch_tokens.max(1),
+        resume: !args.no_resume,
+        label: &spec.name,
+        stop: interrupt::flag(),
+    };
+    let open = args.read.open_options(global)?;
+    let references: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut bar = Bar::new(global.quiet);
+    let store = engine::embed(&references, prompt, &folder, options, &mut bar, &mut || {
+        spec.open(&open)
+    })?;
+    write(store.set(), &texts, &args.output)?;
+    let truncated = texts
+        .iter()
+        .filter(|t| {
+            store
+                .set()
+                .get(&text_key(t))
+                .is_some_and(|(_, count)| count.lost > 0)
+        })
+        .count();
+    if truncated > 0 {
+        global.note(&format!(
+            "warning: {truncated} of {} texts were longer than {} tokens and were truncated",
+            texts.len(),
+            spec.max_tokens
+        ));
+    }
+    global.note(&format!(
+        "{}: {} embeddings of width {}",
+        args.output.display(),
+        texts.len(),
+        store.set().dimension()
+    ));
+    Ok(())
+}
+
+fn read_texts(path: &Path, field: &str) -> anyhow::Result<Vec<String>> {
+    let wrong = |line: usize, reason: String, hint: Option<String>| {
+        let message = format!("{}:{line}: {reason}", path.display());
+        anyhow::Error::from(CliError::new(FailureClass::Data, message, hint))
+    };
+    let bytes = fs::read(path)?;
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(e) => {
+            let line = 1 + bytes[..e.valid_up_to()]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count();
+            let reason = format!(
+                "found bytes that are not UTF-8 at offset {}",
+                e.valid_up_to()
+            );
+            let hint = "convert it: `iconv -f CP949 -t UTF-8 FILE`";
+            return Err(wrong(line, reason, Some(hint.into())));
+        }
+    };
+    let json = path.extension().is_some_and(|e| e == "jsonl");
+    let mut texts = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        if !json {
+            texts.push(line.to_owned());
+            continue;
+        }
+        let value: serde_json::Value =
+            serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string(), None))?;
+        let found = value
+            .as_str()
+            .or_else(|| value.get(field).and_then(|v| v.as_str()));
+        texts.push(found.map(str::to_owned).ok_or_else(|| {
+            let reason = format!("found neither a string nor an object with a string `{field}`");
+            wrong(
+                i + 1,
+                reason,
+                Some("name the key with `--field KEY`".into()),
+            )
+        })?);
+    }
+    if texts.is_empty() {
+        return Err(wrong(1, "found no text".into(), None));
+    }
+    Ok(texts)
+}
+
+fn row<'a>(set: &'a EmbeddingSet, text: &str) -> &'a [f32] {
+    set.get(&text_key(text)).expect("every text was encoded").0
+}
+
+fn npy(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
+    fs::write_atomic_with(path, |file| {
+        let shape = [texts.len() as u64, set.dimension() as u64];
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&shape)
+            .writer(file)
+            .begin_nd()?;
+        for text in texts {
+            writer.extend(row(set, text).iter().copied())?;
+        }
+        writer.finish()
+    })
+}
+
+fn safetensors(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
+    fs::write_atomic_with(path, |file| {
+        let mut bytes = Vec::with_capacity(texts.len() * set.dimension() * 4);
+        for text in texts {
+            bytes.extend(row(set, text).iter().flat_map(|v| v.to_le_bytes()));
+        }
+        let shape = vec![texts.len(), set.dimension()];
+        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(std::io::Error::other)?;
+        let content =
+            safetensors::serialize([("embeddings", view)], None).map_err(std::io::Error::other)?;
+        file.write_all(&content)
+    })
+}
+
+fn jsonl(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
+    fs::write_atomic_with(path, |file| {
+        for text in texts {
+            let line = serde_json::json!({"text": text, "embedding": row(set, text)});
+            writeln!(file, "{line}")?;
+        }
+        Ok(())
+    })
+}

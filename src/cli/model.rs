@@ -1,0 +1,226 @@
+//! Flags that say which model is read and how: shared by `eval` and `encode`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{CliError, Global, source};
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::modules::Module;
+use crate::encoder::pooling::Pooling;
+use crate::encoder::protocol::{self, Rules};
+use crate::encoder::spec::{Attention, EncoderSpec, ModelTable, Overrides, model_tables, read};
+use crate::fs;
+use crate::run::evaluate::Prompting;
+
+/// File in the working folder whose `[models."<name>"]` tables name models and their settings.
+const CONFIGURATION: &str = "korfinsts.toml";
+
+/// How a model is read and run.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "How the model is read")]
+pub struct ModelArgs {
+    /// What runs the model; `auto` takes ONNX Runtime where its library is found, else rten
+    #[arg(long, value_name = "NAME", value_parser = backends())]
+    backend: Option<String>,
+    /// `cpu` or `cuda`
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    device: String,
+    /// Number type of the computation, for safetensors
+    #[arg(long, value_parser = ["float32", "float16", "bfloat16"])]
+    dtype: Option<String>,
+    /// cls, max, mean, `mean_sqrt_len_tokens`, weightedmean, lasttoken
+    #[arg(long, value_name = "MODE")]
+    pooling: Option<String>,
+    /// Maximum length in tokens, special tokens included
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// causal or bidirectional, where the architecture leaves it open
+    #[arg(long, value_parser = ["causal", "bidirectional"])]
+    attention: Option<String>,
+    /// ONNX output to read
+    #[arg(long, value_name = "NAME")]
+    onnx_output: Option<String>,
+    /// Prompts, lengths and pooling as a named set of rules
+    #[arg(long, default_value = protocol::DEFAULT, value_parser = protocols())]
+    protocol: String,
+    /// Prompt before every text
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name")]
+    prompt: Option<String>,
+    /// One of the model's own prompts, by name
+    #[arg(long, value_name = "NAME")]
+    prompt_name: Option<String>,
+    /// Prompt before `sentence2`, where it differs from that before `sentence1`
+    #[arg(long, value_name = "TEXT", requires = "prompt")]
+    prompt2: Option<String>,
+    /// Make every guess about the model an error
+    #[arg(long)]
+    strict: bool,
+    /// ONNX Runtime library to load
+    #[arg(long, value_name = "PATH", env = "ORT_DYLIB_PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Threads in all [default: one per core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+}
+
+fn backends() -> Vec<&'static str> {
+    let mut names = vec!["auto"];
+    names.extend(crate::encoder::backend::BACKENDS.iter().map(|b| b.name));
+    names
+}
+
+fn protocols() -> Vec<&'static str> {
+    protocol::all().iter().map(|p| p.name.as_str()).collect()
+}
+
+impl ModelArgs {
+    /// How a network is opened.
+    ///
+    /// # Errors
+    /// When the platform names no home folder and no flag was given.
+    pub fn open_options(&self, global: &Global) -> anyhow::Result<OpenOptions> {
+        Ok(OpenOptions {
+            threads: self.threads,
+            onnxruntime: self.onnxruntime.clone(),
+            data_home: Some(global.data_home()?),
+        })
+    }
+
+    /// Reads a model and its prompts, and notes on stderr what was understood.
+    ///
+    /// # Errors
+    /// When the model cannot be found or read, or has no prompt of the name asked for.
+    pub fn read(&self, source: &str, global: &Global) -> anyhow::Result<(EncoderSpec, Prompting)> {
+        let table = table(source)?;
+        let source = table.source.clone().unwrap_or_else(|| source.to_owned());
+        let backend = self.backend.clone().or_else(|| table.backend.clone());
+        let onnx = !matches!(backend.as_deref(), Some("candle" | "static"));
+        let found = source::find(&source, onnx, global)?;
+        let name = found
+            .identity
+            .as_ref()
+            .map_or(source.trim_end_matches('/'), |(id, _)| id);
+        let rules = protocol::rules(&self.protocol, name)?;
+        let overrides = self.overrides(&rules, table, found.identity.clone(), global)?;
+        let mut spec = read(&found.path, &overrides)?;
+        for module in &mut spec.modules {
+            if let Module::Pooling { include_prompt, .. } = module {
+                *include_prompt = rules.include_prompt.unwrap_or(*include_prompt);
+            }
+        }
+        spec.warnings.extend(rules.note.clone());
+        let prompting = self.prompting(&spec, &rules)?;
+        global.note(&understood(&spec, &prompting));
+        Ok((spec, prompting))
+    }
+
+    fn overrides(
+        &self,
+        rules: &Rules,
+        table: ModelTable,
+        identity: Option<(String, String)>,
+        global: &Global,
+    ) -> anyhow::Result<Overrides> {
+        let pooling = match self.pooling.as_ref().or(rules.pooling.as_ref()) {
+            None => None,
+            Some(names) => Some(
+                names
+                    .split(',')
+                    .map(|name| {
+                        Pooling::parse(name.trim()).ok_or_else(|| {
+                            let found = format!("found pooling `{name}`");
+                            CliError::usage(found, format!("allowed are {}", Pooling::names()))
+                        })
+                    })
+                    .collect::<Result<Vec<_>, _>>()?,
+            ),
+        };
+        Ok(Overrides {
+            backend: self.backend.clone().filter(|b| b != "auto"),
+            device: Some(self.device.clone()),
+            dtype: self.dtype.clone(),
+            pooling,
+            max_tokens: self.max_tokens.or(rules.max_tokens),
+            attention: self.attention.as_deref().and_then(Attention::parse),
+            onnx_output: self.onnx_output.clone(),
+            strict: self.strict,
+            identity,
+            table,
+            open: self.open_options(global)?,
+            ..Overrides::default()
+        })
+    }
+
+    fn prompting(&self, spec: &EncoderSpec, rules: &Rules) -> anyhow::Result<Prompting> {
+        let by_hand = match (&self.prompt, &self.prompt_name) {
+            (Some(prompt), _) => Some(prompt.clone()),
+            (None, Some(name)) => Some(spec.prompts.get(name).cloned().ok_or_else(|| {
+                let names: Vec<String> = spec.prompts.keys().map(|n| format!("`{n}`")).collect();
+                CliError::usage(
+                    format!("`{}` has no prompt named `{name}`", spec.name),
+                    match names.as_slice() {
+                        [] => "the model names no prompts: give one with `--prompt TEXT`".into(),
+                        names => format!("it has {}", names.join(", ")),
+                    },
+                )
+            })?),
+            (None, None) => None,
+        };
+        let default = spec.default_prompt_name.as_deref();
+        Ok(match by_hand {
+            Some(first) => Prompting {
+                protocol: protocol::CUSTOM.into(),
+                prompts: [first.clone(), self.prompt2.clone().unwrap_or(first)],
+                float32_cosine: rules.float32_cosine,
+            },
+            None => {
+                let prompt = rules.resolve_prompt(&spec.prompts, default);
+                Prompting {
+                    protocol: self.protocol.clone(),
+                    prompts: [prompt.clone(), prompt],
+                    float32_cosine: rules.float32_cosine,
+                }
+            }
+        })
+    }
+}
+
+/// The table of a model in `korfinsts.toml`, where there is one.
+fn table(name: &str) -> anyhow::Result<ModelTable> {
+    let path = Path::new(CONFIGURATION);
+    if !fs::exists(path) {
+        return Ok(ModelTable::default());
+    }
+    Ok(model_tables(path)?.remove(name).unwrap_or_default())
+}
+
+/// The short block that says how a model was understood.
+fn understood(spec: &EncoderSpec, prompting: &Prompting) -> String {
+    let mut rows = spec.understood();
+    let prompt = match &prompting.prompts {
+        [a, b] if a == b && a.is_empty() => "none".to_owned(),
+        [a, b] if a == b => format!("{a:?} before both texts"),
+        [a, b] => format!("{a:?} before sentence1, {b:?} before sentence2"),
+    };
+    rows.push((
+        "prompt".into(),
+        prompt,
+        format!("protocol `{}`", prompting.protocol),
+    ));
+    let width = rows.iter().map(|r| r.0.len()).max().unwrap_or(0);
+    let values = rows
+        .iter()
+        .map(|r| r.1.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(44);
+    let mut out = format!("{}\n", spec.name);
+    for (what, value, source) in rows {
+        out.push_str(&format!("  {what:width$}  {value:values$}  ({source})\n"));
+    }
+    for warning in &spec.warnings {
+        out.push_str(&format!("  warning: {warning}\n"));
+    }
+    out.trim_end().to_owned()
+}

@@ -1,0 +1,180 @@
+//! `korfinsts record`: look at what runs left, and compute it again.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use walkdir::WalkDir;
+
+use super::output::OutputArgs;
+use super::{CliError, Global, report};
+use crate::failure::FailureClass;
+use crate::fs;
+use crate::metric::BootstrapOptions;
+use crate::run::record::{Record, read_pairs};
+use crate::run::{mteb, score};
+
+/// Show the records of earlier runs, or compute their numbers again
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    #[command(subcommand)]
+    command: RecordCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordCommand {
+    /// Show records, ours or mteb's result files
+    Show {
+        /// Files, or folders that hold them
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Compute every number of records again from their per-pair scores
+    Recompute {
+        /// Files, or folders that hold them
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a file cannot be read, or a number computed again differs.
+pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        RecordCommand::Show { paths, output } => show(paths, output),
+        RecordCommand::Recompute { paths } => recompute(paths, global),
+    }
+}
+
+/// Every JSON file at or under the paths, the record of a run or mteb's.
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        fs::metadata(path)?;
+        for entry in WalkDir::new(path).sort_by_file_name() {
+            let entry = entry.map_err(|e| {
+                let place = e.path().unwrap_or(path).to_owned();
+                fs::at("list", &place)(e.into())
+            })?;
+            let name = entry.file_name().to_string_lossy();
+            let is_record = name.ends_with(".json")
+                && !name.ends_with(".timing.json")
+                && name != "model_meta.json";
+            if entry.file_type().is_file() && is_record {
+                files.push(entry.into_path());
+            }
+        }
+    }
+    if files.is_empty() {
+        let hint = Some("records end in `.json`; `eval` keeps them in `korfinsts-results`".into());
+        return Err(CliError::new(FailureClass::Data, "found no record", hint).into());
+    }
+    Ok(files)
+}
+
+fn show(paths: &[PathBuf], output: &OutputArgs) -> anyhow::Result<()> {
+    output.check()?;
+    let mut records = Vec::new();
+    for path in files(paths)? {
+        match Record::read(&path) {
+            Ok(record) => records.push(record),
+            Err(error) => match mteb::read(&path) {
+                Ok(results) => {
+                    records.extend(results.iter().map(|r| mteb::to_record(r, &path)));
+                }
+                Err(_) => return Err(error.into()),
+            },
+        }
+    }
+    output.emit(&report::render(&records, output.format))
+}
+
+fn recompute(paths: &[PathBuf], global: &Global) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    let files = files(paths)?;
+    for path in &files {
+        let record = Record::read(path)?;
+        let differences = differences(path, &record)?;
+        let verdict = if differences.is_empty() {
+            "equal"
+        } else {
+            "differs"
+        };
+        super::output::print(&format!("{verdict}  {}\n", path.display()))?;
+        for difference in &differences {
+            super::output::print(&format!("    {difference}\n"))?;
+        }
+        if !differences.is_empty() {
+            wrong.push(path);
+        }
+    }
+    if wrong.is_empty() {
+        global.note(&format!(
+            "{} records computed again, all equal",
+            files.len()
+        ));
+        return Ok(());
+    }
+    let message = format!(
+        "{} of {} records differ from their pairs",
+        wrong.len(),
+        files.len()
+    );
+    Err(CliError::new(FailureClass::Check, message, None).into())
+}
+
+/// What differs between a record and its per-pair scores: hash and every number.
+fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
+    let Some(file) = &record.pairs else {
+        return Ok(vec!["the record names no pairs".into()]);
+    };
+    let pairs_path = path.with_file_name(&file.name);
+    let mut differences = Vec::new();
+    let found = fs::sha256_file(&pairs_path)?;
+    if found != file.sha256 {
+        differences.push(format!(
+            "{}: sha256 is {found}, recorded {}",
+            file.name, file.sha256
+        ));
+    }
+    let pairs = read_pairs(&pairs_path)?;
+    let options = BootstrapOptions {
+        resamples: record.bootstrap.resamples,
+        seed: record.bootstrap.seed,
+        level: record.bootstrap.level,
+    };
+    let again = score::numbers(&pairs, record.suite.scale == "binary", &options);
+    let mut compare = |what: &str, recorded: serde_json::Value, again: serde_json::Value| {
+        if recorded != again {
+            differences.push(format!("{what}: recorded {recorded}, computed {again}"));
+        }
+    };
+    compare("n_pairs", record.n_pairs.into(), pairs.len().into());
+    compare("scores", json(&record.scores), json(&again.scores));
+    compare("interval", json(&record.interval), json(&again.interval));
+    compare("domains", json(&record.domains), json(&again.domains));
+    compare(
+        "macro_spearman",
+        record.macro_spearman.into(),
+        again.macro_spearman.into(),
+    );
+    compare(
+        "within_domain_spearman",
+        record.within_domain_spearman.into(),
+        again.within_domain_spearman.into(),
+    );
+    compare(
+        "triplet_accuracy",
+        json(&record.triplet_accuracy),
+        json(&again.triplet_accuracy),
+    );
+    compare("tie_share", record.tie_share.into(), again.tie_share.into());
+    Ok(differences)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).expect("records serialise")
+}

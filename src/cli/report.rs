@@ -1,0 +1,317 @@
+//! Records to reports: the tables that `eval` and `record` print.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::output::{Format, Table};
+use crate::run::record::Record;
+
+/// The report of some records in a format.
+#[must_use]
+pub fn render(records: &[Record], format: Format) -> String {
+    match format {
+        Format::Json => {
+            let bytes = crate::run::record::to_json(&records);
+            String::from_utf8(bytes).expect("JSON is UTF-8")
+        }
+        Format::Csv => tidy(records).to_csv(),
+        Format::Table => sections(records, Table::to_terminal, "  - ", ""),
+        Format::Md => sections(records, Table::to_markdown, "- ", "\n"),
+        Format::Latex => tables(records)
+            .iter()
+            .map(Table::to_latex)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
+}
+
+fn sections(records: &[Record], table: fn(&Table) -> String, bullet: &str, gap: &str) -> String {
+    let mut out = tables(records)
+        .iter()
+        .map(table)
+        .collect::<Vec<_>>()
+        .join("\n");
+    let warnings = warnings(records);
+    if !warnings.is_empty() {
+        let _ = write!(out, "\nwarnings\n{gap}");
+        for warning in warnings {
+            let _ = writeln!(out, "{bullet}{warning}");
+        }
+    }
+    out
+}
+
+fn tables(records: &[Record]) -> Vec<Table> {
+    let mut tables = vec![scores(records)];
+    let mut suites: Vec<(&str, &str)> = Vec::new();
+    for record in records {
+        let suite = (record.suite.id.as_str(), record.suite.split.as_str());
+        if !suites.contains(&suite) {
+            suites.push(suite);
+        }
+    }
+    for (id, split) in suites {
+        let of: Vec<&Record> = records
+            .iter()
+            .filter(|r| r.suite.id == id && r.suite.split == split)
+            .collect();
+        tables.extend(domains(&of));
+        tables.extend(triplets(&of));
+    }
+    tables
+}
+
+/// A score with four decimals; empty where there is none.
+#[must_use]
+pub fn score(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |v| format!("{v:.4}"))
+}
+
+fn interval(value: Option<[f64; 2]>) -> String {
+    value.map_or_else(String::new, |[low, high]| format!("[{low:.3}, {high:.3}]"))
+}
+
+fn percent(value: Option<f64>) -> String {
+    match value {
+        None => String::new(),
+        Some(v) if v == 0.0 => "0 %".into(),
+        Some(v) if v < 0.001 => "<0.1 %".into(),
+        Some(v) => format!("{:.1} %", 100.0 * v),
+    }
+}
+
+/// Name of an encoder as a row head, with what tells it from another row of the same name.
+fn encoder(record: &Record, records: &[Record]) -> String {
+    let e = &record.encoder;
+    let twins = records.iter().filter(|r| {
+        r.encoder.name == e.name
+            && r.suite.id == record.suite.id
+            && r.suite.split == record.suite.split
+    });
+    let mut name = e.name.clone();
+    if twins.count() > 1 {
+        let _ = write!(name, " ({} {})", e.backend, e.protocol);
+    }
+    match e.dtype.as_deref() {
+        Some("float32") | None => name,
+        Some(dtype) => format!("{name} [{dtype}]"),
+    }
+}
+
+fn suite_name(record: &Record) -> String {
+    match record.suite.limit {
+        Some(n) => format!("{} {} (first {n})", record.suite.id, record.suite.split),
+        None => format!("{} {}", record.suite.id, record.suite.split),
+    }
+}
+
+fn scores(records: &[Record]) -> Table {
+    let head = [
+        "encoder",
+        "suite",
+        "#pairs",
+        "#ρ",
+        "95 %",
+        "#Pearson",
+        "#AUC",
+        "#AP",
+        "#ceiling",
+        "#ρ/ceiling",
+        "#macro ρ",
+        "#within ρ",
+        "#triplets",
+        "#truncated",
+    ];
+    let mut table = Table::new("Spearman of the cosine with the gold scores", &head);
+    for record in records {
+        let s = &record.scores;
+        let triplets = &record.triplet_accuracy;
+        let triplet_mean =
+            (!triplets.is_empty()).then(|| triplets.values().sum::<f64>() / triplets.len() as f64);
+        let binary = record.suite.scale == "binary";
+        table.push(vec![
+            encoder(record, records),
+            suite_name(record),
+            record.n_pairs.to_string(),
+            s.cosine_spearman
+                .map_or_else(|| "–".into(), |v| format!("{v:.4}")),
+            interval(record.interval.get("cosine_spearman").copied()),
+            score(s.cosine_pearson),
+            score(s.auc),
+            score(s.average_precision),
+            score(s.ceiling.filter(|_| binary)),
+            score(s.spearman_over_ceiling),
+            score(record.macro_spearman),
+            score(record.within_domain_spearman),
+            score(triplet_mean),
+            percent(record.truncated_share),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+fn domains(records: &[&Record]) -> Option<Table> {
+    let names: BTreeSet<&str> = records
+        .iter()
+        .flat_map(|r| r.domains.keys().map(String::as_str))
+        .collect();
+    if names.len() < 2 {
+        return None;
+    }
+    let mut head = vec!["encoder".to_owned()];
+    for name in &names {
+        let n = records
+            .iter()
+            .find_map(|r| r.domains.get(*name))
+            .map_or(0, |d| d.n_pairs);
+        head.push(format!("#{name} ({n})"));
+    }
+    let heads: Vec<&str> = head.iter().map(String::as_str).collect();
+    let title = format!("ρ per domain: {}", suite_name(records[0]));
+    let mut table = Table::new(&title, &heads);
+    let owned: Vec<Record> = records.iter().map(|r| (*r).clone()).collect();
+    for record in records {
+        let mut row = vec![encoder(record, &owned)];
+        for name in &names {
+            row.push(record.domains.get(*name).map_or_else(String::new, |d| {
+                match (d.cosine_spearman, d.interval) {
+                    (Some(v), Some(i)) => format!("{v:.4} {}", interval(Some(i))),
+                    (v, _) => score(v),
+                }
+            }));
+        }
+        table.push(row);
+    }
+    Some(table)
+}
+
+fn triplets(records: &[&Record]) -> Option<Table> {
+    let groups: BTreeSet<&str> = records
+        .iter()
+        .flat_map(|r| r.triplet_accuracy.keys().map(String::as_str))
+        .collect();
+    if groups.is_empty() {
+        return None;
+    }
+    let owned: Vec<Record> = records.iter().map(|r| (*r).clone()).collect();
+    let mut head = vec!["pattern".to_owned()];
+    head.extend(records.iter().map(|r| format!("#{}", encoder(r, &owned))));
+    let heads: Vec<&str> = head.iter().map(String::as_str).collect();
+    let title = format!(
+        "triplet accuracy, the share with cos(source, positive) > cos(source, negative): {}",
+        suite_name(records[0])
+    );
+    let mut table = Table::new(&title, &heads);
+    for group in groups {
+        let mut row = vec![group.to_owned()];
+        row.extend(records.iter().map(|r| {
+            r.triplet_accuracy
+                .get(group)
+                .map_or_else(String::new, |v| format!("{v:.2}"))
+        }));
+        table.push(row);
+    }
+    Some(table)
+}
+
+/// Warnings with the encoders and suites they belong to; one that all share is said once.
+fn warnings(records: &[Record]) -> Vec<String> {
+    let mut said: Vec<(&str, Vec<String>)> = Vec::new();
+    for record in records {
+        let place = format!("{} on {}", encoder(record, records), suite_name(record));
+        for warning in &record.warnings {
+            match said.iter_mut().find(|(w, _)| w == warning) {
+                Some((_, places)) => places.push(place.clone()),
+                None => said.push((warning, vec![place.clone()])),
+            }
+        }
+    }
+    said.into_iter()
+        .map(|(warning, places)| match places.len() {
+            n if n == records.len() && n > 1 => warning.to_owned(),
+            1..=2 => format!("{}: {warning}", places.join(", ")),
+            n => format!("{} and {} more: {warning}", places[0], n - 1),
+        })
+        .collect()
+}
+
+/// One row per encoder × suite × domain × number, raw.
+fn tidy(records: &[Record]) -> Table {
+    let head = [
+        "encoder",
+        "revision",
+        "backend",
+        "dtype",
+        "protocol",
+        "encoder_sha256",
+        "suite",
+        "version",
+        "split",
+        "release_id",
+        "domain",
+        "n_pairs",
+        "metric",
+        "value",
+        "low",
+        "high",
+    ];
+    let mut table = Table::new("", &head);
+    for record in records {
+        let (e, s) = (&record.encoder, &record.suite);
+        let mut row =
+            |domain: &str, n: usize, metric: &str, value: f64, bounds: Option<[f64; 2]>| {
+                let text = |o: &Option<String>| o.clone().unwrap_or_default();
+                let bound = |i: usize| bounds.map_or_else(String::new, |b| b[i].to_string());
+                table.push(vec![
+                    e.name.clone(),
+                    text(&e.revision),
+                    e.backend.clone(),
+                    text(&e.dtype),
+                    e.protocol.clone(),
+                    text(&e.sha256),
+                    s.id.clone(),
+                    s.version.clone(),
+                    s.split.clone(),
+                    s.release_id.clone(),
+                    domain.to_owned(),
+                    n.to_string(),
+                    metric.to_owned(),
+                    value.to_string(),
+                    bound(0),
+                    bound(1),
+                ]);
+            };
+        let scores = serde_json::to_value(record.scores).expect("scores serialise");
+        for (metric, value) in scores.as_object().into_iter().flatten() {
+            if let Some(value) = value.as_f64() {
+                row(
+                    "",
+                    record.n_pairs,
+                    metric,
+                    value,
+                    record.interval.get(metric).copied(),
+                );
+            }
+        }
+        for (metric, value) in [
+            ("macro_spearman", record.macro_spearman),
+            ("within_domain_spearman", record.within_domain_spearman),
+            ("truncated_share", record.truncated_share),
+            ("tokens_lost_share", record.tokens_lost_share),
+            ("tie_share", record.tie_share),
+        ] {
+            if let Some(value) = value {
+                row("", record.n_pairs, metric, value, None);
+            }
+        }
+        for (domain, d) in &record.domains {
+            if let Some(value) = d.cosine_spearman {
+                row(domain, d.n_pairs, "cosine_spearman", value, d.interval);
+            }
+        }
+        for (group, value) in &record.triplet_accuracy {
+            row(group, record.n_pairs, "triplet_accuracy", *value, None);
+        }
+    }
+    table
+}

@@ -1,0 +1,38 @@
+//! Mistral (e5-mistral, bge-en-icl): every layer sees a sliding window, unless it is null.
+
+use super::decoder::{self, Body, Variant};
+use super::{Architecture, BuildInput, Transformer};
+use crate::encoder::EncoderError;
+use crate::encoder::backend::candle::weights::Weights;
+
+/// The line of Mistral in the list.
+pub const ARCHITECTURE: Architecture = Architecture {
+    names: &["mistral"],
+    build,
+};
+
+fn build(
+    input: &BuildInput<'_>,
+    weights: &mut Weights<'_>,
+) -> Result<Box<dyn Transformer>, EncoderError> {
+    let config = &input.config;
+    let layers = decoder::layers(config)?;
+    let window = if config.is_null("sliding_window") {
+        None
+    } else {
+        Some(config.size_or("sliding_window", 4096)?)
+    };
+    if let Some(found) = config.get("layer_types") {
+        return Err(config.invalid("layer_types", found, "no such field in a Mistral model"));
+    }
+    let variant = Variant {
+        default_head: None,
+        default_groups: 8,
+        qkv_bias: false,
+        output_bias: false,
+        head_norms: false,
+        window,
+        local: vec![true; layers],
+    };
+    Ok(Box::new(Body::read(input, weights, &variant)?))
+}

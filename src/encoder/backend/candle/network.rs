@@ -1,0 +1,211 @@
+//! A checkpoint opened for inference.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::architecture::{self, BuildInput, Transformer};
+use super::config::Config;
+use super::ops::Mode;
+use super::runtime_error;
+use super::weights::Weights;
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::network::NetworkOutput;
+use crate::encoder::safetensors::Checkpoint;
+use crate::encoder::{EncoderError, EncoderSpec, Network, TokenBatch};
+
+/// Version of candle; pinned exactly in `Cargo.toml`, and a test compares the two.
+pub const VERSION: &str = "0.11.1";
+
+/// A transformer on one device. On a CPU every lane is one thread: several batches at once are
+/// faster than one batch on several threads.
+pub struct CandleNetwork {
+    transformer: Box<dyn Transformer>,
+    lanes: usize,
+    /// Pools of one thread each that no lane uses now; `None` off the CPU.
+    idle: Option<Mutex<Vec<ThreadPool>>>,
+}
+
+impl CandleNetwork {
+    /// Opens the checkpoint that `spec` names.
+    ///
+    /// # Errors
+    /// When the architecture, the number type or the device is not supported, a file is damaged,
+    /// or configuration and tensors do not belong together.
+    pub fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Self, EncoderError> {
+        let device = device(&spec.device)?;
+        let dtype = number_type(&spec.dtype)?;
+        let path = spec.folder.join("config.json");
+        if !spec.config.is_object() {
+            return Err(EncoderError::Missing {
+                folder: spec.folder.clone(),
+                what: "`config.json`".into(),
+                hint: Some("safetensors weights need the model's `config.json` beside them".into()),
+            });
+        }
+        let checkpoint = Checkpoint::open(&spec.weights)?;
+        let mut weights = Weights::new(&checkpoint, &device, dtype, Mode::Fused);
+        let transformer = architecture::open(
+            &BuildInput {
+                config: Config::new(&spec.config, &path),
+                causal: spec.causal,
+            },
+            &mut weights,
+        )?;
+        let on_cpu = device.is_cpu();
+        Ok(Self {
+            transformer,
+            lanes: if on_cpu { options.threads() } else { 1 },
+            idle: on_cpu.then(Mutex::default),
+        })
+    }
+
+    fn check(&self, batch: &TokenBatch) -> Result<(), EncoderError> {
+        let vocabulary = self.transformer.vocabulary();
+        if let Some(id) = batch.ids.iter().find(|&&id| id as usize >= vocabulary) {
+            return Err(runtime_error(candle_core::Error::Msg(format!(
+                "token id {id} is outside the model's vocabulary of {vocabulary}"
+            ))));
+        }
+        let tokens = longest(batch);
+        match self.transformer.max_tokens() {
+            Some(max) if tokens > max => Err(runtime_error(candle_core::Error::Msg(format!(
+                "a text of {tokens} tokens, but the model has positions for {max}"
+            )))),
+            _ => Ok(()),
+        }
+    }
+
+    fn run(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError> {
+        let states = self
+            .transformer
+            .states(batch)
+            .and_then(|s| s.to_dtype(DType::F32))
+            .map_err(runtime_error)?;
+        let (_, _, dimension) = states.dims3().map_err(runtime_error)?;
+        let values = states
+            .flatten_all()
+            .and_then(|s| s.to_vec1::<f32>())
+            .map_err(runtime_error)?;
+        Ok(NetworkOutput::Tokens { values, dimension })
+    }
+}
+
+impl Network for CandleNetwork {
+    fn forward(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError> {
+        self.check(batch)?;
+        let Some(idle) = &self.idle else {
+            return self.run(batch);
+        };
+        let pool = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pool = match pool {
+            Some(pool) => pool,
+            None => one_thread()?,
+        };
+        let output = pool.install(|| self.run(batch));
+        idle.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(pool);
+        output
+    }
+
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+}
+
+fn one_thread() -> Result<ThreadPool, EncoderError> {
+    ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(|_| "candle-lane".into())
+        .build()
+        .map_err(|e| EncoderError::Runtime {
+            backend: "candle",
+            reason: format!("cannot start a thread: {e}"),
+            hint: None,
+        })
+}
+
+/// Tokens of the longest row.
+fn longest(batch: &TokenBatch) -> usize {
+    batch
+        .mask
+        .chunks(batch.width.max(1))
+        .map(|row| row.iter().filter(|&&m| m == 1).count())
+        .max()
+        .unwrap_or(0)
+}
+
+/// The number type of that name.
+///
+/// # Errors
+/// When candle cannot compute in it.
+pub fn number_type(name: &str) -> Result<DType, EncoderError> {
+    match name {
+        "float32" => Ok(DType::F32),
+        "float16" => Ok(DType::F16),
+        "bfloat16" => Ok(DType::BF16),
+        _ => Err(EncoderError::Unsupported {
+            what: format!(
+                "number type `{name}` is not supported by backend `candle`, which knows \
+                 `float32`, `float16`, `bfloat16`"
+            ),
+            hint: Some("leave `--dtype` out".into()),
+        }),
+    }
+}
+
+/// The device of that name: `cpu` or `cuda`.
+///
+/// # Errors
+/// When the name is another, or the build or the machine has no such device.
+pub fn device(name: &str) -> Result<Device, EncoderError> {
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => cuda(),
+        _ => Err(EncoderError::Unsupported {
+            what: format!("device `{name}` is not supported, only `cpu` and `cuda`"),
+            hint: None,
+        }),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, EncoderError> {
+    Device::new_cuda(0).map_err(runtime_error)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, EncoderError> {
+    Err(EncoderError::Unsupported {
+        what: "backend `candle` of this build has no device `cuda`".into(),
+        hint: Some(
+            "build with `--features cuda`, or evaluate `model.onnx` with ONNX Runtime".into(),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_pinned_one() {
+        let manifest = include_str!("../../../../Cargo.toml");
+        assert!(manifest.contains(&format!("candle-core = {{ version = \"={VERSION}\"")));
+    }
+
+    #[test]
+    fn devices_and_number_types_are_refused_by_name() {
+        for error in [
+            device("tpu").err(),
+            number_type("int8").err(),
+            #[cfg(not(feature = "cuda"))]
+            device("cuda").err(),
+        ] {
+            let error = error.expect("not supported");
+            assert!(error.to_string().contains("support") || error.hint().is_some());
+        }
+    }
+}

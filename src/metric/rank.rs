@@ -1,0 +1,141 @@
+//! Mid-ranks: tied values share the mean of the ranks they cover.
+
+use super::undefined::{Operand, Undefined, finite};
+
+/// Values in ascending order, cut into groups of equal values.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    /// Positions of the values, smallest value first, equal values by position.
+    pub by_value: Vec<u32>,
+    /// Where each group starts in `by_value`; one more entry holds the length.
+    pub starts: Vec<u32>,
+}
+
+impl Order {
+    /// Orders finite values; −0 equals 0.
+    pub fn new(values: &[f64]) -> Self {
+        let mut by_value: Vec<u32> = (0..values.len() as u32).collect();
+        by_value.sort_by(|&a, &b| {
+            values[a as usize]
+                .partial_cmp(&values[b as usize])
+                .expect("values are finite")
+        });
+        let mut starts = Vec::new();
+        for (at, &i) in by_value.iter().enumerate() {
+            if at == 0 || values[i as usize] != values[by_value[at - 1] as usize] {
+                starts.push(at as u32);
+            }
+        }
+        starts.push(values.len() as u32);
+        Self { by_value, starts }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_value.len()
+    }
+
+    pub fn groups(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Whether no two values are equal.
+    pub fn is_untied(&self) -> bool {
+        self.groups() == self.len()
+    }
+
+    pub fn group(&self, group: usize) -> &[u32] {
+        &self.by_value[self.starts[group] as usize..self.starts[group + 1] as usize]
+    }
+
+    /// The group of each value, in the order of the values.
+    pub fn group_of(&self) -> Vec<u32> {
+        let mut of = vec![0; self.len()];
+        for group in 0..self.groups() {
+            for &i in self.group(group) {
+                of[i as usize] = group as u32;
+            }
+        }
+        of
+    }
+
+    /// Twice the mid-rank of each value: a whole number from 2 to 2n.
+    pub fn doubled_ranks(&self) -> Vec<u32> {
+        let mut ranks = vec![0; self.len()];
+        for group in 0..self.groups() {
+            let doubled = self.starts[group] + self.starts[group + 1] + 1;
+            for &i in self.group(group) {
+                ranks[i as usize] = doubled;
+            }
+        }
+        ranks
+    }
+}
+
+/// Mid-ranks from 1 to n: the smallest value has rank 1, equal values share the mean of the ranks
+/// they cover (`scipy.stats.rankdata`, method `average`). −0 equals 0.
+///
+/// # Errors
+///
+/// [`Undefined::NotFinite`], which calls the values predicted scores.
+pub fn mid_ranks(values: &[f64]) -> Result<Vec<f64>, Undefined> {
+    finite(values, Operand::Predicted)?;
+    let doubled = Order::new(values).doubled_ranks();
+    Ok(doubled.into_iter().map(|r| f64::from(r) / 2.0).collect())
+}
+
+/// Share of predicted scores, in \[0, 1\], that equal the score of at least one other pair.
+///
+/// 0: all scores differ. 1: no score is alone.
+///
+/// # Errors
+///
+/// [`Undefined::NotFinite`], and [`Undefined::TooFew`] where there is no score.
+pub fn tie_share(predicted: &[f64]) -> Result<f64, Undefined> {
+    if predicted.is_empty() {
+        return Err(Undefined::TooFew {
+            what: "pairs",
+            found: 0,
+            least: 1,
+        });
+    }
+    finite(predicted, Operand::Predicted)?;
+    let order = Order::new(predicted);
+    let alone = (0..order.groups())
+        .filter(|&g| order.group(g).len() == 1)
+        .count();
+    Ok((predicted.len() - alone) as f64 / predicted.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_with_ties() {
+        for (values, expected) in [
+            (vec![], vec![]),
+            (vec![7.0], vec![1.0]),
+            (vec![3.0, 1.0, 2.0], vec![3.0, 1.0, 2.0]),
+            (vec![1.0, 1.0, 1.0], vec![2.0, 2.0, 2.0]),
+            (vec![0.0, -0.0, 5.0, -1.0], vec![2.5, 2.5, 4.0, 1.0]),
+            (vec![2.0, 1.0, 2.0, 1.0, 0.0], vec![4.5, 2.5, 4.5, 2.5, 1.0]),
+        ] {
+            assert_eq!(mid_ranks(&values).unwrap(), expected, "{values:?}");
+        }
+        assert!(mid_ranks(&[1.0, f64::NAN]).is_err());
+    }
+
+    #[test]
+    fn shares_of_ties() {
+        for (values, expected) in [
+            (vec![1.0], 0.0),
+            (vec![1.0, 2.0, 3.0], 0.0),
+            (vec![1.0, 1.0, 3.0, 4.0], 0.5),
+            (vec![1.0, 1.0, 3.0, 3.0], 1.0),
+        ] {
+            assert_eq!(tie_share(&values), Ok(expected), "{values:?}");
+        }
+        assert!(tie_share(&[]).is_err());
+        assert!(tie_share(&[f64::INFINITY]).is_err());
+    }
+}

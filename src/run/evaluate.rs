@@ -1,0 +1,375 @@
+//! An encoder, or a lexical baseline, on suites: embeddings or texts to scored pairs to records.
+
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use rayon::prelude::*;
+
+use super::RunError;
+use super::engine::{self, EncodeOptions, Progress};
+use super::record::{
+    BatchFacts, BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair,
+    SuiteFacts, Timing,
+};
+use super::score::{self, Numbers};
+use super::store::{EmbeddingSet, Store, text_key};
+use crate::encoder::EncoderSpec;
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::lexical::Baseline;
+use crate::encoder::spec::Similarity;
+use crate::metric::{self, BootstrapOptions};
+use crate::suite::{Pair, ScaleKind, Suite};
+
+/// What stands before the texts, and how the cosine is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompting {
+    /// Name of the protocol.
+    pub protocol: String,
+    /// Prompt before `sentence1` and before `sentence2`.
+    pub prompts: [String; 2],
+    /// Whether the cosine is mteb's float32 form.
+    pub float32_cosine: bool,
+}
+
+/// How suites are evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluateOptions<'a> {
+    /// How missing texts are encoded.
+    pub encode: EncodeOptions<'a>,
+    /// How intervals are made.
+    pub bootstrap: BootstrapOptions,
+    /// Score only the first so many pairs.
+    pub limit: Option<usize>,
+    /// Folder that holds the embedding stores, one folder each.
+    pub cache: &'a Path,
+}
+
+/// One encoder on one suite: the record and what lies beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The record, not yet written.
+    pub record: Record,
+    /// Per-pair scores.
+    pub pairs: Vec<ScoredPair>,
+    /// When and how fast.
+    pub timing: Timing,
+    /// Key of the encoder; empty for a baseline.
+    pub key: String,
+}
+
+/// Evaluates an encoder on suites: each unique text of them all is encoded once, then each suite
+/// is scored and handed to `sink` at once, so that what is finished is kept.
+///
+/// # Errors
+/// When the encoder, the store, the disk or `sink` fails, or the user interrupts.
+pub fn encoder(
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+    suites: &[Suite],
+    open: &OpenOptions,
+    options: EvaluateOptions<'_>,
+    progress: &mut dyn Progress,
+    sink: &mut dyn FnMut(Evaluation) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    let start = Instant::now();
+    let mut stores = Vec::new();
+    let same = prompting.prompts[0] == prompting.prompts[1];
+    for side in 0..=usize::from(!same) {
+        let prompt = &prompting.prompts[side];
+        let mut texts = Vec::new();
+        for pair in suites.iter().flat_map(|s| limited(s, options.limit)) {
+            if same || side == 0 {
+                texts.push(pair.sentence1.as_str());
+            }
+            if same || side == 1 {
+                texts.push(pair.sentence2.as_str());
+            }
+        }
+        let folder = options.cache.join(spec.key(prompt));
+        let encode = EncodeOptions {
+            label: &spec.name,
+            ..options.encode
+        };
+        let store = engine::embed(&texts, prompt, &folder, encode, progress, &mut || {
+            spec.open(open)
+        })?;
+        stores.push(store);
+    }
+    let one_text_each = stores[0].about().is_some_and(|a| a.one_text_each);
+    let texts_encoded = stores.iter().map(|s| s.set().len()).sum();
+    for suite in suites {
+        let sets = [
+            stores[0].set(),
+            stores.last().map_or(stores[0].set(), Store::set),
+        ];
+        let scored = score_pairs(suite, limited(suite, options.limit), sets, spec, prompting)?;
+        let numbers = self::numbers(&scored.pairs, suite, &options.bootstrap);
+        let mut record = assemble(numbers, &scored.pairs, suite, &options);
+        record.encoder = facts(spec, prompting, sets[0].dimension(), open);
+        record.truncated_share = scored.truncated_share;
+        record.tokens_lost_share = scored.tokens_lost_share;
+        record.warnings.extend(scored.warnings);
+        record.warnings.extend(spec.warnings.iter().cloned());
+        record.batch = Some(BatchFacts {
+            batch_tokens: options.encode.batch_tokens,
+            one_text_each,
+        });
+        let timing = timing(start, texts_encoded);
+        sink(Evaluation {
+            record,
+            pairs: scored.pairs,
+            timing,
+            key: spec.key(""),
+        })?;
+    }
+    Ok(())
+}
+
+/// Evaluates a lexical baseline on a suite.
+#[must_use]
+pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>) -> Evaluation {
+    let start = Instant::now();
+    let pairs: Vec<ScoredPair> = limited(suite, options.limit)
+        .par_iter()
+        .map(|pair| {
+            let score = baseline.score(&pair.sentence1, &pair.sentence2);
+            ScoredPair {
+                score: Some(score),
+                ..scored_pair(pair, suite)
+            }
+        })
+        .collect();
+    let numbers = self::numbers(&pairs, suite, &options.bootstrap);
+    let record = assemble(numbers, &pairs, suite, &options);
+    let record = Record {
+        encoder: EncoderFacts {
+            name: baseline.name.into(),
+            backend: "lexical".into(),
+            protocol: "raw".into(),
+            similarity: baseline.summary.into(),
+            ..EncoderFacts::default()
+        },
+        ..record
+    };
+    Evaluation {
+        record,
+        pairs,
+        timing: timing(start, 0),
+        key: String::new(),
+    }
+}
+
+/// Numbers of scored pairs of a suite.
+fn numbers(pairs: &[ScoredPair], suite: &Suite, bootstrap: &BootstrapOptions) -> Numbers {
+    score::numbers(pairs, suite.scale.kind == ScaleKind::Binary, bootstrap)
+}
+
+fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {
+    &suite.pairs[..limit.unwrap_or(usize::MAX).min(suite.pairs.len())]
+}
+
+fn timing(start: Instant, texts_encoded: usize) -> Timing {
+    let now = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0.0, |d| d.as_secs_f64());
+    Timing {
+        finished_at: now,
+        elapsed_s: start.elapsed().as_secs_f64(),
+        texts_encoded,
+    }
+}
+
+struct Scored {
+    pairs: Vec<ScoredPair>,
+    truncated_share: Option<f64>,
+    tokens_lost_share: Option<f64>,
+    warnings: Vec<String>,
+}
+
+fn score_pairs<'a>(
+    suite: &Suite,
+    pairs: &[Pair],
+    sets: [&'a EmbeddingSet; 2],
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+) -> Result<Scored, RunError> {
+    let scored = pairs
+        .par_iter()
+        .map(|pair| {
+            let find = |set: &'a EmbeddingSet, text: &str| {
+                set.get(&text_key(text))
+                    .ok_or_else(|| RunError::MissingEmbedding {
+                        suite: suite.id.clone(),
+                        id: pair.id.clone(),
+                    })
+            };
+            let (a, first) = find(sets[0], &pair.sentence1)?;
+            let (b, second) = find(sets[1], &pair.sentence2)?;
+            let cosine = if prompting.float32_cosine {
+                metric::cosine_f32(a, b).map(f64::from)
+            } else {
+                metric::cosine(a, b)
+            };
+            let dot = metric::dot(a, b).ok();
+            let manhattan = metric::negated_manhattan(a, b).ok();
+            let euclidean = metric::negated_euclidean(a, b).ok();
+            let mut scored = scored_pair(pair, suite);
+            scored.score = cosine.ok();
+            (scored.dot, scored.manhattan, scored.euclidean) = (dot, manhattan, euclidean);
+            Ok((scored, first, second))
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let counts = || scored.iter().flat_map(|(_, a, b)| [*a, *b]);
+    let truncated = counts().filter(|t| t.lost > 0).count();
+    let kept: u64 = counts().map(|t| u64::from(t.kept)).sum();
+    let lost: u64 = counts().map(|t| u64::from(t.lost)).sum();
+    let mut warnings = Vec::new();
+    if truncated > 0 {
+        warnings.push(format!(
+            "{truncated} of {} texts were longer than {} tokens and were truncated; {:.1} % of all \
+             tokens are lost",
+            2 * scored.len(),
+            spec.max_tokens,
+            100.0 * lost as f64 / (kept + lost) as f64
+        ));
+    }
+    let tokenised = kept > 0;
+    let texts = 2 * scored.len();
+    Ok(Scored {
+        pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
+        truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
+        tokens_lost_share: tokenised.then(|| lost as f64 / (kept + lost) as f64),
+        warnings,
+    })
+}
+
+/// A pair as a line of the per-pair file, without its scores.
+fn scored_pair(pair: &Pair, suite: &Suite) -> ScoredPair {
+    let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
+    ScoredPair {
+        id: pair.id.clone(),
+        gold: pair.gold,
+        score: None,
+        dot: None,
+        manhattan: None,
+        euclidean: None,
+        domain: pair.domain.clone(),
+        triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
+        group: label(suite.triplets.as_ref().map(|t| &t.group)),
+    }
+}
+
+/// A record without its encoder.
+fn assemble(
+    numbers: Numbers,
+    pairs: &[ScoredPair],
+    suite: &Suite,
+    options: &EvaluateOptions<'_>,
+) -> Record {
+    let limit = options.limit.filter(|n| *n < suite.pairs.len());
+    let mut warnings = numbers.warnings;
+    warnings.extend(suite.warnings.iter().cloned());
+    if let Some(n) = limit {
+        warnings.push(format!(
+            "only the first {n} of {} pairs were scored",
+            suite.pairs.len()
+        ));
+    }
+    Record {
+        schema_version: SCHEMA_VERSION,
+        encoder: EncoderFacts::default(),
+        suite: SuiteFacts {
+            id: suite.id.clone(),
+            version: suite.version.clone(),
+            split: suite.split.clone(),
+            release_id: suite.release_id.clone(),
+            scale: match suite.scale.kind {
+                ScaleKind::Binary => "binary",
+                ScaleKind::Ordinal => "ordinal",
+                ScaleKind::Interval => "interval",
+            }
+            .into(),
+            languages: suite.languages.clone(),
+            limit,
+            mteb_task: suite.mteb_task.clone(),
+            hub_revision: suite.hub_revision.clone(),
+        },
+        n_pairs: pairs.len(),
+        scores: numbers.scores,
+        interval: numbers.interval,
+        domains: numbers.domains,
+        macro_spearman: numbers.macro_spearman,
+        within_domain_spearman: numbers.within_domain_spearman,
+        triplet_accuracy: numbers.triplet_accuracy,
+        truncated_share: None,
+        tokens_lost_share: None,
+        tie_share: numbers.tie_share,
+        warnings,
+        bootstrap: BootstrapFacts {
+            resamples: options.bootstrap.resamples,
+            seed: options.bootstrap.seed,
+            level: options.bootstrap.level,
+        },
+        batch: None,
+        harness: Harness::this(),
+        pairs: None,
+    }
+}
+
+fn facts(
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+    dimension: usize,
+    open: &OpenOptions,
+) -> EncoderFacts {
+    let of_role = |role: &str| -> Vec<&str> {
+        spec.files
+            .iter()
+            .filter(|f| f.role.starts_with(role))
+            .map(|f| f.sha256.as_str())
+            .collect()
+    };
+    let one = |hashes: &[&str]| match hashes {
+        [] => None,
+        [one] => Some((*one).to_owned()),
+        several => Some(crate::fs::sha256(several.join("\n").as_bytes())),
+    };
+    let similarity = match spec.similarity {
+        Similarity::Cosine => "cosine",
+        Similarity::Dot => "dot",
+        Similarity::Manhattan => "manhattan",
+        Similarity::Euclidean => "euclidean",
+    };
+    let form = if prompting.float32_cosine {
+        "cosine in float32"
+    } else {
+        "cosine in float64"
+    };
+    let decided = |what: &str| {
+        spec.decisions
+            .iter()
+            .rev()
+            .find(|d| d.what == what)
+            .map(|d| d.value.clone())
+    };
+    EncoderFacts {
+        name: spec.name.clone(),
+        revision: spec.revision.clone(),
+        backend: spec.backend.into(),
+        backend_version: crate::encoder::backend::find(spec.backend)
+            .and_then(|b| (b.version)(open).ok()),
+        sha256: one(&of_role("weights")),
+        tokenizer_sha256: one(&of_role("tokenizer")),
+        files: spec.files.clone(),
+        architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
+        pooling: decided("pooling"),
+        dimension: Some(dimension).filter(|d| *d > 0),
+        max_tokens: Some(spec.max_tokens),
+        dtype: Some(spec.dtype.clone()),
+        device: Some(spec.device.clone()),
+        protocol: prompting.protocol.clone(),
+        prompts: prompting.prompts.clone(),
+        similarity: format!("{similarity} (main score: {form})"),
+        decisions: spec.decisions.clone(),
+    }
+}

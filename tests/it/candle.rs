@@ -1,0 +1,436 @@
+//! The candle backend against embeddings that sentence-transformers computed one text at a time
+//! (`tests/reference/encoders/*/golden.json`).
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use korfinsts::encoder::backend::candle::architecture::{self, BuildInput};
+use korfinsts::encoder::backend::candle::config::Config;
+use korfinsts::encoder::backend::candle::ops::Mode;
+use korfinsts::encoder::backend::candle::weights::Weights;
+use korfinsts::encoder::backend::{OpenOptions, candle};
+use korfinsts::encoder::network::{NetworkOutput, PaddingSide, TokenBatch};
+use korfinsts::encoder::safetensors::Checkpoint;
+use korfinsts::encoder::spec::{EncoderSpec, WeightsFormat};
+use korfinsts::encoder::{EncoderError, Network, PreparedText};
+use serde_json::Value;
+
+use super::support::repository;
+
+const TOLERANCE: f32 = 1e-5;
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("a reference file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn spec(folder: &Path) -> EncoderSpec {
+    let config = json(&folder.join("config.json"));
+    EncoderSpec {
+        name: "reference".into(),
+        folder: folder.to_owned(),
+        format: WeightsFormat::Safetensors,
+        weights: vec![folder.join("model.safetensors")],
+        architecture: config["model_type"].as_str().unwrap_or_default().into(),
+        config,
+        backend: "candle",
+        device: "cpu".into(),
+        dtype: "float32".into(),
+        max_tokens: 48,
+        ..EncoderSpec::default()
+    }
+}
+
+fn open(spec: &EncoderSpec) -> Result<Box<dyn Network>, EncoderError> {
+    (candle::BACKEND.open)(spec, &OpenOptions::default())
+}
+
+/// What follows the network in a reference model.
+struct Head {
+    pooling: String,
+    dense: Option<(Vec<f32>, Vec<f32>, bool)>,
+}
+
+impl Head {
+    fn of(folder: &Path) -> Self {
+        let pooling = json(&folder.join("1_Pooling/config.json"))["pooling_mode"]
+            .as_str()
+            .expect("a pooling mode")
+            .to_owned();
+        let file = folder.join("2_Dense/model.safetensors");
+        let dense = file.exists().then(|| {
+            let checkpoint = Checkpoint::open(&[file]).expect("a dense layer");
+            let values = |name: &str| -> Vec<f32> {
+                let tensor = checkpoint.get(name).expect("a tensor");
+                let (chunks, _) = tensor.bytes.as_chunks::<4>();
+                chunks.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            };
+            let config = json(&folder.join("2_Dense/config.json"));
+            let tanh = match config["activation_function"].as_str() {
+                Some(name) if name.ends_with("Tanh") => true,
+                Some(name) if name.ends_with("Identity") => false,
+                other => panic!("the test does not know activation {other:?}"),
+            };
+            let weight = values("linear.weight");
+            let bias = match config["bias"].as_bool() {
+                Some(true) => values("linear.bias"),
+                _ => vec![0.0; config["out_features"].as_u64().expect("a size") as usize],
+            };
+            (weight, bias, tanh)
+        });
+        Self { pooling, dense }
+    }
+
+    /// Pools the states `[tokens, n]` of one text, of which the first `skipped` are its prompt.
+    fn pool(&self, states: &[&[f32]], skipped: usize) -> Vec<f32> {
+        let n = states.first().map_or(0, |s| s.len());
+        let mut pooled = match self.pooling.as_str() {
+            "mean" => {
+                let used = &states[skipped..];
+                (0..n)
+                    .map(|i| used.iter().map(|s| s[i]).sum::<f32>() / used.len() as f32)
+                    .collect()
+            }
+            "cls" => states[0].to_vec(),
+            "lasttoken" => states[states.len() - 1].to_vec(),
+            other => panic!("the test does not know pooling `{other}`"),
+        };
+        if let Some((weight, bias, tanh)) = &self.dense {
+            pooled = weight
+                .chunks(n)
+                .zip(bias)
+                .map(|(row, b)| row.iter().zip(&pooled).map(|(w, x)| w * x).sum::<f32>() + b)
+                .map(|y| if *tanh { y.tanh() } else { y })
+                .collect();
+        }
+        let norm = pooled.iter().map(|x| x * x).sum::<f32>().sqrt();
+        pooled.iter().map(|x| x / norm).collect()
+    }
+}
+
+fn texts(ids: &Value) -> Vec<PreparedText> {
+    ids.as_array()
+        .expect("texts")
+        .iter()
+        .map(|ids| PreparedText {
+            ids: ids
+                .as_array()
+                .expect("ids")
+                .iter()
+                .map(|id| id.as_u64().expect("an id") as u32)
+                .collect(),
+            ..PreparedText::default()
+        })
+        .collect()
+}
+
+fn embed(
+    network: &dyn Network,
+    head: &Head,
+    texts: &[&PreparedText],
+    pad_id: u32,
+    side: PaddingSide,
+) -> Vec<Vec<f32>> {
+    let batch = TokenBatch::pad(texts, pad_id, side, false);
+    let output = network.forward(&batch).expect("a forward pass");
+    let NetworkOutput::Tokens { values, dimension } = output else {
+        panic!("a transformer gives token states")
+    };
+    assert_eq!(values.len(), batch.rows * batch.width * dimension);
+    assert!(values.iter().all(|v| v.is_finite()), "padding gave NaN");
+    texts
+        .iter()
+        .enumerate()
+        .map(|(row, text)| {
+            let states: Vec<&[f32]> = (0..batch.width)
+                .filter(|i| batch.mask[row * batch.width + i] == 1)
+                .map(|i| &values[(row * batch.width + i) * dimension..][..dimension])
+                .collect();
+            head.pool(&states, text.prompt_tokens)
+        })
+        .collect()
+}
+
+fn largest_difference(found: &[Vec<f32>], golden: &Value) -> f32 {
+    let golden = golden.as_array().expect("embeddings");
+    assert_eq!(found.len(), golden.len());
+    let mut largest = 0.0_f32;
+    for (found, golden) in found.iter().zip(golden) {
+        let golden = golden.as_array().expect("an embedding");
+        assert_eq!(found.len(), golden.len());
+        for (a, b) in found.iter().zip(golden) {
+            largest = largest.max((a - b.as_f64().expect("a number") as f32).abs());
+        }
+    }
+    largest
+}
+
+/// Every reference folder with a transformer.
+fn folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(repository("tests/reference/encoders"))
+        .expect("reference encoders")
+        .map(|e| e.expect("an entry").path())
+        .filter(|p| p.join("config.json").exists())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 14, "reference encoders are missing");
+    folders
+}
+
+#[test]
+fn every_architecture_agrees_with_sentence_transformers_alone_and_padded() {
+    for folder in folders() {
+        let name = folder.file_name().expect("a name").to_string_lossy();
+        let golden = json(&folder.join("golden.json"));
+        let spec = spec(&folder);
+        let network = open(&spec).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let head = Head::of(&folder);
+        let pad_id = spec.config["pad_token_id"].as_u64().unwrap_or(0) as u32;
+        for (ids, embeddings) in [
+            ("token_ids", "embeddings"),
+            ("token_ids_with_prompt", "embeddings_with_prompt"),
+        ] {
+            let Some(ids) = golden.get(ids) else { continue };
+            let mut texts = texts(ids);
+            if embeddings == "embeddings_with_prompt" && !include_prompt(&folder) {
+                let length = golden_prompt_tokens(ids, &golden["token_ids"]);
+                for text in &mut texts {
+                    text.prompt_tokens = length;
+                }
+            }
+            let golden = &golden[embeddings];
+            let all: Vec<&PreparedText> = texts.iter().collect();
+            let alone: Vec<Vec<f32>> = all
+                .iter()
+                .flat_map(|t| embed(&*network, &head, &[t], pad_id, PaddingSide::Right))
+                .collect();
+            let right = embed(&*network, &head, &all, pad_id, PaddingSide::Right);
+            let left = embed(&*network, &head, &all, pad_id, PaddingSide::Left);
+            for (how, found) in [("alone", &alone), ("right", &right), ("left", &left)] {
+                let difference = largest_difference(found, golden);
+                assert!(
+                    difference < TOLERANCE,
+                    "{name}, {embeddings}, {how}: {difference} from the reference"
+                );
+            }
+            assert_eq!(alone, right, "{name}: right padding changes bits");
+            assert_eq!(alone, left, "{name}: left padding changes bits");
+        }
+    }
+}
+
+fn include_prompt(folder: &Path) -> bool {
+    json(&folder.join("1_Pooling/config.json"))["include_prompt"]
+        .as_bool()
+        .unwrap_or(true)
+}
+
+/// Tokens that all prompted texts begin with: those of the prompted empty text, less what the
+/// tokenizer puts behind every text.
+fn golden_prompt_tokens(prompted: &Value, plain: &Value) -> usize {
+    let length = |v: &Value| v[0].as_array().expect("ids").len();
+    length(prompted) - length(plain)
+}
+
+#[test]
+fn rows_of_padding_are_finite_and_change_nothing() {
+    for folder in folders() {
+        let network = open(&spec(&folder)).expect("a network");
+        let text = PreparedText {
+            ids: vec![5, 6, 7],
+            ..PreparedText::default()
+        };
+        let nothing = PreparedText::default();
+        let run = |texts: &[&PreparedText]| {
+            let batch = TokenBatch::pad(texts, 1, PaddingSide::Right, false);
+            match network.forward(&batch).expect("a forward pass") {
+                NetworkOutput::Tokens { values, .. } => values,
+                NetworkOutput::Sentence { .. } => panic!("token states"),
+            }
+        };
+        let alone = run(&[&text]);
+        let both = run(&[&text, &nothing]);
+        assert_eq!(alone[..], both[..alone.len()], "{}", folder.display());
+        assert!(both.iter().all(|v| v.is_finite()), "{}", folder.display());
+    }
+}
+
+#[test]
+fn ids_and_lengths_outside_the_model_are_errors() {
+    let folder = repository("tests/reference/encoders/bert-mean");
+    let network = open(&spec(&folder)).expect("a network");
+    for (ids, expected) in [
+        (vec![2000_u32], "vocabulary of 2000"),
+        (vec![5; 65], "positions for 64"),
+    ] {
+        let text = PreparedText {
+            ids,
+            ..PreparedText::default()
+        };
+        let batch = TokenBatch::pad(&[&text], 0, PaddingSide::Right, false);
+        let message = network.forward(&batch).expect_err(expected).to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn what_a_configuration_says_and_is_not_supported_is_an_error() {
+    for (folder, field, value, expected) in [
+        ("bert-mean", "model_type", "\"bort\"", "which knows `bert`"),
+        ("bert-mean", "model_type", "null", "`model_type` is missing"),
+        (
+            "bert-mean",
+            "hidden_act",
+            "\"mish\"",
+            "expected one of `gelu`",
+        ),
+        (
+            "bert-mean",
+            "position_embedding_type",
+            "\"relative_key\"",
+            "expected `absolute`",
+        ),
+        ("bert-mean", "is_decoder", "true", "not supported"),
+        ("bert-mean", "hidden_size", "0", "a whole number from 1"),
+        ("bert-mean", "num_attention_heads", "5", "no multiple of 5"),
+        (
+            "bert-mean",
+            "intermediate_size",
+            "65",
+            "tensor `encoder.layer.0.intermediate.dense.weight` has the shape [64, 32], expected \
+             [65, 32]",
+        ),
+        (
+            "bert-mean",
+            "num_hidden_layers",
+            "3",
+            "tensor `encoder.layer.2.attention.self.query.weight` [32, 32] is missing",
+        ),
+    ] {
+        let mut spec = spec(&repository("tests/reference/encoders").join(folder));
+        spec.config[field] = serde_json::from_str(value).expect("JSON");
+        let message = open(&spec).err().expect(expected).to_string();
+        assert!(message.contains(expected), "{message} / {expected}");
+    }
+}
+
+fn states(folder: &Path, mode: Mode, dtype: DType, batch: &TokenBatch) -> (Vec<f64>, usize) {
+    let spec = spec(folder);
+    let path = folder.join("config.json");
+    let checkpoint = Checkpoint::open(&spec.weights).expect("a checkpoint");
+    let mut weights = Weights::new(&checkpoint, &Device::Cpu, dtype, mode);
+    let input = BuildInput {
+        config: Config::new(&spec.config, &path),
+        causal: None,
+    };
+    let network = architecture::open(&input, &mut weights).expect("a network");
+    let states = network.states(batch).expect("a forward pass");
+    let mut without_gradient = 0;
+    if mode == Mode::Differentiable {
+        // The sum of squares of the states of real tokens, so that padding has no part in it.
+        let mask: Vec<f32> = batch.mask.iter().map(|&m| f32::from(m)).collect();
+        let mask = Tensor::from_vec(mask, (batch.rows, batch.width, 1), &Device::Cpu)
+            .and_then(|m| m.to_dtype(dtype))
+            .expect("a mask");
+        let gradients = states
+            .sqr()
+            .and_then(|s| s.broadcast_mul(&mask))
+            .and_then(|s| s.sum_all())
+            .and_then(|loss| loss.backward())
+            .expect("a backward pass");
+        for (name, variable) in weights.into_variables() {
+            let moved = gradients.get(&variable).is_some_and(|g| {
+                g.to_dtype(DType::F64)
+                    .and_then(|g| g.abs()?.sum_all()?.to_scalar::<f64>())
+                    .is_ok_and(|sum| sum.is_finite() && (sum > 0.0 || is_key_bias(&name)))
+            });
+            if !moved {
+                eprintln!("{}: no gradient for {name}", folder.display());
+                without_gradient += 1;
+            }
+        }
+    }
+    let values = states
+        .to_dtype(DType::F64)
+        .and_then(|s| s.flatten_all()?.to_vec1())
+        .expect("values");
+    (values, without_gradient)
+}
+
+/// A bias of keys shifts all scores of a query alike: its gradient is 0 but for rounding.
+fn is_key_bias(name: &str) -> bool {
+    [".key.bias", ".k.bias", ".k_lin.bias", ".k_proj.bias"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+/// Texts of different lengths in one batch, padded to the left.
+fn mixed_batch(folder: &Path) -> TokenBatch {
+    let golden = json(&folder.join("golden.json"));
+    let texts = texts(&golden["token_ids"]);
+    let some: Vec<&PreparedText> = texts.iter().skip(1).step_by(4).collect();
+    TokenBatch::pad(&some, 1, PaddingSide::Left, false)
+}
+
+#[test]
+fn fused_and_differentiable_operations_agree_and_every_parameter_has_a_gradient() {
+    for folder in folders() {
+        let batch = mixed_batch(&folder);
+        let (fused, _) = states(&folder, Mode::Fused, DType::F32, &batch);
+        let (exact, without) = states(&folder, Mode::Differentiable, DType::F64, &batch);
+        let (composed, _) = states(&folder, Mode::Differentiable, DType::F32, &batch);
+        assert_eq!(
+            without,
+            0,
+            "{}: parameters without gradient",
+            folder.display()
+        );
+        let width = fused.len() / batch.mask.len();
+        let largest = |other: &[f64]| {
+            let norm = exact.iter().map(|x| x * x).sum::<f64>() / batch.mask.len() as f64;
+            (0..fused.len())
+                .filter(|i| batch.mask[i / width] == 1)
+                .map(|i| (fused[i] - other[i]).abs())
+                .fold(0.0, f64::max)
+                / norm.sqrt()
+        };
+        let (to_composed, to_exact) = (largest(&composed), largest(&exact));
+        eprintln!("{}: {to_composed:e} {to_exact:e}", folder.display());
+        assert!(to_composed < 1e-6, "{}: {to_composed:e}", folder.display());
+        assert!(to_exact < 1e-6, "{}: {to_exact:e}", folder.display());
+    }
+}
+
+#[test]
+fn half_precision_rounds_weights_and_stays_close() {
+    for (dtype, tolerance) in [("float16", 5e-3), ("bfloat16", 4e-2)] {
+        let folder = repository("tests/reference/encoders/bert-mean");
+        let golden = json(&folder.join("golden.json"));
+        let mut spec = spec(&folder);
+        spec.dtype = dtype.into();
+        let network = open(&spec).expect("a network");
+        let head = Head::of(&folder);
+        let texts = texts(&golden["token_ids"]);
+        let all: Vec<&PreparedText> = texts.iter().collect();
+        let found = embed(&*network, &head, &all, 0, PaddingSide::Right);
+        let difference = largest_difference(&found, &golden["embeddings"]);
+        assert!(difference > 1e-6, "{dtype} was not used");
+        assert!(difference < tolerance, "{dtype}: {difference}");
+    }
+}
+
+#[test]
+fn lanes_give_the_same_bits_at_once_as_one_after_another() {
+    let folder = repository("tests/reference/encoders/modernbert-mean");
+    let network = open(&spec(&folder)).expect("a network");
+    let batch = mixed_batch(&folder);
+    let expected = network.forward(&batch).expect("a forward pass");
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| network.forward(&batch).expect("a forward pass")))
+            .collect();
+        for lane in lanes {
+            assert!(lane.join().expect("no panic") == expected);
+        }
+    });
+}
