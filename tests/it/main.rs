@@ -6,6 +6,7 @@
 
 mod candle;
 mod hub;
+mod coverage;
 mod encoders;
 mod eval;
 mod folders;
