@@ -1,5 +1,6 @@
 //! `korfinsts suite`: which suites there are, how their rows get here, and what they look like.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -199,6 +200,8 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
     for note in &manifest.notes {
         fact("note", note.clone());
     }
+    let citation = manifest.citation.as_deref().unwrap_or_default().trim();
+    fact("cite", citation.to_owned());
     let mut splits = Table::new(
         "Splits",
         &["split", "#pairs", "domains", "mteb task", "rows"],
@@ -459,6 +462,8 @@ fn check(
     output.check()?;
     let mut table = Table::new("", &["level", "finding", "remedy"]);
     let mut document = Vec::new();
+    let mut lines = String::new();
+    let mut remedies = BTreeSet::new();
     let (mut errors, mut warnings) = (0, 0);
     for (manifest, split) in selected(registry, suites)? {
         let report: CheckReport = registry.check(&manifest, Some(&split))?;
@@ -479,6 +484,11 @@ fn check(
                 finding.to_string(),
                 remedy.clone().unwrap_or_default(),
             ]);
+            let _ = writeln!(lines, "{word}: {finding}");
+            // The same remedy for a thousand rows is said once.
+            if let Some(remedy) = remedy.clone().filter(|r| remedies.insert(r.clone())) {
+                let _ = writeln!(lines, "  hint: {remedy}");
+            }
             findings.push(json!({
                 "level": level,
                 "path": finding.path,
@@ -488,10 +498,10 @@ fn check(
             }));
         }
         global.note(&format!(
-            "{} ({split}): {} pairs, {} findings",
+            "{} ({split}): {}, {}",
             manifest.id,
-            report.pairs,
-            report.findings.len()
+            counted(report.pairs, "pair"),
+            counted(report.findings.len(), "finding")
         ));
         document.push(json!({
             "suite": manifest.id,
@@ -501,21 +511,24 @@ fn check(
             "findings": findings,
         }));
     }
-    let tables = if table.rows.is_empty() && output.format != Format::Csv {
-        Vec::new()
-    } else {
-        vec![table.without_empty_columns()]
-    };
-    emit(output, &Value::Array(document), &tables)?;
+    match output.format {
+        Format::Table => output.emit(&lines)?,
+        _ => emit(output, &Value::Array(document), &[table])?,
+    }
     if errors > 0 || strict && warnings > 0 {
-        return Err(CliError::new(
-            FailureClass::Check,
-            format!("{errors} errors and {warnings} warnings"),
-            None,
-        )
-        .into());
+        let found = format!(
+            "{} and {}",
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        );
+        return Err(CliError::new(FailureClass::Check, found, None).into());
     }
     Ok(())
+}
+
+/// `1 pair`, `2 pairs`.
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn show_stats(
@@ -560,11 +573,90 @@ fn show_stats(
             value
         })
         .collect();
-    emit(
-        output,
-        &Value::Array(document),
-        &stats_tables(&all, &overlaps),
-    )
+    let tables = match output.format {
+        Format::Csv => vec![stats_rows(&all, &overlaps)],
+        _ => stats_tables(&all, &overlaps),
+    };
+    emit(output, &Value::Array(document), &tables)
+}
+
+/// All statistics, one row per number, unrounded.
+fn stats_rows(all: &[Stats], overlaps: &[(String, Overlap)]) -> Table {
+    let mut table = Table::new("", &["suite", "split", "of", "measure", "#value"]);
+    for s in all {
+        let mut push = |of: &str, measure: &str, value: String| {
+            table.push(vec![
+                s.suite.clone(),
+                s.split.clone(),
+                of.to_owned(),
+                measure.to_owned(),
+                value,
+            ]);
+        };
+        push("split", "pairs", s.pairs.to_string());
+        push("split", "vocabulary", s.vocabulary.to_string());
+        push("split", "eojeol", s.eojeol_total.to_string());
+        for d in &s.domains {
+            let Some(name) = &d.domain else { continue };
+            let of = format!("domain {name}");
+            push(&of, "pairs", d.pairs.to_string());
+            push(&of, "gold mean", d.gold_mean.to_string());
+            push(&of, "vocabulary", d.vocabulary.to_string());
+            for (unit, means) in [("characters", d.characters), ("eojeol", d.eojeol)] {
+                for (i, mean) in means.iter().enumerate() {
+                    push(&of, &format!("{unit} {} mean", i + 1), mean.to_string());
+                }
+            }
+        }
+        for (unit, sides) in [("characters", &s.characters), ("eojeol", &s.eojeol)] {
+            for (i, l) in sides.iter().enumerate() {
+                let of = format!("{unit} {}", i + 1);
+                push(&of, "min", l.min.to_string());
+                push(&of, "median", l.median.to_string());
+                push(&of, "mean", l.mean.to_string());
+                push(&of, "p95", l.p95.to_string());
+                push(&of, "max", l.max.to_string());
+            }
+        }
+        let ceiling = s.gold.ceiling.map_or_else(String::new, |c| c.to_string());
+        for (measure, value) in [
+            ("mean", s.gold.mean.to_string()),
+            ("sd", s.gold.sd.to_string()),
+            ("min", s.gold.min.to_string()),
+            ("max", s.gold.max.to_string()),
+            ("distinct", s.gold.distinct.to_string()),
+            ("tied share", s.gold.tied_share.to_string()),
+            ("ceiling", ceiling),
+        ] {
+            push("gold", measure, value);
+        }
+        for (i, (from, count)) in s.gold.histogram.iter().enumerate() {
+            push("histogram", &bin(s, i, *from), count.to_string());
+        }
+        for (measure, value) in [
+            ("unique texts", s.repeats.unique_texts),
+            ("duplicate pairs", s.repeats.duplicate_pairs),
+            ("conflicting pairs", s.repeats.conflicting_pairs),
+            ("identical texts", s.repeats.identical_texts),
+            ("identical below top", s.repeats.identical_below_top),
+        ] {
+            push("repeats", measure, value.to_string());
+        }
+        for (_, o) in overlaps
+            .iter()
+            .filter(|(id, o)| *id == s.suite && o.split == s.split)
+        {
+            let of = format!("overlap with {}", o.other);
+            push(&of, "shared pairs", o.shared_pairs.to_string());
+            push(
+                &of,
+                "pairs with a shared text",
+                o.pairs_with_shared_text.to_string(),
+            );
+            push(&of, "share", o.share.to_string());
+        }
+    }
+    table
 }
 
 fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
