@@ -20,6 +20,9 @@ use crate::encoder::spec::Similarity;
 use crate::metric::{self, BootstrapOptions};
 use crate::suite::{Pair, ScaleKind, Suite};
 
+/// Share of tied predictions above which a reader is warned.
+const TIES_WORTH_SAYING: f64 = 0.05;
+
 /// What stands before the texts, and how the cosine is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompting {
@@ -106,6 +109,13 @@ pub fn encoder(
         let numbers = self::numbers(&scored.pairs, suite, &options.bootstrap);
         let mut record = assemble(numbers, &scored.pairs, suite, &options);
         record.encoder = facts(spec, prompting, sets[0].dimension(), open);
+        // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
+        if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
+            record.warnings.push(format!(
+                "{:.1} % of the pairs share their predicted score with another pair",
+                100.0 * share
+            ));
+        }
         record.truncated_share = scored.truncated_share;
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);

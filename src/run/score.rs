@@ -30,9 +30,6 @@ pub struct Numbers {
     pub warnings: Vec<String>,
 }
 
-/// Share of tied predictions above which a reader is warned.
-const TIES_WORTH_SAYING: f64 = 0.05;
-
 /// Computes every number that scored pairs hold. With `binary` gold (0 and 1) AUC, average
 /// precision and the ceiling are among them. A number that does not exist is `None`, and the
 /// reason is a warning.
@@ -131,12 +128,6 @@ fn main_scores(
         if binary && numbers.scores.auc.is_some() {
             insert(numbers, "auc", AucSample::new(predicted, gold), options);
         }
-    }
-    if let Some(share) = numbers.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
-        numbers.warnings.push(format!(
-            "{:.1} % of the pairs share their predicted score with another pair",
-            100.0 * share
-        ));
     }
 }
 

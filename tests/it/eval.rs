@@ -230,12 +230,12 @@ fn every_format_is_printed_and_written() {
 
 #[test]
 fn mteb_files_are_written_as_mteb_writes_them() {
-    let Some(data) = shared("data/korsts") else {
+    let Some(data) = shared("data/klue_sts") else {
         return;
     };
     let home = Home::new();
     let data = data.display().to_string();
-    home.command(&["suite", "import", "korsts", &data])
+    home.command(&["suite", "import", "klue-sts", &data])
         .assert()
         .success();
     let folder = home.path("mteb");
@@ -243,7 +243,7 @@ fn mteb_files_are_written_as_mteb_writes_them() {
         "eval",
         &tiny(),
         "--suite",
-        "korsts",
+        "klue-sts",
         "--limit",
         "50",
         "--mteb",
@@ -257,7 +257,7 @@ fn mteb_files_are_written_as_mteb_writes_them() {
         "eval",
         &tiny(),
         "--suite",
-        "korsts",
+        "klue-sts",
         "--resamples",
         "100",
         "--mteb",
