@@ -5,9 +5,12 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod disk_full;
+mod durable;
 mod encoders;
 mod eval;
 mod folders;
+mod kill;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
