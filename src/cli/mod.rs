@@ -23,6 +23,7 @@ mod runtime;
 mod shell;
 mod source;
 mod suite;
+mod tokenizer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -90,6 +91,7 @@ enum Command {
     Suite(suite::SuiteArgs),
     Doctor(doctor::DoctorArgs),
     Runtime(runtime::RuntimeArgs),
+    Tokenizer(tokenizer::TokenizerArgs),
 }
 
 /// Runs the command line of this process.
@@ -114,5 +116,6 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Suite(args) => suite::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Runtime(args) => runtime::run(args, global),
+        Command::Tokenizer(args) => tokenizer::run(args, global),
     }
 }

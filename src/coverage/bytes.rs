@@ -6,6 +6,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct ByteAlphabet {
     bytes: HashMap<char, u8>,
+    letters: [char; 256],
 }
 
 impl Default for ByteAlphabet {
@@ -20,6 +21,7 @@ impl ByteAlphabet {
     #[must_use]
     pub fn new() -> Self {
         let mut shifted = 0x100_u32;
+        let mut letters = ['\0'; 256];
         let bytes = (0..=u8::MAX)
             .map(|byte| {
                 let letter = if matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF) {
@@ -29,10 +31,17 @@ impl ByteAlphabet {
                     shifted += 1;
                     letter
                 };
+                letters[usize::from(byte)] = letter;
                 (letter, byte)
             })
             .collect();
-        Self { bytes }
+        Self { bytes, letters }
+    }
+
+    /// A text as it is stored: one stand-in letter per byte.
+    #[must_use]
+    pub fn encode(&self, text: &str) -> String {
+        text.bytes().map(|b| self.letters[usize::from(b)]).collect()
     }
 
     /// The text that a token stands for; `None` when its bytes are not valid UTF-8. A token with
@@ -75,6 +84,7 @@ mod tests {
         ] {
             assert_eq!(alphabet.decode(token).as_deref(), text, "{token}");
         }
+        assert_eq!(alphabet.encode(" 금"), "Ġê¸Ī");
     }
 
     #[test]

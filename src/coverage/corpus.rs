@@ -28,14 +28,15 @@ pub const FORMS_EVERY: u64 = 64;
 pub enum CorpusFormat {
     /// One text per line; empty lines are skipped.
     Lines,
-    /// One JSON object per line; the text is in this field (`a.b` for a field within a field).
-    Jsonl(String),
-    /// Delimited with quotes and a header; the text is in this column (a name, or a number from 1).
+    /// One JSON object per line; each of these fields is a text (`a.b` for a field in a field).
+    Jsonl(Vec<String>),
+    /// Delimited with quotes and a header; each of these columns is a text (a name, or a number
+    /// from 1).
     Csv {
         /// `,` or a tab.
         delimiter: u8,
-        /// Column of the text.
-        column: String,
+        /// Columns of the texts.
+        columns: Vec<String>,
     },
 }
 
@@ -50,8 +51,8 @@ pub struct Corpus {
 
 impl Corpus {
     /// A corpus whose format is told by the end of its name: `.jsonl` and `.ndjson`, `.csv`,
-    /// `.tsv`, and lines for anything else. `field` names the JSON field or column; `text` where
-    /// none is given, and a plain file has none.
+    /// `.tsv`, and lines for anything else. `field` names the JSON field or column, or several with
+    /// commas between; `text` where none is given, and a plain file has none.
     ///
     /// # Errors
     /// When a compressed file is named, or a field is asked of a plain file.
@@ -60,16 +61,20 @@ impl Corpus {
             .extension()
             .map(|e| e.to_string_lossy().to_ascii_lowercase())
             .unwrap_or_default();
-        let name = field.unwrap_or("text").to_owned();
+        let names: Vec<String> = field
+            .unwrap_or("text")
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect();
         let format = match extension.as_str() {
-            "jsonl" | "ndjson" => CorpusFormat::Jsonl(name),
+            "jsonl" | "ndjson" => CorpusFormat::Jsonl(names),
             "csv" => CorpusFormat::Csv {
                 delimiter: b',',
-                column: name,
+                columns: names,
             },
             "tsv" => CorpusFormat::Csv {
                 delimiter: b'\t',
-                column: name,
+                columns: names,
             },
             "gz" | "zst" | "bz2" | "xz" | "zip" | "parquet" => {
                 return Err(CoverageError::Invalid {
@@ -340,49 +345,42 @@ fn each_text(
             continue;
         }
         match &corpus.format {
-            CorpusFormat::Jsonl(field) => visit(number, &json_text(corpus, number, line, field)?)?,
+            CorpusFormat::Jsonl(fields) => {
+                let value: Value = serde_json::from_str(line)
+                    .map_err(|e| corpus.invalid(number, format!("not a JSON object: {e}"), None))?;
+                for field in fields {
+                    visit(number, json_text(corpus, number, &value, field)?)?;
+                }
+            }
             _ => visit(number, line)?,
         }
     }
     Ok(())
 }
 
-fn json_text(
+fn json_text<'a>(
     corpus: &Corpus,
     number: u64,
-    line: &str,
+    value: &'a Value,
     field: &str,
-) -> Result<String, CoverageError> {
-    let value: Value = serde_json::from_str(line)
-        .map_err(|e| corpus.invalid(number, format!("not a JSON object: {e}"), None))?;
+) -> Result<&'a str, CoverageError> {
+    const HINT: Option<&str> = Some("name the field that holds the text with `--field NAME`");
     let found = match value.get(field) {
         Some(found) => Some(found),
         None => field
             .split('.')
-            .try_fold(&value, |value, key| value.get(key)),
+            .try_fold(value, |value, key| value.get(key)),
     };
-    match found {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(corpus.invalid(
-            number,
-            format!("expected text in `{field}`, found {}", kind(other)),
-            Some("name the field that holds the text with `--field NAME`"),
-        )),
-        None => {
-            let names = value.as_object().map_or_else(
-                || kind(&value).to_owned(),
-                |o| {
-                    let names: Vec<String> = o.keys().take(8).map(|k| format!("`{k}`")).collect();
-                    names.join(", ")
-                },
-            );
-            Err(corpus.invalid(
-                number,
-                format!("no field `{field}`, found {names}"),
-                Some("name the field that holds the text with `--field NAME`"),
-            ))
+    let reason = match (found, value) {
+        (Some(Value::String(text)), _) => return Ok(text),
+        (Some(other), _) => format!("expected text in `{field}`, found {}", kind(other)),
+        (None, Value::Object(object)) => {
+            let names: Vec<String> = object.keys().take(8).map(|k| format!("`{k}`")).collect();
+            format!("no field `{field}`, found {}", names.join(", "))
         }
-    }
+        (None, other) => format!("expected an object, found {}", kind(other)),
+    };
+    Err(corpus.invalid(number, reason, HINT))
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -405,8 +403,8 @@ fn read_blocks(
     progress: &dyn Fn(u64),
 ) -> Result<(u64, u64), CoverageError> {
     match &corpus.format {
-        CorpusFormat::Csv { delimiter, column } => {
-            let bytes = read_csv(reader, corpus, *delimiter, column, sender, progress)?;
+        CorpusFormat::Csv { delimiter, columns } => {
+            let bytes = read_csv(reader, corpus, *delimiter, columns, sender, progress)?;
             Ok((bytes, 0))
         }
         format => {
@@ -489,7 +487,7 @@ fn read_csv(
     reader: Box<dyn Read + Send>,
     corpus: &Corpus,
     delimiter: u8,
-    column: &str,
+    columns: &[String],
     sender: &SyncSender<Block>,
     progress: &dyn Fn(u64),
 ) -> Result<u64, CoverageError> {
@@ -503,19 +501,25 @@ fn read_csv(
         .delimiter(delimiter)
         .from_reader(reader);
     let header = reader.headers().map_err(|e| csv_error(corpus, &e))?.clone();
-    let position = header.iter().position(|name| name.trim() == column);
-    let position = position.or_else(|| {
-        let number = column.parse::<usize>().ok()?;
-        (1..=header.len()).contains(&number).then(|| number - 1)
-    });
-    let Some(position) = position else {
-        let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
-        return Err(corpus.invalid(
-            1,
-            format!("no column `{column}`, found {}", names.join(", ")),
-            Some("name the column that holds the text with `--field NAME`"),
-        ));
-    };
+    let positions = columns
+        .iter()
+        .map(|column| {
+            let named = header.iter().position(|name| name.trim() == column);
+            named
+                .or_else(|| {
+                    let number = column.parse::<usize>().ok()?;
+                    (1..=header.len()).contains(&number).then(|| number - 1)
+                })
+                .ok_or_else(|| {
+                    let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
+                    corpus.invalid(
+                        1,
+                        format!("no column `{column}`, found {}", names.join(", ")),
+                        Some("name the column that holds the text with `--field NAME`"),
+                    )
+                })
+        })
+        .collect::<Result<Vec<usize>, _>>()?;
     let mut texts = Vec::new();
     let mut held = 0;
     let mut record = csv::StringRecord::new();
@@ -524,12 +528,13 @@ fn read_csv(
         .map_err(|e| csv_error(corpus, &e))?
     {
         let line = record.position().map_or(0, csv::Position::line);
-        let text = record.get(position).unwrap_or_default();
-        if text.trim().is_empty() {
-            continue;
+        for position in &positions {
+            let text = record.get(*position).unwrap_or_default();
+            if !text.trim().is_empty() {
+                held += text.len();
+                texts.push((line, text.to_owned()));
+            }
         }
-        held += text.len();
-        texts.push((line, text.to_owned()));
         if held >= BLOCK {
             progress(reader.position().byte());
             held = 0;

@@ -91,6 +91,7 @@ impl EncoderError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
+            Self::Fs(e) if e.source.kind() == std::io::ErrorKind::NotFound => FailureClass::Model,
             Self::Fs(_) | Self::Runtime { .. } => FailureClass::Runtime,
             Self::Invalid { .. }
             | Self::Missing { .. }

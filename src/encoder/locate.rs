@@ -172,6 +172,21 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
     Err(no_weights(&folders, only))
 }
 
+/// Whether a folder says that its model is a table of static embeddings: those are read from
+/// safetensors, whatever graph lies beside.
+///
+/// # Errors
+/// When `modules.json` or `config.json` is malformed.
+pub(super) fn names_static_embeddings(folder: &Path) -> Result<bool, EncoderError> {
+    let modules = json::load(&folder.join("modules.json"))?.unwrap_or(Value::Null);
+    let by_module = modules.as_array().into_iter().flatten().any(|module| {
+        let kind = module.get("type").and_then(Value::as_str);
+        kind.is_some_and(|k| k.rsplit('.').next() == Some("StaticEmbedding"))
+    });
+    let config = json::load(&folder.join("config.json"))?.unwrap_or(Value::Null);
+    Ok(by_module || config.get("model_type").and_then(Value::as_str) == Some("model2vec"))
+}
+
 fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
     refuse_name(path)?;
     refuse_foreign(path)?;

@@ -392,9 +392,12 @@ impl Hub {
                 let mut body = response.body_mut().as_reader();
                 let mut buffer = vec![0_u8; 1 << 16];
                 loop {
-                    let n = body
-                        .read(&mut buffer)
-                        .map_err(|e| again(url, &e.to_string()))?;
+                    let n = match body.read(&mut buffer) {
+                        Ok(n) => n,
+                        // What arrived is kept, so another attempt goes on from here.
+                        Err(_) if meta.size.is_some() => break,
+                        Err(e) => return Err(again(url, &e.to_string())),
+                    };
                     if n == 0 {
                         break;
                     }
@@ -406,10 +409,17 @@ impl Hub {
             }
             let found = fs::metadata(&incomplete)?.len();
             match meta.size {
-                Some(size) if found != size => Err(again(
-                    url,
-                    &format!("the connection was cut after {found} of {size} bytes"),
-                )),
+                Some(size) if found != size => {
+                    let cut = HubError::Unreachable {
+                        url: url.to_owned(),
+                        reason: format!("the connection was cut after {found} of {size} bytes"),
+                    };
+                    Err(if found > already {
+                        Attempt::Moved(cut)
+                    } else {
+                        Attempt::Again(cut, None)
+                    })
+                }
                 _ => Ok(()),
             }
         })?;
@@ -539,6 +549,11 @@ impl Hub {
             match attempt() {
                 Ok(value) => return Ok(value),
                 Err(Attempt::Final(e)) => return Err(e),
+                // A slow, broken connection still gets there: only attempts in vain count.
+                Err(Attempt::Moved(_)) => {
+                    tried = 0;
+                    std::thread::sleep(self.settings.backoff);
+                }
                 Err(Attempt::Again(e, after)) => {
                     let backoff = self.settings.backoff * 2_u32.saturating_pow(tried - 1);
                     let wait = after.unwrap_or(backoff);
@@ -556,6 +571,8 @@ impl Hub {
 enum Attempt {
     /// Another one may succeed, after the wait the server asks for.
     Again(HubError, Option<Duration>),
+    /// It brought some bytes, and another one may bring more.
+    Moved(HubError),
     /// No other one will.
     Final(HubError),
 }

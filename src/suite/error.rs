@@ -352,6 +352,12 @@ pub enum SuiteError {
         /// What to do.
         hint: String,
     },
+    /// The path to import from does not exist.
+    #[error("`{}` does not exist", path.display())]
+    NoSuchPath {
+        /// The path.
+        path: PathBuf,
+    },
     /// Nothing at the path belongs to the suite.
     #[error("nothing under `{}` belongs to `{suite}`: looked for {}", path.display(), list(wanted))]
     NothingToImport {
@@ -412,6 +418,9 @@ impl SuiteError {
             }
             Self::Missing { command, .. } => Some(format!("run `{command}`")),
             Self::WrongBytes { hint, .. } => Some(hint.clone()),
+            Self::NoSuchPath { .. } => {
+                Some("name a file, or a folder that is searched by file name and hash".into())
+            }
             Self::NothingToImport { suite, .. } => Some(format!(
                 "`korfinsts suite info {suite}` says where the files come from"
             )),
@@ -433,9 +442,10 @@ impl SuiteError {
         match self {
             Self::Fs(_) => FailureClass::Runtime,
             Self::Hub(e) => e.class(),
-            Self::Unknown { .. } | Self::UnknownSplit { .. } | Self::NoHubCopy { .. } => {
-                FailureClass::Usage
-            }
+            Self::Unknown { .. }
+            | Self::UnknownSplit { .. }
+            | Self::NoSuchPath { .. }
+            | Self::NoHubCopy { .. } => FailureClass::Usage,
             Self::Manifest { .. }
             | Self::Content { .. }
             | Self::Missing { .. }

@@ -16,7 +16,7 @@ const SCHEMA: u32 = 1;
 /// Most files looked at under a folder: more means that the wrong folder was named.
 const MAX_FILES: usize = 100_000;
 /// Largest file that is hashed in the search for renamed files.
-const MAX_HASHED: u64 = 256 << 20;
+const MAX_HASHED: u64 = 64 << 20;
 
 /// What an import did with one split.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -278,6 +278,11 @@ struct Candidates {
 
 impl Candidates {
     fn under(path: &Path) -> Result<Self, SuiteError> {
+        if !fs::exists(path) {
+            return Err(SuiteError::NoSuchPath {
+                path: path.to_owned(),
+            });
+        }
         let metadata = fs::metadata(path)?;
         let files = if metadata.is_dir() {
             fs::walk(path, MAX_FILES)?
@@ -378,6 +383,10 @@ impl Candidates {
                 .filter(|path| ends_with(path, &pattern))
                 .cloned()
                 .collect();
+            // A pattern that any file of a kind matches means one file, or none in particular.
+            if pattern.starts_with('*') && found.len() > 1 {
+                continue;
+            }
             if let Some(folder) = found.first().map(|p| p.parent().map(Path::to_owned)) {
                 if pattern.contains('*') {
                     found.retain(|p| p.parent().map(Path::to_owned) == folder);

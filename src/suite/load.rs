@@ -7,7 +7,7 @@ use crate::text::nfc;
 
 use super::error::{Finding, Level, Place, Problem};
 use super::format::{Cell, Findings, Lookup, Record, Table, read, read_parallel};
-use super::manifest::{Column, Domains, Format, Manifest, Source, SourceFile, UnknownDomain};
+use super::manifest::{Column, Domains, Format, Manifest, Source, SourceFile, Tolerance};
 use super::{Pair, Scale, ScaleKind, Suite, SuiteError};
 
 /// The bytes of one source file of a split, with what the manifest says about it.
@@ -91,7 +91,7 @@ pub(super) fn read_split(
             if let Some(found) = &pair.domain {
                 let (domain, known) = domain(source.domains.as_ref(), file.domain.is_some(), found);
                 match (known, source.domains.as_ref().map(|d| d.unknown)) {
-                    (false, Some(UnknownDomain::Refuse)) => findings.add(
+                    (false, Some(Tolerance::Refuse)) => findings.add(
                         record.place,
                         Problem::UnknownDomain {
                             found: found.clone(),
@@ -126,6 +126,16 @@ pub(super) fn read_split(
             reading.places.push((file.path.clone(), record.place));
         }
         row_offset += table.total;
+    }
+    let empty = reading
+        .pairs
+        .iter()
+        .filter(|p| p.sentence1.is_empty() || p.sentence2.is_empty())
+        .count();
+    if empty > 0 {
+        reading
+            .warnings
+            .push(format!("{empty} pairs have an empty text"));
     }
     for (value, count) in &unknown_domains {
         reading.warnings.push(format!(
@@ -241,11 +251,19 @@ fn pair(
             String::new()
         }
     };
-    let sentences = [&columns.sentence1, &columns.sentence2].map(|c| match record.text(c) {
-        Ok(text) if text.trim().is_empty() => Err(Problem::EmptyText {
-            column: c.name.clone(),
-        }),
-        other => other,
+    let sentences = [&columns.sentence1, &columns.sentence2].map(|c| {
+        match record.text(c) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text),
+            Err(Problem::WrongType { found, .. }) if found == "null" => {}
+            Err(problem) => return Err(problem),
+            Ok(_) => {}
+        }
+        match source.columns.empty {
+            Tolerance::Keep => Ok(String::new()),
+            Tolerance::Refuse => Err(Problem::EmptyText {
+                column: c.name.clone(),
+            }),
+        }
     });
     let [sentence1, sentence2] = sentences.map(&mut take);
     let id: Vec<String> = columns.id.iter().map(|c| take(record.text(c))).collect();

@@ -202,6 +202,9 @@ pub struct Columns {
     /// Columns that make up the id; none: `<split>-<row>`, rows of the source counted from 1.
     #[serde(default)]
     pub id: Vec<Column>,
+    /// What becomes of an empty (or absent) text.
+    #[serde(default)]
+    pub empty: Tolerance,
     /// Further columns that are kept under their names.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -222,17 +225,17 @@ pub struct Domains {
     pub map: BTreeMap<String, String>,
     /// What becomes of a value that is not in `map`.
     #[serde(default)]
-    pub unknown: UnknownDomain,
+    pub unknown: Tolerance,
 }
 
-/// What becomes of a value that the domain map does not hold.
+/// What becomes of a value that nobody expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum UnknownDomain {
+pub enum Tolerance {
     /// It is an error.
     #[default]
     Refuse,
-    /// It is kept as the domain, with a warning where the map is not empty.
+    /// It is kept as it is, with a warning.
     Keep,
 }
 

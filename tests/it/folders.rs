@@ -591,6 +591,20 @@ fn weights_are_chosen_in_a_fixed_order_and_never_an_altered_file_silently() {
 }
 
 #[test]
+fn static_embeddings_are_read_from_safetensors_though_a_graph_lies_beside() {
+    let folder = Folder::of("static");
+    folder.write("onnx/model.onnx", "x");
+    let spec = folder.read().expect("it can be read");
+    assert_eq!(
+        (spec.backend, spec.format),
+        ("static", WeightsFormat::Safetensors)
+    );
+    let named = spec::read(&folder.path("onnx/model.onnx"), &Overrides::default());
+    let error = named.expect_err("this graph is not run").to_string();
+    assert!(error.contains("`model.safetensors` only"), "{error}");
+}
+
+#[test]
 fn shards_are_found_through_their_index() {
     let folder = Folder::of("bert-mean");
     let weights = fs::read(&folder.path("model.safetensors")).expect("it can be read");

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use korfinsts::metric::spearman;
 use korfinsts::suite::{
-    Availability, Level, Manifest, Registry, Suite, SuiteError, overlap, stats,
+    Availability, Level, Manifest, Pair, Registry, Suite, SuiteError, overlap, stats,
 };
 use korfinsts::text::nfc;
 
@@ -126,6 +127,32 @@ fn korsts_has_80_duplicate_pairs_29_conflicts_and_12_percent_seen_in_train() {
     assert_eq!(format!("{:.1}", 100.0 * seen.share), "12.0");
 }
 
+/// Minus the absolute difference of lengths in characters, against gold.
+fn length_baseline(suite: &Suite) -> String {
+    let difference = |p: &Pair| {
+        let [a, b] = [&p.sentence1, &p.sentence2].map(|t| t.chars().count() as f64);
+        -(a - b).abs()
+    };
+    let predicted: Vec<f64> = suite.pairs.iter().map(difference).collect();
+    let gold: Vec<f64> = suite.pairs.iter().map(|p| p.gold).collect();
+    let rho = spearman(&predicted, &gold).expect("lengths and scores vary");
+    format!("{rho:.4}")
+}
+
+#[test]
+fn length_difference_scores_4630_on_finsts_0451_on_korsts_and_minus_0089_on_stsb() {
+    for (id, rho) in [
+        ("finsts", "0.4630"),
+        ("korsts", "0.0451"),
+        ("stsb", "-0.0089"),
+    ] {
+        let Some(suites) = real(id, "data", &["test"]) else {
+            return;
+        };
+        assert_eq!(length_baseline(&suites[0]), rho, "{id}");
+    }
+}
+
 #[test]
 fn korsts_as_mteb_reads_it_lacks_rows_989_1051_and_1069_counted_from_0() {
     let Some(suites) = real("korsts-mteb", "data", &["test"]) else {
@@ -243,6 +270,7 @@ fn the_498_row_news_set_is_read_with_newlines_in_quotes() {
         .filter(|p| p.sentence1.contains('\n') || p.sentence2.contains('\n'))
         .count();
     assert_eq!(newlines, 30);
+    assert_eq!(length_baseline(&suite), "0.0017");
 }
 
 fn write(path: &Path, bytes: &[u8]) {
@@ -355,7 +383,7 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
         ]
         .into()
     );
-    let mut triplets: BTreeMap<&str, Vec<&korfinsts::suite::Pair>> = BTreeMap::new();
+    let mut triplets: BTreeMap<&str, Vec<&Pair>> = BTreeMap::new();
     for pair in &suite.pairs {
         triplets
             .entry(&pair.labels["triplet"])

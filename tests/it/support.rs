@@ -22,6 +22,17 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Whether the tests that take minutes are asked for (`KORFINSTS_FULL=1`, as `.ci/run` does); said
+/// loudly on stderr when they are not.
+#[allow(dead_code, reason = "used by the tests that take minutes")]
+pub fn full(what: &str) -> bool {
+    let asked = std::env::var_os("KORFINSTS_FULL").is_some_and(|v| v == "1");
+    if !asked {
+        eprintln!("SKIPPED: KORFINSTS_FULL=1 is not set, so not run: {what}");
+    }
+    asked
+}
+
 /// A file of the repository.
 #[allow(
     dead_code,

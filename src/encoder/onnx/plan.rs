@@ -1,6 +1,6 @@
 //! What a graph is fed and what is read from it: the same for every runtime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::graph::{Dimension, Value};
 use super::{quantises_by_batch, read, refuse_custom};
@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) output: String,
     /// Whether a row's result depends on the other rows of its batch.
     pub(crate) depends_on_batch: bool,
+    /// Files beside the graph that hold tensors.
+    pub(crate) external_files: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -84,7 +86,7 @@ impl Plan {
     pub(crate) fn new(spec: &EncoderSpec) -> Result<Self, EncoderError> {
         let path = file(spec)?;
         let graph = read(path)?;
-        super::external_files(path, &graph.externals)?;
+        let external_files = super::external_files(path, &graph.externals)?;
         refuse_custom(path, &graph)?;
         let output = output(spec, path, &graph.outputs)?;
         let inputs = graph
@@ -103,6 +105,7 @@ impl Plan {
             inputs,
             output,
             depends_on_batch: spec.dtype == "int8" || quantises_by_batch(&graph),
+            external_files,
         })
     }
 }

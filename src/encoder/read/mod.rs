@@ -10,9 +10,11 @@ mod overrides;
 mod settings;
 mod text;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde_json::Value;
 
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
@@ -32,10 +34,11 @@ use crate::fs;
 /// under `overrides.strict`, when something had to be guessed.
 pub fn read(path: &Path, overrides: &Overrides) -> Result<EncoderSpec, EncoderError> {
     let wanted = overrides.wanted_backend()?;
-    let only = wanted.and_then(|b| match b.reads {
-        [only] => Some(*only),
+    let only = match wanted.map(|b| b.reads) {
+        Some([only]) => Some(*only),
+        _ if locate::names_static_embeddings(path)? => Some(WeightsFormat::Safetensors),
         _ => None,
-    });
+    };
     let files = locate::find(path, only)?;
     if let Some(backend) = wanted
         && !backend.reads.contains(&files.format)
@@ -49,7 +52,25 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<EncoderSpec, EncoderEr
             hint: Some("leave `--backend` out, or name another weights file".into()),
         });
     }
-    Reader::new(files, overrides)?.finish(path, wanted)
+    // Hashing large weights takes as long as everything else here: it begins at once, on its own
+    // thread, which is left behind when reading fails.
+    let weights = files.weights.clone();
+    let hashes = std::thread::spawn(move || hash_all(&weights));
+    let mut spec = Reader::new(files, overrides)?.finish(path, wanted)?;
+    let hashes = hashes.join().map_err(|_| EncoderError::Runtime {
+        backend: "sha256",
+        reason: "the thread that hashes the weights stopped".into(),
+        hint: None,
+    })?;
+    for (file, sha256) in spec.files.iter_mut().zip(hashes) {
+        file.sha256 = sha256?;
+    }
+    Ok(spec)
+}
+
+/// SHA-256 of each file, several at a time.
+fn hash_all(paths: &[PathBuf]) -> Vec<Result<String, fs::FsError>> {
+    paths.par_iter().map(|path| fs::sha256_file(path)).collect()
 }
 
 /// The state of reading one model.
@@ -169,30 +190,31 @@ impl<'a> Reader<'a> {
 
         let described = modules::read(&self.files.root)?;
         let static_kind = self.static_kind(described.as_ref())?;
-        let graph = self.graph()?;
-        let dtype = self.dtype(graph.as_ref())?;
-        let device = self.device()?;
-        let chosen = self.modules(described, static_kind, graph.as_ref())?;
-        let weights_name = self.relative(&self.files.weights[0]);
+        let shown = match self.files.weights.len() {
+            1 => self.relative(&self.files.weights[0]),
+            n => format!(
+                "{} and {} more",
+                self.relative(&self.files.weights[0]),
+                n - 1
+            ),
+        };
         let source = if self.files.explicit {
             "named"
         } else {
             "found"
         };
-        let shown = match self.files.weights.len() {
-            1 => weights_name,
-            n => format!("{weights_name} and {} more", n - 1),
-        };
         self.decide("weights", shown, source);
-        self.decide("tokenizer", tokenizer.format(), {
-            let file = &tokenizer.files()[0];
-            self.relative(file)
-        });
+        let (backend, backend_version) = self.backend(wanted, static_kind.is_some())?;
+        let device = self.device()?;
+        let graph = self.graph()?;
+        let dtype = self.dtype(graph.as_ref())?;
+        let tokenizer_file = self.relative(&tokenizer.files()[0]);
+        self.decide("tokenizer", tokenizer.format(), tokenizer_file);
+        let chosen = self.modules(described, static_kind, graph.as_ref())?;
         let text = self.text(&tokenizer, &chosen.modules, static_kind)?;
         let causal = self.attention()?;
         let similarity = self.similarity(&sentence)?;
         let (prompts, default_prompt_name) = self.prompts(&sentence)?;
-        let (backend, backend_version) = self.backend(wanted, static_kind.is_some())?;
         let architecture = self.architecture().to_owned();
         let files = self.hash(graph.as_ref())?;
         Ok(EncoderSpec {
@@ -297,7 +319,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Hashes every file that shapes a result, the weights among them, several at a time.
+    /// Every file that shapes a result, the weights first and without their hashes.
     fn hash(&mut self, graph: Option<&onnx::GraphInfo>) -> Result<Vec<ModelFile>, EncoderError> {
         let mut files: Vec<(&'static str, PathBuf)> = Vec::new();
         files.extend(self.files.weights.iter().map(|f| ("weights", f.clone())));
@@ -309,15 +331,14 @@ impl<'a> Reader<'a> {
                 .map(|f| ("weights-external", f.clone())),
         );
         files.append(&mut self.read_files);
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         files.retain(|(_, path)| seen.insert(path.clone()));
-        let hashes: Vec<Result<String, fs::FsError>> = {
-            use rayon::prelude::*;
-            files
-                .par_iter()
-                .map(|(_, path)| fs::sha256_file(path))
-                .collect()
-        };
+        let weights = self.files.weights.len();
+        let others: Vec<PathBuf> = files[weights..].iter().map(|(_, p)| p.clone()).collect();
+        // The weights come first, and their hashes are filled in later.
+        let hashes = std::iter::repeat_with(|| Ok(String::new()))
+            .take(weights)
+            .chain(hash_all(&others));
         files
             .into_iter()
             .zip(hashes)

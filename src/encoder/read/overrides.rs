@@ -116,11 +116,8 @@ pub fn model_tables(path: &Path) -> Result<BTreeMap<String, ModelTable>, Encoder
     let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
     let file: File = toml::from_str(&text).map_err(|e| {
         let start = e.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..start]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+        let before = text.get(..start).unwrap_or(&text);
+        let line = before.matches('\n').count() + 1;
         EncoderError::Invalid {
             path: format!("{}:{line}", path.display()).into(),
             reason: e.message().to_owned(),

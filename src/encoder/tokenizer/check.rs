@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::base64;
 use super::document::{Document, Merge, Model, Vocab};
 use super::guard::quietly;
 
@@ -15,11 +16,18 @@ const MAX_TOKEN: usize = 1 << 16;
 /// Sequences within sequences; real files nest one or two.
 const MAX_NESTING: usize = 6;
 /// How much longer than the text its normalised form may become, in bytes per byte.
-const MAX_GROWTH: usize = 1 << 12;
+const MAX_GROWTH: usize = 1 << 14;
+/// Longest replacement of a SentencePiece normalisation table, in bytes.
+const MAX_REPLACEMENT: usize = 256;
+/// Normalisers, pre-tokenizers and post-processors in all; real files have up to ten.
+const MAX_COMPONENTS: usize = 64;
 /// Special tokens that a template may add to a text.
 const MAX_ADDED: usize = 1024;
-/// Longest word that WordPiece looks at, in characters: its search is quadratic.
-const MAX_WORD: usize = 10_000;
+/// Longest word that WordPiece looks at, in characters: its search is cubic.
+const MAX_WORD: usize = 1000;
+
+/// Steps back that a pattern may take on a probe of 50 characters: fifty squared is an eighth of it.
+const MAX_BACKTRACKS: usize = 20_000;
 
 /// Checks a document.
 ///
@@ -37,6 +45,7 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
         check_length(&entry.token.content, MAX_TOKEN)?;
     }
     let mut growth = 1;
+    let mut components = 0;
     for (part, value) in [
         ("normalizer", &document.normalizer),
         ("pre_tokenizer", &document.pre_tokenizer),
@@ -44,6 +53,12 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
     ] {
         walk(value, 0, &mut |component| {
             check_component(part, component)?;
+            components += 1;
+            if components > MAX_COMPONENTS {
+                return Err(format!(
+                    "the file has more than {MAX_COMPONENTS} components"
+                ));
+            }
             growth *= growth_of(component);
             if growth > MAX_GROWTH {
                 return Err(format!(
@@ -214,6 +229,12 @@ fn check_component(part: &str, component: &Value) -> Result<(), String> {
 
 /// Bytes that one byte of text may become.
 fn growth_of(component: &Value) -> usize {
+    match component.get("type").and_then(Value::as_str) {
+        // Every byte becomes a letter of two bytes at most.
+        Some("ByteLevel") => return 2,
+        Some("Precompiled") => return longest_replacement(component).unwrap_or(1).max(1),
+        _ => {}
+    }
     let content = ["content", "prepend"]
         .iter()
         .find_map(|field| component.get(field).and_then(Value::as_str));
@@ -228,10 +249,12 @@ fn growth_of(component: &Value) -> usize {
     }
 }
 
-/// The crate's regex engine gives up after a bounded number of steps and then, silently, does not
-/// split: a pattern that does so on short texts is refused.
+/// The crate's regex engine gives up after a bounded number of steps and then, silently, splits no
+/// further: a pattern that comes near this on short texts is refused.
 fn check_regex(pattern: &str) -> Result<(), String> {
-    let regex = fancy_regex::Regex::new(pattern)
+    let regex = fancy_regex::RegexBuilder::new(pattern)
+        .backtrack_limit(MAX_BACKTRACKS)
+        .build()
         .map_err(|e| format!("the pattern {pattern:?} is no regular expression: {e}"))?;
     let mut letters: Vec<char> = pattern.chars().filter(|c| c.is_alphanumeric()).collect();
     letters.extend([' ', 'a', '0', '가', '\n']);
@@ -243,7 +266,7 @@ fn check_regex(pattern: &str) -> Result<(), String> {
             .collect();
         if regex.find_iter(&probe).take(128).any(|m| m.is_err()) {
             return Err(format!(
-                "the pattern {pattern:?} takes exponential time on {letter:?} repeated"
+                "the pattern {pattern:?} takes far more than quadratic time on {letter:?} repeated"
             ));
         }
     }
@@ -252,33 +275,46 @@ fn check_regex(pattern: &str) -> Result<(), String> {
 
 /// A SentencePiece normalisation table must parse, and give short replacements.
 fn check_charsmap(component: &Value) -> Result<(), String> {
-    let text = component.to_string();
-    let table = quietly(|| {
-        let table: tokenizers::normalizers::Precompiled = serde_json::from_str(&text)?;
-        // An empty or cut table fails on its first use.
-        for c in ["a", "가", "ﷺ", "①", "\u{1f600}", "\u{7f}"] {
-            let _ = table.transform(c);
-        }
-        Ok::<_, serde_json::Error>(table)
-    });
-    let table = match table {
-        Ok(Ok(table)) => table,
-        Ok(Err(error)) => return Err(format!("`precompiled_charsmap` is damaged: {error}")),
-        Err(panic) => return Err(format!("`precompiled_charsmap` is damaged: {panic}")),
-    };
-    let sample = quietly(|| {
-        (0x20_u32..0x3000)
-            .filter_map(char::from_u32)
-            .filter_map(|c| table.transform(c.encode_utf8(&mut [0; 4])).map(str::len))
-            .max()
-    })
-    .map_err(|panic| format!("`precompiled_charsmap` is damaged: {panic}"))?;
-    match sample {
-        Some(longest) if longest > 256 => Err(format!(
-            "`precompiled_charsmap` replaces one character by {longest} bytes, allowed are 256"
-        )),
-        _ => Ok(()),
+    let damaged = |why: &str| format!("`precompiled_charsmap` is damaged: {why}");
+    let longest = longest_replacement(component).map_err(|why| damaged(&why))?;
+    if longest > MAX_REPLACEMENT {
+        return Err(format!(
+            "`precompiled_charsmap` replaces a character by {longest} bytes, allowed are \
+             {MAX_REPLACEMENT}"
+        ));
     }
+    let text = component.to_string();
+    let tried = quietly(|| {
+        let table: tokenizers::normalizers::Precompiled = serde_json::from_str(&text)?;
+        // A table whose links leave it fails on its use: try every character of two bytes, and
+        // the first syllables.
+        let mut buffer = [0; 4];
+        for c in (1..0x3000).chain(0xac00..0xad00).filter_map(char::from_u32) {
+            let _ = table.transform(c.encode_utf8(&mut buffer));
+        }
+        Ok::<_, serde_json::Error>(())
+    });
+    match tried {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(damaged(&error.to_string())),
+        Err(panic) => Err(damaged(&panic)),
+    }
+}
+
+/// Length of the longest replacement in a table: 4 bytes with the size of a trie, the trie, and
+/// texts that end in NUL.
+fn longest_replacement(component: &Value) -> Result<usize, String> {
+    let table = component
+        .get("precompiled_charsmap")
+        .and_then(Value::as_str)
+        .ok_or("it is no text")?;
+    let table = base64::decode(table).ok_or("it is not base64")?;
+    let (size, rest) = table.split_first_chunk().ok_or("it is too short")?;
+    let texts = usize::try_from(u32::from_le_bytes(*size))
+        .ok()
+        .and_then(|size| rest.get(size..))
+        .ok_or("its trie is longer than the table")?;
+    Ok(texts.split(|b| *b == 0).map(<[u8]>::len).max().unwrap_or(0))
 }
 
 fn check_template(component: &Value) -> Result<(), String> {

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::tokenizer::{NormalizedString, Normalizer};
+use tokenizers::tokenizer::{
+    Model as _, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer as _,
+};
 
 use super::files::{from_folder, from_one};
 use super::guard::quietly;
@@ -101,19 +104,64 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The pieces of a text as runs that the tokenizer treats on their own (pre-tokens): ids, and
-    /// the number of the run each belongs to.
+    /// A text as the strings that the model splits one by one: normalised, cut by the
+    /// pre-tokenizer. Added tokens are not looked for. Without a pre-tokenizer the text is cut
+    /// before every `▁`.
     ///
     /// # Errors
     /// [`EncoderError::Tokenize`] when the tokenizer fails on the text.
-    pub fn runs(&self, text: &str) -> Result<Vec<(u32, Option<u32>)>, EncoderError> {
-        let encoding = guarded(text, || self.inner.encode(text, false))?;
-        Ok(encoding
-            .get_ids()
-            .iter()
-            .copied()
-            .zip(encoding.get_word_ids().iter().copied())
+    pub fn pre_tokens(&self, text: &str) -> Result<Vec<String>, EncoderError> {
+        let normal = self.normalized(text)?;
+        let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() else {
+            let mut cuts: Vec<usize> = normal.match_indices('▁').map(|(at, _)| at).collect();
+            cuts.retain(|at| *at > 0);
+            cuts.push(normal.len());
+            let mut from = 0;
+            return Ok(cuts
+                .into_iter()
+                .map(|to| normal[std::mem::replace(&mut from, to)..to].to_owned())
+                .filter(|word| !word.is_empty())
+                .collect());
+        };
+        let failed = |reason: String| EncoderError::Tokenize {
+            characters: text.chars().count(),
+            reason,
+        };
+        let mut split = PreTokenizedString::from(normal);
+        quietly(|| pre_tokenizer.pre_tokenize(&mut split))
+            .map_err(failed)?
+            .map_err(|e| failed(e.to_string()))?;
+        Ok(split
+            .get_splits(OffsetReferential::Normalized, OffsetType::None)
+            .into_iter()
+            .map(|(word, ..)| word.to_owned())
             .collect())
+    }
+
+    /// Ids of the pieces of one string that [`Self::pre_tokens`] gives, by the model alone.
+    ///
+    /// # Errors
+    /// [`EncoderError::Tokenize`] when the model fails on it.
+    pub fn model_pieces(&self, pre_token: &str) -> Result<Vec<u32>, EncoderError> {
+        let failed = |reason: String| EncoderError::Tokenize {
+            characters: pre_token.chars().count(),
+            reason,
+        };
+        let tokens = quietly(|| self.inner.get_model().tokenize(pre_token))
+            .map_err(failed)?
+            .map_err(|e| failed(e.to_string()))?;
+        Ok(tokens.into_iter().map(|t| t.id).collect())
+    }
+
+    /// Kind of the model: `BPE`, `Unigram`, `WordPiece` or `WordLevel`.
+    #[must_use]
+    pub fn model_kind(&self) -> &'static str {
+        match self.inner.get_model() {
+            tokenizers::ModelWrapper::BPE(_) => "BPE",
+            tokenizers::ModelWrapper::Unigram(_) => "Unigram",
+            tokenizers::ModelWrapper::WordPiece(_) => "WordPiece",
+            tokenizers::ModelWrapper::WordLevel(_) => "WordLevel",
+        }
     }
 
     /// A text as the model sees it: normalised, not yet split.

@@ -55,6 +55,7 @@ impl<'a> Config<'a> {
     }
 
     /// The error of a field with an unexpected value.
+    #[must_use]
     pub fn invalid(&self, key: &str, found: &Value, allowed: &str) -> EncoderError {
         let mut found = found.to_string();
         if found.chars().count() > 80 {
@@ -64,6 +65,7 @@ impl<'a> Config<'a> {
     }
 
     /// An error of this file.
+    #[must_use]
     pub fn error(&self, reason: String) -> EncoderError {
         EncoderError::Invalid {
             path: self.path.to_owned(),
@@ -103,6 +105,17 @@ impl<'a> Config<'a> {
     /// As [`Self::optional_size`].
     pub fn size_or(&self, key: &str, default: usize) -> Result<usize, EncoderError> {
         Ok(self.optional_size(key)?.unwrap_or(default))
+    }
+
+    /// A number of layers: a whole number from 1 to 10,000.
+    ///
+    /// # Errors
+    /// When it is absent or no such number.
+    pub fn layers(&self, key: &str) -> Result<usize, EncoderError> {
+        match self.size(key)? {
+            n @ 1..=10_000 => Ok(n),
+            n => Err(self.invalid(key, &n.into(), "at most 10,000 layers")),
+        }
     }
 
     /// A token id, or `default` where it is absent.

@@ -41,6 +41,10 @@ pub const BACKEND: Backend = Backend {
 };
 
 #[cfg(feature = "candle")]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the list of backends asks for a result"
+)]
 fn version(_options: &OpenOptions) -> Result<String, EncoderError> {
     Ok(network::VERSION.to_owned())
 }

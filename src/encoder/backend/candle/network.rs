@@ -132,7 +132,7 @@ fn longest(batch: &TokenBatch) -> usize {
     batch
         .mask
         .chunks(batch.width.max(1))
-        .map(|row| row.iter().filter(|&&m| m == 1).count())
+        .map(|row| row.iter().map(|&m| usize::from(m)).sum())
         .max()
         .unwrap_or(0)
 }

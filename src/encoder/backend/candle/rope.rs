@@ -92,7 +92,7 @@ impl Rope {
                     ..plain
                 })
             }
-            "llama3" => Self::llama3(config, parameters, plain),
+            "llama3" => Self::llama3(config, parameters, &plain),
             "yarn" => Self::yarn(config, parameters, head, theta),
             other => Err(config.error(format!(
                 "rotary scaling of type `{other}` is not supported, expected one of `{}`",
@@ -128,7 +128,7 @@ impl Rope {
     fn llama3(
         config: &Config<'_>,
         parameters: &Config<'_>,
-        plain: Self,
+        plain: &Self,
     ) -> std::result::Result<Self, EncoderError> {
         let factor = parameters.positive("factor")?;
         let low = parameters.positive("low_freq_factor")?;
@@ -151,10 +151,10 @@ impl Rope {
                 scaled as f32
             })
             .collect();
-        Ok(Self { inverse, ..plain })
+        Ok(Self { inverse, ..*plain })
     }
 
-    /// YaRN (<https://arxiv.org/abs/2309.00071>).
+    /// `YaRN` (<https://arxiv.org/abs/2309.00071>).
     fn yarn(
         config: &Config<'_>,
         parameters: &Config<'_>,

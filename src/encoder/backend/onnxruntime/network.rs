@@ -176,7 +176,7 @@ pub(super) fn open(
             sessions: 1,
             threads: 1,
         },
-        None => Layout::new(options.threads(), weights_bytes(path)?, free_bytes()),
+        None => Layout::new(options.threads(), weights_bytes(path, &plan)?, free_bytes()),
     };
     if device.is_some() {
         prepare_cuda(&loaded)?;
@@ -215,10 +215,10 @@ fn device(name: &str) -> Result<Option<i32>, EncoderError> {
     }
 }
 
-fn weights_bytes(path: &Path) -> Result<u64, EncoderError> {
+fn weights_bytes(path: &Path, plan: &Plan) -> Result<u64, EncoderError> {
     let mut bytes = fs::metadata(path)?.len();
-    for file in crate::encoder::onnx::inspect(path)?.external_files {
-        bytes += fs::metadata(&file)?.len();
+    for file in &plan.external_files {
+        bytes += fs::metadata(file)?.len();
     }
     Ok(bytes)
 }

@@ -52,7 +52,8 @@ pub(super) fn open(
     }
     let plan = Plan::new(spec)?;
     let path = file(spec)?;
-    let model = catch_unwind(|| load(path)).unwrap_or_else(|_| Err(failed("it panicked")))?;
+    let model = catch_unwind(AssertUnwindSafe(|| load(path, &plan)))
+        .unwrap_or_else(|_| Err(failed("it panicked")))?;
     let node = |name: &str| {
         model
             .find_node(name)
@@ -77,7 +78,7 @@ pub(super) fn open(
 }
 
 /// Loads the graph; external data stays on the disk and is mapped.
-fn load(path: &Path) -> Result<Model, EncoderError> {
+fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(std::env::var_os("RTEN_PREPACK").is_some());
     #[allow(
@@ -94,17 +95,21 @@ fn load(path: &Path) -> Result<Model, EncoderError> {
                 LoadErrorKind::UnknownFileType | LoadErrorKind::ExternalDataError
             ) =>
         {
-            load_from_memory(path, options)
+            load_from_memory(path, plan, options)
         }
         Err(error) => Err(refused(path, &error)),
     }
 }
 
-fn load_from_memory(path: &Path, mut options: ModelOptions) -> Result<Model, EncoderError> {
+fn load_from_memory(
+    path: &Path,
+    plan: &Plan,
+    mut options: ModelOptions,
+) -> Result<Model, EncoderError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    for file in crate::encoder::onnx::inspect(path)?.external_files {
-        let name = file.strip_prefix(folder).unwrap_or(&file);
-        options.external_data(&name.to_string_lossy(), fs::read(&file)?);
+    for file in &plan.external_files {
+        let name = file.strip_prefix(folder).unwrap_or(file);
+        options.external_data(&name.to_string_lossy(), fs::read(file)?);
     }
     options
         .load(fs::read(path)?)

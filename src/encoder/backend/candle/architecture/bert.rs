@@ -142,7 +142,7 @@ impl Body {
         let [hidden, inner, layers, heads, activation] = names.fields;
         let hidden = config.size(hidden)?;
         let inner = config.size(inner)?;
-        let layers = config.size(layers)?;
+        let layers = config.layers(layers)?;
         let heads = config.size(heads)?;
         let head = config.head_width(hidden, heads)?;
         let activation = config.activation(activation, Activation::Gelu)?;

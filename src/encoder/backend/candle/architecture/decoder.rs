@@ -4,7 +4,6 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::{BuildInput, Prepared, Transformer};
-use crate::encoder::backend::candle::config::Config;
 use crate::encoder::backend::candle::mask::{Mask, Reach};
 use crate::encoder::backend::candle::ops::{
     Activation, Attention, Epilogue, Linear, Mode, RmsNorm,
@@ -59,14 +58,6 @@ struct Layer {
     local: bool,
 }
 
-/// Number of layers.
-///
-/// # Errors
-/// When the configuration does not say it.
-pub fn layers(config: &Config<'_>) -> std::result::Result<usize, EncoderError> {
-    config.size("num_hidden_layers")
-}
-
 impl Body {
     /// Reads the network.
     ///
@@ -99,7 +90,6 @@ impl Body {
         let epsilon = config.positive_or("rms_norm_eps", 1e-6)?;
         let activation = config.activation("hidden_act", Activation::Silu)?;
         let vocabulary = config.size("vocab_size")?;
-        let rope = Rope::read(config, head, 10_000.0)?;
         let causal = match input.causal {
             Some(causal) => causal,
             None => config.flag_or("is_causal", true)?,
@@ -172,7 +162,7 @@ impl Body {
             heads,
             groups,
             head,
-            rope,
+            rope: Rope::read(config, head, 10_000.0)?,
             reach,
             local_reach,
             activation,

@@ -1,6 +1,6 @@
 //! Mistral (e5-mistral, bge-en-icl): every layer sees a sliding window, unless it is null.
 
-use super::decoder::{self, Body, Variant};
+use super::decoder::{Body, Variant};
 use super::{Architecture, BuildInput, Transformer};
 use crate::encoder::EncoderError;
 use crate::encoder::backend::candle::weights::Weights;
@@ -16,7 +16,7 @@ fn build(
     weights: &mut Weights<'_>,
 ) -> Result<Box<dyn Transformer>, EncoderError> {
     let config = &input.config;
-    let layers = decoder::layers(config)?;
+    let layers = config.layers("num_hidden_layers")?;
     let window = if config.is_null("sliding_window") {
         None
     } else {

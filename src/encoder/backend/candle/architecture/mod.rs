@@ -102,6 +102,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// A batch with ids and a mask only.
+    #[must_use]
     pub fn new(ids: Tensor, mask: Mask) -> Self {
         Self {
             ids,

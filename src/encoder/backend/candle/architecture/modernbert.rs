@@ -74,7 +74,7 @@ fn build(
     let hidden = config.size("hidden_size")?;
     let inner = config.size("intermediate_size")?;
     let heads = config.size("num_attention_heads")?;
-    let layers = config.size("num_hidden_layers")?;
+    let layers = config.layers("num_hidden_layers")?;
     let vocabulary = config.size("vocab_size")?;
     let head = config.head_width(hidden, heads)?;
     let epsilon = config.positive_or("norm_eps", 1e-5)?;

@@ -1,7 +1,7 @@
 //! Qwen2 (gte-Qwen2): biases at query, key and value; causal, or bidirectional where the model's
 //! folder or the user says so.
 
-use super::decoder::{self, Body, Variant};
+use super::decoder::{Body, Variant};
 use super::{Architecture, BuildInput, Transformer};
 use crate::encoder::EncoderError;
 use crate::encoder::backend::candle::config::Config;
@@ -36,7 +36,7 @@ fn build(
 /// # Errors
 /// When a field has an unexpected value.
 pub fn windows(config: &Config<'_>) -> Result<(Option<usize>, Vec<bool>), EncoderError> {
-    let layers = decoder::layers(config)?;
+    let layers = config.layers("num_hidden_layers")?;
     let used = config.flag_or("use_sliding_window", false)? && !config.is_null("sliding_window");
     let window = if used {
         Some(config.size_or("sliding_window", 4096)?)

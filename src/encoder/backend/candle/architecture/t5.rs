@@ -70,7 +70,7 @@ fn build(
     let inner = config.size("d_ff")?;
     let head = config.size("d_kv")?;
     let heads = config.size("num_heads")?;
-    let layers = config.size("num_layers")?;
+    let layers = config.layers("num_layers")?;
     let vocabulary = config.size("vocab_size")?;
     let epsilon = config.positive_or("layer_norm_epsilon", 1e-6)?;
     let buckets = config.size_or("relative_attention_num_buckets", 32)?;

@@ -1,0 +1,143 @@
+//! `korfinsts tokenizer`: what a vocabulary covers, what that has to do with gains, and plans for
+//! new tokens.
+
+mod augment;
+mod coverage;
+mod gains;
+mod source;
+mod tables;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Global;
+use super::output::{Format, OutputArgs, Table};
+
+/// Measure and extend tokenizers
+#[derive(Debug, Args)]
+pub struct TokenizerArgs {
+    #[command(subcommand)]
+    command: TokenizerCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenizerCommand {
+    Coverage(coverage::CoverageArgs),
+    Gains(gains::GainsArgs),
+    Augment(augment::AugmentArgs),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a tokenizer, a suite, a corpus or the output fails.
+pub fn run(args: &TokenizerArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        TokenizerCommand::Coverage(args) => coverage::run(args, global),
+        TokenizerCommand::Gains(args) => gains::run(args, global),
+        TokenizerCommand::Augment(args) => augment::run(args, global),
+    }
+}
+
+/// Formats of a coverage report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum ReportFormat {
+    /// Tables for a terminal
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// Comma separated, one row per number, raw values
+    Csv,
+    /// Markdown tables
+    #[value(alias = "markdown")]
+    Md,
+    /// LaTeX tables (booktabs)
+    Latex,
+    /// A chart
+    Svg,
+}
+
+/// Where a report goes and in which format.
+#[derive(Debug, Clone, Args)]
+struct ReportOutput {
+    /// Format of what is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: ReportFormat,
+    /// Write to this file instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl ReportOutput {
+    fn sink(&self) -> OutputArgs {
+        OutputArgs {
+            format: Format::Table,
+            output: self.output.clone(),
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.sink().check()
+    }
+
+    fn emit(&self, text: &str) -> anyhow::Result<()> {
+        self.sink().emit(text)
+    }
+}
+
+/// A report as text blocks: tables, and notes under them.
+#[derive(Debug, Default)]
+struct Page {
+    tables: Vec<Table>,
+    notes: Vec<(String, Vec<String>)>,
+}
+
+impl Page {
+    fn table(&mut self, table: Table) {
+        if !table.rows.is_empty() {
+            self.tables.push(table);
+        }
+    }
+
+    fn notes(&mut self, title: &str, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.notes.push((title.to_owned(), lines));
+        }
+    }
+
+    fn render(self, format: ReportFormat) -> String {
+        let tables: Vec<String> = self
+            .tables
+            .into_iter()
+            .map(|table| {
+                let table = table.without_empty_columns();
+                match format {
+                    ReportFormat::Md => table.to_markdown(),
+                    ReportFormat::Latex => table.to_latex(),
+                    _ => table.to_terminal(),
+                }
+            })
+            .collect();
+        let mut out = tables.join("\n");
+        for (title, lines) in self.notes {
+            out.push('\n');
+            match format {
+                ReportFormat::Md => {
+                    out.push_str(&format!("**{title}**\n\n"));
+                    lines.iter().for_each(|l| out.push_str(&format!("- {l}\n")));
+                }
+                ReportFormat::Latex => {
+                    out.push_str(&format!("% {title}\n"));
+                    lines.iter().for_each(|l| out.push_str(&format!("% {l}\n")));
+                }
+                _ => {
+                    out.push_str(&format!("{title}\n"));
+                    lines.iter().for_each(|l| out.push_str(&format!("  {l}\n")));
+                }
+            }
+        }
+        out
+    }
+}

@@ -1,1 +1,0 @@
-//! Plans for new tokens.

@@ -1,0 +1,92 @@
+//! The fused operations on a CPU: float32, without gradients.
+//!
+//! Matrix multiplication (with weights packed once) and vector functions are those of rten, which
+//! measured 2.5 times as fast here as candle's own. Sums run in an order that does not depend on
+//! the batch, and padding is left out of the attention, so that a text gives the same numbers
+//! alone and in any batch.
+
+mod attention;
+mod linear;
+mod norm;
+
+use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
+use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmUninitOptions};
+use rten_vecmath::ExtendInit;
+
+pub use attention::{attention, rotate};
+pub use linear::Packed;
+pub use norm::{layer_norm, rms_norm};
+
+thread_local! {
+    static GEMM: GemmExecutor<f32> = GemmExecutor::new();
+}
+
+fn failed(what: impl std::fmt::Display) -> Error {
+    Error::Msg(what.to_string())
+}
+
+fn float32(storage: &CpuStorage) -> Result<&[f32]> {
+    storage.as_slice::<f32>()
+}
+
+/// The values of a tensor without gaps.
+fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let (start, end) = layout
+        .contiguous_offsets()
+        .ok_or_else(|| failed("a kernel was given a tensor with gaps"))?;
+    Ok(&float32(storage)?[start..end])
+}
+
+/// Runs `f` over the values of a contiguous tensor on a CPU.
+fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(cpu) => f(contiguous(cpu, layout)?),
+        _ => Err(failed("a CPU kernel was given a tensor of another device")),
+    }
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    with_values(&tensor.contiguous()?, |v| Ok(v.to_vec()))
+}
+
+fn multiply(
+    a: GemmInputA<'_, f32>,
+    b: GemmInputB<'_, f32>,
+    size: usize,
+    alpha: f32,
+    bias: Option<BiasVector<'_, f32>>,
+) -> Result<Vec<f32>> {
+    let mut out = Vec::with_capacity(size);
+    multiply_into(&mut out, a, b, size, alpha, bias)?;
+    Ok(out)
+}
+
+/// Writes `alpha * a b + bias` into `out`, whose old values are dropped.
+fn multiply_into(
+    out: &mut Vec<f32>,
+    a: GemmInputA<'_, f32>,
+    b: GemmInputB<'_, f32>,
+    size: usize,
+    alpha: f32,
+    bias: Option<BiasVector<'_, f32>>,
+) -> Result<()> {
+    out.clear();
+    out.reserve(size);
+    let outcome = std::cell::RefCell::new(Ok(()));
+    out.extend_init(|free| {
+        let options = GemmUninitOptions {
+            alpha,
+            bias,
+            ..GemmUninitOptions::default()
+        };
+        match GEMM.with(|g| g.gemm_uninit(&mut free[..size], a, b, options)) {
+            Ok(written) => written,
+            Err(e) => {
+                *outcome.borrow_mut() = Err(failed(format!("matrix multiplication: {e:?}")));
+                &mut []
+            }
+        }
+    });
+    outcome.into_inner()
+}
