@@ -5,6 +5,13 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod disk_full;
+mod durable;
+mod encoders;
+mod eval;
+mod folders;
+mod kill;
+mod hub;
 mod coverage;
 mod encoders;
 mod eval;
