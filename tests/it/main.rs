@@ -5,19 +5,15 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod coverage;
 mod disk_full;
 mod durable;
 mod encoders;
 mod eval;
 mod folders;
-mod kill;
-mod hub;
-mod coverage;
-mod encoders;
-mod eval;
-mod folders;
 mod hostile_tokenizers;
 mod hub;
+mod kill;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
