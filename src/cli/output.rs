@@ -213,6 +213,9 @@ impl Table {
     }
 
     /// Comma separated values with a header line.
+    ///
+    /// # Panics
+    /// Never: writing to memory does not fail.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());

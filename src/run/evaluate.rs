@@ -11,7 +11,7 @@ use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair,
     SuiteFacts, Timing,
 };
-use super::score::{self, Numbers};
+use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
 use crate::encoder::EncoderSpec;
 use crate::encoder::backend::OpenOptions;
@@ -106,7 +106,7 @@ pub fn encoder(
             stores.last().map_or(stores[0].set(), Store::set),
         ];
         let scored = score_pairs(suite, limited(suite, options.limit), sets, spec, prompting)?;
-        let numbers = self::numbers(&scored.pairs, suite, &options.bootstrap);
+        let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
         let mut record = assemble(numbers, &scored.pairs, suite, &options);
         record.encoder = facts(spec, prompting, sets[0].dimension(), open);
         // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
@@ -149,12 +149,12 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
             }
         })
         .collect();
-    let numbers = self::numbers(&pairs, suite, &options.bootstrap);
+    let numbers = self::numbers(&pairs, suite, false, &options.bootstrap);
     let record = assemble(numbers, &pairs, suite, &options);
     let record = Record {
         encoder: EncoderFacts {
             name: baseline.name.into(),
-            backend: "lexical".into(),
+            backend: LEXICAL.into(),
             protocol: "raw".into(),
             similarity: baseline.summary.into(),
             ..EncoderFacts::default()
@@ -170,8 +170,17 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
 }
 
 /// Numbers of scored pairs of a suite.
-fn numbers(pairs: &[ScoredPair], suite: &Suite, bootstrap: &BootstrapOptions) -> Numbers {
-    score::numbers(pairs, suite.scale.kind == ScaleKind::Binary, bootstrap)
+fn numbers(
+    pairs: &[ScoredPair],
+    suite: &Suite,
+    breakdown: bool,
+    bootstrap: &BootstrapOptions,
+) -> Numbers {
+    let asked = Asked {
+        binary: suite.scale.kind == ScaleKind::Binary,
+        breakdown,
+    };
+    score::numbers(pairs, asked, bootstrap)
 }
 
 fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {

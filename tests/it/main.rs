@@ -1,6 +1,11 @@
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests read and write files of their own"
+    clippy::print_stderr,
+    reason = "tests read and write files of their own, and say what they skip"
+)]
+#![allow(
+    clippy::unused_self,
+    reason = "a home is asked, whether or not its answer depends on it"
 )]
 //! The one integration binary: what the command does, against references made by other software.
 
