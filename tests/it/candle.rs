@@ -173,10 +173,19 @@ fn folders() -> Vec<PathBuf> {
         .expect("listed")
         .into_iter()
         .filter(|f| f.join("golden.json").exists() && f.join("config.json").exists())
-        .filter(|f| json(&f.join("config.json")).get("model_type").and_then(Value::as_str).is_some())
+        .filter(|f| {
+            json(&f.join("config.json"))
+                .get("model_type")
+                .and_then(Value::as_str)
+                .is_some()
+        })
         .filter(|f| json(&f.join("golden.json")).get("token_ids").is_some())
         .collect();
-    assert!(folders.len() >= 12, "reference encoders are missing: {}", folders.len());
+    assert!(
+        folders.len() >= 12,
+        "reference encoders are missing: {}",
+        folders.len()
+    );
     folders
 }
 

@@ -328,7 +328,9 @@ fn nan_weights_end_in_an_error_and_no_record() {
     let path = model.join("model.safetensors");
     let mut bytes = std::fs::read(&path).expect("weights");
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
-    bytes[header..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&f32::NAN.to_le_bytes()));
+    bytes[header..]
+        .chunks_exact_mut(4)
+        .for_each(|v| v.copy_from_slice(&f32::NAN.to_le_bytes()));
     std::fs::write(&path, bytes).expect("weights");
     let model = model.display().to_string();
     home.command(&["eval", &model, "--suite", "korfin-shift"])

@@ -5,12 +5,12 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
-mod hub;
 mod coverage;
 mod encoders;
 mod eval;
 mod folders;
 mod hostile_tokenizers;
+mod hub;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
