@@ -38,6 +38,11 @@ impl FsError {
                 "free some space and run the same command again: it goes on where it stopped"
                     .into(),
             ),
+            io::ErrorKind::FileTooLarge => Some(
+                "a limit on the size of files is in force (`ulimit -f`): lift it and run the same \
+                 command again, it goes on where it stopped"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -179,8 +184,8 @@ pub fn create_dir(folder: &Path) -> Result<(), FsError> {
 /// When it cannot be created.
 pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
     tempfile::Builder::new()
-        .prefix(".korfinsts-")
-        .suffix(".tmp")
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
         .tempdir_in(parent)
         .map_err(at("create a folder in", parent))
 }
@@ -207,6 +212,27 @@ pub fn remove_dir(folder: &Path) -> Result<(), FsError> {
     }
 }
 
+/// How the names of unfinished files begin and end.
+const TEMPORARY: (&str, &str) = (".korfinsts-", ".tmp");
+
+/// Removes what processes killed amid [`write_atomic`] left in the folders right below `folder`.
+/// Only for a folder that nobody else is writing to.
+///
+/// # Errors
+/// When a folder cannot be listed or a file not removed.
+pub fn remove_leftovers(folder: &Path) -> Result<(), FsError> {
+    for below in list(folder)?.iter().filter(|p| p.is_dir()) {
+        for path in list(below)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
+            if ours && path.is_file() {
+                remove_file(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file so that readers see the old content or the new, never a part: a temporary file
 /// in the same folder is written, synced and renamed.
 ///
@@ -228,8 +254,8 @@ pub fn write_atomic_with(
     create_parent(path)?;
     let folder = parent(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".korfinsts-")
-        .suffix(".tmp")
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
         .tempfile_in(folder)
         .map_err(at("write", path))?;
     let mut writer = io::BufWriter::new(file.as_file_mut());
@@ -406,6 +432,23 @@ mod tests {
         assert!(failed.expect_err("fill failed").is_full());
         assert_eq!(read(&path).expect("read"), b"old");
         assert_eq!(list(folder.path()).expect("list").len(), 1);
+    }
+
+    #[test]
+    fn leftovers_go_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, stays) in [
+            ("a/.korfinsts-x1.tmp", false),
+            ("a/record.json", true),
+            ("a/.korfinsts-x1.json", true),
+            ("a/b/.korfinsts-x1.tmp", true),
+            (".korfinsts-x1.tmp", true),
+        ] {
+            let path = folder.path().join(name);
+            write_atomic(&path, b"x").expect("written");
+            remove_leftovers(folder.path()).expect("swept");
+            assert_eq!(exists(&path), stays, "{name}");
+        }
     }
 
     #[test]

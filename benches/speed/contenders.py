@@ -131,7 +131,7 @@ redistributable = false
 default_split = "test"
 
 [scale]
-kind = "graded"
+kind = "interval"
 min = 0.0
 max = 5.0
 
@@ -144,6 +144,6 @@ format = {{ kind = "delimited", delimiter = "\\t", quoting = false, header = fal
 columns = {{ sentence1 = 5, sentence2 = 6, score = 4 }}
 
 [[source.files.test]]
-path = "test.tsv"
+name = "test.tsv"
 sha256 = "{hashlib.sha256(content).hexdigest()}"
 """)

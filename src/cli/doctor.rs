@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::runtime::{Format, print};
+use super::output::print;
+use super::runtime::Format;
 use super::{CliError, Global};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::onnxruntime::{self, Loaded, cuda, library};
 use crate::failure::FailureClass;
 use crate::fs;
+use crate::hub::{Hub, HubSettings};
 
 const GIB: u64 = 1 << 30;
 
@@ -133,8 +135,9 @@ fn examine(args: &DoctorArgs, global: &Global) -> Vec<Check> {
             "name a folder with `--data DIR` or KORFINSTS_DATA",
         ),
     });
-    checks.push(hub_cache());
-    checks.push(network(global));
+    let hub = Hub::from_env(global.offline);
+    checks.push(hub_cache(hub.settings()));
+    checks.push(network(global, hub.settings()));
     checks
 }
 
@@ -381,68 +384,36 @@ fn free_space(folder: &Path) -> Option<u64> {
 }
 
 /// Where hub models are kept, as the Python library decides it.
-fn hub_cache() -> Check {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
-    let home = variable(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-    let places = [
-        ("HF_HUB_CACHE", variable("HF_HUB_CACHE")),
-        ("HUGGINGFACE_HUB_CACHE", variable("HUGGINGFACE_HUB_CACHE")),
-        ("HF_HOME", variable("HF_HOME").map(|p| p.join("hub"))),
-        (
-            "XDG_CACHE_HOME",
-            variable("XDG_CACHE_HOME").map(|p| p.join("huggingface").join("hub")),
-        ),
-        (
-            "the default",
-            home.map(|p| p.join(".cache").join("huggingface").join("hub")),
-        ),
-    ];
-    let place = places
-        .into_iter()
-        .find_map(|(source, path)| path.map(|path| (source, path)));
-    let Some((source, path)) = place else {
-        let remedy = "set HF_HUB_CACHE to a folder";
-        return Check::bad(Status::Warn, "hub cache", "no home folder found", remedy);
-    };
-    let models = fs::list(&path).map(|entries| {
-        entries
-            .iter()
-            .filter(|p| {
-                p.file_name()
-                    .is_some_and(|n| n.to_string_lossy().starts_with("models--"))
-            })
-            .count()
+fn hub_cache(settings: &HubSettings) -> Check {
+    let cache = &settings.cache;
+    let models = fs::list(cache).map(|entries| {
+        let model = |p: &&PathBuf| {
+            p.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("models--"))
+        };
+        entries.iter().filter(model).count()
     });
     let state = match models {
+        Ok(1) => "1 model".to_owned(),
         Ok(count) => format!("{count} models"),
         Err(_) => "not there yet".to_owned(),
     };
-    Check::ok(
-        "hub cache",
-        format!("{} (from {source}), {state}", path.display()),
-    )
+    Check::ok("hub cache", format!("{}, {state}", cache.display()))
 }
 
-fn network(global: &Global) -> Check {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-    let on = |name: &str| {
-        std::env::var(name)
-            .is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()))
-    };
-    let mut found = Vec::new();
-    if global.offline {
-        found.push("offline (`--offline`)".to_owned());
-    } else if on("HF_HUB_OFFLINE") {
-        found.push("offline (HF_HUB_OFFLINE)".to_owned());
+fn network(global: &Global, settings: &HubSettings) -> Check {
+    let mut found = vec![match (global.offline, settings.offline) {
+        (true, _) => "offline (`--offline`)".to_owned(),
+        (false, true) => "offline (HF_HUB_OFFLINE)".to_owned(),
+        (false, false) => format!("allowed, hub at {}", settings.endpoint),
+    }];
+    found.push(if settings.token.is_some() {
+        "with a token".to_owned()
     } else {
-        found.push("allowed".to_owned());
-    }
-    for name in ["HF_ENDPOINT", "HTTPS_PROXY", "https_proxy", "HF_TOKEN"] {
-        if set(name) {
+        "no token".to_owned()
+    });
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        if std::env::var_os(name).is_some_and(|v| !v.is_empty()) {
             found.push(format!("{name} is set"));
         }
     }

@@ -39,11 +39,11 @@ pub struct EncodeArgs {
     no_resume: bool,
 }
 
+/// Writes the embeddings of texts to a file.
+type Writer = fn(&EmbeddingSet, &[String], &Path) -> Result<(), fs::FsError>;
+
 /// Formats of embeddings, by extension.
-const FORMATS: &[(
-    &str,
-    fn(&EmbeddingSet, &[String], &Path) -> Result<(), fs::FsError>,
-)] = &[("npy", npy), ("safetensors", safetensors), ("jsonl", jsonl)];
+const FORMATS: &[(&str, Writer)] = &[("npy", npy), ("safetensors", safetensors), ("jsonl", jsonl)];
 
 /// Runs the subcommand.
 ///

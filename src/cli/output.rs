@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, presets};
 
 use crate::fs;
 
@@ -134,7 +134,7 @@ impl Table {
     pub fn to_terminal(&self) -> String {
         let mut table = comfy_table::Table::new();
         table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(self.head.iter().map(Cell::new));
         for row in &self.rows {
@@ -213,6 +213,9 @@ impl Table {
     }
 
     /// Comma separated values with a header line.
+    ///
+    /// # Panics
+    /// Never: writing to memory does not fail.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());

@@ -8,7 +8,7 @@ use crate::run::engine::Progress;
 
 /// A bar with rate and time left; nothing where stderr is no terminal or with `--quiet`.
 pub struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     tokens: u64,
     quiet: bool,
 }
@@ -18,7 +18,7 @@ impl Bar {
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         Self {
-            bar: ProgressBar::hidden(),
+            drawn: ProgressBar::hidden(),
             tokens: 0,
             quiet,
         }
@@ -35,25 +35,25 @@ impl Progress for Bar {
             "{spinner} encoding {bar:24} {pos}/{len} texts  {per_sec}  {msg}  {eta} left",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar = ProgressBar::with_draw_target(
+        self.drawn = ProgressBar::with_draw_target(
             Some(missing as u64),
             ProgressDrawTarget::stderr_with_hz(5),
         )
         .with_style(style);
-        self.bar.enable_steady_tick(Duration::from_millis(200));
+        self.drawn.enable_steady_tick(Duration::from_millis(200));
     }
 
     fn advance(&mut self, texts: usize, tokens: usize) {
         self.tokens += tokens as u64;
-        let seconds = self.bar.elapsed().as_secs_f64();
+        let seconds = self.drawn.elapsed().as_secs_f64();
         if seconds > 0.0 {
-            self.bar
+            self.drawn
                 .set_message(format!("{:.0} tokens/s", self.tokens as f64 / seconds));
         }
-        self.bar.inc(texts as u64);
+        self.drawn.inc(texts as u64);
     }
 
     fn finish(&mut self) {
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }

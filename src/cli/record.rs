@@ -10,8 +10,9 @@ use super::{CliError, Global, report};
 use crate::failure::FailureClass;
 use crate::fs;
 use crate::metric::BootstrapOptions;
+use crate::run::mteb;
 use crate::run::record::{Record, read_pairs};
-use crate::run::{mteb, score};
+use crate::run::score::{self, Asked};
 
 /// Show the records of earlier runs, or compute their numbers again
 #[derive(Debug, Args)]
@@ -146,7 +147,11 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
         seed: record.bootstrap.seed,
         level: record.bootstrap.level,
     };
-    let again = score::numbers(&pairs, record.suite.scale == "binary", &options);
+    let again = score::numbers(
+        &pairs,
+        Asked::of(&record.suite.scale, &record.encoder.backend),
+        &options,
+    );
     let mut compare = |what: &str, recorded: serde_json::Value, again: serde_json::Value| {
         if recorded != again {
             differences.push(format!("{what}: recorded {recorded}, computed {again}"));

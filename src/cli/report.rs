@@ -74,7 +74,7 @@ fn interval(value: Option<[f64; 2]>) -> String {
 fn percent(value: Option<f64>) -> String {
     match value {
         None => String::new(),
-        Some(v) if v == 0.0 => "0 %".into(),
+        Some(0.0) => "0 %".into(),
         Some(v) if v < 0.001 => "<0.1 %".into(),
         Some(v) => format!("{:.1} %", 100.0 * v),
     }

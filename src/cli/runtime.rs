@@ -2,15 +2,15 @@
 
 mod install;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Global;
+use super::output::print;
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::onnxruntime::{self, library};
-use crate::fs;
 
 /// Install ONNX Runtime, or see where it is looked for
 #[derive(Debug, Args)]
@@ -128,15 +128,4 @@ fn table(rows: &[Row]) -> String {
         ]);
     }
     format!("{}\n", table.trim_fmt())
-}
-
-/// Prints to stdout; a reader that went away (`| head`) is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(fs::at("write", Path::new("stdout"))(e).into())
-        }
-        _ => Ok(()),
-    }
 }

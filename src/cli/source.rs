@@ -94,7 +94,7 @@ fn is_weights(file: &str) -> bool {
 }
 
 /// The files of a repository that an evaluation needs.
-fn wanted<'a>(files: &'a [String], onnx: bool) -> Vec<&'a str> {
+fn wanted(files: &[String], onnx: bool) -> Vec<&str> {
     let has = |name: &str| files.iter().any(|f| f == name);
     let graph = ["model.onnx", "onnx/model.onnx"]
         .into_iter()

@@ -18,6 +18,9 @@ impl Default for ByteAlphabet {
 impl ByteAlphabet {
     /// The alphabet: printable Latin-1 letters stand for themselves, the other 68 bytes for the
     /// letters from U+0100 on, in order (GPT-2's `bytes_to_unicode`).
+    ///
+    /// # Panics
+    /// Never: the letters are below the surrogates.
     #[must_use]
     pub fn new() -> Self {
         let mut shifted = 0x100_u32;

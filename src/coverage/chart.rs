@@ -57,16 +57,10 @@ fn fill(
     while let Some(at) = rest.find("{{") {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        match values.iter().find(|(name, _)| rest.starts_with(name)) {
-            Some((name, value)) => {
-                out.push_str(value);
-                rest = &rest[name.len()..];
-            }
-            None => {
-                out.push_str("{{");
-                rest = &rest[2..];
-            }
-        }
+        let known = values.iter().find(|(name, _)| rest.starts_with(name));
+        let (taken, value) = known.map_or((2, "{{"), |(name, value)| (name.len(), value));
+        out.push_str(value);
+        rest = &rest[taken..];
     }
     out.push_str(rest);
     out

@@ -327,7 +327,7 @@ fn each_text(
     };
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let before = &bytes[..e.valid_up_to()];
-        let line = first_line + before.iter().filter(|b| **b == b'\n').count() as u64;
+        let line = first_line + newlines(before);
         corpus.invalid(
             line,
             "the line is not UTF-8",
@@ -457,7 +457,7 @@ fn read_lines(
         let rest = buffer.split_off(end);
         let bytes = std::mem::replace(&mut buffer, rest);
         buffer.reserve(BLOCK);
-        let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64;
+        let lines = newlines(&bytes);
         let block = Block::Lines {
             bytes,
             first_line: line,
@@ -467,6 +467,11 @@ fn read_lines(
             return Ok((total, cuts));
         }
     }
+}
+
+/// Line feeds in these bytes.
+pub(super) fn newlines(bytes: &[u8]) -> u64 {
+    bytes.split(|b| *b == b'\n').count() as u64 - 1
 }
 
 /// Where an overlong line is cut: behind the last ASCII white space of its second half, else

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::CoverageError;
+use super::corpus::newlines;
 use super::subject::Subject;
 use crate::fs;
 use crate::text::{is_hangul_syllable, nfc};
@@ -48,7 +49,7 @@ pub fn read(path: &Path) -> Result<Vec<Term>, CoverageError> {
     let bytes = fs::read(path)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = newlines(&e.as_bytes()[..at]) as usize + 1;
         invalid(path, line, "the list is not UTF-8".into())
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

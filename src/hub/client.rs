@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::fs;
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 10;
 /// Longest wait that a server may ask for; a longer one ends the attempt.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// What a download reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +64,12 @@ impl HubSettings {
     /// `variable` looks one up; `home` is the user's folder.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<OsString>,
-        home: Option<PathBuf>,
+        home: Option<&Path>,
     ) -> Self {
         let path = |name: &str| {
             let value = variable(name).filter(|v| !v.is_empty())?;
             let path = PathBuf::from(value);
-            Some(match (path.strip_prefix("~"), &home) {
+            Some(match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
                 _ => path,
             })
@@ -80,7 +80,7 @@ impl HubSettings {
         };
         let hf_home = path("HF_HOME").unwrap_or_else(|| {
             path("XDG_CACHE_HOME")
-                .or_else(|| home.as_ref().map(|h| h.join(".cache")))
+                .or_else(|| home.map(|h| h.join(".cache")))
                 .unwrap_or_default()
                 .join("huggingface")
         });
@@ -140,7 +140,8 @@ impl Hub {
     /// A client as the environment says; `offline` also forbids the network.
     #[must_use]
     pub fn from_env(offline: bool) -> Self {
-        let home = directories::BaseDirs::new().map(|d| d.home_dir().to_owned());
+        let folders = directories::BaseDirs::new();
+        let home = folders.as_ref().map(directories::BaseDirs::home_dir);
         let mut settings = HubSettings::from_variables(|name| std::env::var_os(name), home);
         settings.offline |= offline;
         Self::new(settings)
@@ -155,8 +156,8 @@ impl Hub {
             .max_redirects(0)
             .user_agent(concat!("korfinsts/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(Duration::from_mins(1)))
+            .timeout_per_read(Some(Duration::from_mins(1)))
             .build()
             .new_agent();
         Self {
@@ -415,7 +416,7 @@ impl Hub {
                         reason: format!("the connection was cut after {found} of {size} bytes"),
                     };
                     Err(if found > already {
-                        Attempt::Moved(cut)
+                        Attempt::Moved
                     } else {
                         Attempt::Again(cut, None)
                     })
@@ -550,7 +551,7 @@ impl Hub {
                 Ok(value) => return Ok(value),
                 Err(Attempt::Final(e)) => return Err(e),
                 // A slow, broken connection still gets there: only attempts in vain count.
-                Err(Attempt::Moved(_)) => {
+                Err(Attempt::Moved) => {
                     tried = 0;
                     std::thread::sleep(self.settings.backoff);
                 }
@@ -572,7 +573,7 @@ enum Attempt {
     /// Another one may succeed, after the wait the server asks for.
     Again(HubError, Option<Duration>),
     /// It brought some bytes, and another one may bring more.
-    Moved(HubError),
+    Moved,
     /// No other one will.
     Final(HubError),
 }
@@ -694,7 +695,7 @@ mod tests {
                 .find(|(n, _)| *n == name)
                 .map(|(_, v)| OsString::from(v))
         };
-        HubSettings::from_variables(variable, Some(PathBuf::from("/home/u")))
+        HubSettings::from_variables(variable, Some(Path::new("/home/u")))
     }
 
     #[test]

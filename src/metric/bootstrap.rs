@@ -28,7 +28,8 @@ pub trait Statistic: Sync {
     /// exist on this resample, as when all drawn gold scores are equal. Counts of 1 give the
     /// statistic of the pairs themselves.
     ///
-    /// `counts` has one entry per pair and need not sum to the number of pairs.
+    /// `counts` has one entry per pair and need not sum to the number of pairs, only to no more
+    /// than a million.
     fn of_counts(&self, counts: &[u32], workspace: &mut Workspace) -> Option<f64>;
 }
 

@@ -20,6 +20,54 @@ pub(super) struct RankSums {
     pub yy: i64,
 }
 
+impl RankSums {
+    /// From the sum of products of doubled ranks and the sums of cubes of the sizes of ties.
+    fn new(total: u64, products: u64, predicted_cubes: u64, gold_cubes: u64) -> Self {
+        let squares = |cubes: u64| ((total * total * total - cubes) / 3) as i64;
+        Self {
+            total,
+            // Σ(2r − n − 1)(2s − n − 1) = Σ 2r·2s − n(n + 1)².
+            xy: products as i64 - (total * (total + 1) * (total + 1)) as i64,
+            xx: squares(predicted_cubes),
+            yy: squares(gold_cubes),
+        }
+    }
+}
+
+/// Walks groups of equal predicted scores, smallest first or last: how many of each group were
+/// drawn, and how many of those are marked with 1 (in the order of predicted scores) rather than 0.
+#[inline]
+fn walk_groups(
+    predicted: &Order,
+    marks: &[u32],
+    counts: &[u32],
+    from_the_top: bool,
+    mut group: impl FnMut(u64, u64),
+) {
+    let pairs = predicted.by_value.iter().zip(marks);
+    let single = |(&i, &mark): (&u32, &u32)| {
+        let count = counts[i as usize];
+        group(u64::from(count), u64::from(count & mark.wrapping_neg()));
+    };
+    match (predicted.is_untied(), from_the_top) {
+        (true, false) => pairs.for_each(single),
+        (true, true) => pairs.rev().for_each(single),
+        (false, _) => {
+            let groups = predicted.groups();
+            for at in 0..groups {
+                let at = if from_the_top { groups - 1 - at } else { at };
+                let start = predicted.starts[at] as usize;
+                let (mut all, mut marked) = (0, 0);
+                for (&i, &mark) in predicted.group(at).iter().zip(&marks[start..]) {
+                    all += counts[i as usize];
+                    marked += counts[i as usize] & mark.wrapping_neg();
+                }
+                group(u64::from(all), u64::from(marked));
+            }
+        }
+    }
+}
+
 /// Predicted and gold scores in rank order. No score need vary.
 #[derive(Debug, Clone)]
 pub(super) struct Ranked {
@@ -59,27 +107,40 @@ impl Ranked {
 
     /// Sums over a resample. `ranks` is a buffer.
     pub fn sums(&self, counts: &[u32], ranks: &mut Vec<u32>) -> RankSums {
+        if self.gold.groups() == 2 {
+            return self.sums_of_two_groups(counts);
+        }
         let (total, gold_cubes) = self.gold_ranks(counts, ranks);
         let (products, predicted_cubes) = if self.predicted.is_untied() {
             let cubes = if self.gold.is_untied() {
                 // Both tie only where pairs are drawn again, so they tie alike.
                 gold_cubes
             } else {
-                counts.iter().map(|&c| cube(c)).sum()
+                counts.iter().map(|&c| cube(u64::from(c))).sum()
             };
             (self.products_untied(counts, ranks), cubes)
         } else {
             self.products_tied(counts, ranks)
         };
-        let n = u64::from(total);
-        let squares = |cubes: u64| ((n * n * n - cubes) / 3) as i64;
-        RankSums {
-            total: n,
-            // Σ(2r − n − 1)(2s − n − 1) = Σ 2r·2s − n(n + 1)².
-            xy: products as i64 - (n * (n + 1) * (n + 1)) as i64,
-            xx: squares(predicted_cubes),
-            yy: squares(gold_cubes),
-        }
+        RankSums::new(u64::from(total), products, predicted_cubes, gold_cubes)
+    }
+
+    /// As `sums`, for gold of two values: one walk, because the two gold ranks follow from how
+    /// many pairs were drawn of each.
+    fn sums_of_two_groups(&self, counts: &[u32]) -> RankSums {
+        let (mut total, mut upper, mut upper_ranks, mut cubes) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let mut group = |tied: u64, tied_upper: u64| {
+            upper_ranks += tied_upper * (2 * total + tied + 1);
+            upper += tied_upper;
+            total += tied;
+            cubes += cube(tied);
+        };
+        walk_groups(&self.predicted, &self.gold_of, counts, false, &mut group);
+        let lower = total - upper;
+        let all_ranks = total * (total + 1);
+        let products =
+            (all_ranks - upper_ranks) * (lower + 1) + upper_ranks * (2 * lower + upper + 1);
+        RankSums::new(total, products, cubes, cube(lower) + cube(upper))
     }
 
     /// Doubled mid-ranks of the groups of gold scores; number of pairs and sum of cubes of ties.
@@ -91,7 +152,7 @@ impl Ranked {
                 let count = counts[i as usize];
                 let doubled = 2 * below + count + 1;
                 below += count;
-                cubes += cube(count);
+                cubes += cube(u64::from(count));
                 doubled
             }));
         } else {
@@ -100,7 +161,7 @@ impl Ranked {
                 let tied: u32 = members.iter().map(|&i| counts[i as usize]).sum();
                 ranks.push(2 * below + tied + 1);
                 below += tied;
-                cubes += cube(tied);
+                cubes += cube(u64::from(tied));
             }
         }
         (below, cubes)
@@ -113,7 +174,7 @@ impl Ranked {
             let count = counts[i as usize];
             let rank = 2 * below + count + 1;
             below += count;
-            products += u64::from(count * rank) * u64::from(ranks[gold as usize]);
+            products += u64::from(count) * u64::from(rank) * u64::from(ranks[gold as usize]);
         }
         products
     }
@@ -134,14 +195,13 @@ impl Ranked {
             }
             products += u64::from(2 * below + tied + 1) * gold_sum;
             below += tied;
-            cubes += cube(tied);
+            cubes += cube(u64::from(tied));
         }
         (products, cubes)
     }
 }
 
-fn cube(count: u32) -> u64 {
-    let count = u64::from(count);
+fn cube(count: u64) -> u64 {
     count * count * count
 }
 
@@ -223,7 +283,7 @@ impl Statistic for PearsonSample {
 #[derive(Debug, Clone)]
 struct BinaryOrder {
     predicted: Order,
-    /// All bits set where gold is 1, none where it is 0; pairs in the order of predicted scores.
+    /// Gold scores in the order of predicted scores.
     ones: Vec<u32>,
 }
 
@@ -235,36 +295,9 @@ impl BinaryOrder {
         let ones = predicted
             .by_value
             .iter()
-            .map(|&i| if gold[i as usize] == 1.0 { u32::MAX } else { 0 })
+            .map(|&i| u32::from(gold[i as usize] == 1.0))
             .collect();
         Ok(Self { predicted, ones })
-    }
-
-    /// Walks groups of equal predicted scores, smallest first or last: how many of each group were
-    /// drawn, and how many of those are ones.
-    fn walk(&self, counts: &[u32], from_the_top: bool, mut group: impl FnMut(u64, u64)) {
-        let pairs = self.predicted.by_value.iter().zip(&self.ones);
-        let single = |(&i, &one): (&u32, &u32)| {
-            let count = counts[i as usize];
-            group(u64::from(count), u64::from(count & one));
-        };
-        match (self.predicted.is_untied(), from_the_top) {
-            (true, false) => pairs.for_each(single),
-            (true, true) => pairs.rev().for_each(single),
-            (false, _) => {
-                let groups = self.predicted.groups();
-                for at in 0..groups {
-                    let at = if from_the_top { groups - 1 - at } else { at };
-                    let start = self.predicted.starts[at] as usize;
-                    let (mut all, mut ones) = (0, 0);
-                    for (&i, &one) in self.predicted.group(at).iter().zip(&self.ones[start..]) {
-                        all += counts[i as usize];
-                        ones += counts[i as usize] & one;
-                    }
-                    group(u64::from(all), u64::from(ones));
-                }
-            }
-        }
     }
 }
 
@@ -291,7 +324,11 @@ impl Statistic for AucSample {
     fn of_counts(&self, counts: &[u32], _: &mut Workspace) -> Option<f64> {
         // AUC = (Σ 2r − a(a + 1)) / 2ab over the mid-ranks r of the a ones.
         let (mut below, mut ones, mut ranks) = (0, 0, 0);
-        self.0.walk(counts, false, |drawn, drawn_ones| {
+        let BinaryOrder {
+            predicted,
+            ones: marks,
+        } = &self.0;
+        walk_groups(predicted, marks, counts, false, |drawn, drawn_ones| {
             ranks += drawn_ones * (2 * below + drawn + 1);
             ones += drawn_ones;
             below += drawn;
@@ -324,7 +361,11 @@ impl Statistic for AveragePrecisionSample {
 
     fn of_counts(&self, counts: &[u32], _: &mut Workspace) -> Option<f64> {
         let (mut ones, mut all, mut area) = (0_u64, 0_u64, 0.0);
-        self.0.walk(counts, true, |drawn, drawn_ones| {
+        let BinaryOrder {
+            predicted,
+            ones: marks,
+        } = &self.0;
+        walk_groups(predicted, marks, counts, true, |drawn, drawn_ones| {
             ones += drawn_ones;
             all += drawn;
             area += drawn_ones as f64 * (ones as f64 / all.max(1) as f64);

@@ -11,7 +11,7 @@ use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair,
     SuiteFacts, Timing,
 };
-use super::score::{self, Numbers};
+use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
 use crate::encoder::EncoderSpec;
 use crate::encoder::backend::OpenOptions;
@@ -19,6 +19,9 @@ use crate::encoder::lexical::Baseline;
 use crate::encoder::spec::Similarity;
 use crate::metric::{self, BootstrapOptions};
 use crate::suite::{Pair, ScaleKind, Suite};
+
+/// Share of tied predictions above which a reader is warned.
+const TIES_WORTH_SAYING: f64 = 0.05;
 
 /// What stands before the texts, and how the cosine is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +106,16 @@ pub fn encoder(
             stores.last().map_or(stores[0].set(), Store::set),
         ];
         let scored = score_pairs(suite, limited(suite, options.limit), sets, spec, prompting)?;
-        let numbers = self::numbers(&scored.pairs, suite, &options.bootstrap);
+        let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
         let mut record = assemble(numbers, &scored.pairs, suite, &options);
         record.encoder = facts(spec, prompting, sets[0].dimension(), open);
+        // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
+        if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
+            record.warnings.push(format!(
+                "{:.1} % of the pairs share their predicted score with another pair",
+                100.0 * share
+            ));
+        }
         record.truncated_share = scored.truncated_share;
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
@@ -139,12 +149,12 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
             }
         })
         .collect();
-    let numbers = self::numbers(&pairs, suite, &options.bootstrap);
+    let numbers = self::numbers(&pairs, suite, false, &options.bootstrap);
     let record = assemble(numbers, &pairs, suite, &options);
     let record = Record {
         encoder: EncoderFacts {
             name: baseline.name.into(),
-            backend: "lexical".into(),
+            backend: LEXICAL.into(),
             protocol: "raw".into(),
             similarity: baseline.summary.into(),
             ..EncoderFacts::default()
@@ -160,8 +170,17 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
 }
 
 /// Numbers of scored pairs of a suite.
-fn numbers(pairs: &[ScoredPair], suite: &Suite, bootstrap: &BootstrapOptions) -> Numbers {
-    score::numbers(pairs, suite.scale.kind == ScaleKind::Binary, bootstrap)
+fn numbers(
+    pairs: &[ScoredPair],
+    suite: &Suite,
+    breakdown: bool,
+    bootstrap: &BootstrapOptions,
+) -> Numbers {
+    let asked = Asked {
+        binary: suite.scale.kind == ScaleKind::Binary,
+        breakdown,
+    };
+    score::numbers(pairs, asked, bootstrap)
 }
 
 fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {

@@ -14,7 +14,8 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Locks `folder`, creating it where missing.
+    /// Locks `folder`, creating it where missing, and removes the unfinished files that a killed
+    /// process left in it.
     ///
     /// # Errors
     /// [`RunError::Busy`] when another process holds it; otherwise when the folder or the lock
@@ -23,7 +24,12 @@ impl FolderLock {
         let path = folder.join(".korfinsts.lock");
         let file = fs::open_append(&path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => {
+                // Files that cannot be removed are in nobody's way; a folder that cannot be
+                // written to is named by the first write.
+                let _ = fs::remove_leftovers(folder);
+                Ok(Self { _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(RunError::Busy {
                 folder: folder.to_owned(),
             }),

@@ -171,7 +171,7 @@ fn nested(
     }
 }
 
-/// A score: a number, or the first of SciPy's `[r, p]`.
+/// A score: a number, or the first of `SciPy`'s `[r, p]`.
 fn number(value: &Value) -> Option<f64> {
     value
         .as_f64()

@@ -30,23 +30,45 @@ pub struct Numbers {
     pub warnings: Vec<String>,
 }
 
-/// Share of tied predictions above which a reader is warned.
-const TIES_WORTH_SAYING: f64 = 0.05;
+/// A column of scored pairs.
+type Get = fn(&ScoredPair) -> Option<f64>;
 
-/// Computes every number that scored pairs hold. With `binary` gold (0 and 1) AUC, average
-/// precision and the ceiling are among them. A number that does not exist is `None`, and the
+/// Which numbers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Gold is 0 or 1: AUC, average precision and their kin exist.
+    pub binary: bool,
+    /// Intervals per domain and over domains, and the warning about pooling. A baseline, which
+    /// only stands beside an encoder, goes without them.
+    pub breakdown: bool,
+}
+
+impl Asked {
+    /// What is asked of a record: of its suite's scale and its encoder's backend.
+    #[must_use]
+    pub fn of(scale: &str, backend: &str) -> Self {
+        Self {
+            binary: scale == "binary",
+            breakdown: backend != LEXICAL,
+        }
+    }
+}
+
+/// Backend that records of lexical baselines name.
+pub const LEXICAL: &str = "lexical";
+
+/// Computes every number that scored pairs hold and that is asked for. A number that does not exist is `None`, and the
 /// reason is a warning.
 #[must_use]
-pub fn numbers(pairs: &[ScoredPair], binary: bool, options: &BootstrapOptions) -> Numbers {
+pub fn numbers(pairs: &[ScoredPair], asked: Asked, options: &BootstrapOptions) -> Numbers {
     let mut numbers = Numbers::default();
     let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
     let predicted = column(pairs, "score", |p| p.score, &mut numbers.warnings);
     if let Some(predicted) = &predicted {
-        main_scores(&mut numbers, predicted, &gold, binary, options);
-        by_domain(&mut numbers, pairs, predicted, &gold, options);
+        main_scores(&mut numbers, predicted, &gold, asked.binary, options);
+        by_domain(&mut numbers, pairs, predicted, &gold, asked, options);
         by_group(&mut numbers, pairs, predicted);
     }
-    type Get = fn(&ScoredPair) -> Option<f64>;
     let others: [(&str, Get); 3] = [
         ("dot", |p| p.dot),
         ("manhattan", |p| p.manhattan),
@@ -132,12 +154,6 @@ fn main_scores(
             insert(numbers, "auc", AucSample::new(predicted, gold), options);
         }
     }
-    if let Some(share) = numbers.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
-        numbers.warnings.push(format!(
-            "{:.1} % of the pairs share their predicted score with another pair",
-            100.0 * share
-        ));
-    }
 }
 
 fn insert(
@@ -163,6 +179,7 @@ fn by_domain(
     pairs: &[ScoredPair],
     predicted: &[f64],
     gold: &[f64],
+    asked: Asked,
     options: &BootstrapOptions,
 ) {
     let names: Vec<&str> = pairs.iter().filter_map(|p| p.domain.as_deref()).collect();
@@ -187,7 +204,7 @@ fn by_domain(
         }
         let of =
             |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i as usize]).collect() };
-        let interval = score.spearman.is_ok().then(|| {
+        let interval = (asked.breakdown && score.spearman.is_ok()).then(|| {
             let sample = SpearmanSample::new(&of(predicted), &of(gold)).ok()?;
             metric::bootstrap(&sample, options)
                 .ok()
@@ -204,36 +221,35 @@ fn by_domain(
         return;
     }
     match &found.macro_spearman {
-        Ok(value) => {
-            numbers.macro_spearman = Some(*value);
-            stratified(
-                numbers,
-                "macro_spearman",
-                MacroSample::new(predicted, gold, &domains),
-                &domains,
-                options,
-            );
-        }
+        Ok(value) => numbers.macro_spearman = Some(*value),
         Err(reason) => numbers.warnings.push(format!("no macro mean: {reason}")),
     }
     match &found.within_spearman {
-        Ok(value) => {
-            numbers.within_domain_spearman = Some(*value);
-            let sample = WithinSample::new(predicted, gold, &domains);
-            stratified(numbers, "within_domain_spearman", sample, &domains, options);
+        Ok(value) => numbers.within_domain_spearman = Some(*value),
+        Err(reason) => {
+            numbers
+                .warnings
+                .push(format!("no within-domain Spearman: {reason}"));
         }
-        Err(reason) => numbers
-            .warnings
-            .push(format!("no within-domain Spearman: {reason}")),
+    }
+    if !asked.breakdown {
+        return;
+    }
+    if numbers.macro_spearman.is_some() {
+        let sample = MacroSample::new(predicted, gold, &domains);
+        stratified(numbers, "macro_spearman", sample, &domains, options);
+    }
+    if numbers.within_domain_spearman.is_some() {
+        let sample = WithinSample::new(predicted, gold, &domains);
+        stratified(numbers, "within_domain_spearman", sample, &domains, options);
     }
     if let (Some(pooled), Some(within), Some(&[low, high])) = (
         numbers.scores.cosine_spearman,
         numbers.within_domain_spearman,
         numbers.interval.get("cosine_spearman"),
-    ) {
-        if let Some(warning) = metric::pooling_warning(pooled, within, (high - low) / 2.0) {
-            numbers.warnings.push(warning.to_string());
-        }
+    ) && let Some(warning) = metric::pooling_warning(pooled, within, (high - low) / 2.0)
+    {
+        numbers.warnings.push(warning.to_string());
     }
 }
 
@@ -309,6 +325,11 @@ mod tests {
         }
     }
 
+    const ENCODER: Asked = Asked {
+        binary: false,
+        breakdown: true,
+    };
+
     fn options() -> BootstrapOptions {
         BootstrapOptions {
             resamples: 200,
@@ -321,11 +342,11 @@ mod tests {
         let mut pairs: Vec<ScoredPair> =
             (0..20).map(|i| pair(i, i as f64, Some(i as f64))).collect();
         assert_eq!(
-            numbers(&pairs, false, &options()).scores.cosine_spearman,
+            numbers(&pairs, ENCODER, &options()).scores.cosine_spearman,
             Some(1.0)
         );
         pairs[7].score = None;
-        let found = numbers(&pairs, false, &options());
+        let found = numbers(&pairs, ENCODER, &options());
         assert_eq!(found.scores, Scores::default());
         assert!(found.interval.is_empty());
         assert!(
@@ -343,7 +364,7 @@ mod tests {
     #[test]
     fn a_constant_prediction_has_no_score_but_a_reason() {
         let pairs: Vec<ScoredPair> = (0..20).map(|i| pair(i, i as f64, Some(0.5))).collect();
-        let found = numbers(&pairs, false, &options());
+        let found = numbers(&pairs, ENCODER, &options());
         assert_eq!(found.scores.cosine_spearman, None);
         assert!(
             found
@@ -366,7 +387,7 @@ mod tests {
                 pairs.push(pair);
             }
         }
-        let found = numbers(&pairs, false, &options());
+        let found = numbers(&pairs, ENCODER, &options());
         assert_eq!(found.macro_spearman, Some(-1.0));
         assert!(found.scores.cosine_spearman.expect("a score") > 0.0);
         assert!(
@@ -387,7 +408,14 @@ mod tests {
                 pairs.push(pair);
             }
         }
-        let found = numbers(&pairs, true, &options());
+        let found = numbers(
+            &pairs,
+            Asked {
+                binary: true,
+                breakdown: true,
+            },
+            &options(),
+        );
         assert_eq!(found.triplet_accuracy["g"], 1.0 / 3.0);
     }
 }

@@ -67,7 +67,7 @@ impl Registry {
                 if let Some(e) = mismatch {
                     return Err(e);
                 }
-                return self.keep(manifest, source, found, None);
+                return self.keep(manifest, source, &found, None);
             }
         }
         wanted.sort();
@@ -143,7 +143,7 @@ impl Registry {
             repo: repo.to_owned(),
             commit: snapshot.commit,
         };
-        self.keep(manifest, source, found, Some(from))
+        self.keep(manifest, source, &found, Some(&from))
     }
 
     /// Checks what was found and copies it.
@@ -151,12 +151,12 @@ impl Registry {
         &self,
         manifest: &Manifest,
         source: &Source,
-        found: Vec<(String, Vec<Located>)>,
-        hub: Option<ImportedHub>,
+        found: &[(String, Vec<Located>)],
+        hub: Option<&ImportedHub>,
     ) -> Result<Vec<ImportReport>, SuiteError> {
-        let commit = hub.as_ref().map(|h| h.commit.clone());
+        let commit = hub.map(|h| h.commit.clone());
         let mut reports = Vec::new();
-        for (key, files) in &found {
+        for (key, files) in found {
             // Every split that reads these files, so that none fails only when it is used.
             let reading = manifest
                 .splits
@@ -181,7 +181,7 @@ impl Registry {
         record.schema = SCHEMA;
         record.suite.clone_from(&manifest.id);
         record.version.clone_from(&manifest.version);
-        for (split, files) in &found {
+        for (split, files) in found {
             let mut copied = Vec::new();
             for file in files {
                 fs::write_atomic(&folder.join(split).join(&file.name), &file.bytes)?;
@@ -202,7 +202,7 @@ impl Registry {
                 split.clone(),
                 ImportedSplit {
                     source: source.name.clone(),
-                    hub: hub.clone(),
+                    hub: hub.cloned(),
                     files: copied,
                 },
             );

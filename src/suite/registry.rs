@@ -239,7 +239,7 @@ impl Registry {
         split: Option<&str>,
     ) -> Result<Availability, SuiteError> {
         let (split, _) = manifest.split(split)?;
-        let here = self.beside(manifest, split).is_some()
+        let here = Self::beside(manifest, split).is_some()
             || self
                 .imported(manifest)?
                 .is_some_and(|i| i.splits.contains_key(manifest.files_key(split)));
@@ -317,7 +317,7 @@ impl Registry {
         manifest: &'a Manifest,
         split: &str,
     ) -> Result<(&'a Source, Vec<Located>, Option<String>), SuiteError> {
-        if let Some((source, files)) = self.beside(manifest, split) {
+        if let Some((source, files)) = Self::beside(manifest, split) {
             let files = files?;
             return Ok((source, files, None));
         }
@@ -365,7 +365,6 @@ impl Registry {
         reason = "used twice, both times taken apart at once"
     )]
     fn beside<'a>(
-        &self,
         manifest: &'a Manifest,
         split: &str,
     ) -> Option<(&'a Source, Result<Vec<Located>, SuiteError>)> {

@@ -24,7 +24,10 @@ const ARCHITECTURES: [&str; 8] = [
 ];
 
 fn folder(architecture: &str) -> PathBuf {
-    repository("tests/reference/encoders").join(architecture)
+    match architecture {
+        "model2vec" => repository("tests/reference/model2vec"),
+        _ => repository("tests/reference/encoders").join(architecture),
+    }
 }
 
 fn golden(architecture: &str) -> Value {

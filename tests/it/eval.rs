@@ -230,12 +230,12 @@ fn every_format_is_printed_and_written() {
 
 #[test]
 fn mteb_files_are_written_as_mteb_writes_them() {
-    let Some(data) = shared("data/korsts") else {
+    let Some(data) = shared("data/klue_sts") else {
         return;
     };
     let home = Home::new();
     let data = data.display().to_string();
-    home.command(&["suite", "import", "korsts", &data])
+    home.command(&["suite", "import", "klue-sts", &data])
         .assert()
         .success();
     let folder = home.path("mteb");
@@ -243,7 +243,7 @@ fn mteb_files_are_written_as_mteb_writes_them() {
         "eval",
         &tiny(),
         "--suite",
-        "korsts",
+        "klue-sts",
         "--limit",
         "50",
         "--mteb",
@@ -257,7 +257,7 @@ fn mteb_files_are_written_as_mteb_writes_them() {
         "eval",
         &tiny(),
         "--suite",
-        "korsts",
+        "klue-sts",
         "--resamples",
         "100",
         "--mteb",
@@ -328,7 +328,9 @@ fn nan_weights_end_in_an_error_and_no_record() {
     let path = model.join("model.safetensors");
     let mut bytes = std::fs::read(&path).expect("weights");
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
-    bytes[header..].chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&f32::NAN.to_le_bytes()));
+    bytes[header..]
+        .chunks_exact_mut(4)
+        .for_each(|v| v.copy_from_slice(&f32::NAN.to_le_bytes()));
     std::fs::write(&path, bytes).expect("weights");
     let model = model.display().to_string();
     home.command(&["eval", &model, "--suite", "korfin-shift"])

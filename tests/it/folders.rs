@@ -316,6 +316,16 @@ fn the_maximum_length_comes_from_the_first_place_that_names_one() {
             "sentence_bert_config.json",
         ),
         (
+            "module's tokenizer",
+            "bert-mean",
+            |f| {
+                let settings = json!({"tokenizer_args": {"model_max_length": 19}});
+                f.set("sentence_bert_config.json", &settings);
+            },
+            19,
+            "sentence_bert_config.json",
+        ),
+        (
             "module of another name",
             "xlmr-cls",
             |f| {
@@ -743,6 +753,26 @@ fn a_graph_s_output_is_chosen_by_name_and_a_finished_one_is_not_pooled_again() {
     assert!(
         folder.read_with(&other).is_err(),
         "a graph's number type is fixed"
+    );
+}
+
+#[test]
+fn a_graph_that_pools_the_last_token_itself_wants_its_end_token() {
+    let folder = Folder::of("mistral-last");
+    folder.write("model.onnx", "a graph that is not looked at");
+    let path = folder.path("tokenizer.json");
+    let mut tokenizer: Value =
+        serde_json::from_slice(&fs::read(&path).expect("it can be read")).expect("JSON");
+    tokenizer["post_processor"] = Value::Null;
+    folder.write("tokenizer.json", tokenizer.to_string());
+    let overrides = Overrides {
+        graph: Some(graph(&[("sentence_embedding", Some(2))])),
+        ..Overrides::default()
+    };
+    let spec = folder.read_with(&overrides).expect("it can be read");
+    assert_eq!(
+        (spec.onnx_output.as_deref(), spec.append_token),
+        (Some("sentence_embedding"), Some(2))
     );
 }
 

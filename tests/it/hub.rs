@@ -91,7 +91,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, answer: &dyn Fn(&Seen, u
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.lines();
     let mut words = lines.next().unwrap_or_default().split(' ');
-    let mut header = |name: &str| {
+    let header = |name: &str| {
         head.lines().find_map(|l| {
             let (key, value) = l.split_once(':')?;
             key.eq_ignore_ascii_case(name)

@@ -1,16 +1,24 @@
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests read and write files of their own"
+    clippy::print_stderr,
+    reason = "tests read and write files of their own, and say what they skip"
+)]
+#![allow(
+    clippy::unused_self,
+    reason = "a home is asked, whether or not its answer depends on it"
 )]
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
-mod hub;
 mod coverage;
+mod disk_full;
+mod durable;
 mod encoders;
 mod eval;
 mod folders;
 mod hostile_tokenizers;
+mod hub;
+mod kill;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::cli::output::print;
 use crate::cli::{CliError, Global};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::onnxruntime::{self, library};
@@ -340,7 +341,7 @@ fn report(target: &Path, global: &Global) -> anyhow::Result<()> {
         loaded.version,
         loaded.providers.join(", ")
     ));
-    super::print(&format!("{}\n", loaded.path.display()))
+    print(&format!("{}\n", loaded.path.display()))
 }
 
 #[cfg(test)]

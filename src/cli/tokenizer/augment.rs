@@ -147,7 +147,7 @@ fn words(
     let mut number = 0_u64;
     corpus::visit(corpus, move |text| {
         number += 1;
-        if number % HELD_OUT_EVERY == 0 {
+        if number.is_multiple_of(HELD_OUT_EVERY) {
             return Ok(());
         }
         slot.add(subject, &options.script, text)
@@ -167,7 +167,7 @@ fn compare(
     for (name, held_out) in [("training texts", false), ("held-out texts", true)] {
         let part = corpus::sample(
             corpus,
-            |n| ((n + 1) % HELD_OUT_EVERY == 0) == held_out,
+            |n| (n + 1).is_multiple_of(HELD_OUT_EVERY) == held_out,
             COUNTED,
         )?;
         let pairs: Vec<(&str, Option<&str>)> = part.iter().map(|t| (t.as_str(), None)).collect();

@@ -183,7 +183,7 @@ fn bar(corpus: &Corpus, global: &Global) -> ProgressBar {
     if global.quiet {
         return ProgressBar::hidden();
     }
-    let size = fs::metadata(&corpus.path).map(|m| m.len()).unwrap_or(0);
+    let size = fs::metadata(&corpus.path).map_or(0, |m| m.len());
     let style = ProgressStyle::with_template(
         "{spinner} {msg} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
     )

@@ -7,6 +7,7 @@ mod gains;
 mod source;
 mod tables;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -122,20 +123,14 @@ impl Page {
             .collect();
         let mut out = tables.join("\n");
         for (title, lines) in self.notes {
-            out.push('\n');
-            match format {
-                ReportFormat::Md => {
-                    out.push_str(&format!("**{title}**\n\n"));
-                    lines.iter().for_each(|l| out.push_str(&format!("- {l}\n")));
-                }
-                ReportFormat::Latex => {
-                    out.push_str(&format!("% {title}\n"));
-                    lines.iter().for_each(|l| out.push_str(&format!("% {l}\n")));
-                }
-                _ => {
-                    out.push_str(&format!("{title}\n"));
-                    lines.iter().for_each(|l| out.push_str(&format!("  {l}\n")));
-                }
+            let (heading, mark) = match format {
+                ReportFormat::Md => (format!("**{title}**\n"), "-"),
+                ReportFormat::Latex => (format!("% {title}"), "%"),
+                _ => (title, " "),
+            };
+            let _ = writeln!(out, "\n{heading}");
+            for line in lines {
+                let _ = writeln!(out, "{mark} {line}");
             }
         }
         out

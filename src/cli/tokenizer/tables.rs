@@ -359,7 +359,7 @@ pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
                     object.remove("warnings");
                 }
                 flatten("", &json, &mut |key, value| {
-                    add("text", body, domain, key, value)
+                    add("text", body, domain, key, value);
                 });
             }
         }
@@ -369,7 +369,7 @@ pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
             for (source, shares) in all.chain(sources) {
                 let json = serde_json::to_value(shares).unwrap_or_default();
                 flatten("", &json, &mut |key, value| {
-                    add("terms", "", source, key, value)
+                    add("terms", "", source, key, value);
                 });
             }
             for split in &terms.worst {

@@ -204,15 +204,12 @@ struct Letters {
 
 impl Letters {
     fn of(&mut self, part: &Part) -> Option<char> {
-        let number = match self.numbers.get(part) {
-            Some(number) => *number,
-            None => {
-                let number = self.parts.len();
-                self.parts.push(part.clone());
-                self.numbers.insert(part.clone(), number);
-                number
-            }
-        };
+        if let Some(number) = self.numbers.get(part) {
+            return letter(*number);
+        }
+        let number = self.parts.len();
+        self.parts.push(part.clone());
+        self.numbers.insert(part.clone(), number);
         letter(number)
     }
 

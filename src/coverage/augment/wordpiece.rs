@@ -47,19 +47,19 @@ pub(super) fn propose(
         tokens.sort_unstable();
         tokens
     };
-    let frequencies = inner_and_first(words, options.max_characters);
+    let frequencies = inner_and_first(words, &trained, options.max_characters);
     let unknown = tokenizer.unk_id();
     let decomposes = subject.hangul_form() == HangulForm::Decomposes;
     let mut found: Vec<(u64, Proposal)> = Vec::new();
-    for token in trained {
-        let bare = strip_marker(&token);
+    for token in &trained {
+        let bare = strip_marker(token);
         let length = bare.chars().count();
         let count = frequencies.get(token.as_str()).copied().unwrap_or(0);
         if !(1..=options.max_characters).contains(&length) || count < options.min_count {
             continue;
         }
         let stored = if decomposes {
-            nfd(&token)
+            nfd(token)
         } else {
             token.clone()
         };
@@ -73,7 +73,7 @@ pub(super) fn propose(
         };
         // An inner entry replaces inner pieces: what follows a first character of its own.
         let pieces = if token.starts_with(PREFIX) {
-            inner_pieces(subject, &form)?
+            inner_pieces(subject, &form)
         } else {
             tokenizer.model_pieces(&form)?
         };
@@ -108,7 +108,7 @@ pub(super) fn propose(
 
 /// Pieces of a text that stands within a word: greedy longest match of inner entries, as
 /// WordPiece itself does it; the unknown token alone where some part has no entry.
-fn inner_pieces(subject: &Subject, text: &str) -> Result<Vec<u32>, CoverageError> {
+fn inner_pieces(subject: &Subject, text: &str) -> Vec<u32> {
     let tokenizer = subject.tokenizer();
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -126,28 +126,35 @@ fn inner_pieces(subject: &Subject, text: &str) -> Result<Vec<u32>, CoverageError
                 pieces.push(id);
                 rest = &rest[end..];
             }
-            None => return Ok(tokenizer.unk_id().into_iter().collect()),
+            None => return tokenizer.unk_id().into_iter().collect(),
         }
     }
-    Ok(pieces)
+    pieces
 }
 
-/// How often each substring of at most `longest` characters stands at the beginning of a word, and
-/// (under `##`) within one.
-fn inner_and_first(words: &Words, longest: usize) -> AHashMap<String, u64> {
-    let mut counts: AHashMap<String, u64> = AHashMap::new();
+/// How often each of `tokens` stands at the beginning of a word or, those with `##`, within one.
+fn inner_and_first<'a>(
+    words: &Words,
+    tokens: &'a [String],
+    longest: usize,
+) -> AHashMap<&'a str, u64> {
+    // By bare text: the token itself, and the one for within a word.
+    let mut places: AHashMap<&str, [Option<usize>; 2]> = AHashMap::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let inner = token.strip_prefix("##");
+        places.entry(inner.unwrap_or(token)).or_default()[usize::from(inner.is_some())] = Some(i);
+    }
+    let mut counts = vec![0_u64; tokens.len()];
     for (word, n) in words.sorted() {
         for (start, end) in substrings(word, longest) {
-            let part = &word[start..end];
-            let token = if start == 0 {
-                part.to_owned()
-            } else {
-                format!("##{part}")
-            };
-            *counts.entry(token).or_default() += n;
+            if let Some(place) = places.get(&word[start..end])
+                && let Some(i) = place[usize::from(start > 0)]
+            {
+                counts[i] += n;
+            }
         }
     }
-    counts
+    tokens.iter().map(String::as_str).zip(counts).collect()
 }
 
 /// How often each of `tokens` stands in the words.

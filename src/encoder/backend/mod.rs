@@ -36,6 +36,9 @@ impl OpenOptions {
     }
 }
 
+/// Opens the network of a model.
+pub type Open = fn(&EncoderSpec, &OpenOptions) -> Result<Box<dyn Network>, EncoderError>;
+
 /// A backend: its name, what it reads, and how it opens a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Backend {
@@ -48,7 +51,7 @@ pub struct Backend {
     /// Version of the library behind it, or why it cannot be used.
     pub version: fn(&OpenOptions) -> Result<String, EncoderError>,
     /// Opens the network of a model.
-    pub open: fn(&EncoderSpec, &OpenOptions) -> Result<Box<dyn Network>, EncoderError>,
+    pub open: Open,
 }
 
 /// Every backend, in the order in which `auto` tries them.

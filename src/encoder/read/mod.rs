@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         let tokenizer_file = self.relative(&tokenizer.files()[0]);
         self.decide("tokenizer", tokenizer.format(), tokenizer_file);
         let chosen = self.modules(described, static_kind, graph.as_ref())?;
-        let text = self.text(&tokenizer, &chosen.modules, static_kind)?;
+        let text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
         let causal = self.attention()?;
         let similarity = self.similarity(&sentence)?;
         let (prompts, default_prompt_name) = self.prompts(&sentence)?;
@@ -367,6 +367,8 @@ pub(super) enum StaticKind {
 pub(super) struct Chosen {
     pub modules: Vec<Module>,
     pub output: Option<String>,
+    /// Whether the last token is pooled, by these modules or within the graph.
+    pub pools_last: bool,
 }
 
 impl Overrides {

@@ -120,6 +120,7 @@ impl Reader<'_> {
                 "the pooling's configuration",
             );
         }
+        let pools_last = modes.contains(&Pooling::LastToken);
         let mut modules = vec![Module::Pooling {
             modes,
             include_prompt,
@@ -132,6 +133,7 @@ impl Reader<'_> {
             output: output.map(|o| match o {
                 Output::Sentence(name) | Output::Tokens(name) => name,
             }),
+            pools_last,
         })
     }
 
@@ -164,6 +166,9 @@ impl Reader<'_> {
         Chosen {
             modules,
             output: Some(name),
+            pools_last: described
+                .and_then(|d| pooling_of(&d.modules))
+                .is_some_and(|(modes, _)| modes.contains(&Pooling::LastToken)),
         }
     }
 
@@ -199,6 +204,7 @@ impl Reader<'_> {
         Ok(Chosen {
             modules,
             output: None,
+            pools_last: false,
         })
     }
 

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Overrides, Reader, StaticKind, pooling_of};
-use crate::encoder::modules::Module;
+use super::{Overrides, Reader, StaticKind};
 use crate::encoder::network::PaddingSide;
-use crate::encoder::pooling::Pooling;
 use crate::encoder::tokenizer::{EncodeOptions, Tokenizer};
 use crate::encoder::{EncoderError, json};
 
@@ -64,7 +62,7 @@ impl Reader<'_> {
     pub(super) fn text(
         &mut self,
         tokenizer: &Tokenizer,
-        modules: &[Module],
+        pools_last: bool,
         static_kind: Option<StaticKind>,
     ) -> Result<Text, EncoderError> {
         self.refuse_lower_case(tokenizer)?;
@@ -75,7 +73,7 @@ impl Reader<'_> {
         let padding_side = self.padding_side()?;
         let append_token = match static_kind {
             Some(_) => None,
-            None => self.end_token(tokenizer, modules)?,
+            None => self.end_token(tokenizer, pools_last)?,
         };
         let (prefix, suffix) = tokenizer.template();
         let around = prefix.len() + suffix.len() + usize::from(append_token.is_some());
@@ -125,6 +123,19 @@ impl Reader<'_> {
             self.read_files.push(("config", path.clone()));
             if let Some(max) = json::size(&path, &config, "max_seq_length")? {
                 return Ok(self.capped(max, capacity, name));
+            }
+            // Newer versions hand the same to the tokenizer.
+            for (part, field) in [
+                ("/processing_kwargs/text", "max_length"),
+                ("/processing_kwargs/common", "max_length"),
+                ("/processor_kwargs", "model_max_length"),
+                ("/tokenizer_args", "model_max_length"),
+            ] {
+                if let Some(part) = config.pointer(part)
+                    && let Some(max) = json::size(&path, part, field)?
+                {
+                    return Ok(self.capped(max, capacity, &format!("{name} (`{field}`)")));
+                }
             }
             break;
         }
@@ -289,10 +300,8 @@ impl Reader<'_> {
     fn end_token(
         &mut self,
         tokenizer: &Tokenizer,
-        modules: &[Module],
+        last: bool,
     ) -> Result<Option<u32>, EncoderError> {
-        let last =
-            pooling_of(modules).is_some_and(|(modes, _)| modes.contains(&Pooling::LastToken));
         let flag = json::boolean(&self.settings_path, &self.settings, "add_eos_token")?;
         let asked = Overrides::pick(
             self.overrides.end_token.as_ref(),

@@ -1,4 +1,4 @@
-//! An input file of pairs and a gold file of scores, side by side, as the early SemEval tasks
+//! An input file of pairs and a gold file of scores, side by side, as the early `SemEval` tasks
 //! publish them.
 
 use crate::suite::error::{Place, Problem};

@@ -1,6 +1,6 @@
 //! A checkpoint opened for inference.
 
-use std::sync::{Mutex, PoisonError};
+use std::borrow::Cow;
 
 use candle_core::{DType, Device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -11,6 +11,7 @@ use super::ops::Mode;
 use super::runtime_error;
 use super::weights::Weights;
 use crate::encoder::backend::OpenOptions;
+use crate::encoder::backend::lanes::Lanes;
 use crate::encoder::network::NetworkOutput;
 use crate::encoder::safetensors::Checkpoint;
 use crate::encoder::{EncoderError, EncoderSpec, Network, TokenBatch};
@@ -22,9 +23,8 @@ pub const VERSION: &str = "0.11.1";
 /// faster than one batch on several threads.
 pub struct CandleNetwork {
     transformer: Box<dyn Transformer>,
-    lanes: usize,
-    /// Pools of one thread each that no lane uses now; `None` off the CPU.
-    idle: Option<Mutex<Vec<ThreadPool>>>,
+    /// Pools of one thread each; `None` off the CPU.
+    lanes: Option<Lanes<ThreadPool>>,
 }
 
 impl CandleNetwork {
@@ -44,6 +44,13 @@ impl CandleNetwork {
                 hint: Some("safetensors weights need the model's `config.json` beside them".into()),
             });
         }
+        if spec.weights.is_empty() {
+            return Err(EncoderError::Missing {
+                folder: spec.folder.clone(),
+                what: "`model.safetensors`".into(),
+                hint: None,
+            });
+        }
         let checkpoint = Checkpoint::open(&spec.weights)?;
         let mut weights = Weights::new(&checkpoint, &device, dtype, Mode::Fused);
         let transformer = architecture::open(
@@ -53,27 +60,43 @@ impl CandleNetwork {
             },
             &mut weights,
         )?;
-        let on_cpu = device.is_cpu();
-        Ok(Self {
-            transformer,
-            lanes: if on_cpu { options.threads() } else { 1 },
-            idle: on_cpu.then(Mutex::default),
-        })
+        let lanes = if device.is_cpu() {
+            let pools: Result<Vec<_>, _> = (0..options.threads()).map(|_| one_thread()).collect();
+            Some(Lanes::new(pools?))
+        } else {
+            None
+        };
+        Ok(Self { transformer, lanes })
     }
 
-    fn check(&self, batch: &TokenBatch) -> Result<(), EncoderError> {
+    /// Refuses ids and lengths that the network has no rows for. The id of padding may be any:
+    /// it is replaced where the network does not know it, and masked anyway.
+    fn check<'a>(&self, batch: &'a TokenBatch) -> Result<Cow<'a, TokenBatch>, EncoderError> {
         let vocabulary = self.transformer.vocabulary();
-        if let Some(id) = batch.ids.iter().find(|&&id| id as usize >= vocabulary) {
-            return Err(runtime_error(candle_core::Error::Msg(format!(
-                "token id {id} is outside the model's vocabulary of {vocabulary}"
-            ))));
+        let mut unknown_padding = false;
+        for (&id, &m) in batch.ids.iter().zip(&batch.mask) {
+            if id as usize >= vocabulary {
+                if m == 1 {
+                    return Err(runtime_error(candle_core::Error::Msg(format!(
+                        "token id {id} is outside the model's vocabulary of {vocabulary}"
+                    ))));
+                }
+                unknown_padding = true;
+            }
         }
         let tokens = longest(batch);
         match self.transformer.max_tokens() {
             Some(max) if tokens > max => Err(runtime_error(candle_core::Error::Msg(format!(
                 "a text of {tokens} tokens, but the model has positions for {max}"
             )))),
-            _ => Ok(()),
+            _ if unknown_padding => {
+                let mut known = batch.clone();
+                for (id, &m) in known.ids.iter_mut().zip(&batch.mask) {
+                    *id *= u32::from(m);
+                }
+                Ok(Cow::Owned(known))
+            }
+            _ => Ok(Cow::Borrowed(batch)),
         }
     }
 
@@ -94,24 +117,15 @@ impl CandleNetwork {
 
 impl Network for CandleNetwork {
     fn forward(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError> {
-        self.check(batch)?;
-        let Some(idle) = &self.idle else {
-            return self.run(batch);
-        };
-        let pool = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let pool = match pool {
-            Some(pool) => pool,
-            None => one_thread()?,
-        };
-        let output = pool.install(|| self.run(batch));
-        idle.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(pool);
-        output
+        let batch = self.check(batch)?;
+        match &self.lanes {
+            Some(lanes) => lanes.take().install(|| self.run(&batch)),
+            None => self.run(&batch),
+        }
     }
 
     fn lanes(&self) -> usize {
-        self.lanes
+        self.lanes.as_ref().map_or(1, Lanes::count)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::encoder::{EncoderError, TokenBatch};
 /// The line of BERT in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["bert"],
+    causal: false,
     build,
 };
 

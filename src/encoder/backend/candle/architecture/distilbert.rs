@@ -8,6 +8,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of DistilBERT in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["distilbert"],
+    causal: false,
     build,
 };
 

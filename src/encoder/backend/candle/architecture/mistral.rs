@@ -8,6 +8,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of Mistral in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["mistral"],
+    causal: true,
     build,
 };
 

@@ -39,6 +39,8 @@ pub struct BuildInput<'a> {
 pub struct Architecture {
     /// `model_type` in `config.json`.
     pub names: &'static [&'static str],
+    /// Whether attention may be causal; where it may, it is unless told otherwise.
+    pub causal: bool,
     /// Builds it.
     pub build: Build,
 }
@@ -184,5 +186,14 @@ pub fn open(
             "weights that are not quantised",
         ));
     }
-    (find(model_type)?.build)(input, weights)
+    let architecture = find(model_type)?;
+    if input.causal == Some(true) && !architecture.causal {
+        return Err(EncoderError::Unsupported {
+            what: format!(
+                "architecture `{model_type}` attends to both sides: attention cannot be causal"
+            ),
+            hint: Some("leave `--attention` out".into()),
+        });
+    }
+    (architecture.build)(input, weights)
 }

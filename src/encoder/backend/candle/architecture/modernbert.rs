@@ -16,6 +16,7 @@ use crate::encoder::{EncoderError, TokenBatch};
 /// The line of ModernBERT in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["modernbert"],
+    causal: false,
     build,
 };
 

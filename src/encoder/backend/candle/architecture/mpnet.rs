@@ -9,6 +9,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of MPNet in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["mpnet"],
+    causal: false,
     build,
 };
 

@@ -10,6 +10,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of Qwen2 in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["qwen2"],
+    causal: true,
     build,
 };
 

@@ -8,6 +8,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of Qwen3 in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["qwen3"],
+    causal: true,
     build,
 };
 

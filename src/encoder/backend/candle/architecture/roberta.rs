@@ -8,6 +8,7 @@ use crate::encoder::backend::candle::weights::Weights;
 /// The line of RoBERTa in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["roberta", "xlm-roberta", "camembert"],
+    causal: false,
     build,
 };
 

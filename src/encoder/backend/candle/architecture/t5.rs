@@ -16,6 +16,7 @@ use crate::encoder::{EncoderError, TokenBatch};
 /// The line of T5 in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["t5", "mt5"],
+    causal: false,
     build,
 };
 

@@ -1,7 +1,7 @@
 """A small random model2vec folder with embeddings made by the model2vec library.
 
     pip install model2vec
-    python make_model2vec.py
+    python make.py
 
 The vocabulary is that of `bert-mean`; the table is shared between tokens through `mapping` and
 scaled by `weights`, as vocabulary-quantised models are.
@@ -28,7 +28,7 @@ TEXTS = [
 
 
 def main() -> None:
-    tokenizer = Tokenizer.from_file(str(HERE / "bert-mean" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(HERE.parent / "encoders" / "bert-mean" / "tokenizer.json"))
     size = tokenizer.get_vocab_size()
     rng = np.random.default_rng(20240501)
     model = StaticModel(
@@ -38,7 +38,7 @@ def main() -> None:
         weights=rng.uniform(0.1, 2.0, size).astype(np.float64),
         token_mapping=rng.integers(0, 256, size),
     )
-    folder = HERE / "model2vec"
+    folder = HERE
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     model = StaticModel.from_pretrained(folder)
