@@ -143,6 +143,44 @@ fn static_embeddings_are_those_of_their_libraries_and_independent_of_the_batch()
     }
 }
 
+/// From a folder to embeddings: reading, tokenising, network, pooling, dense layers, prompts.
+#[cfg(feature = "candle")]
+#[test]
+fn whole_encoders_give_the_embeddings_of_sentence_transformers_alone_and_in_a_batch() {
+    for architecture in ARCHITECTURES.into_iter().filter(|a| *a != "static") {
+        let golden = golden(architecture);
+        let spec = read(architecture);
+        let encoder = spec.open(&OpenOptions::default()).expect("it opens");
+        let texts = strings(&golden["texts"]);
+        for (field, prompt) in [
+            ("embeddings", ""),
+            (
+                "embeddings_with_prompt",
+                golden["prompt"].as_str().unwrap_or(""),
+            ),
+        ] {
+            let Ok(expected) = serde_json::from_value::<Vec<Vec<f64>>>(golden[field].clone())
+            else {
+                continue;
+            };
+            let prepared: Vec<PreparedText> = texts
+                .iter()
+                .map(|t| encoder.prepare(t, prompt).expect("it tokenises"))
+                .collect();
+            let batch = encode(&*encoder, &prepared.iter().collect::<Vec<_>>());
+            for ((text, got), expected) in prepared.iter().zip(&batch).zip(&expected) {
+                let alone = &encode(&*encoder, &[text])[0];
+                assert_eq!(got.len(), expected.len(), "{architecture}");
+                for ((g, a), e) in got.iter().zip(alone).zip(expected) {
+                    let place = format!("{architecture}: {prompt:?} + {:?}", text.text);
+                    assert!((f64::from(*g) - e).abs() < 1e-5, "{place}: {g} != {e}");
+                    assert!((g - a).abs() < 1e-6, "{place}: {g} in a batch, {a} alone");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_was_understood_names_value_and_source() {
     let spec = read("t5enc-dense");
