@@ -1,7 +1,7 @@
 //! An encoder, or a lexical baseline, on suites: embeddings or texts to scored pairs to records.
 
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
@@ -75,6 +75,7 @@ pub fn encoder(
     sink: &mut dyn FnMut(Evaluation) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
     let start = Instant::now();
+    let mut encoding = Duration::ZERO;
     let mut stores = Vec::new();
     let same = prompting.prompts[0] == prompting.prompts[1];
     for side in 0..=usize::from(!same) {
@@ -93,9 +94,15 @@ pub fn encoder(
             label: &spec.name,
             ..options.encode
         };
+        let begun = Instant::now();
+        let mut opening = Duration::ZERO;
         let store = engine::embed(&texts, prompt, &folder, encode, progress, &mut || {
-            spec.open(open)
+            let begun = Instant::now();
+            let encoder = spec.open(open);
+            opening = begun.elapsed();
+            encoder
         })?;
+        encoding += begun.elapsed().saturating_sub(opening);
         stores.push(store);
     }
     let one_text_each = stores[0].about().is_some_and(|a| a.one_text_each);
@@ -124,7 +131,7 @@ pub fn encoder(
             batch_tokens: options.encode.batch_tokens,
             one_text_each,
         });
-        let timing = timing(start, texts_encoded);
+        let timing = timing(start, encoding, texts_encoded);
         sink(Evaluation {
             record,
             pairs: scored.pairs,
@@ -164,7 +171,7 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
     Evaluation {
         record,
         pairs,
-        timing: timing(start, 0),
+        timing: timing(start, Duration::ZERO, 0),
         key: String::new(),
     }
 }
@@ -187,13 +194,14 @@ fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {
     &suite.pairs[..limit.unwrap_or(usize::MAX).min(suite.pairs.len())]
 }
 
-fn timing(start: Instant, texts_encoded: usize) -> Timing {
+fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
     let now = SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0.0, |d| d.as_secs_f64());
     Timing {
         finished_at: now,
         elapsed_s: start.elapsed().as_secs_f64(),
+        encode_s: encoding.as_secs_f64(),
         texts_encoded,
     }
 }

@@ -250,6 +250,10 @@ pub struct Timing {
     pub finished_at: f64,
     /// Seconds spent on this suite.
     pub elapsed_s: f64,
+    /// Seconds of them spent on embeddings: tokenising, encoding, reading and writing the store;
+    /// opening the model is not among them.
+    #[serde(default)]
+    pub encode_s: f64,
     /// Texts encoded for it, or for an earlier suite of the same call.
     pub texts_encoded: usize,
 }
