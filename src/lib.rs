@@ -6,7 +6,7 @@
 //! - [`cli`]: subcommands, the only room that prints
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
-//! - [`metric`], [`fs`], [`text`], [`hub`], [`failure`]: the ground floor
+//! - [`metric`], [`fs`], [`table`], [`text`], [`hub`], [`failure`]: the ground floor
 
 pub mod cli;
 pub mod coverage;
@@ -17,4 +17,5 @@ pub mod hub;
 pub mod metric;
 pub mod run;
 pub mod suite;
+pub mod table;
 pub mod text;

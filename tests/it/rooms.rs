@@ -6,7 +6,7 @@ use super::support::repository;
 
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
-    &["metric", "fs", "text", "hub", "failure"],
+    &["metric", "fs", "table", "text", "hub", "failure"],
     &["suite", "encoder"],
     &["run", "coverage"],
     &["leaderboard", "submission", "release", "train", "mine"],
@@ -14,8 +14,9 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 5] = [
+const GROUND: [(&str, &[&str]); 6] = [
     ("metric", &[]),
+    ("table", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),
