@@ -4,6 +4,7 @@
 //! The rooms, from the top floor down; imports flow down only:
 //!
 //! - [`cli`]: subcommands, the only room that prints
+//! - [`leaderboard`]: who is better, how surely, and the page that shows it
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
 //! - [`metric`], [`fs`], [`table`], [`text`], [`hub`], [`failure`]: the ground floor
@@ -14,6 +15,7 @@ pub mod encoder;
 pub mod failure;
 pub mod fs;
 pub mod hub;
+pub mod leaderboard;
 pub mod metric;
 pub mod run;
 pub mod suite;

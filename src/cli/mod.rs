@@ -9,11 +9,13 @@
 )]
 
 mod cache;
+mod compare;
 mod doctor;
 mod encode;
 mod eval;
 mod failure;
 mod interrupt;
+mod leaderboard;
 mod model;
 pub mod output;
 mod progress;
@@ -83,6 +85,8 @@ impl Global {
 enum Command {
     Eval(eval::EvalArgs),
     Encode(encode::EncodeArgs),
+    Compare(compare::CompareArgs),
+    Leaderboard(leaderboard::LeaderboardArgs),
     Record(record::RecordArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
@@ -109,6 +113,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Eval(args) => eval::run(args, global),
         Command::Encode(args) => encode::run(args, global),
+        Command::Compare(args) => compare::run(args, global),
+        Command::Leaderboard(args) => leaderboard::run(args, global),
         Command::Record(args) => record::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
