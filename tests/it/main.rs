@@ -20,6 +20,7 @@ mod folders;
 mod hostile_tokenizers;
 mod hub;
 mod kill;
+mod leaderboard;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;

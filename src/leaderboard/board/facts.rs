@@ -104,6 +104,9 @@ pub(super) fn run_facts(entry: &Entry) -> Vec<(String, String)> {
 
 /// Facts about a model with nothing in them that could mislead.
 pub(super) fn clean(mut facts: ModelFacts) -> ModelFacts {
+    facts.name = visible(&facts.name, NAME_LENGTH);
+    facts.also.clear();
+    facts.adapted_from = facts.adapted_from.map(|a| visible(&a, NAME_LENGTH));
     facts.licence = facts.licence.map(|l| visible(&l, 40));
     facts.architecture = facts.architecture.map(|a| visible(&a, 40));
     facts.languages = facts
