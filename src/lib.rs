@@ -6,13 +6,14 @@
 //! - [`cli`]: subcommands, the only room that prints
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
-//! - [`metric`], [`fs`], [`text`], [`hub`], [`failure`]: the ground floor
+//! - [`metric`], [`fs`], [`text`], [`http`], [`hub`], [`failure`]: the ground floor
 
 pub mod cli;
 pub mod coverage;
 pub mod encoder;
 pub mod failure;
 pub mod fs;
+pub mod http;
 pub mod hub;
 pub mod metric;
 pub mod run;

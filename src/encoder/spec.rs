@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backend::{self, OpenOptions};
+use super::endpoint::Endpoint;
 use super::modules::Module;
 use super::network::PaddingSide;
 use super::text_encoder::TextEncoder;
@@ -152,6 +153,8 @@ pub struct EncoderSpec {
     pub similarity: Similarity,
     /// The tokenizer, loaded and tried; `None` only where a specification was made by hand.
     pub tokenizer: Option<Arc<Tokenizer>>,
+    /// The server that runs it; `None` for a model on disk.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.
@@ -164,6 +167,9 @@ impl EncoderSpec {
     /// # Errors
     /// When the backend cannot open the weights.
     pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(endpoint.encoder());
+        }
         let backend = backend::find(self.backend).ok_or_else(|| EncoderError::Unsupported {
             what: format!("backend `{}` is not known", self.backend),
             hint: None,
@@ -208,6 +214,13 @@ impl EncoderSpec {
         }
         put("causal", &format!("{:?}", self.causal));
         put("prompt", prompt);
+        if let Some(endpoint) = &self.endpoint {
+            put("endpoint", &endpoint.url);
+            put("model", &endpoint.model);
+            put("revision", endpoint.revision.as_deref().unwrap_or(""));
+            // Another model behind the same address gives other embeddings.
+            put("fingerprint", &endpoint.fingerprint);
+        }
         fs::hex(&hasher.finalize())
     }
 

@@ -6,7 +6,7 @@ use super::support::repository;
 
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
-    &["metric", "fs", "text", "hub", "failure"],
+    &["metric", "fs", "text", "http", "hub", "failure"],
     &["suite", "encoder"],
     &["run", "coverage"],
     &["leaderboard", "submission", "release", "train", "mine"],
@@ -14,12 +14,13 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 5] = [
+const GROUND: [(&str, &[&str]); 6] = [
     ("metric", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),
-    ("hub", &["fs", "failure"]),
+    ("http", &[]),
+    ("hub", &["fs", "http", "failure"]),
 ];
 
 fn floor(room: &str) -> Option<usize> {

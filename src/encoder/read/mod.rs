@@ -244,6 +244,7 @@ impl<'a> Reader<'a> {
             default_prompt_name,
             similarity,
             tokenizer: Some(Arc::new(tokenizer)),
+            endpoint: None,
             decisions: self.decisions,
             warnings: self.warnings,
         })

@@ -8,7 +8,6 @@
 //! To add a format: one file with a function that gives a `Document`, and one line in
 //! `files::from_folder`.
 
-mod base64;
 mod build;
 mod check;
 mod document;
