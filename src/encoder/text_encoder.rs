@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::modules::{self, Module};
 use super::network::{PaddingSide, TokenBatch};
 use super::tokenizer::{EncodeOptions, Tokenizer};
-use super::{Embeddings, Encoder, EncoderError, EncoderSpec, Network, PreparedText};
+use super::{
+    BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, Memory, Network, PreparedText,
+    memory,
+};
 
 /// A model that was opened: texts to embeddings.
 pub struct TextEncoder {
@@ -20,6 +23,7 @@ pub struct TextEncoder {
     add_special_tokens: bool,
     drop_unknown: bool,
     leave_prompt_out: bool,
+    memory: Option<Memory>,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
 }
@@ -46,6 +50,12 @@ impl TextEncoder {
                 what: "the tokenizer".into(),
                 hint: None,
             })?;
+        // The weights are in memory by now: what is free is free for batches.
+        let free = match spec.device.as_str() {
+            "cpu" => memory::free_bytes(),
+            _ => network.free_on_device(),
+        };
+        let memory = free.and_then(|free| memory::of_batch(spec, free, network.lanes()));
         Ok(Self {
             tokenizer,
             network,
@@ -57,6 +67,7 @@ impl TextEncoder {
             add_special_tokens: spec.add_special_tokens,
             drop_unknown: spec.drop_unknown,
             leave_prompt_out: spec.leaves_prompt_out(),
+            memory,
             prompt_tokens: Mutex::default(),
         })
     }
@@ -113,5 +124,12 @@ impl Encoder for TextEncoder {
 
     fn depends_on_batch(&self) -> bool {
         self.network.depends_on_batch()
+    }
+
+    fn limits(&self) -> BatchLimits {
+        BatchLimits {
+            memory: self.memory,
+            ..BatchLimits::default()
+        }
     }
 }
