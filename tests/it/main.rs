@@ -27,6 +27,7 @@ mod metric_reference;
 mod onnx;
 mod rooms;
 mod server;
+mod shards;
 mod suite_cli;
 mod suites;
 mod support;
