@@ -19,6 +19,7 @@ mod eval;
 mod folders;
 mod hostile_tokenizers;
 mod hub;
+mod hub_models;
 mod kill;
 mod lexical;
 mod metric_coverage;
