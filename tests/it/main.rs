@@ -26,6 +26,7 @@ mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
 mod onnx;
+mod paper;
 mod rooms;
 mod server;
 mod shards;
