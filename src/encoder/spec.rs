@@ -141,6 +141,8 @@ pub struct EncoderSpec {
     pub add_special_tokens: bool,
     /// Whether unknown tokens are left out, as model2vec does.
     pub drop_unknown: bool,
+    /// Unicode characters that a text is cut to before it is tokenised, as model2vec does.
+    pub max_characters: Option<usize>,
     /// Whether attention is causal, where the architecture leaves it open.
     pub causal: Option<bool>,
     /// Named prompts of the model.
@@ -207,6 +209,9 @@ impl EncoderSpec {
             "special",
             &format!("{} {}", self.add_special_tokens, self.drop_unknown),
         );
+        if let Some(max) = self.max_characters {
+            put("max_characters", &max.to_string());
+        }
         put("causal", &format!("{:?}", self.causal));
         put("prompt", prompt);
         if let Some(endpoint) = &self.endpoint {
@@ -253,7 +258,7 @@ mod tests {
         let key = spec.key("");
         assert_eq!(key.len(), 64);
         assert_ne!(spec.key("query: "), key);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 10] = [
             ("max tokens", |s| s.max_tokens = 5),
             ("backend", |s| s.backend = "rten"),
             ("version", |s| s.backend_version = "2".into()),
@@ -261,6 +266,7 @@ mod tests {
             ("device", |s| s.device = "cuda".into()),
             ("append", |s| s.append_token = Some(1)),
             ("unknown", |s| s.drop_unknown = true),
+            ("characters", |s| s.max_characters = Some(9)),
             ("causal", |s| s.causal = Some(false)),
             ("modules", |s| {
                 s.modules = vec![Module::Pooling {

@@ -27,6 +27,7 @@ mod metric_properties;
 mod metric_reference;
 mod onnx;
 mod paper;
+mod records;
 mod rooms;
 mod server;
 mod shards;

@@ -238,6 +238,7 @@ impl<'a> Reader<'a> {
             append_token: text.append_token,
             add_special_tokens: static_kind.is_none(),
             drop_unknown: static_kind == Some(StaticKind::Model2Vec),
+            max_characters: text.max_characters,
             causal,
             prompts,
             default_prompt_name,
