@@ -14,6 +14,7 @@ mod encode;
 mod eval;
 mod failure;
 mod interrupt;
+mod merge;
 mod model;
 pub mod output;
 mod progress;
@@ -84,6 +85,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Encode(encode::EncodeArgs),
     Record(record::RecordArgs),
+    Merge(merge::MergeArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -110,6 +112,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(args, global),
         Command::Encode(args) => encode::run(args, global),
         Command::Record(args) => record::run(args, global),
+        Command::Merge(args) => merge::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

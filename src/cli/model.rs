@@ -13,7 +13,9 @@ use crate::encoder::locate::{ModelSource, locate};
 use crate::encoder::modules::Module;
 use crate::encoder::pooling::Pooling;
 use crate::encoder::protocol::{self, Rules};
-use crate::encoder::spec::{Attention, EncoderSpec, ModelTable, Overrides, model_tables, read};
+use crate::encoder::spec::{
+    Attention, Decision, EncoderSpec, ModelTable, Overrides, model_tables, read,
+};
 use crate::fs;
 use crate::run::evaluate::Prompting;
 
@@ -114,11 +116,7 @@ impl ModelArgs {
         let rules = protocol::rules(&self.protocol, name)?;
         let overrides = self.overrides(&rules, table, found.identity.clone(), global)?;
         let mut spec = read(&found.path, &overrides)?;
-        for module in &mut spec.modules {
-            if let Module::Pooling { include_prompt, .. } = module {
-                *include_prompt = rules.include_prompt.unwrap_or(*include_prompt);
-            }
-        }
+        self.apply(&rules, &mut spec);
         spec.warnings.extend(rules.note.clone());
         let prompting = self.prompting(&spec, &rules)?;
         global.note(&understood(&spec, &prompting));
@@ -193,6 +191,42 @@ impl ModelArgs {
                 "leave it out, or start the server with the setting it has for this",
             )
             .into()),
+        }
+    }
+
+    /// What a protocol decides beyond flags, and that it was the protocol.
+    fn apply(&self, rules: &Rules, spec: &mut EncoderSpec) {
+        let source = format!("protocol `{}`", self.protocol);
+        for (what, by_rule) in [
+            ("pooling", self.pooling.is_none() && rules.pooling.is_some()),
+            (
+                "max tokens",
+                self.max_tokens.is_none() && rules.max_tokens.is_some(),
+            ),
+        ] {
+            let decided = spec.decisions.iter_mut().find(|d| d.what == what);
+            if let Some(decision) = decided.filter(|_| by_rule) {
+                decision.source.clone_from(&source);
+            }
+        }
+        for module in &mut spec.modules {
+            if let Module::Pooling { include_prompt, .. } = module
+                && let Some(include) = rules.include_prompt
+                && *include_prompt != include
+            {
+                *include_prompt = include;
+                let value = if include {
+                    "pooled"
+                } else {
+                    "left out of the pooling"
+                };
+                spec.decisions.push(Decision {
+                    what: "prompt tokens".into(),
+                    value: value.into(),
+                    source: source.clone(),
+                    guessed: false,
+                });
+            }
         }
     }
 

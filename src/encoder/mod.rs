@@ -17,6 +17,7 @@ mod error;
 mod json;
 pub mod lexical;
 pub mod locate;
+pub mod memory;
 pub mod modules;
 pub mod network;
 pub mod onnx;

@@ -307,6 +307,9 @@ mod tests {
     struct Fake {
         fails_on: Option<&'static str>,
         alone: bool,
+        /// Padded tokens that one batch has room for.
+        room: Option<usize>,
+        limits: BatchLimits,
     }
 
     impl Encoder for Fake {
@@ -326,6 +329,19 @@ mod tests {
                 !self.alone || batch.len() == 1,
                 "a batch-dependent encoder gets one text"
             );
+            let width = batch.iter().map(|t| t.cost()).max().unwrap_or(0);
+            let fits = self
+                .limits
+                .memory
+                .is_none_or(|m| m.fits(batch.len(), width));
+            assert!(batch.len() == 1 || fits && batch.len() <= self.limits.texts);
+            if self.room.is_some_and(|room| batch.len() * width > room) {
+                return Err(EncoderError::Runtime {
+                    backend: "fake",
+                    reason: "CUDA_ERROR_OUT_OF_MEMORY".into(),
+                    hint: None,
+                });
+            }
             let mut values = Vec::new();
             for text in batch {
                 if self.fails_on.is_some_and(|t| t == text.text) {
@@ -349,6 +365,10 @@ mod tests {
 
         fn depends_on_batch(&self) -> bool {
             self.alone
+        }
+
+        fn limits(&self) -> BatchLimits {
+            self.limits
         }
     }
 
@@ -398,6 +418,7 @@ mod tests {
         missing: usize,
         texts: usize,
         finished: usize,
+        notes: Vec<String>,
     }
 
     impl Progress for Count {
@@ -410,6 +431,76 @@ mod tests {
         fn finish(&mut self) {
             self.finished += 1;
         }
+        fn note(&mut self, line: &str) {
+            self.notes.push(line.to_owned());
+        }
+    }
+
+    #[test]
+    fn out_of_memory_halves_the_batch_and_goes_on_and_says_so() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fake = || Fake {
+            room: Some(600),
+            ..Fake::default()
+        };
+        let mut count = Count::default();
+        let store = run(folder.path(), fake, 50_000, false, &mut count).expect("encoded");
+        assert_complete(&store);
+        assert!(!count.notes.is_empty());
+        assert!(
+            count.notes.len() < 40,
+            "what was learnt is kept: {:?}",
+            count.notes
+        );
+        for note in &count.notes {
+            assert!(note.contains("out of memory with"), "{note}");
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded_by_memory_and_by_texts_as_well_as_by_tokens() {
+        for limits in [
+            BatchLimits {
+                memory: Some(crate::encoder::Memory {
+                    budget: 100_000,
+                    per_token: 100,
+                    per_pair: 2,
+                }),
+                ..BatchLimits::default()
+            },
+            BatchLimits {
+                texts: 3,
+                ..BatchLimits::default()
+            },
+        ] {
+            let encoder = Fake {
+                limits,
+                ..Fake::default()
+            };
+            let texts = texts();
+            let window: Vec<(TextKey, &str)> =
+                texts.iter().map(|t| (text_key(t), t.as_str())).collect();
+            let cut = cut(&window, "p:", &encoder, Limits::new(&encoder, 1_000_000));
+            let batches = cut.expect("cut");
+            assert!(batches.len() > 10);
+            assert_eq!(
+                batches.iter().map(|b| b.texts.len()).sum::<usize>(),
+                texts.len()
+            );
+            for batch in &batches {
+                let texts: Vec<&PreparedText> = batch.texts.iter().collect();
+                encoder.encode(&texts).expect("within the limits");
+            }
+        }
+        let preferred = Fake {
+            limits: BatchLimits {
+                preferred_tokens: Some(8192),
+                ..BatchLimits::default()
+            },
+            ..Fake::default()
+        };
+        assert_eq!(Limits::new(&preferred, BATCH_TOKENS).tokens, 8192);
+        assert_eq!(Limits::new(&preferred, 64).tokens, 64);
     }
 
     #[test]

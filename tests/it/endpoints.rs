@@ -651,7 +651,7 @@ fn a_run_that_the_server_ended_goes_on_where_it_stopped() {
     let (switch, log) = (Arc::clone(&broken), Arc::clone(&asked));
     let server = Server::new(move |seen, number| {
         if seen.path == "/v1/embeddings" {
-            if number > 12 && switch.load(Ordering::SeqCst) {
+            if number > 40 && switch.load(Ordering::SeqCst) {
                 return Answer::status(401).body(b"{\"error\":{\"message\":\"Incorrect API key provided: sk-korfinsts-7f3a9c1e5b.\"}}");
             }
             log.lock().expect("no panic").extend(texts(seen));
@@ -739,7 +739,7 @@ fn prompts_stand_before_the_texts_and_what_the_server_decides_is_refused() {
                 "`{flag}` is decided by the server"
             )));
     }
-    eval(&["--strict"])
+    eval(&["--strict", "--protocol", "raw"])
         .code(2)
         .stderr(predicate::str::contains("unpinned"));
     eval(&["--offline"])

@@ -68,8 +68,8 @@ struct Counts {
 /// Why a request gave nothing.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The server does not take texts this long, or this many.
-    TooLong(TooLong),
+    /// The server does not take texts this long, or this many; with what it said.
+    TooLong(TooLong, EncoderError),
     /// The server does not have this path, or does not know what was asked (status 404, 405, 400,
     /// 422), which in probing means another dialect.
     NotKnown(EncoderError),
@@ -80,13 +80,7 @@ pub enum Refusal {
 impl From<Refusal> for EncoderError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotKnown(error) | Refusal::Failed(error) => error,
-            Refusal::TooLong(_) => Self::Endpoint {
-                url: String::new(),
-                reason: "the endpoint refuses a text for its length".into(),
-                hint: None,
-                class: FailureClass::Model,
-            },
+            Refusal::NotKnown(error) | Refusal::Failed(error) | Refusal::TooLong(_, error) => error,
         }
     }
 }
@@ -245,10 +239,10 @@ impl Client {
             return body.map(|body| (body, headers));
         }
         let said = self.redact(&dialect::message(&body.unwrap_or_default()));
-        if let Some(long) = dialect::too_long(status, &said) {
-            return Err(Attempt::Final(Refusal::TooLong(long)));
-        }
         let error = self.status(url, status, &said, location.as_deref());
+        if let Some(long) = dialect::too_long(status, &said) {
+            return Err(Attempt::Final(Refusal::TooLong(long, error)));
+        }
         // What no wait mends: an account without money.
         let hopeless =
             said.contains("insufficient_quota") || said.contains("exceeded your current quota");

@@ -74,13 +74,13 @@ impl Embedder {
                 Ok(answer.rows.into_iter().zip(counts).collect())
             }
             // One of them is too long, or they are too many: which, the halves tell.
-            Err(Refusal::TooLong(_)) if texts.len() > 1 => {
+            Err(Refusal::TooLong(..)) if texts.len() > 1 => {
                 let (a, b) = texts.split_at(texts.len() / 2);
                 let mut rows = self.rows(a)?;
                 rows.extend(self.rows(b)?);
                 Ok(rows)
             }
-            Err(Refusal::TooLong(long)) => Ok(vec![self.cut(texts[0], long)?]),
+            Err(Refusal::TooLong(long, _)) => Ok(vec![self.cut(texts[0], long)?]),
             Err(refusal) => Err(refusal.into()),
         }
     }
@@ -91,7 +91,7 @@ impl Embedder {
         if self.endpoint.dialect.cuts() {
             match self.request(&[text], Some(allowed.unwrap_or(usize::MAX))) {
                 Ok(answer) => return Ok(first(answer, allowed, long.given)),
-                Err(Refusal::TooLong(_)) => {}
+                Err(Refusal::TooLong(..)) => {}
                 Err(refusal) => return Err(refusal.into()),
             }
         }
@@ -107,7 +107,7 @@ impl Embedder {
             }
             match self.request(&[&text[..end]], None) {
                 Ok(answer) => return Ok(first(answer, allowed, long.given)),
-                Err(Refusal::TooLong(still)) => share *= ratio(still).unwrap_or(0.85).min(0.97),
+                Err(Refusal::TooLong(still, _)) => share *= ratio(still).unwrap_or(0.85).min(0.97),
                 Err(refusal) => return Err(refusal.into()),
             }
         }
@@ -138,7 +138,7 @@ impl Embedder {
                 Ok(false)
             }
             // It sees what was added, or refuses it: it does not cut in silence.
-            Ok(_) | Err(Refusal::TooLong(_)) => {
+            Ok(_) | Err(Refusal::TooLong(..)) => {
                 proofs().push(text.len());
                 Ok(true)
             }

@@ -176,6 +176,13 @@ impl Endpoint {
         ];
         let mut warnings = self.warnings.clone();
         let mut doubts = self.doubts(rules);
+        if wishes.prompts.is_empty() && rules.needs_prompts() {
+            doubts.push(
+                "the protocol uses a prompt of the model's own where it has one, and a server \
+                 names none: `[models.\"NAME\"]` in `korfinsts.toml` can hold its `prompts`"
+                    .into(),
+            );
+        }
         if !self.is_pinned() {
             doubts.push(format!(
                 "unpinned: {} does not say which revision of `{}` it serves, so the result \

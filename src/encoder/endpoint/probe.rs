@@ -52,7 +52,7 @@ pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
             Ok(info) if info.get("model_id").is_some_and(Value::is_string) => {
                 return Ok(tei(&info, &root, address));
             }
-            Ok(_) | Err(Refusal::NotKnown(_) | Refusal::TooLong(_))
+            Ok(_) | Err(Refusal::NotKnown(_) | Refusal::TooLong(..))
                 if address.kind == Kind::Any => {}
             Ok(_) => return Err(unlike(&root, "`/info` names no `model_id`")),
             // A server that wants a key for `/info` may be of either kind, and its answer to the
@@ -140,7 +140,7 @@ fn models(
                 None if address.model.is_some() => return Ok((api.clone(), None)),
                 None => return Err(unlike(api, "`/models` lists none")),
             },
-            Err(Refusal::NotKnown(_) | Refusal::TooLong(_)) => {}
+            Err(Refusal::NotKnown(_) | Refusal::TooLong(..)) => {}
             Err(Refusal::Failed(error)) => return Err(error),
         }
     }
