@@ -18,10 +18,12 @@ mod model;
 pub mod output;
 mod progress;
 mod record;
+mod release;
 mod report;
 mod runtime;
 mod shell;
 mod source;
+mod submissions;
 mod suite;
 mod tokenizer;
 
@@ -84,6 +86,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Encode(encode::EncodeArgs),
     Record(record::RecordArgs),
+    Release(release::ReleaseArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -110,6 +113,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(args, global),
         Command::Encode(args) => encode::run(args, global),
         Command::Record(args) => record::run(args, global),
+        Command::Release(args) => release::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

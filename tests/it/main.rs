@@ -24,6 +24,7 @@ mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
 mod onnx;
+mod release;
 mod rooms;
 mod suite_cli;
 mod suites;
