@@ -7,8 +7,8 @@
 //! - [`release`]: dataset releases and their gates
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
-//! - [`metric`], [`fs`], [`text`], [`hub`], [`failure`], [`archive`], [`json`], [`sums`], [`template`]:
-//!   the ground floor
+//! - [`metric`], [`fs`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`], [`sums`],
+//!   [`template`]: the ground floor
 
 pub mod archive;
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod coverage;
 pub mod encoder;
 pub mod failure;
 pub mod fs;
+pub mod http;
 pub mod hub;
 pub mod json;
 pub mod metric;

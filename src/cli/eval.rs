@@ -33,9 +33,12 @@ const BUILT_IN: &str = "korfin-shift";
 #[command(after_help = "Examples:
   korfinsts eval
   korfinsts eval model.onnx --suite finsts,korsts
-  korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json")]
+  korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json
+  korfinsts eval http://gpu-host:8000/v1 --protocol mteb --concurrency 16")]
 pub struct EvalArgs {
-    /// Model files or folders
+    /// Model files or folders, hub ids (`org/name[@revision]`), or endpoints: `http(s)://…`,
+    /// `openai:MODEL`, `vllm:MODEL[@URL]`, `tei:URL`, with a key from the environment
+    /// (`OPENAI_API_KEY`, `VLLM_API_KEY`, `TEI_API_KEY`, `KORFINSTS_API_KEY`)
     #[arg(value_name = "MODEL")]
     models: Vec<String>,
     /// Suites, by id or by the path of a folder with a `suite.toml` [default: all on disk]

@@ -19,6 +19,7 @@ pub struct TextEncoder {
     append_token: Option<u32>,
     add_special_tokens: bool,
     drop_unknown: bool,
+    max_characters: Option<usize>,
     leave_prompt_out: bool,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
@@ -56,6 +57,7 @@ impl TextEncoder {
             append_token: spec.append_token,
             add_special_tokens: spec.add_special_tokens,
             drop_unknown: spec.drop_unknown,
+            max_characters: spec.max_characters,
             leave_prompt_out: spec.leaves_prompt_out(),
             prompt_tokens: Mutex::default(),
         })
@@ -90,6 +92,7 @@ impl Encoder for TextEncoder {
             add_special_tokens: self.add_special_tokens,
             append: self.append_token,
             drop_unknown: self.drop_unknown,
+            max_characters: self.max_characters,
         };
         let mut prepared = self.tokenizer.encode(text, &options)?;
         prepared.prompt_tokens = self.prompt_tokens(&options)?.min(prepared.ids.len());

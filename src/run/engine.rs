@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::RunError;
-use super::store::{About, EmbeddingSet, Entry, Store, TextKey, TokenCount, text_key};
-use crate::encoder::{Embeddings, Encoder, EncoderError, PreparedText};
+use super::squeeze::Squeeze;
+use super::store::{About, EmbeddingSet, Entry, Store, TextKey, text_key};
+use crate::encoder::{
+    BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount, Usage,
+};
 
 /// Padded tokens per batch: best or within noise of it for short and long texts.
 pub const BATCH_TOKENS: usize = 512;
@@ -40,6 +43,10 @@ pub trait Progress {
     fn advance(&mut self, texts: usize, tokens: usize);
     /// Encoding ended, well or not.
     fn finish(&mut self);
+    /// Something that a user should know happened, and the run goes on.
+    fn note(&mut self, _line: &str) {}
+    /// What a server was asked in this run; called once, before the end.
+    fn usage(&mut self, _usage: &Usage) {}
 }
 
 /// A progress that nobody watches.
@@ -59,7 +66,7 @@ struct Batch {
 }
 
 /// What a lane sends back.
-type Encoded = Result<(Batch, Embeddings), EncoderError>;
+type Encoded = Result<(Batch, Embeddings, Vec<TokenCount>), EncoderError>;
 
 /// Embeddings of `texts` (prompted with `prompt`): those in the store at `folder` are read, the
 /// others encoded and kept there. `open` is called only when a text is missing.
@@ -97,6 +104,9 @@ pub fn embed(
         &mut store,
         progress,
     );
+    if let Some(usage) = encoder.usage() {
+        progress.usage(&usage);
+    }
     progress.finish();
     result?;
     if options.stop.load(Ordering::Relaxed) {
@@ -130,6 +140,8 @@ fn encode(
     progress: &mut dyn Progress,
 ) -> Result<(), RunError> {
     let lanes = encoder.lanes().max(1);
+    let limits = Limits::new(encoder, options.batch_tokens);
+    let squeeze = Squeeze::default();
     let over = AtomicBool::new(false);
     let ended = &|| over.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
@@ -144,7 +156,7 @@ fn encode(
             while !rest.is_empty() && !ended() {
                 let (now, later) = rest.split_at(window.min(rest.len()));
                 (rest, window) = (later, WINDOW);
-                match cut(now, prompt, encoder, options.batch_tokens) {
+                match cut(now, prompt, encoder, limits) {
                     Ok(cut) => {
                         for batch in cut {
                             if to_lanes.send(batch).is_err() {
@@ -161,6 +173,7 @@ fn encode(
         });
         for _ in 0..lanes {
             let (to_writer, batches) = (to_writer.clone(), Arc::clone(&batches));
+            let squeeze = &squeeze;
             scope.spawn(move || {
                 loop {
                     let next = batches.lock().map(|queue| queue.recv());
@@ -171,7 +184,9 @@ fn encode(
                         continue;
                     }
                     let texts: Vec<&PreparedText> = batch.texts.iter().collect();
-                    let result = encoder.encode(&texts).map(|embeddings| (batch, embeddings));
+                    let result = squeeze
+                        .encode(encoder, &texts)
+                        .map(|(embeddings, tokens)| (batch, embeddings, tokens));
                     if to_writer.send(result).is_err() {
                         return;
                     }
@@ -181,13 +196,20 @@ fn encode(
         drop((to_writer, batches));
         let mut outcome = Ok(());
         for result in results {
+            for line in squeeze.notes() {
+                progress.note(&line);
+            }
             if outcome.is_err() {
+                // What other lanes finish meanwhile was paid for: it is kept where it can be.
+                if let Ok((batch, embeddings, tokens)) = result {
+                    let _ = keep(&batch, &embeddings, &tokens, store);
+                }
                 continue;
             }
             outcome = result
                 .map_err(RunError::from)
-                .and_then(|(batch, embeddings)| {
-                    let kept = keep(&batch, &embeddings, store)?;
+                .and_then(|(batch, embeddings, tokens)| {
+                    let kept = keep(&batch, &embeddings, &tokens, store)?;
                     progress.advance(batch.texts.len(), kept);
                     Ok(())
                 });
@@ -200,30 +222,55 @@ fn encode(
 }
 
 /// Writes a batch to the store and returns its tokens.
-fn keep(batch: &Batch, embeddings: &Embeddings, store: &mut Store) -> Result<usize, RunError> {
-    let tokens: Vec<TokenCount> = batch
-        .texts
-        .iter()
-        .map(|t| TokenCount {
-            kept: t.ids.len() as u32,
-            lost: t.lost_tokens as u32,
-        })
-        .collect();
+fn keep(
+    batch: &Batch,
+    embeddings: &Embeddings,
+    tokens: &[TokenCount],
+    store: &mut Store,
+) -> Result<usize, RunError> {
     store.append(Entry {
         keys: &batch.keys,
-        tokens: &tokens,
+        tokens,
         values: &embeddings.values,
         dimension: embeddings.dimension,
     })?;
     Ok(tokens.iter().map(|t| t.kept as usize).sum())
 }
 
-/// Tokenises a window of texts and cuts it into batches of at most `batch_tokens` padded tokens.
+/// What a batch may hold: the user's tokens, and what the encoder says of itself.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    tokens: usize,
+    own: BatchLimits,
+}
+
+impl Limits {
+    fn new(encoder: &dyn Encoder, batch_tokens: usize) -> Self {
+        let mut own = encoder.limits();
+        if encoder.depends_on_batch() {
+            own.texts = 1;
+        }
+        let tokens = match own.preferred_tokens {
+            // The general default is no wish of the user's.
+            Some(preferred) if batch_tokens == BATCH_TOKENS => preferred,
+            _ => batch_tokens,
+        };
+        Self { tokens, own }
+    }
+
+    /// Whether `rows` texts of at most `width` tokens are one batch; one text always is.
+    fn allow(&self, rows: usize, width: usize) -> bool {
+        let fits = self.own.memory.is_none_or(|m| m.fits(rows, width));
+        rows <= 1 || rows <= self.own.texts && rows * width <= self.tokens && fits
+    }
+}
+
+/// Tokenises a window of texts and cuts it into batches of bounded padded tokens.
 fn cut(
     window: &[(TextKey, &str)],
     prompt: &str,
     encoder: &dyn Encoder,
-    batch_tokens: usize,
+    limits: Limits,
 ) -> Result<Vec<Batch>, EncoderError> {
     let mut prepared = window
         .iter()
@@ -233,9 +280,8 @@ fn cut(
     let mut batches: Vec<Batch> = Vec::new();
     let mut width = 0;
     for (key, text) in prepared {
-        let alone = encoder.depends_on_batch();
         match batches.last_mut() {
-            Some(batch) if !alone && (batch.texts.len() + 1) * width <= batch_tokens => {
+            Some(batch) if limits.allow(batch.texts.len() + 1, width) => {
                 batch.keys.push(key);
                 batch.texts.push(text);
             }

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod mteb;
 pub mod record;
 pub mod score;
+mod squeeze;
 pub mod store;
 
 pub use error::RunError;

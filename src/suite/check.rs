@@ -74,7 +74,7 @@ impl Registry {
             }
         }
         if let Some(suite) = &inspected.suite {
-            for warning in stats(suite).warnings {
+            for warning in stats(suite, None).warnings {
                 findings.push(Finding {
                     path: inspected.path.clone(),
                     place: Place::File,

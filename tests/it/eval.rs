@@ -265,11 +265,23 @@ fn mteb_files_are_written_as_mteb_writes_them() {
     home.command(&[&arguments[..], &[&folder_text]].concat())
         .assert()
         .success();
-    let file = folder.join("results/bert-mean/no_revision_available/KLUE-STS.json");
+    let file = folder.join("results/local__bert-mean/no_revision_available/KLUE-STS.json");
     let text = std::fs::read_to_string(&file).expect("mteb's file");
     assert!(text.starts_with("{\n  \"dataset_revision\": "), "{text}");
     assert!(!text.ends_with('\n') && text.is_ascii());
-    assert!(file.with_file_name("model_meta.json").exists());
+    let meta = |name: &str| {
+        let path = folder.join(format!(
+            "results/{name}/no_revision_available/model_meta.json"
+        ));
+        let text = std::fs::read_to_string(path).expect("mteb's description of the model");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    // mteb refuses a name without an organisation, and a similarity that it does not know.
+    let (encoder, baseline) = (meta("local__bert-mean"), meta("korfinsts__length"));
+    assert_eq!(encoder["name"], "local/bert-mean");
+    assert_eq!(encoder["similarity_fn_name"], "cosine");
+    assert_eq!(baseline["name"], "korfinsts/length");
+    assert!(baseline["similarity_fn_name"].is_null());
     home.command(&["record", "show", &folder_text])
         .assert()
         .success()

@@ -7,7 +7,7 @@ use super::support::repository;
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
     &[
-        "metric", "fs", "text", "hub", "failure", "archive", "json", "sums", "template",
+        "metric", "fs", "text", "http", "hub", "failure", "archive", "json", "sums", "template",
     ],
     &["suite", "encoder"],
     &["run", "coverage"],
@@ -16,12 +16,13 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 9] = [
+const GROUND: [(&str, &[&str]); 10] = [
     ("metric", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),
-    ("hub", &["fs", "failure"]),
+    ("http", &[]),
+    ("hub", &["fs", "http", "failure"]),
     ("archive", &["fs", "sums"]),
     ("json", &[]),
     ("sums", &["fs"]),
