@@ -4,10 +4,13 @@
 //! The rooms, from the top floor down; imports flow down only:
 //!
 //! - [`cli`]: subcommands, the only room that prints
+//! - [`release`]: dataset releases and their gates
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
-//! - [`metric`], [`fs`], [`text`], [`http`], [`hub`], [`failure`]: the ground floor
+//! - [`metric`], [`fs`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`], [`sums`],
+//!   [`template`]: the ground floor
 
+pub mod archive;
 pub mod cli;
 pub mod coverage;
 pub mod encoder;
@@ -15,7 +18,11 @@ pub mod failure;
 pub mod fs;
 pub mod http;
 pub mod hub;
+pub mod json;
 pub mod metric;
+pub mod release;
 pub mod run;
 pub mod suite;
+pub mod sums;
+pub mod template;
 pub mod text;

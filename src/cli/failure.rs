@@ -8,6 +8,7 @@ use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
+use crate::release::ReleaseError;
 use crate::run::RunError;
 use crate::suite::SuiteError;
 
@@ -58,7 +59,14 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError, RunError, SuiteError, HubError, CoverageError);
+        known!(
+            EncoderError,
+            RunError,
+            SuiteError,
+            HubError,
+            CoverageError,
+            ReleaseError
+        );
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

@@ -19,10 +19,12 @@ mod model;
 pub mod output;
 mod progress;
 mod record;
+mod release;
 mod report;
 mod runtime;
 mod shell;
 mod source;
+mod submissions;
 mod suite;
 mod tokenizer;
 
@@ -86,6 +88,7 @@ enum Command {
     Encode(encode::EncodeArgs),
     Record(record::RecordArgs),
     Merge(merge::MergeArgs),
+    Release(release::ReleaseArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -113,6 +116,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Encode(args) => encode::run(args, global),
         Command::Record(args) => record::run(args, global),
         Command::Merge(args) => merge::run(args, global),
+        Command::Release(args) => release::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

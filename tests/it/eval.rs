@@ -408,7 +408,7 @@ fn minilm_scores_what_mteb_published_through_every_backend() {
             "--format",
             "json",
         ];
-        let output = home.command(&arguments).assert().success();
+        let output = home.long_command(&arguments).assert().success();
         let records = json(&output.get_output().stdout);
         assert_eq!(records.len(), MINILM.len());
         for (record, (id, expected)) in records.iter().zip(MINILM) {
@@ -479,7 +479,7 @@ fn the_int8_file_runs_on_both_backends_and_is_labelled() {
             "--format",
             "json",
         ];
-        let output = home.command(&arguments).assert().success();
+        let output = home.long_command(&arguments).assert().success();
         let record = &json(&output.get_output().stdout)[0];
         assert_eq!(record["encoder"]["dtype"], "int8");
         assert_eq!(record["batch"]["one_text_each"], true);
@@ -514,7 +514,7 @@ fn the_baselines_score_what_is_known_of_them() {
             "--format",
             "json",
         ];
-        let output = home.command(&arguments).assert().success();
+        let output = home.long_command(&arguments).assert().success();
         let found: Vec<String> = json(&output.get_output().stdout)
             .iter()
             .map(|r| {

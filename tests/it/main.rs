@@ -28,6 +28,7 @@ mod metric_reference;
 mod onnx;
 mod paper;
 mod records;
+mod release;
 mod rooms;
 mod server;
 mod shards;

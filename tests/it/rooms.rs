@@ -6,7 +6,9 @@ use super::support::repository;
 
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
-    &["metric", "fs", "text", "http", "hub", "failure"],
+    &[
+        "metric", "fs", "text", "http", "hub", "failure", "archive", "json", "sums", "template",
+    ],
     &["suite", "encoder"],
     &["run", "coverage"],
     &["leaderboard", "submission", "release", "train", "mine"],
@@ -14,13 +16,17 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 6] = [
+const GROUND: [(&str, &[&str]); 10] = [
     ("metric", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),
     ("http", &[]),
     ("hub", &["fs", "http", "failure"]),
+    ("archive", &["fs", "sums"]),
+    ("json", &[]),
+    ("sums", &["fs"]),
+    ("template", &["fs"]),
 ];
 
 fn floor(room: &str) -> Option<usize> {
