@@ -78,6 +78,42 @@ pub fn flaw(text: &str) -> Option<String> {
     }
 }
 
+/// The text on one line with nothing in it that changes how what stands around it is read or
+/// shown: white space becomes a space; control characters, marks of writing direction and
+/// characters without width become U+FFFD; beyond `most` characters it ends with `…`.
+///
+/// For names and texts that others wrote.
+#[must_use]
+pub fn visible(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * most));
+    for (at, c) in text.chars().enumerate() {
+        if at == most {
+            out.push('…');
+            break;
+        }
+        out.push(match c {
+            c if c.is_whitespace() => ' ',
+            c if c.is_control() => '\u{FFFD}',
+            '\u{AD}'
+            | '\u{61C}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{180E}'
+            | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}'
+            | '\u{3164}'
+            | '\u{FEFF}'
+            | '\u{FFA0}'
+            | '\u{FFF0}'..='\u{FFFB}'
+            | '\u{FDD0}'..='\u{FDEF}'
+            | '\u{E0000}'..='\u{E0FFF}' => '\u{FFFD}',
+            c if u32::from(c) & 0xFFFE == 0xFFFE => '\u{FFFD}',
+            c => c,
+        });
+    }
+    out
+}
+
 /// The eojeol of a text: the units between white space, which Korean inflects as wholes.
 pub fn eojeol(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
@@ -98,6 +134,21 @@ mod tests {
             assert_eq!(is_hangul_syllable(c), syllable, "{c}");
             assert_eq!(is_jamo(c), jamo, "{c}");
             assert_eq!(is_hangul(c), syllable || jamo, "{c}");
+        }
+    }
+
+    #[test]
+    fn nothing_invisible_is_left_in_a_visible_text() {
+        for (text, shown) in [
+            ("bge-m3", "bge-m3"),
+            ("금융 ρ é 👩", "금융 ρ é 👩"),
+            ("a\u{202E}b\u{200B}c\u{0}d", "a\u{FFFD}b\u{FFFD}c\u{FFFD}d"),
+            ("a\nb\tc\u{2028}d", "a b c d"),
+            ("\u{FFFE}\u{E0041}\u{10FFFF}", "\u{FFFD}\u{FFFD}\u{FFFD}"),
+            ("12345678901", "1234567890…"),
+            ("1234567890", "1234567890"),
+        ] {
+            assert_eq!(visible(text, 10), shown);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
+use crate::leaderboard::LeaderboardError;
 use crate::release::ReleaseError;
 use crate::run::RunError;
 use crate::suite::SuiteError;
@@ -65,7 +66,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             SuiteError,
             HubError,
             CoverageError,
-            ReleaseError
+            ReleaseError,
+            LeaderboardError
         );
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());

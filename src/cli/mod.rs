@@ -9,11 +9,13 @@
 )]
 
 mod cache;
+mod compare;
 mod doctor;
 mod encode;
 mod eval;
 mod failure;
 mod interrupt;
+mod leaderboard;
 mod merge;
 mod model;
 pub mod output;
@@ -86,6 +88,8 @@ impl Global {
 enum Command {
     Eval(eval::EvalArgs),
     Encode(encode::EncodeArgs),
+    Compare(compare::CompareArgs),
+    Leaderboard(leaderboard::LeaderboardArgs),
     Record(record::RecordArgs),
     Merge(merge::MergeArgs),
     Release(release::ReleaseArgs),
@@ -114,6 +118,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Eval(args) => eval::run(args, global),
         Command::Encode(args) => encode::run(args, global),
+        Command::Compare(args) => compare::run(args, global),
+        Command::Leaderboard(args) => leaderboard::run(args, global),
         Command::Record(args) => record::run(args, global),
         Command::Merge(args) => merge::run(args, global),
         Command::Release(args) => release::run(args, global),

@@ -15,6 +15,8 @@ mod bootstrap;
 mod correlation;
 mod domains;
 mod family;
+mod field;
+mod normal;
 mod paired;
 mod permutation;
 mod random;
@@ -37,13 +39,14 @@ pub use domains::{
     within_domain_spearman,
 };
 pub use family::holm;
+pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, permutation_test};
 pub use rank::{mid_ranks, tie_share};
-pub use ranking::{RankRange, rank_ranges};
+pub use ranking::{Difference, Field, RankRange, rank_ranges};
 pub use resampled::{
     AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,
 };
 pub use similarity::{Similarity, cosine, cosine_f32, dot, negated_euclidean, negated_manhattan};
-pub use triplet::{TripletAccuracy, triplet_accuracy};
+pub use triplet::{TripletAccuracy, sign_test, triplet_accuracy};
 pub use undefined::{Operand, Undefined};

@@ -10,6 +10,7 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod compare;
 mod coverage;
 mod disk_full;
 mod durable;

@@ -7,7 +7,8 @@ use super::support::repository;
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
     &[
-        "metric", "fs", "text", "http", "hub", "failure", "archive", "json", "sums", "template",
+        "metric", "fs", "table", "text", "http", "hub", "failure", "archive", "json", "sums",
+        "template",
     ],
     &["suite", "encoder"],
     &["run", "coverage"],
@@ -16,8 +17,9 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 10] = [
+const GROUND: [(&str, &[&str]); 11] = [
     ("metric", &[]),
+    ("table", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),

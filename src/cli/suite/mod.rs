@@ -193,6 +193,7 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
     };
     fact("id", format!("{} {}", manifest.id, manifest.version));
     fact("what", manifest.description.clone());
+    fact("area", manifest.area.to_string());
     fact("languages", manifest.languages.join(", "));
     fact("scale", scale_text(manifest.scale));
     let shown = if manifest.redistributable {
