@@ -248,6 +248,19 @@ fn several_models_must_be_told_apart_by_name() {
     assert!(error.to_string().contains("has 2 models"), "{error}");
     let hint = error.hint().expect("a hint");
     assert!(hint.contains("#MODEL`: `a`, `b`"), "{hint}");
+    let spec = |name: &str| {
+        let rules = korfinsts::encoder::protocol::rules("raw", name).expect("known");
+        open(&format!("{}#{name}", server.address))
+            .expect("a server")
+            .spec(&rules, korfinsts::encoder::endpoint::Wishes::default())
+            .expect("understood")
+    };
+    assert_eq!(spec("a").warnings.len(), 1, "unpinned");
+    let warnings = spec("c").warnings;
+    assert!(
+        warnings[0].contains("names `a`, `b` and not `c`"),
+        "{warnings:?}"
+    );
     assert_eq!(
         open(&format!("{}#b", server.address)).expect("b").model,
         "b"

@@ -54,6 +54,8 @@ pub struct Endpoint {
     base64: bool,
     dtype: Option<String>,
     pooling: Option<String>,
+    named: bool,
+    doubt: Option<String>,
     warnings: Vec<String>,
     client: Client,
 }
@@ -125,6 +127,8 @@ impl Endpoint {
             max_tokens: found.max_tokens,
             dtype: found.dtype,
             pooling: found.pooling,
+            named: address.model.is_some(),
+            doubt: found.doubt,
             warnings,
             client: Client::new(settings),
         })
@@ -165,7 +169,11 @@ impl Endpoint {
         let decisions = vec![
             decision("endpoint", &self.url, "named"),
             decision("dialect", dialect, "server"),
-            decision("model", &self.model, "server"),
+            decision(
+                "model",
+                &self.model,
+                if self.named { "named" } else { "server" },
+            ),
             decision("revision", &said(self.revision.as_deref()), "server"),
             decision("server", &said(self.server.as_deref()), "server"),
             decision("dimension", &self.dimension.to_string(), "server"),
@@ -175,7 +183,8 @@ impl Endpoint {
             decision("fingerprint", &self.fingerprint, "a fixed text"),
         ];
         let mut warnings = self.warnings.clone();
-        let mut doubts = self.doubts(rules);
+        let mut doubts: Vec<String> = self.doubt.iter().cloned().collect();
+        doubts.extend(self.doubts(rules));
         if wishes.prompts.is_empty() && rules.needs_prompts() {
             doubts.push(
                 "the protocol uses a prompt of the model's own where it has one, and a server \

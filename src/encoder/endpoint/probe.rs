@@ -39,6 +39,8 @@ pub struct Found {
     pub dtype: Option<String>,
     /// Pooling, where reported.
     pub pooling: Option<String>,
+    /// What speaks against the model being the one that was named.
+    pub doubt: Option<String>,
 }
 
 /// Asks the server at `address`.
@@ -119,7 +121,18 @@ fn tei(info: &Value, root: &str, address: &Address) -> Found {
         max_requests: number("max_concurrent_requests"),
         dtype: text("/model_dtype"),
         pooling: text("/model_type/embedding/pooling"),
+        doubt: address
+            .model
+            .as_ref()
+            .zip(text("/model_id"))
+            .filter(|(named, served)| *named != served)
+            .map(|(named, served)| other_model(named, &format!("`{served}`"))),
     }
+}
+
+/// Servers of one model answer whatever name they are asked for.
+fn other_model(named: &str, served: &str) -> String {
+    format!("the server names {served} and not `{named}`: it may answer with another model")
 }
 
 fn is_commit(text: &str) -> bool {
@@ -186,7 +199,10 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
         },
     };
     // A list may be incomplete (aliases, adapters): the server has the last word.
-    let Some(model) = model else { return Ok(()) };
+    let Some(model) = model else {
+        found.doubt = Some(other_model(&found.model, &shown()));
+        return Ok(());
+    };
     found.model = id(model).unwrap_or_default();
     found.server = model
         .get("owned_by")
