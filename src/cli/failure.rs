@@ -9,6 +9,7 @@ use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
 use crate::leaderboard::LeaderboardError;
+use crate::release::ReleaseError;
 use crate::run::RunError;
 use crate::suite::SuiteError;
 
@@ -65,6 +66,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             SuiteError,
             HubError,
             CoverageError,
+            ReleaseError,
             LeaderboardError
         );
         if let Some(e) = cause.downcast_ref::<FsError>() {

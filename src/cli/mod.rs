@@ -16,14 +16,17 @@ mod eval;
 mod failure;
 mod interrupt;
 mod leaderboard;
+mod merge;
 mod model;
 pub mod output;
 mod progress;
 mod record;
+mod release;
 mod report;
 mod runtime;
 mod shell;
 mod source;
+mod submissions;
 mod suite;
 mod tokenizer;
 
@@ -88,6 +91,8 @@ enum Command {
     Compare(compare::CompareArgs),
     Leaderboard(leaderboard::LeaderboardArgs),
     Record(record::RecordArgs),
+    Merge(merge::MergeArgs),
+    Release(release::ReleaseArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -116,6 +121,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(args, global),
         Command::Leaderboard(args) => leaderboard::run(args, global),
         Command::Record(args) => record::run(args, global),
+        Command::Merge(args) => merge::run(args, global),
+        Command::Release(args) => release::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

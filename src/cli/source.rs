@@ -35,7 +35,7 @@ pub fn find(source: &str, onnx: bool, global: &Global) -> anyhow::Result<Found> 
         }
         ModelSource::Hub { id, revision } => from_hub(&id, revision.as_deref(), onnx, global),
         ModelSource::Endpoint(url) => Err(CliError::usage(
-            format!("`{url}` is an endpoint, which this version does not evaluate"),
+            format!("`{url}` is an endpoint, and its files are needed here"),
             "give a model file or folder, or a hub id",
         )
         .into()),

@@ -9,6 +9,7 @@
 //! To add a similarity: one variant and one line in [`Similarity::ALL`]. To add a statistic that
 //! can be bootstrapped: one implementation of [`Statistic`].
 
+mod agreement;
 mod binary;
 mod bootstrap;
 mod correlation;
@@ -26,6 +27,7 @@ mod similarity;
 mod triplet;
 mod undefined;
 
+pub use agreement::{Agreement, Measurement, krippendorff};
 pub use binary::{Classes, auc, average_precision, classes, spearman_from_auc};
 pub use bootstrap::{
     BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,

@@ -70,6 +70,8 @@ pub fn keep(results: &Path, mut record: Record, pairs: &[ScoredPair]) -> PathBuf
         elapsed_s: 0.0,
         encode_s: 0.0,
         texts_encoded: 0,
+        usage: None,
+        notes: Vec::new(),
     };
     record.write(&files, pairs, &timing).expect("written");
     files.record
