@@ -32,6 +32,18 @@ const TOP: f64 = 26.0;
 /// Most models that one chart shows.
 pub const MOST: usize = 30;
 
+/// The same, where a board holds more than a hundred.
+const MOST_OF_MANY: usize = 15;
+
+/// Models that a chart of this board shows.
+fn most(board: &Board) -> usize {
+    if board.rows.len() > 100 {
+        MOST_OF_MANY
+    } else {
+        MOST
+    }
+}
+
 /// A mark on an axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tick {

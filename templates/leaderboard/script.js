@@ -55,9 +55,20 @@ const sort = () => {
       const less = (x, y) => typeof x === 'number' ? (isNaN(x) - isNaN(y) || (down ? y - x : x - y)) : (!x - !y || (down ? 1 : -1) * (x < y ? -1 : x > y ? 1 : 0));
       list = keyed.sort((x, y) => less(x[0], y[0]) || x[1] - y[1]).map(k => k[2]);
     }
+    b.rows = list;
+    show(b);
     b.el.append(...list);
   }
 };
+// Of each origin the first hundred are laid out, until the reader asks for all.
+const most = 100, more = $('more');
+const show = b => {
+  let n = 0, all = state.get('all');
+  for (const r of b.rows) r.hidden = r.off || (n++ >= most && !all);
+  b.first.hidden = !n;
+};
+const rest = () => { const n = rows.filter(r => !r.off && r.hidden).length; more.hidden = !n; more.textContent = '+ ' + n; };
+more.onclick = () => { set('all', '1'); bodies.forEach(show); rest(); say(); };
 heads.forEach((h, c) => {
   const button = h.querySelector('button');
   button.disabled = false;
@@ -67,6 +78,7 @@ heads.forEach((h, c) => {
     const next = name !== names[c] ? order[0] : way === order[0] ? order[1] : '';
     set('sort', next && names[c] + '~' + next);
     sort();
+    rest();
     say();
   };
 });
@@ -85,15 +97,15 @@ const filters = {
 const field = k => $(k === 'q' ? 'q' : 'f-' + k);
 const say = () => {
   const h = table.querySelector('[aria-sort]');
-  live.textContent = rows.filter(r => !r.hidden).length + ' / ' + rows.length + ' ' + word + (h ? ' · ' + h.querySelector('button').textContent + (h.getAttribute('aria-sort') === 'descending' ? ' ▼' : ' ▲') : '');
+  live.textContent = rows.filter(r => !r.off).length + ' / ' + rows.length + ' ' + word + (h ? ' · ' + h.querySelector('button').textContent + (h.getAttribute('aria-sort') === 'descending' ? ' ▼' : ' ▲') : '');
 };
 const filter = () => {
   const active = Object.keys(filters).map(k => [filters[k], state.get(k)]).filter(f => f[1]);
   for (const b of bodies) {
-    let any = false;
-    for (const r of b.rows) any = !(r.hidden = !active.every(f => f[0](r, f[1]))) || any;
-    b.first.hidden = !any;
+    for (const r of b.rows) r.off = !active.every(f => f[0](r, f[1]));
+    show(b);
   }
+  rest();
   say();
 };
 for (const k of Object.keys(filters)) {
@@ -130,7 +142,7 @@ names.forEach((n, c) => {
   $('columns').append(label);
 });
 $('reset').onclick = () => {
-  for (const k of [...Object.keys(filters), 'sort', 'hide']) state.delete(k);
+  for (const k of [...Object.keys(filters), 'sort', 'hide', 'all']) state.delete(k);
   for (const k of Object.keys(filters)) field(k).value = '';
   for (const i of $('columns').querySelectorAll('input')) i.checked = !usual.split(',').includes(i.value);
   keep(); hide(); sort(); filter();

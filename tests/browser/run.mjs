@@ -303,7 +303,7 @@ await test('hostile records run nothing and break nothing', {}, async (page) => 
   for (const name of readdirSync(folder)) {
     const content = readFileSync(join(folder, name), 'utf8');
     assert.ok(!/[\u202A-\u202E\u2066-\u2069\u200B\u0000-\u0008]/.test(content), `${name} holds hidden marks`);
-    assert.ok(!content.includes('NNN'.repeat(40)), `${name} holds a long name`);
+    assert.ok(!content.includes('N'.repeat(500)), `${name} holds a long name`);
     if (name.endsWith('.csv')) assert.ok(!/(^|,)"?[=+@]/m.test(content), 'a formula in the CSV');
     if (name.endsWith('.md')) assert.ok(!content.includes('<script'), 'markup in the Markdown');
   }

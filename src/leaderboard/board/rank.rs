@@ -28,18 +28,22 @@ impl Maker<'_> {
     /// Ranks the models of one suite, protocol by protocol; baselines stand in each.
     pub fn rank(&mut self, at: usize, suite: &mut SuiteColumn, scored: Vec<Scored>) -> Vec<Ranked> {
         // The release that most records are of; others are shown, not ranked.
+        let names: Vec<String> = scored
+            .par_iter()
+            .map(|s| {
+                let mut text = s.facts.release_id.clone();
+                for pair in &s.pairs {
+                    text.push('\n');
+                    text.push_str(&pair.id);
+                    text.push('\t');
+                    text.push_str(&pair.gold.to_bits().to_string());
+                }
+                crate::fs::sha256(text.as_bytes())
+            })
+            .collect();
         let mut releases: BTreeMap<String, Vec<Scored>> = BTreeMap::new();
-        for s in scored {
-            let cell = &self.rows[s.row].cells[&suite.key];
-            let release = cell.release_id.clone().unwrap_or_default();
-            let mut text = release;
-            for pair in &s.pairs {
-                text.push_str(&format!("\n{}\t{}", pair.id, pair.gold));
-            }
-            releases
-                .entry(crate::fs::sha256(text.as_bytes()))
-                .or_default()
-                .push(s);
+        for (name, s) in names.into_iter().zip(scored) {
+            releases.entry(name).or_default().push(s);
         }
         let Some(most) = releases
             .iter()

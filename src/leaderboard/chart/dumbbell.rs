@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Guide, LABELS, MOST, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, guides, label, round, signed,
+    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, guides, label, most, round, signed,
 };
 use crate::leaderboard::board::Board;
 
@@ -66,7 +66,7 @@ pub fn dumbbell(
         .iter()
         .filter(|a| a.source.as_deref() == source)
         .filter_map(|a| Some((a, a.changes.get(&suite)?)))
-        .take(MOST)
+        .take(most(board))
         .collect();
     if of.is_empty() {
         return None;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Guide, LABELS, MOST, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, class, decimal, guides,
+    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, class, decimal, guides, most,
     row_name,
 };
 use crate::leaderboard::board::Board;
@@ -51,7 +51,7 @@ pub fn forest(board: &Board, suite: usize, words: Words<'_>) -> Option<Forest> {
     if rows.len() < 2 {
         return None;
     }
-    let more = rows.len().saturating_sub(MOST);
+    let more = rows.len().saturating_sub(most(board));
     let rows = &rows[..rows.len() - more];
     let cell = |row: usize| board.rows[row].cells[suite].as_ref();
     let column = &board.suites[suite];

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{LABELS, MOST, ROW, TOP, Tick, WIDTH, Words, decimal, round, row_name};
+use super::{LABELS, ROW, TOP, Tick, WIDTH, Words, decimal, most, round, row_name};
 use crate::leaderboard::board::Board;
 use crate::text::visible;
 
@@ -53,7 +53,7 @@ pub fn heat_map(board: &Board, suite: usize, words: Words<'_>, pooled: &str) -> 
             cell.is_some_and(|c| c.domains.values().filter(|d| d.1.is_some()).count() > 1)
         })
         .map(|(at, _)| at)
-        .take(MOST)
+        .take(most(board))
         .collect();
     let domains: Vec<&String> = column.domains.iter().take(8).collect();
     if rows.is_empty() || domains.len() < 2 {
@@ -81,14 +81,14 @@ pub fn heat_map(board: &Board, suite: usize, words: Words<'_>, pooled: &str) -> 
         }
     }
     let names = domains.iter().map(|d| d.as_str()).chain([pooled]);
-    let most = (width / 7.0) as usize;
+    let room = (width / 7.0) as usize;
     Some(HeatMap {
         height: TOP + ROW * rows.len() as f64 + 6.0,
         across: names
             .enumerate()
             .map(|(at, name)| Tick {
                 at: round(place(at) + width / 2.0 + if at == domains.len() { 8.0 } else { 0.0 }),
-                text: visible(name, most),
+                text: visible(name, room),
             })
             .collect(),
         down: rows

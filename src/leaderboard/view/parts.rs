@@ -17,6 +17,9 @@ use crate::suite::manifest::Area;
 /// Most rows of a table of details; the exports hold all.
 const MOST_DETAILS: usize = 40;
 
+/// The same, where a board holds more than a hundred models.
+const MOST_DETAILS_OF_MANY: usize = 15;
+
 /// A column of a suite's table: the key of its head, and its text.
 type Column = (&'static str, fn(&Cell) -> String);
 
@@ -29,7 +32,12 @@ pub(super) fn detail(
 ) -> DetailView {
     let suite = &board.suites[at];
     let rows = board.by_score(at);
-    let shown: Vec<usize> = rows.iter().copied().take(MOST_DETAILS).collect();
+    let most = if board.rows.len() > 100 {
+        MOST_DETAILS_OF_MANY
+    } else {
+        MOST_DETAILS
+    };
+    let shown: Vec<usize> = rows.iter().copied().take(most).collect();
     let columns: [Column; 14] = [
         ("rank", rank),
         ("rho", |c| number(c.score, 4)),
