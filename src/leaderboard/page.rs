@@ -179,6 +179,11 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
 }
 
 fn template_error(error: &Error, template: &str) -> LeaderboardError {
+    // The error of a template that another includes stands inside.
+    let inner = std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>());
+    if let Some(inner) = inner {
+        return template_error(inner, template);
+    }
     LeaderboardError::Template {
         name: error.name().unwrap_or(template).to_owned(),
         line: error.line(),

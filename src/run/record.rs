@@ -339,10 +339,15 @@ pub fn file_name(name: &str) -> String {
     }
     let out = out.trim_start_matches('.').to_owned();
     if out.is_empty() {
-        "_".into()
-    } else {
-        out.chars().take(120).collect()
+        return "_".into();
     }
+    // File systems count bytes: 255 of them, endings included.
+    let mut bytes = 0;
+    let fits = |c: &char| {
+        bytes += c.len_utf8();
+        bytes <= 120
+    };
+    out.chars().take_while(fits).collect()
 }
 
 impl Record {

@@ -153,7 +153,7 @@ const compare = () => {
   const box = doc.createElement('div'), el = doc.createElement('table'), h = el.createTHead().insertRow(), body = el.createTBody();
   box.className = 'scroll';
   box.tabIndex = 0;
-  box.setAttribute('role', 'region');
+  box.setAttribute('role', 'group');
   box.setAttribute('aria-label', m[i][0] + ' − ' + m[j][0]);
   el.createCaption().textContent = m[i][0] + ' − ' + m[j][0];
   for (const [x, c] of [[t.suite], [t.delta, 'num'], [t.interval, 'num'], [t.p, 'num'], [t.verdict]]) h.append(cell('th', x, c));

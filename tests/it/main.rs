@@ -22,6 +22,7 @@ mod hostile_tokenizers;
 mod hub;
 mod hub_models;
 mod kill;
+mod leaderboard;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
