@@ -4,7 +4,7 @@
 //! The rooms, from the top floor down; imports flow down only:
 //!
 //! - [`cli`]: subcommands, the only room that prints
-//! - [`release`]: dataset releases and their gates
+//! - [`release`], [`submission`]: dataset releases and their gates; bundles and their checks
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
 //! - [`metric`], [`fs`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`], [`sums`],
@@ -22,6 +22,7 @@ pub mod json;
 pub mod metric;
 pub mod release;
 pub mod run;
+pub mod submission;
 pub mod suite;
 pub mod sums;
 pub mod template;

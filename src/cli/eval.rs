@@ -16,7 +16,7 @@ use crate::metric::BootstrapOptions;
 use crate::run::engine::{BATCH_TOKENS, EncodeOptions};
 use crate::run::evaluate::{self, EvaluateOptions, Evaluation};
 use crate::run::lock::FolderLock;
-use crate::run::record::{Record, RecordFiles};
+use crate::run::record::{Record, RecordFiles, write_tokens};
 use crate::run::{RunError, mteb};
 use crate::suite::{Availability, Registry, Suite};
 
@@ -144,10 +144,12 @@ impl Kept<'_> {
         let Evaluation {
             mut record,
             pairs,
+            tokens,
             timing,
             key,
         } = evaluation;
         let files = RecordFiles::new(&self.args.run.results, &record, &key);
+        write_tokens(&files, &tokens)?;
         record.write(&files, &pairs, &timing)?;
         if let Some(folder) = &self.args.run.mteb {
             mteb::write(folder, &record, &timing)?;

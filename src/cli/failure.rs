@@ -10,6 +10,7 @@ use crate::fs::FsError;
 use crate::hub::HubError;
 use crate::release::ReleaseError;
 use crate::run::RunError;
+use crate::submission::SubmissionError;
 use crate::suite::SuiteError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
@@ -65,7 +66,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             SuiteError,
             HubError,
             CoverageError,
-            ReleaseError
+            ReleaseError,
+            SubmissionError
         );
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());

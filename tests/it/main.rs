@@ -29,6 +29,7 @@ mod records;
 mod release;
 mod rooms;
 mod server;
+mod submission;
 mod suite_cli;
 mod suites;
 mod support;
