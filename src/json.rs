@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 };
@@ -35,6 +36,37 @@ pub fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let text =
         std::str::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to()))?;
     serde_json::from_value(parse(text)?).map_err(|e| e.to_string())
+}
+
+/// A value as a type, with objects where the type has structures: a list of the fields' values, which
+/// serde takes for a structure too, is refused.
+///
+/// # Errors
+/// In words, where the value is not of the type.
+pub fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<T, String> {
+    let shape = value.clone();
+    let found: T = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    let again = serde_json::to_value(&found).map_err(|e| e.to_string())?;
+    match list_for_object(&shape, &again) {
+        None => Ok(found),
+        Some(path) => Err(format!("`{path}` is a list, an object is needed")),
+    }
+}
+
+/// Where `found` has a list and `wanted` an object.
+fn list_for_object(found: &Value, wanted: &Value) -> Option<String> {
+    match (found, wanted) {
+        (Value::Array(_), Value::Object(_)) => Some(".".to_owned()),
+        (Value::Array(found), Value::Array(wanted)) => found
+            .iter()
+            .zip(wanted)
+            .enumerate()
+            .find_map(|(i, (f, w))| Some(format!("{i}/{}", list_for_object(f, w)?))),
+        (Value::Object(found), Value::Object(wanted)) => found
+            .iter()
+            .find_map(|(key, f)| Some(format!("{key}/{}", list_for_object(f, wanted.get(key)?)?))),
+        _ => None,
+    }
 }
 
 /// The documents of a JSONL file: one per line, each line ended by LF, none blank.
@@ -177,6 +209,27 @@ mod tests {
         ] {
             let error = parse(text).expect_err(&text[..text.len().min(20)]);
             assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_structure() {
+        #[derive(Debug, PartialEq, serde::Deserialize, Serialize)]
+        struct Inner {
+            a: Option<u8>,
+        }
+        #[derive(Debug, PartialEq, serde::Deserialize, Serialize)]
+        struct Outer {
+            list: Vec<u8>,
+            inner: Vec<Inner>,
+        }
+        let read = |text: &str| typed::<Outer>(parse(text).expect("JSON"));
+        assert!(read(r#"{"list":[1],"inner":[{"a":1},{}]}"#).is_ok());
+        for text in ["[[1],[]]", r#"{"list":[1],"inner":[[1]]}"#] {
+            assert!(
+                read(text).expect_err(text).contains("an object is needed"),
+                "{text}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - [`cli`]: subcommands, the only room that prints
 //! - [`leaderboard`]: who is better, how surely, and the page that shows it
-//! - [`release`]: dataset releases and their gates
+//! - [`release`], [`submission`]: dataset releases and their gates; bundles and their checks
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
 //! - [`metric`], [`fs`], [`table`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`],
@@ -24,6 +24,7 @@ pub mod leaderboard;
 pub mod metric;
 pub mod release;
 pub mod run;
+pub mod submission;
 pub mod suite;
 pub mod sums;
 pub mod table;

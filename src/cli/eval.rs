@@ -18,7 +18,7 @@ use crate::metric::BootstrapOptions;
 use crate::run::engine::{BATCH_TOKENS, EncodeOptions};
 use crate::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
 use crate::run::lock::FolderLock;
-use crate::run::record::{Record, RecordFiles};
+use crate::run::record::{Record, RecordFiles, write_tokens};
 use crate::run::shard::{self, Plan, Shard, Unit};
 use crate::run::{RunError, mteb};
 use crate::suite::{Availability, Registry, Suite};
@@ -296,6 +296,7 @@ impl Kept<'_> {
         let Evaluation {
             mut record,
             pairs,
+            tokens,
             timing,
             key,
         } = evaluation;
@@ -304,6 +305,7 @@ impl Kept<'_> {
         let place = place.unwrap_or(&files.record).components();
         let place: Vec<_> = place.map(|c| c.as_os_str().to_string_lossy()).collect();
         self.places.push(place.join("/"));
+        write_tokens(&files, &tokens)?;
         record.write(&files, &pairs, &timing)?;
         if let Some(folder) = &self.args.run.mteb {
             mteb::write(folder, &record, &timing)?;

@@ -11,6 +11,7 @@ use crate::hub::HubError;
 use crate::leaderboard::LeaderboardError;
 use crate::release::ReleaseError;
 use crate::run::RunError;
+use crate::submission::SubmissionError;
 use crate::suite::SuiteError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
@@ -67,7 +68,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             HubError,
             CoverageError,
             ReleaseError,
-            LeaderboardError
+            LeaderboardError,
+            SubmissionError
         );
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());

@@ -27,8 +27,10 @@ mod runtime;
 mod shell;
 mod source;
 mod submissions;
+mod submit;
 mod suite;
 mod tokenizer;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +95,8 @@ enum Command {
     Record(record::RecordArgs),
     Merge(merge::MergeArgs),
     Release(release::ReleaseArgs),
+    Submit(submit::SubmitArgs),
+    Verify(Box<verify::VerifyArgs>),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -123,6 +127,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Record(args) => record::run(args, global),
         Command::Merge(args) => merge::run(args, global),
         Command::Release(args) => release::run(args, global),
+        Command::Submit(args) => submit::run(args, global),
+        Command::Verify(args) => verify::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

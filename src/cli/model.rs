@@ -96,6 +96,26 @@ impl ModelArgs {
         })
     }
 
+    /// These flags with what a submission says it was run with, wherever a flag says nothing else.
+    #[must_use]
+    pub fn as_submitted(
+        &self,
+        protocol: &str,
+        dtype: Option<&str>,
+        max_tokens: Option<usize>,
+    ) -> Self {
+        let mut flags = self.clone();
+        if protocol::all().iter().any(|p| p.name == protocol) {
+            protocol.clone_into(&mut flags.protocol);
+        }
+        let safetensors = matches!(dtype, Some("float32" | "float16" | "bfloat16"));
+        if flags.dtype.is_none() && safetensors && flags.backend.as_deref() == Some("candle") {
+            flags.dtype = dtype.map(ToOwned::to_owned);
+        }
+        flags.max_tokens = flags.max_tokens.or(max_tokens);
+        flags
+    }
+
     /// Reads a model and its prompts, and notes on stderr what was understood.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Every JSON file at or under the paths, the record of a run or mteb's.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.exists() {

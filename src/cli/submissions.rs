@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::CliError;
+use super::output::Table;
 use crate::failure::FailureClass;
 use crate::release::StoredScores;
+use crate::submission::Verdict;
 use crate::{archive, fs, json};
 
 /// How the names of bundles end.
@@ -59,4 +61,23 @@ pub fn stored(folder: &Path, suite: &str) -> anyhow::Result<Vec<StoredScores>> {
         }
     }
     Ok(found)
+}
+
+/// A verdict as a table.
+#[must_use]
+pub fn verdict_table(verdict: &Verdict) -> Table {
+    let title = if verdict.passed {
+        "accepted"
+    } else {
+        "refused"
+    };
+    let mut table = Table::new(
+        &format!("{title}: {}", verdict.level),
+        &["check", "result", "what"],
+    );
+    for check in &verdict.checks {
+        let result = if check.passed { "passed" } else { "FAILED" };
+        table.push(vec![check.id.into(), result.into(), check.message.clone()]);
+    }
+    table
 }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::RunError;
 use super::engine::{self, EncodeOptions, Progress};
 use super::record::{
-    BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, Record, SCHEMA_VERSION,
-    ScoredPair, SuiteFacts, Timing,
+    BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
+    SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
@@ -54,6 +54,8 @@ pub struct Evaluation {
     pub record: Record,
     /// Per-pair scores.
     pub pairs: Vec<ScoredPair>,
+    /// Tokens of each pair; empty where nothing is tokenised.
+    pub tokens: Vec<PairTokens>,
     /// When and how fast.
     pub timing: Timing,
     /// Key of the encoder; empty for a baseline.
@@ -145,6 +147,7 @@ pub fn encoder(
         sink(Evaluation {
             record,
             pairs: scored.pairs,
+            tokens: scored.tokens,
             timing,
             key: spec.key(""),
         })?;
@@ -181,6 +184,7 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
     Evaluation {
         record,
         pairs,
+        tokens: Vec::new(),
         timing: timing(start, Duration::ZERO, 0),
         key: String::new(),
     }
@@ -248,6 +252,7 @@ impl Progress for Told<'_> {
 
 struct Scored {
     pairs: Vec<ScoredPair>,
+    tokens: Vec<PairTokens>,
     truncated_share: Option<f64>,
     tokens_lost_share: Option<f64>,
     warnings: Vec<String>,
@@ -316,7 +321,16 @@ fn score_pairs<'a>(
     // A server that counts no tokens still has its truncation watched.
     let tokenised = kept > 0 || spec.endpoint.is_some();
     let texts = 2 * scored.len();
+    let tokens = scored
+        .iter()
+        .filter(|_| tokenised)
+        .map(|(pair, a, b)| PairTokens {
+            id: pair.id.clone(),
+            tokens: [a.kept, b.kept],
+            lost: [a.lost, b.lost],
+        });
     Ok(Scored {
+        tokens: tokens.collect(),
         pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
         truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
         tokens_lost_share: (kept > 0 && !unknown).then(|| lost as f64 / (kept + lost) as f64),

@@ -130,15 +130,17 @@ impl Found {
         })
     }
 
-    /// Copies pairs and timing, and the record last: where it stands, its pairs stand.
+    /// Copies pairs, token counts and timing, and the record last: where it stands, its pairs stand.
     fn copy(&self, to: &Path) -> Result<(), RunError> {
         if let Some(pairs) = &self.record.pairs {
             let bytes = fs::read(&self.path.with_file_name(&pairs.name))?;
             fs::write_atomic(&to.with_file_name(&pairs.name), &bytes)?;
         }
-        let timing = self.path.with_extension("timing.json");
-        if fs::exists(&timing) {
-            fs::write_atomic(&to.with_extension("timing.json"), &fs::read(&timing)?)?;
+        for extension in ["tokens.jsonl", "timing.json"] {
+            let beside = self.path.with_extension(extension);
+            if fs::exists(&beside) {
+                fs::write_atomic(&to.with_extension(extension), &fs::read(&beside)?)?;
+            }
         }
         Ok(fs::write_atomic(to, &self.bytes)?)
     }

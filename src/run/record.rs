@@ -297,6 +297,8 @@ pub struct RecordFiles {
     pub pairs: PathBuf,
     /// `<suite>.<split>.<protocol>.timing.json`
     pub timing: PathBuf,
+    /// `<suite>.<split>.<protocol>.tokens.jsonl`
+    pub tokens: PathBuf,
 }
 
 impl RecordFiles {
@@ -325,6 +327,7 @@ impl RecordFiles {
             record: folder.join(format!("{stem}.json")),
             pairs: folder.join(format!("{stem}.pairs.jsonl")),
             timing: folder.join(format!("{stem}.timing.json")),
+            tokens: folder.join(format!("{stem}.tokens.jsonl")),
         }
     }
 }
@@ -404,6 +407,53 @@ impl Record {
             )),
         }
     }
+}
+
+/// The tokens of one pair: how many the encoder saw of each text, and how many it did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairTokens {
+    /// Id of the pair.
+    pub id: String,
+    /// Tokens of each text that the encoder saw, special ones included.
+    pub tokens: [u32; 2],
+    /// Tokens of each text that truncation removed.
+    pub lost: [u32; 2],
+}
+
+/// Where the token counts of a record lie.
+#[must_use]
+pub fn tokens_path(record: &Path) -> PathBuf {
+    record.with_extension("tokens.jsonl")
+}
+
+/// Writes the token counts beside a record; nothing where nothing was tokenised.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_tokens(files: &RecordFiles, tokens: &[PairTokens]) -> Result<(), RunError> {
+    if !tokens.is_empty() {
+        fs::write_atomic(&files.tokens, &to_jsonl(tokens))?;
+    }
+    Ok(())
+}
+
+/// Reads the token counts beside a record.
+///
+/// # Errors
+/// When the file cannot be read, or a line is not of the form of [`PairTokens`].
+pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
+    let bytes = fs::read(path)?;
+    let wrong = |line: usize, reason: String| RunError::Record {
+        path: path.into(),
+        line,
+        reason,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
+        .collect()
 }
 
 /// Reads a per-pair file.
