@@ -7,7 +7,8 @@ const state = new URLSearchParams(location.hash.includes('=') ? location.hash.sl
 const keep = () => {
   for (const [k, v] of [...state]) if (!v) state.delete(k);
   const hash = state.toString();
-  try { history.replaceState(null, '', hash ? '#' + hash : location.pathname + location.search); } catch (e) { location.hash = hash; }
+  // A link to a part of the page stays while there is no state to keep.
+  if (hash || location.hash.includes('=')) try { history.replaceState(null, '', hash ? '#' + hash : location.pathname + location.search); } catch (e) { location.hash = hash; }
   for (const a of doc.querySelectorAll('a.lang')) a.href = a.getAttribute('href').split('#')[0] + (hash ? '#' + hash : '');
 };
 const set = (k, v) => { v ? state.set(k, v) : state.delete(k); keep(); };

@@ -1,6 +1,7 @@
 // The leaderboard page in a real browser. `KORFINSTS=path/to/korfinsts node run.mjs [SCREENSHOTS]`
 // builds a page from made records, opens it from the disk and from the loopback server, and exits
-// with 1 where anything is not as promised. CHROMIUM names the browser [default: /usr/bin/chromium].
+// with 1 where anything is not as promised. CHROMIUM names the browser [default: /usr/bin/chromium],
+// TEMPLATES a folder of templates to test instead of the built-in ones.
 import { strict as assert } from 'node:assert';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -18,7 +19,7 @@ const home = mkdtempSync(join(tmpdir(), 'korfinsts-browser-'));
 const env = { ...process.env, KORFINSTS_DATA: join(home, 'data') };
 const korfinsts = (...args) => execFileSync(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] }).toString();
 const page_of = (records, out, ...more) => {
-  korfinsts('leaderboard', 'build', '--records', records, '-o', out, '--resamples', '500', ...more);
+  korfinsts('leaderboard', 'build', '--records', records, '-o', out, '--resamples', '500', ...(process.env.TEMPLATES ? ['--templates', process.env.TEMPLATES] : []), ...more);
   return pathToFileURL(join(out, 'index.html')).href;
 };
 
@@ -327,6 +328,29 @@ await test('served on loopback', {}, async (page) => {
   } finally {
     server.kill();
   }
+});
+
+await test('of many models the first hundred are laid out, and all can be had', {}, async (page) => {
+  const many = join(home, 'many');
+  const on = suite('korsts', 40, false, 3);
+  for (let i = 0; i < 120; i += 1) write(many, `model-${i}`, on, 0.2 + i / 30, 900 + i);
+  await page.goto(page_of(many, join(home, 'many-page'), '--no-reported'));
+  assert.equal((await names(page)).flat().length, 100);
+  assert.ok((await page.locator('#live').textContent()).startsWith('120 / 120'));
+  const best = (await names(page)).flat()[0];
+  await page.locator('#t thead button', { hasText: 'KorSTS' }).first().click();
+  await page.locator('#t thead button', { hasText: 'KorSTS' }).first().click();
+  assert.ok(!(await names(page)).flat().includes(best), 'sorting looks at every row');
+  await page.locator('#q').fill(best);
+  assert.ok((await names(page)).flat().includes(best), 'so does the search');
+  await page.locator('#q').fill('');
+  await page.locator('#more').click();
+  assert.equal((await names(page)).flat().length, 120);
+  assert.equal(await page.locator('#more').isVisible(), false);
+  await page.locator('#t a').first().click();
+  assert.match(page.url(), /provenance\.html#p-/);
+  assert.equal(await page.locator('details[open]').count(), 1);
+  assert.deepEqual(await violations(page), []);
 });
 
 await test('ten models stay small', {}, async () => {
