@@ -28,6 +28,7 @@ enum LeaderboardCommand {
     Build(BuildArgs),
     Serve(ServeArgs),
     Import(ImportArgs),
+    Add(super::add::AddArgs),
 }
 
 /// Build the page from records and reported figures
@@ -119,6 +120,7 @@ pub fn run(args: &LeaderboardArgs, global: &Global) -> anyhow::Result<()> {
         LeaderboardCommand::Build(args) => build(args, global),
         LeaderboardCommand::Serve(args) => serve_folder(args, global),
         LeaderboardCommand::Import(args) => import_folder(args, global),
+        LeaderboardCommand::Add(args) => super::add::run(args, global),
     }
 }
 

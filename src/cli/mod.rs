@@ -8,6 +8,7 @@
     reason = "this room prints"
 )]
 
+mod add;
 mod cache;
 mod compare;
 mod doctor;

@@ -392,3 +392,81 @@ print(json.dumps({'name': card.data.model_name, 'results': results, 'files': fil
         assert_eq!(read["files"][0][0]["value"], claimed["cosine_spearman"]);
     }
 }
+
+#[test]
+fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
+    let home = Home::new();
+    let bundle = submit(&home, &model(), "example/bert-mean");
+    let add = |path: &std::path::Path| {
+        let output = home
+            .command(&[
+                "leaderboard",
+                "add",
+                "--resamples",
+                "100",
+                "--format",
+                "json",
+            ])
+            .arg(path)
+            .output()
+            .expect("run");
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (
+            output.status.code(),
+            printed,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, printed, said) = add(&bundle);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(printed[0]["encoder"]["name"], "example/bert-mean");
+    let claimed = &Parts::good().manifest["suites"][0]["metrics"]["cosine_spearman"];
+    assert_eq!(&printed[0]["scores"]["cosine_spearman"], claimed);
+    // Again, it is a copy; damaged, it is refused: neither leaves anything.
+    let (code, _, said) = add(&bundle);
+    assert!(
+        code == Some(1) && said.contains("was taken in before"),
+        "{said}"
+    );
+    let damaged = home.path("damaged.kfsub.zip");
+    let mut bytes = std::fs::read(&bundle).expect("read");
+    bytes[200] ^= 1;
+    std::fs::write(&damaged, bytes).expect("written");
+    let (code, _, said) = add(&damaged);
+    assert!(
+        code == Some(1) && said.contains("hint: `korfinsts verify`"),
+        "{said}"
+    );
+    let kept = std::fs::read_dir(home.path("korfinsts-submitted/bundles"))
+        .expect("a folder")
+        .count();
+    assert_eq!(kept, 1);
+    // The page shows it as recomputed.
+    home.command(&[
+        "leaderboard",
+        "build",
+        "--records",
+        "korfinsts-submitted/none",
+        "--submitted",
+        "korfinsts-submitted/records",
+        "--no-reported",
+    ])
+    .args(["--resamples", "100", "-o", "site"])
+    .assert()
+    .failure();
+    std::fs::create_dir_all(home.path("mine")).expect("made");
+    home.command(&[
+        "leaderboard",
+        "build",
+        "--records",
+        "mine",
+        "--submitted",
+        "korfinsts-submitted/records",
+        "--no-reported",
+    ])
+    .args(["--resamples", "100", "-o", "site", "--strict"])
+    .assert()
+    .success();
+    let page = std::fs::read_to_string(home.path("site/index.html")).expect("a page");
+    assert!(page.contains("example/bert-mean") && page.contains("recomputed"));
+}

@@ -1,0 +1,135 @@
+//! `korfinsts leaderboard add`: a verified bundle becomes records that the page shows.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::OutputArgs;
+use super::submissions::ENDING;
+use super::{CliError, Global, report};
+use crate::failure::FailureClass;
+use crate::fs;
+use crate::metric::BootstrapOptions;
+use crate::run::record::{Record, RecordFiles, Timing, file_name, to_json};
+use crate::submission::{self, Accepted};
+use crate::suite::Registry;
+
+/// Take submissions in: verify each bundle, keep it, and write the records that the page shows
+///
+/// A bundle that fails a check is not taken in. What is taken in is compared with what was before, so
+/// that copies are found. `korfinsts leaderboard build --submitted DIR/records` shows it as
+/// *recomputed*.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  korfinsts leaderboard add my-model.kfsub.zip
+  korfinsts leaderboard build --submitted korfinsts-submitted/records")]
+pub struct AddArgs {
+    /// Bundles
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundles: Vec<PathBuf>,
+    /// Folder that keeps bundles and records
+    #[arg(long, value_name = "DIR", default_value = "korfinsts-submitted")]
+    to: PathBuf,
+    /// Resamples behind each interval
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    resamples: usize,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a bundle cannot be read or does not pass; when the folder cannot be written.
+pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
+    args.output.check()?;
+    if args.resamples < 100 {
+        let found = format!(
+            "found `--resamples {}`, at least 100 are allowed",
+            args.resamples
+        );
+        return Err(CliError::usage(found, "10,000 is the default").into());
+    }
+    let registry = Registry::open(&global.data_home()?)?;
+    let kept = args.to.join("bundles");
+    let mut shown = Vec::new();
+    for path in &args.bundles {
+        // Each is compared with those before it, in the same call too.
+        let entries = if fs::exists(&kept) {
+            submission::entries(&kept)?
+        } else {
+            Vec::new()
+        };
+        let length = fs::metadata(path)?.len();
+        if length > crate::archive::MAX_TOTAL {
+            let message = format!(
+                "{}: {length} bytes, allowed are {}",
+                path.display(),
+                crate::archive::MAX_TOTAL
+            );
+            return Err(CliError::new(FailureClass::Check, message, None).into());
+        }
+        let bytes = fs::read(path)?;
+        let bootstrap = BootstrapOptions {
+            resamples: args.resamples,
+            ..BootstrapOptions::default()
+        };
+        let accepted = submission::accepted(
+            path,
+            &bytes,
+            &registry,
+            &entries,
+            &submission::revoked(),
+            &bootstrap,
+        )?;
+        let name = format!(
+            "{}-{}{ENDING}",
+            file_name(&accepted.bundle.manifest.model.id),
+            &accepted.sha256[..8]
+        );
+        shown.extend(write(args, &accepted)?);
+        fs::write_atomic(&kept.join(&name), &bytes)?;
+        global.note(&format!("taken in: {} ({})", name, accepted.level));
+    }
+    args.output
+        .emit(&report::render(&shown, args.output.format))?;
+    global.note(&format!(
+        "next: `korfinsts leaderboard build --submitted {}`",
+        args.to.join("records").display()
+    ));
+    Ok(())
+}
+
+/// Writes the records of a bundle with their per-pair scores.
+fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Record>> {
+    let timing = Timing {
+        finished_at: std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0.0, |d| d.as_secs_f64()),
+        elapsed_s: 0.0,
+        encode_s: 0.0,
+        texts_encoded: 0,
+        usage: None,
+        notes: Vec::new(),
+    };
+    let key = accepted
+        .bundle
+        .manifest
+        .model
+        .weights_sha256()
+        .unwrap_or_default();
+    let folder = args.to.join("records");
+    let mut written = Vec::new();
+    for (record, pairs) in &accepted.records {
+        let mut record = record.clone();
+        let files = RecordFiles::new(&folder, &record, &key);
+        record.write(&files, pairs, &timing)?;
+        let about = serde_json::json!({"bundle_sha256": accepted.sha256, "level": accepted.level});
+        fs::write_atomic(
+            &files.record.with_extension("submission.txt"),
+            &to_json(&about),
+        )?;
+        written.push(record);
+    }
+    Ok(written)
+}
