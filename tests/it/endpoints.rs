@@ -598,8 +598,8 @@ fn a_server_that_fails_one_request_in_ten_gives_the_same_scores() {
     let (calm_files, stormy_files) = (records(&home, "calm"), records(&home, "stormy"));
     assert_eq!(
         calm_files.len(),
-        10,
-        "record and pairs of an encoder and four baselines"
+        11,
+        "record and pairs of an encoder and four baselines, and the encoder's token counts"
     );
     assert_eq!(calm_files, stormy_files);
     // A third run asks what the server is, and for nothing more.
