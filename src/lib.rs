@@ -4,6 +4,7 @@
 //! The rooms, from the top floor down; imports flow down only:
 //!
 //! - [`cli`]: subcommands, the only room that prints
+//! - [`train`]: triplets to a checkpoint
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
 //! - [`metric`], [`fs`], [`text`], [`hub`], [`failure`]: the ground floor
@@ -18,3 +19,5 @@ pub mod metric;
 pub mod run;
 pub mod suite;
 pub mod text;
+#[cfg(feature = "candle")]
+pub mod train;

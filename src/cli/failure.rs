@@ -59,6 +59,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             )*};
         }
         known!(EncoderError, RunError, SuiteError, HubError, CoverageError);
+        #[cfg(feature = "candle")]
+        known!(crate::train::TrainError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

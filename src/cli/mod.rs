@@ -12,6 +12,8 @@ mod cache;
 mod doctor;
 mod encode;
 mod eval;
+#[cfg(feature = "candle")]
+mod export;
 mod failure;
 mod interrupt;
 mod model;
@@ -24,6 +26,8 @@ mod shell;
 mod source;
 mod suite;
 mod tokenizer;
+#[cfg(feature = "candle")]
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,6 +96,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Runtime(runtime::RuntimeArgs),
     Tokenizer(tokenizer::TokenizerArgs),
+    #[cfg(feature = "candle")]
+    Train(train::TrainArgs),
+    #[cfg(feature = "candle")]
+    Export(export::ExportArgs),
 }
 
 /// Runs the command line of this process.
@@ -117,5 +125,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(args, global),
         Command::Runtime(args) => runtime::run(args, global),
         Command::Tokenizer(args) => tokenizer::run(args, global),
+        #[cfg(feature = "candle")]
+        Command::Train(args) => train::run(args, global),
+        #[cfg(feature = "candle")]
+        Command::Export(args) => export::run(args, global),
     }
 }
