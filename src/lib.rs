@@ -4,20 +4,31 @@
 //! The rooms, from the top floor down; imports flow down only:
 //!
 //! - [`cli`]: subcommands, the only room that prints
+//! - [`leaderboard`]: who is better, how surely, and the page that shows it
+//! - [`release`]: dataset releases and their gates
 //! - [`train`]: triplets to a checkpoint
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
-//! - [`metric`], [`fs`], [`text`], [`hub`], [`failure`]: the ground floor
+//! - [`metric`], [`fs`], [`table`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`],
+//!   [`sums`], [`template`]: the ground floor
 
+pub mod archive;
 pub mod cli;
 pub mod coverage;
 pub mod encoder;
 pub mod failure;
 pub mod fs;
+pub mod http;
 pub mod hub;
+pub mod json;
+pub mod leaderboard;
 pub mod metric;
+pub mod release;
 pub mod run;
 pub mod suite;
+pub mod sums;
+pub mod table;
+pub mod template;
 pub mod text;
 #[cfg(feature = "candle")]
 pub mod train;

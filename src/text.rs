@@ -39,6 +39,81 @@ pub fn is_jamo(c: char) -> bool {
         | '\u{D7B0}'..='\u{D7FF}')
 }
 
+/// Whether `c` is a character that readers do not see and that changes what they see: controls but
+/// tab and line ends, and characters that change the order of text or have no width.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{7F}'..='\u{9F}'
+        | '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206F}'
+        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+}
+
+/// Why a text may not stand in a file that others read: the first character that is not allowed,
+/// or that the text is not in normalisation form C. `None` for a clean text.
+#[must_use]
+pub fn flaw(text: &str) -> Option<String> {
+    if let Some(c) = text.chars().find(|c| is_invisible(*c) || *c == '\r') {
+        return Some(format!(
+            "the character U+{:04X} ({})",
+            u32::from(c),
+            match c {
+                '\r' => "carriage return",
+                '\u{FEFF}' => "byte order mark",
+                '\u{202A}'..='\u{202E}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{200E}'
+                | '\u{200F}'
+                | '\u{61C}' => "changes the direction of text",
+                '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}' => "control",
+                _ => "has no width",
+            }
+        ));
+    }
+    if unicode_normalization::is_nfc(text) {
+        None
+    } else {
+        Some("text that is not in normalisation form C".to_owned())
+    }
+}
+
+/// The text on one line with nothing in it that changes how what stands around it is read or
+/// shown: white space becomes a space; control characters, marks of writing direction and
+/// characters without width become U+FFFD; beyond `most` characters it ends with `…`.
+///
+/// For names and texts that others wrote.
+#[must_use]
+pub fn visible(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * most));
+    for (at, c) in text.chars().enumerate() {
+        if at == most {
+            out.push('…');
+            break;
+        }
+        out.push(match c {
+            c if c.is_whitespace() => ' ',
+            c if c.is_control() => '\u{FFFD}',
+            '\u{AD}'
+            | '\u{61C}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{180E}'
+            | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}'
+            | '\u{3164}'
+            | '\u{FEFF}'
+            | '\u{FFA0}'
+            | '\u{FFF0}'..='\u{FFFB}'
+            | '\u{FDD0}'..='\u{FDEF}'
+            | '\u{E0000}'..='\u{E0FFF}' => '\u{FFFD}',
+            c if u32::from(c) & 0xFFFE == 0xFFFE => '\u{FFFD}',
+            c => c,
+        });
+    }
+    out
+}
+
 /// The eojeol of a text: the units between white space, which Korean inflects as wholes.
 pub fn eojeol(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
@@ -59,6 +134,21 @@ mod tests {
             assert_eq!(is_hangul_syllable(c), syllable, "{c}");
             assert_eq!(is_jamo(c), jamo, "{c}");
             assert_eq!(is_hangul(c), syllable || jamo, "{c}");
+        }
+    }
+
+    #[test]
+    fn nothing_invisible_is_left_in_a_visible_text() {
+        for (text, shown) in [
+            ("bge-m3", "bge-m3"),
+            ("금융 ρ é 👩", "금융 ρ é 👩"),
+            ("a\u{202E}b\u{200B}c\u{0}d", "a\u{FFFD}b\u{FFFD}c\u{FFFD}d"),
+            ("a\nb\tc\u{2028}d", "a b c d"),
+            ("\u{FFFE}\u{E0041}\u{10FFFF}", "\u{FFFD}\u{FFFD}\u{FFFD}"),
+            ("12345678901", "1234567890…"),
+            ("1234567890", "1234567890"),
+        ] {
+            assert_eq!(visible(text, 10), shown);
         }
     }
 

@@ -91,8 +91,9 @@ def ratios_table(workload: dict) -> str | None:
 def render(result: dict) -> str:
     """The result file as Markdown."""
     machine = result["machine"]
+    model = f", {result['model']}" if result.get("model") else ""
     out = [
-        f"# Speed, {result['date'][:10]}",
+        f"# Speed, {result['date'][:10]}{model}",
         f"{machine['cpu']} (family/model/stepping {machine['family_model_stepping']}), "
         f"{machine['cores']} cores, {machine['memory_gb']} GB, {', '.join(machine['features'])}; "
         f"{machine['system']} {machine['kernel']}; commit {result['commit'] or 'unknown'}"

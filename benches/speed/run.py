@@ -37,7 +37,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--onnxruntime", type=Path, metavar="LIBRARY", help="default: that of --python")
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--python", default=sys.executable, help="that has the peers installed")
-    parser.add_argument("--model", type=Path, help="all-MiniLM-L6-v2 with onnx/model.onnx")
+    parser.add_argument("--model", type=Path, help="folder with onnx/model.onnx: all-MiniLM-L6-v2, or a shape of ../shapes/make.py")
     parser.add_argument(
         "--torch-model", type=Path, help="the same with model.safetensors [default: --model]"
     )
@@ -173,6 +173,7 @@ def main() -> None:
         "schema": 1,
         "date": today.isoformat(timespec="seconds"),
         "commit": commit(),
+        "model": args.model and args.model.name,
         "machine": machine(),
         "workloads": [],
     }

@@ -48,6 +48,9 @@ class Tables(unittest.TestCase):
         self.assertIn("| mteb, wall | 7.50 (7.50–7.50) |", page)
         self.assertIn("| mteb | 15.00 | 8.00 | 15.00 | 100 | 0.50000000 | 1 | 0.00 |", page)
         self.assertIn("mteb: mteb 2.26.", page)
+        self.assertTrue(page.startswith("# Speed, 2026-11-23\n"))
+        named = {"date": "2026-11-23T00:00", "commit": None, "model": "bert-base", "machine": machine}
+        self.assertTrue(render(named | {"workloads": []}).startswith("# Speed, 2026-11-23, bert-base\n"))
 
     def test_without_ours_there_are_no_ratios(self):
         self.assertIsNone(ratios_table({"runs": [row("mteb", 1, 1.0)]}))

@@ -17,7 +17,7 @@ use crate::run::store::{EmbeddingSet, text_key};
 /// Write the embeddings of texts to a file, row order kept
 #[derive(Debug, Args)]
 pub struct EncodeArgs {
-    /// Model file or folder
+    /// Model file or folder, hub id, or endpoint
     #[arg(value_name = "MODEL")]
     model: String,
     /// Texts: `.txt` (one a line), or `.jsonl` (strings, or objects with `text`)
@@ -98,10 +98,13 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         })
         .count();
     if truncated > 0 {
+        let length = match spec.max_tokens {
+            0 => "the server takes".to_owned(),
+            n => format!("{n} tokens"),
+        };
         global.note(&format!(
-            "warning: {truncated} of {} texts were longer than {} tokens and were truncated",
-            texts.len(),
-            spec.max_tokens
+            "warning: {truncated} of {} texts were longer than {length} and were truncated",
+            texts.len()
         ));
     }
     global.note(&format!(

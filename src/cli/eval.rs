@@ -11,12 +11,15 @@ use super::output::OutputArgs;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, report};
 use crate::encoder::lexical::BASELINES;
+use crate::encoder::{EncoderSpec, built_in};
 use crate::failure::FailureClass;
+use crate::fs;
 use crate::metric::BootstrapOptions;
 use crate::run::engine::{BATCH_TOKENS, EncodeOptions};
-use crate::run::evaluate::{self, EvaluateOptions, Evaluation};
+use crate::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
 use crate::run::lock::FolderLock;
 use crate::run::record::{Record, RecordFiles};
+use crate::run::shard::{self, Plan, Shard, Unit};
 use crate::run::{RunError, mteb};
 use crate::suite::{Availability, Registry, Suite};
 
@@ -25,17 +28,21 @@ const BUILT_IN: &str = "korfin-shift";
 
 /// Evaluate encoders on suites
 ///
-/// Without MODEL the lexical baselines are evaluated on `korfin-shift`, which ships in the
-/// binary. With MODEL every suite on disk is evaluated, and those that are not are named with the
+/// Without MODEL the built-in encoder `nmixx-mini` and the lexical baselines are evaluated on
+/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those that are not are named with the
 /// command that gets them. What is encoded is kept, so a run that was stopped goes on, and a
 /// second one costs nothing.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   korfinsts eval
   korfinsts eval model.onnx --suite finsts,korsts
-  korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json")]
+  korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json
+  korfinsts eval http://gpu-host:8000/v1 --protocol mteb --concurrency 16
+  korfinsts eval org/a org/b --shard 2/8 --results shared/run")]
 pub struct EvalArgs {
-    /// Model files or folders
+    /// Model files or folders, hub ids (`org/name[@revision]`), or endpoints: `http(s)://…`,
+    /// `openai:MODEL`, `vllm:MODEL[@URL]`, `tei:URL`, with a key from the environment
+    /// (`OPENAI_API_KEY`, `VLLM_API_KEY`, `TEI_API_KEY`, `KORFINSTS_API_KEY`)
     #[arg(value_name = "MODEL")]
     models: Vec<String>,
     /// Suites, by id or by the path of a folder with a `suite.toml` [default: all on disk]
@@ -53,8 +60,9 @@ pub struct EvalArgs {
 }
 
 /// How the run goes and what it keeps.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "How it is run and kept")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct RunArgs {
     /// Padded tokens per batch
     #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
@@ -74,10 +82,16 @@ struct RunArgs {
     /// Encode everything again
     #[arg(long)]
     no_resume: bool,
+    /// Show what would be run and how each model is read, and run nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Leave the lexical baselines out
     #[arg(long)]
     no_baselines: bool,
-    /// Folder for records and per-pair scores
+    /// Do only the I-th of N parts of the work, model by suite; `korfinsts merge` joins them
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Folder for records and per-pair scores; a shard has a folder of its own in it
     #[arg(long, value_name = "DIR", default_value = "korfinsts-results")]
     results: PathBuf,
     /// Write mteb's result files under this folder as well
@@ -94,46 +108,193 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let home = global.data_home()?;
     let suites = suites(args, global, &home)?;
-    let mut models = Vec::new();
-    for source in &args.models {
-        models.push(args.model.read(source, global)?);
+    let mut args = args.clone();
+    let nothing_asked = args.models.is_empty();
+    if nothing_asked {
+        args.models.push(built_in::DEFAULT.to_owned());
     }
-    let _lock = FolderLock::acquire(&args.run.results)?;
+    let args = &args;
+    let mut work = Work::new(args, &suites);
+    let mut models = Vec::new();
+    for (i, source) in args.models.iter().enumerate() {
+        if suites.iter().enumerate().any(|(j, _)| work.is_own(i, j)) {
+            models.push((i, args.model.read(source, global)?));
+        }
+    }
+    if args.run.dry_run {
+        return super::output::print(&work.shown(args, &models, &suites));
+    }
+    let _lock = FolderLock::acquire(&work.results)?;
+    work.begin()?;
     let stop = interrupt::flag();
     let cache = home.join("embeddings");
     let options = options(&args.run, &cache, stop);
     let mut kept = Kept {
         args,
+        results: work.results.clone(),
         records: Vec::new(),
+        places: Vec::new(),
     };
-    for (spec, prompting) in &models {
+    for (i, (spec, prompting)) in &models {
         let mut bar = Bar::new(global.quiet);
         let open = args.model.open_options(global)?;
+        let own: Vec<usize> = (0..suites.len()).filter(|j| work.is_own(*i, *j)).collect();
+        let some: Vec<Suite>;
+        let of = if own.len() == suites.len() {
+            &suites
+        } else {
+            some = own.iter().map(|j| suites[*j].clone()).collect();
+            &some
+        };
         let mut sink = |evaluation| kept.keep(evaluation);
-        evaluate::encoder(
-            spec, prompting, &suites, &open, options, &mut bar, &mut sink,
-        )?;
+        evaluate::encoder(spec, prompting, of, &open, options, &mut bar, &mut sink)?;
+        for (j, names) in own.into_iter().zip(kept.places(1)) {
+            work.done(*i, j, names);
+        }
     }
-    if !args.run.no_baselines || models.is_empty() {
-        for suite in &suites {
-            for baseline in BASELINES {
-                kept.keep(evaluate::baseline(baseline, suite, options))?;
+    if work.baselines {
+        for (j, suite) in suites.iter().enumerate() {
+            if work.is_own(args.models.len(), j) {
+                for baseline in BASELINES {
+                    kept.keep(evaluate::baseline(baseline, suite, options))?;
+                }
+                let names = kept.places(BASELINES.len()).concat();
+                work.done(args.models.len(), j, names);
             }
         }
     }
+    work.write(global)?;
     args.output
         .emit(&report::render(&kept.records, args.output.format))?;
-    global.note(&format!("records: {}", args.run.results.display()));
-    if models.is_empty() {
+    global.note(&format!("records: {}", work.results.display()));
+    if nothing_asked {
         global.note("next: `korfinsts eval MODEL` with a model file or folder; `korfinsts suite list` shows the suites");
     }
     Ok(())
 }
 
+fn own(suites: &[Suite], is: impl Fn(usize) -> bool) -> impl Iterator<Item = (usize, &Suite)> {
+    suites.iter().enumerate().filter(move |(j, _)| is(*j))
+}
+
+/// What is to be done here: everything, or the units of one shard.
+struct Work {
+    /// Folder of this process.
+    results: PathBuf,
+    /// Whether the lexical baselines are among the work.
+    baselines: bool,
+    suites: usize,
+    plan: Option<Plan>,
+}
+
+impl Work {
+    fn new(args: &EvalArgs, suites: &[Suite]) -> Self {
+        let baselines = !args.run.no_baselines;
+        let results = args.run.results.clone();
+        let Some(shard) = args.run.shard else {
+            return Self {
+                results,
+                baselines,
+                suites: suites.len(),
+                plan: None,
+            };
+        };
+        let mut names = args.models.clone();
+        if baselines {
+            names.push(shard::BASELINES.to_owned());
+        }
+        let units = names
+            .iter()
+            .flat_map(|encoder| {
+                suites.iter().map(move |suite| Unit {
+                    encoder: encoder.clone(),
+                    suite: suite.id.clone(),
+                    split: suite.split.clone(),
+                    pairs: suite.pairs.len().min(args.run.limit.unwrap_or(usize::MAX)),
+                    shard: 0,
+                })
+            })
+            .collect();
+        Self {
+            results: results.join(shard.folder()),
+            baselines,
+            suites: suites.len(),
+            plan: Some(Plan::new(shard, units)),
+        }
+    }
+
+    /// Whether this process does a model (the baselines stand behind the last one) on a suite.
+    fn is_own(&self, model: usize, suite: usize) -> bool {
+        self.plan
+            .as_ref()
+            .is_none_or(|plan| plan.is_own(model * self.suites + suite))
+    }
+
+    fn done(&mut self, model: usize, suite: usize, records: Vec<String>) {
+        if let Some(plan) = &mut self.plan {
+            plan.records.push((model * self.suites + suite, records));
+        }
+    }
+
+    /// One line per unit of this process, for `--dry-run`.
+    fn shown(
+        &self,
+        args: &EvalArgs,
+        models: &[(usize, (EncoderSpec, Prompting))],
+        suites: &[Suite],
+    ) -> String {
+        let mut out = String::new();
+        let mut line = |encoder: &str, protocol: &str, suite: &Suite| {
+            let pairs = suite.pairs.len().min(args.run.limit.unwrap_or(usize::MAX));
+            out.push_str(&format!(
+                "{encoder} (protocol `{protocol}`) on {} {}: {pairs} pairs\n",
+                suite.id, suite.split
+            ));
+        };
+        for (i, (spec, prompting)) in models {
+            for (_, suite) in own(suites, |j| self.is_own(*i, j)) {
+                line(&spec.name, &prompting.protocol, suite);
+            }
+        }
+        if self.baselines {
+            for (_, suite) in own(suites, |j| self.is_own(args.models.len(), j)) {
+                line(shard::BASELINES, "raw", suite);
+            }
+        }
+        out
+    }
+
+    /// Takes back what an earlier run said in the shard's folder.
+    fn begin(&self) -> anyhow::Result<()> {
+        if self.plan.is_some() {
+            fs::remove_file(&self.results.join(shard::PLAN))?;
+        }
+        Ok(())
+    }
+
+    /// Says in the shard's folder that all of it is done.
+    fn write(&self, global: &Global) -> anyhow::Result<()> {
+        let Some(plan) = &self.plan else {
+            return Ok(());
+        };
+        plan.write(&self.results)?;
+        global.note(&format!(
+            "shard {}: {} of {} units; `korfinsts merge` joins the shards",
+            plan.shard,
+            plan.records.len(),
+            plan.units.len()
+        ));
+        Ok(())
+    }
+}
+
 /// What was evaluated so far: written at once, shown at the end.
 struct Kept<'a> {
     args: &'a EvalArgs,
+    results: PathBuf,
     records: Vec<Record>,
+    /// Where each record lies below the results, with `/`, since [`Kept::places`] was asked.
+    places: Vec<String>,
 }
 
 impl Kept<'_> {
@@ -144,13 +305,23 @@ impl Kept<'_> {
             timing,
             key,
         } = evaluation;
-        let files = RecordFiles::new(&self.args.run.results, &record, &key);
+        let files = RecordFiles::new(&self.results, &record, &key);
+        let place = files.record.strip_prefix(&self.results);
+        let place = place.unwrap_or(&files.record).components();
+        let place: Vec<_> = place.map(|c| c.as_os_str().to_string_lossy()).collect();
+        self.places.push(place.join("/"));
         record.write(&files, &pairs, &timing)?;
         if let Some(folder) = &self.args.run.mteb {
             mteb::write(folder, &record, &timing)?;
         }
         self.records.push(record);
         Ok(())
+    }
+
+    /// The places of the records since the last call, so many at a time.
+    fn places(&mut self, at_a_time: usize) -> Vec<Vec<String>> {
+        let places = std::mem::take(&mut self.places);
+        places.chunks(at_a_time).map(<[String]>::to_vec).collect()
     }
 }
 

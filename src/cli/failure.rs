@@ -8,6 +8,8 @@ use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
+use crate::leaderboard::LeaderboardError;
+use crate::release::ReleaseError;
 use crate::run::RunError;
 use crate::suite::SuiteError;
 
@@ -58,7 +60,15 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
                 }
             )*};
         }
-        known!(EncoderError, RunError, SuiteError, HubError, CoverageError);
+        known!(
+            EncoderError,
+            RunError,
+            SuiteError,
+            HubError,
+            CoverageError,
+            ReleaseError,
+            LeaderboardError
+        );
         #[cfg(feature = "candle")]
         known!(crate::train::TrainError);
         if let Some(e) = cause.downcast_ref::<FsError>() {

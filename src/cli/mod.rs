@@ -9,6 +9,7 @@
 )]
 
 mod cache;
+mod compare;
 mod doctor;
 mod encode;
 mod eval;
@@ -16,14 +17,18 @@ mod eval;
 mod export;
 mod failure;
 mod interrupt;
+mod leaderboard;
+mod merge;
 mod model;
 pub mod output;
 mod progress;
 mod record;
+mod release;
 mod report;
 mod runtime;
 mod shell;
 mod source;
+mod submissions;
 mod suite;
 mod tokenizer;
 #[cfg(feature = "candle")]
@@ -87,7 +92,11 @@ impl Global {
 enum Command {
     Eval(eval::EvalArgs),
     Encode(encode::EncodeArgs),
+    Compare(compare::CompareArgs),
+    Leaderboard(leaderboard::LeaderboardArgs),
     Record(record::RecordArgs),
+    Merge(merge::MergeArgs),
+    Release(release::ReleaseArgs),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -117,7 +126,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Eval(args) => eval::run(args, global),
         Command::Encode(args) => encode::run(args, global),
+        Command::Compare(args) => compare::run(args, global),
+        Command::Leaderboard(args) => leaderboard::run(args, global),
         Command::Record(args) => record::run(args, global),
+        Command::Merge(args) => merge::run(args, global),
+        Command::Release(args) => release::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

@@ -1,15 +1,21 @@
 //! Flags that say which model is read and how: shared by `eval` and `encode`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::{CliError, Global, source};
 use crate::encoder::backend::OpenOptions;
+use crate::encoder::endpoint::client::Settings;
+use crate::encoder::endpoint::{Endpoint, Wishes};
+use crate::encoder::locate::{ModelSource, locate};
 use crate::encoder::modules::Module;
 use crate::encoder::pooling::Pooling;
 use crate::encoder::protocol::{self, Rules};
-use crate::encoder::spec::{Attention, EncoderSpec, ModelTable, Overrides, model_tables, read};
+use crate::encoder::spec::{
+    Attention, Decision, EncoderSpec, ModelTable, Overrides, model_tables, read,
+};
 use crate::fs;
 use crate::run::evaluate::Prompting;
 
@@ -59,6 +65,9 @@ pub struct ModelArgs {
     /// ONNX Runtime library to load
     #[arg(long, value_name = "PATH", env = "ORT_DYLIB_PATH")]
     onnxruntime: Option<PathBuf>,
+    /// Requests at once, for endpoints
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    concurrency: usize,
     /// Threads in all [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -94,6 +103,9 @@ impl ModelArgs {
     pub fn read(&self, source: &str, global: &Global) -> anyhow::Result<(EncoderSpec, Prompting)> {
         let table = table(source)?;
         let source = table.source.clone().unwrap_or_else(|| source.to_owned());
+        if let ModelSource::Endpoint(address) = locate(&source) {
+            return self.read_endpoint(&address, table, global);
+        }
         let backend = self.backend.clone().or_else(|| table.backend.clone());
         let onnx = !matches!(backend.as_deref(), Some("candle" | "static"));
         let found = source::find(&source, onnx, global)?;
@@ -104,15 +116,118 @@ impl ModelArgs {
         let rules = protocol::rules(&self.protocol, name)?;
         let overrides = self.overrides(&rules, table, found.identity.clone(), global)?;
         let mut spec = read(&found.path, &overrides)?;
-        for module in &mut spec.modules {
-            if let Module::Pooling { include_prompt, .. } = module {
-                *include_prompt = rules.include_prompt.unwrap_or(*include_prompt);
-            }
-        }
+        self.apply(&rules, &mut spec);
         spec.warnings.extend(rules.note.clone());
         let prompting = self.prompting(&spec, &rules)?;
         global.note(&understood(&spec, &prompting));
         Ok((spec, prompting))
+    }
+
+    /// Asks a server what it is, and notes on stderr what was understood.
+    fn read_endpoint(
+        &self,
+        address: &str,
+        table: ModelTable,
+        global: &Global,
+    ) -> anyhow::Result<(EncoderSpec, Prompting)> {
+        if global.offline {
+            let hint = "leave `--offline` out, or evaluate a model on disk";
+            return Err(CliError::usage("an endpoint needs the network", hint).into());
+        }
+        self.refuse_what_a_server_decides(&table)?;
+        let settings = Settings {
+            concurrency: self.concurrency,
+            ..Settings::default()
+        };
+        let endpoint = Arc::new(Endpoint::open(address, settings, |name| {
+            std::env::var(name).ok()
+        })?);
+        let rules = protocol::rules(&self.protocol, &endpoint.model)?;
+        let wishes = Wishes {
+            strict: self.strict,
+            similarity: table.similarity,
+            prompts: table.prompts,
+            default_prompt_name: table.default_prompt_name,
+        };
+        let mut spec = endpoint.spec(&rules, wishes)?;
+        spec.warnings.extend(rules.note.clone());
+        let prompting = self.prompting(&spec, &rules)?;
+        global.note(&understood(&spec, &prompting));
+        Ok((spec, prompting))
+    }
+
+    /// Flags and settings that a server cannot be told.
+    fn refuse_what_a_server_decides(&self, table: &ModelTable) -> anyhow::Result<()> {
+        let given = [
+            (
+                "--backend",
+                self.backend.is_some() || table.backend.is_some(),
+            ),
+            ("--device", self.device != "cpu" || table.device.is_some()),
+            ("--dtype", self.dtype.is_some() || table.dtype.is_some()),
+            (
+                "--pooling",
+                self.pooling.is_some() || table.pooling.is_some(),
+            ),
+            (
+                "--max-tokens",
+                self.max_tokens.is_some() || table.max_tokens.is_some(),
+            ),
+            (
+                "--attention",
+                self.attention.is_some() || table.attention.is_some(),
+            ),
+            (
+                "--onnx-output",
+                self.onnx_output.is_some() || table.onnx_output.is_some(),
+            ),
+            ("normalize", table.normalize.is_some()),
+            ("end_token", table.end_token.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => Err(CliError::usage(
+                format!("`{name}` is decided by the server of an endpoint"),
+                "leave it out, or start the server with the setting it has for this",
+            )
+            .into()),
+        }
+    }
+
+    /// What a protocol decides beyond flags, and that it was the protocol.
+    fn apply(&self, rules: &Rules, spec: &mut EncoderSpec) {
+        let source = format!("protocol `{}`", self.protocol);
+        for (what, by_rule) in [
+            ("pooling", self.pooling.is_none() && rules.pooling.is_some()),
+            (
+                "max tokens",
+                self.max_tokens.is_none() && rules.max_tokens.is_some(),
+            ),
+        ] {
+            let decided = spec.decisions.iter_mut().find(|d| d.what == what);
+            if let Some(decision) = decided.filter(|_| by_rule) {
+                decision.source.clone_from(&source);
+            }
+        }
+        for module in &mut spec.modules {
+            if let Module::Pooling { include_prompt, .. } = module
+                && let Some(include) = rules.include_prompt
+                && *include_prompt != include
+            {
+                *include_prompt = include;
+                let value = if include {
+                    "pooled"
+                } else {
+                    "left out of the pooling"
+                };
+                spec.decisions.push(Decision {
+                    what: "prompt tokens".into(),
+                    value: value.into(),
+                    source: source.clone(),
+                    guessed: false,
+                });
+            }
+        }
     }
 
     fn overrides(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::encoder::Usage;
 use crate::run::engine::Progress;
 
 /// A bar with rate and time left; nothing where stderr is no terminal or with `--quiet`.
@@ -55,5 +56,25 @@ impl Progress for Bar {
 
     fn finish(&mut self) {
         self.drawn.finish_and_clear();
+    }
+
+    fn note(&mut self, line: &str) {
+        if !self.quiet {
+            self.drawn.suspend(|| eprintln!("note: {line}"));
+        }
+    }
+
+    fn usage(&mut self, usage: &Usage) {
+        let mut line = format!(
+            "the server was asked {} times, {} of them again",
+            usage.requests, usage.retries
+        );
+        if let Some(tokens) = usage.tokens {
+            line.push_str(&format!("; it counted {tokens} tokens"));
+        }
+        if let Some(cost) = usage.cost {
+            line.push_str(&format!(", at a cost of {cost:.4}"));
+        }
+        self.note(&line);
     }
 }

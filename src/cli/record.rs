@@ -54,7 +54,13 @@ pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
 fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        fs::metadata(path)?;
+        if !path.exists() {
+            return Err(CliError::usage(
+                format!("`{}` does not exist", path.display()),
+                "name a record, or a folder of records such as `korfinsts-results`",
+            )
+            .into());
+        }
         for entry in WalkDir::new(path).sort_by_file_name() {
             let entry = entry.map_err(|e| {
                 let place = e.path().unwrap_or(path).to_owned();

@@ -92,10 +92,13 @@ fn encoder(record: &Record, records: &[Record]) -> String {
     if twins.count() > 1 {
         let _ = write!(name, " ({} {})", e.backend, e.protocol);
     }
-    match e.dtype.as_deref() {
-        Some("float32") | None => name,
-        Some(dtype) => format!("{name} [{dtype}]"),
+    if let Some(dtype) = e.dtype.as_deref().filter(|d| *d != "float32") {
+        let _ = write!(name, " [{dtype}]");
     }
+    if e.endpoint.as_ref().is_some_and(|server| !server.pinned) {
+        name.push_str(" [unpinned]");
+    }
+    name
 }
 
 fn suite_name(record: &Record) -> String {

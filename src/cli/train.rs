@@ -304,15 +304,14 @@ impl Progress for Screen {
     fn finish(&mut self) {
         self.encoding.finish();
     }
-}
-
-impl Watch for Screen {
     fn note(&mut self, line: &str) {
         if !self.quiet {
             self.drawn.suspend(|| eprintln!("{line}"));
         }
     }
+}
 
+impl Watch for Screen {
     fn training(&mut self, done: usize, total: usize) {
         if self.quiet {
             return;

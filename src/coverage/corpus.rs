@@ -1,7 +1,7 @@
 //! Text files of any size, streamed: bounded memory, all cores.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -9,17 +9,18 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use super::CoverageError;
+use super::delimited::{open_csv, read_csv};
 use super::memo::Counter;
 use super::subject::Subject;
 use super::text::{TextCounts, TextReport};
 use crate::fs;
 
 /// Bytes of a block that one worker takes at a time.
-const BLOCK: usize = 1 << 20;
+pub(super) const BLOCK: usize = 1 << 20;
 /// A line of plain text is cut, at white space, when it grows beyond this.
 const LONGEST_LINE: usize = 1 << 20;
 /// A JSON line or CSV record beyond this is an error.
-const LONGEST_RECORD: usize = 64 << 20;
+pub(super) const LONGEST_RECORD: usize = 64 << 20;
 /// One text in so many is also tokenised in NFC and NFD.
 pub const FORMS_EVERY: u64 = 64;
 
@@ -104,6 +105,22 @@ impl Corpus {
         })
     }
 
+    /// Looks whether the file opens and, where it has a header, holds the columns asked for:
+    /// before anything slow is done. Standard input is left alone.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check(&self) -> Result<(), CoverageError> {
+        if self.path.as_os_str() == "-" {
+            return Ok(());
+        }
+        let reader = self.open()?;
+        if let CorpusFormat::Csv { delimiter, columns } = &self.format {
+            open_csv(reader, self, *delimiter, columns)?;
+        }
+        Ok(())
+    }
+
     fn open(&self) -> Result<Box<dyn Read + Send>, CoverageError> {
         if self.path.as_os_str() == "-" {
             return Ok(Box::new(io::stdin()));
@@ -111,7 +128,12 @@ impl Corpus {
         Ok(Box::new(fs::open(&self.path)?))
     }
 
-    fn invalid(&self, line: u64, reason: impl Into<String>, hint: Option<&str>) -> CoverageError {
+    pub(super) fn invalid(
+        &self,
+        line: u64,
+        reason: impl Into<String>,
+        hint: Option<&str>,
+    ) -> CoverageError {
         CoverageError::Invalid {
             path: self.path.clone(),
             line,
@@ -150,7 +172,7 @@ impl Default for CorpusOptions {
 }
 
 /// A part of a corpus with the number of its first line.
-enum Block {
+pub(super) enum Block {
     /// Whole lines.
     Lines { bytes: Vec<u8>, first_line: u64 },
     /// Texts with their lines.
@@ -486,121 +508,6 @@ fn cut_point(buffer: &[u8]) -> usize {
         end -= 1;
     }
     end
-}
-
-fn read_csv(
-    reader: Box<dyn Read + Send>,
-    corpus: &Corpus,
-    delimiter: u8,
-    columns: &[String],
-    sender: &SyncSender<Block>,
-    progress: &dyn Fn(u64),
-) -> Result<u64, CoverageError> {
-    let mut reader = BufReader::with_capacity(BLOCK, Limited::new(reader));
-    // A byte order mark would become part of the first column's name.
-    let start = reader.fill_buf().map_err(fs::at("read", &corpus.path))?;
-    if start.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
-    }
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(reader);
-    let header = reader.headers().map_err(|e| csv_error(corpus, &e))?.clone();
-    let positions = columns
-        .iter()
-        .map(|column| {
-            let named = header.iter().position(|name| name.trim() == column);
-            named
-                .or_else(|| {
-                    let number = column.parse::<usize>().ok()?;
-                    (1..=header.len()).contains(&number).then(|| number - 1)
-                })
-                .ok_or_else(|| {
-                    let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
-                    corpus.invalid(
-                        1,
-                        format!("no column `{column}`, found {}", names.join(", ")),
-                        Some("name the column that holds the text with `--field NAME`"),
-                    )
-                })
-        })
-        .collect::<Result<Vec<usize>, _>>()?;
-    let mut texts = Vec::new();
-    let mut held = 0;
-    let mut record = csv::StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|e| csv_error(corpus, &e))?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
-        for position in &positions {
-            let text = record.get(*position).unwrap_or_default();
-            if !text.trim().is_empty() {
-                held += text.len();
-                texts.push((line, text.to_owned()));
-            }
-        }
-        if held >= BLOCK {
-            progress(reader.position().byte());
-            held = 0;
-            if sender
-                .send(Block::Texts(std::mem::take(&mut texts)))
-                .is_err()
-            {
-                return Ok(reader.position().byte());
-            }
-        }
-        reader.get_mut().get_mut().record_read();
-    }
-    let _ = sender.send(Block::Texts(texts));
-    Ok(reader.position().byte())
-}
-
-fn csv_error(corpus: &Corpus, error: &csv::Error) -> CoverageError {
-    let line = error.position().map_or(0, csv::Position::line);
-    let hint = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => {
-            Some("convert the file first, for instance `iconv -f cp949 -t utf-8`")
-        }
-        csv::ErrorKind::UnequalLengths { .. } => {
-            Some("quote fields that hold the delimiter or a line break")
-        }
-        _ => None,
-    };
-    corpus.invalid(line, error.to_string(), hint)
-}
-
-/// Ends a record that an open quote lets run through the whole file.
-struct Limited<R> {
-    inner: R,
-    since_record: usize,
-}
-
-impl<R> Limited<R> {
-    fn new(inner: R) -> Self {
-        Self {
-            inner,
-            since_record: 0,
-        }
-    }
-
-    fn record_read(&mut self) {
-        self.since_record = 0;
-    }
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.since_record > LONGEST_RECORD {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a record is longer than {LONGEST_RECORD} bytes: is a quote left open?"),
-            ));
-        }
-        let n = self.inner.read(buffer)?;
-        self.since_record += n;
-        Ok(n)
-    }
 }
 
 /// Keeps every text of a corpus whose number, from 0, `keep` accepts.

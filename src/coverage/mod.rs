@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod chart;
 pub mod corpus;
 pub mod definitions;
+mod delimited;
 mod error;
 pub mod gains;
 mod memo;

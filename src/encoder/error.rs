@@ -58,6 +58,18 @@ pub enum EncoderError {
         /// What to type next.
         hint: Option<String>,
     },
+    /// A server of embeddings cannot be reached, refuses, or gives no answer that is one.
+    #[error("{url}: {reason}")]
+    Endpoint {
+        /// What was asked.
+        url: String,
+        /// What was found, without any key.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+        /// Whose failure it is: the network's, the model's, or the request's.
+        class: FailureClass,
+    },
     /// An embedding holds a value that is not a finite number.
     #[error("an embedding holds {value} at dimension {dimension}")]
     NotFinite {
@@ -69,6 +81,27 @@ pub enum EncoderError {
 }
 
 impl EncoderError {
+    /// Whether memory, of the machine or of a device, was not enough: fewer texts at once may do.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        // Runtimes say it in words only: CUDA's driver, cuBLAS, ONNX Runtime's arena and its CPU
+        // allocator, the operating system.
+        const SIGNS: [&str; 7] = [
+            "out of memory",
+            "out_of_memory",
+            "cublas_status_alloc_failed",
+            "failed to allocate memory",
+            "bad allocation",
+            "bad_alloc",
+            "available memory of",
+        ];
+        let Self::Runtime { reason, .. } = self else {
+            return false;
+        };
+        let reason = reason.to_lowercase();
+        SIGNS.iter().any(|sign| reason.contains(sign))
+    }
+
     /// What to type next, where something helps.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -77,6 +110,7 @@ impl EncoderError {
             Self::Invalid { hint, .. }
             | Self::Missing { hint, .. }
             | Self::Unsupported { hint, .. }
+            | Self::Endpoint { hint, .. }
             | Self::Runtime { hint, .. } => hint.clone(),
             Self::Tokenize { .. } => None,
             Self::NotFinite { .. } => Some(
@@ -98,6 +132,41 @@ impl EncoderError {
             | Self::Tokenize { .. }
             | Self::NotFinite { .. } => FailureClass::Model,
             Self::Unsupported { .. } => FailureClass::Usage,
+            Self::Endpoint { class, .. } => *class,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_of_memory_is_told_from_other_failures() {
+        for (reason, expected) in [
+            (
+                "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+                true,
+            ),
+            ("CublasError(CUBLAS_STATUS_ALLOC_FAILED)", true),
+            (
+                "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer",
+                true,
+            ),
+            (
+                "Available memory of 1024 is smaller than requested bytes of 4096",
+                true,
+            ),
+            ("std::bad_alloc", true),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", false),
+            ("the output has no rows", false),
+        ] {
+            let error = EncoderError::Runtime {
+                backend: "b",
+                reason: reason.into(),
+                hint: None,
+            };
+            assert_eq!(error.is_out_of_memory(), expected, "{reason}");
         }
     }
 }

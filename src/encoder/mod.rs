@@ -1,19 +1,24 @@
 //! Encoders: texts to embeddings.
 //!
 //! Holds how a model is found ([`locate`]), read ([`spec`]), tokenised ([`tokenizer`]), run
-//! ([`backend`]) and pooled ([`pooling`], [`modules`]); and the lexical baselines, which need no
-//! model ([`lexical`]). Imports the ground floor only (`fs`, `text`, `hub`, `failure`, `metric`): an
-//! encoder knows no suite.
+//! ([`backend`]) and pooled ([`pooling`], [`modules`]); models behind a server ([`endpoint`]); and
+//! the lexical baselines, which need no model ([`lexical`]). Imports the ground floor only (`fs`,
+//! `text`, `http`, `hub`, `failure`, `metric`): an encoder knows no suite.
 //!
 //! To add a backend: one file under `backend/` and one line in [`backend::BACKENDS`]. To add a
 //! pooling mode: one line in [`pooling::Pooling::ALL`] and its arm in `pool`. To add a candle
-//! architecture: one file under `backend/candle/` and one line in its list.
+//! architecture: one file under `backend/candle/` and one line in its list. To add what servers
+//! speak: one file under `endpoint/` and one line in [`endpoint::dialect::DIALECTS`].
 
 pub mod backend;
+mod base64;
+pub mod built_in;
+pub mod endpoint;
 mod error;
 mod json;
 pub mod lexical;
 pub mod locate;
+pub mod memory;
 pub mod modules;
 pub mod network;
 pub mod onnx;
@@ -82,11 +87,102 @@ pub struct PreparedText {
 }
 
 impl PreparedText {
-    /// Number of tokens the encoder will see; at least 1, so that it can weigh a batch.
+    /// Number of tokens the encoder will see, estimated from the text where it is not tokenised
+    /// here; at least 1, so that it can weigh a batch.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.ids.len().max(1)
+        match self.ids.len() {
+            0 => self.text.len() / 3 + 1,
+            n => n,
+        }
     }
+
+    /// What is known of its tokens before it is encoded.
+    #[must_use]
+    pub fn tokens(&self) -> TokenCount {
+        TokenCount {
+            kept: self.ids.len() as u32,
+            lost: self.lost_tokens as u32,
+        }
+    }
+}
+
+/// What is known of an encoded text beside its embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenCount {
+    /// Tokens that the encoder saw; 0 where nobody counted.
+    pub kept: u32,
+    /// Tokens that truncation removed; [`TokenCount::UNKNOWN`] where it is known that some were
+    /// and not how many.
+    pub lost: u32,
+}
+
+impl TokenCount {
+    /// In [`TokenCount::lost`]: some were lost, nobody knows how many.
+    pub const UNKNOWN: u32 = u32::MAX;
+}
+
+/// What a batch may hold at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Texts.
+    pub texts: usize,
+    /// Padded tokens, where the encoder knows better than the general default.
+    pub preferred_tokens: Option<usize>,
+    /// What a batch needs and what there is, where that is known.
+    pub memory: Option<Memory>,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            texts: usize::MAX,
+            preferred_tokens: None,
+            memory: None,
+        }
+    }
+}
+
+/// Memory of one batch: an estimate from above of what it needs, and what it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes that one batch may take.
+    pub budget: u64,
+    /// Bytes per padded token.
+    pub per_token: u64,
+    /// Bytes per pair of padded tokens of one text: what attention keeps.
+    pub per_pair: u64,
+}
+
+impl Memory {
+    /// Whether `rows` texts padded to `width` tokens need no more than the budget.
+    #[must_use]
+    pub fn fits(&self, rows: usize, width: usize) -> bool {
+        self.need(rows, width) <= self.budget
+    }
+
+    /// Bytes that `rows` texts padded to `width` tokens need.
+    #[must_use]
+    pub fn need(&self, rows: usize, width: usize) -> u64 {
+        let (rows, width) = (rows as u64, width as u64);
+        let text = width
+            .saturating_mul(self.per_token)
+            .saturating_add(width.saturating_mul(width).saturating_mul(self.per_pair));
+        rows.saturating_mul(text)
+    }
+}
+
+/// What a server was asked and what it reported.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Requests sent, those that failed among them.
+    pub requests: u64,
+    /// How many of them were sent again.
+    pub retries: u64,
+    /// Tokens that the server counted; `null` where it counts none.
+    pub tokens: Option<u64>,
+    /// What it cost, in the unit in which the server reports it; `null` where it reports none.
+    pub cost: Option<f64>,
 }
 
 /// Something that turns texts into embeddings.
@@ -108,6 +204,19 @@ pub trait Encoder: Send + Sync {
     /// When the backend fails, or gives values that are not finite numbers.
     fn encode(&self, batch: &[&PreparedText]) -> Result<Embeddings, EncoderError>;
 
+    /// Like [`Encoder::encode`], with the tokens of each text: those who tokenise elsewhere know
+    /// them only now.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    fn encode_counted(
+        &self,
+        batch: &[&PreparedText],
+    ) -> Result<(Embeddings, Vec<TokenCount>), EncoderError> {
+        let embeddings = self.encode(batch)?;
+        Ok((embeddings, batch.iter().map(|t| t.tokens()).collect()))
+    }
+
     /// How many threads may usefully call [`Encoder::encode`] at once.
     fn lanes(&self) -> usize {
         1
@@ -116,5 +225,15 @@ pub trait Encoder: Send + Sync {
     /// Whether an embedding depends on the other texts of its batch (dynamic int8 does).
     fn depends_on_batch(&self) -> bool {
         false
+    }
+
+    /// What a batch may hold at most.
+    fn limits(&self) -> BatchLimits {
+        BatchLimits::default()
+    }
+
+    /// What a server was asked so far; `None` where there is no server.
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 }

@@ -129,4 +129,10 @@ pub trait Network: Send + Sync {
     fn depends_on_batch(&self) -> bool {
         false
     }
+
+    /// Free memory in bytes of the device it computes on, where that is not this machine's own
+    /// memory and the device says.
+    fn free_on_device(&self) -> Option<u64> {
+        None
+    }
 }

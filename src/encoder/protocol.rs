@@ -118,6 +118,12 @@ pub fn rules(protocol: &str, model: &str) -> Result<Rules, EncoderError> {
 }
 
 impl Rules {
+    /// Whether the prompt is one of the model's own, which must be known.
+    #[must_use]
+    pub fn needs_prompts(&self) -> bool {
+        self.prompt.is_none() && (self.default_prompt || self.prompt_named.is_some())
+    }
+
     /// The prompt before a text, given the model's own prompts.
     #[must_use]
     pub fn resolve_prompt(

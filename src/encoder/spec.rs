@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backend::{self, OpenOptions};
+use super::endpoint::Endpoint;
 use super::modules::Module;
 use super::network::PaddingSide;
 use super::text_encoder::TextEncoder;
@@ -140,6 +141,8 @@ pub struct EncoderSpec {
     pub add_special_tokens: bool,
     /// Whether unknown tokens are left out, as model2vec does.
     pub drop_unknown: bool,
+    /// Unicode characters that a text is cut to before it is tokenised, as model2vec does.
+    pub max_characters: Option<usize>,
     /// Whether attention is causal, where the architecture leaves it open.
     pub causal: Option<bool>,
     /// Named prompts of the model.
@@ -150,6 +153,8 @@ pub struct EncoderSpec {
     pub similarity: Similarity,
     /// The tokenizer, loaded and tried; `None` only where a specification was made by hand.
     pub tokenizer: Option<Arc<Tokenizer>>,
+    /// The server that runs it; `None` for a model on disk.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.
@@ -162,6 +167,9 @@ impl EncoderSpec {
     /// # Errors
     /// When the backend cannot open the weights.
     pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(endpoint.encoder());
+        }
         let backend = backend::find(self.backend).ok_or_else(|| EncoderError::Unsupported {
             what: format!("backend `{}` is not known", self.backend),
             hint: None,
@@ -201,8 +209,18 @@ impl EncoderSpec {
             "special",
             &format!("{} {}", self.add_special_tokens, self.drop_unknown),
         );
+        if let Some(max) = self.max_characters {
+            put("max_characters", &max.to_string());
+        }
         put("causal", &format!("{:?}", self.causal));
         put("prompt", prompt);
+        if let Some(endpoint) = &self.endpoint {
+            put("endpoint", &endpoint.url);
+            put("model", &endpoint.model);
+            put("revision", endpoint.revision.as_deref().unwrap_or(""));
+            // Another model behind the same address gives other embeddings.
+            put("fingerprint", &endpoint.fingerprint);
+        }
         fs::hex(&hasher.finalize())
     }
 
@@ -240,7 +258,7 @@ mod tests {
         let key = spec.key("");
         assert_eq!(key.len(), 64);
         assert_ne!(spec.key("query: "), key);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 10] = [
             ("max tokens", |s| s.max_tokens = 5),
             ("backend", |s| s.backend = "rten"),
             ("version", |s| s.backend_version = "2".into()),
@@ -248,6 +266,7 @@ mod tests {
             ("device", |s| s.device = "cuda".into()),
             ("append", |s| s.append_token = Some(1)),
             ("unknown", |s| s.drop_unknown = true),
+            ("characters", |s| s.max_characters = Some(9)),
             ("causal", |s| s.causal = Some(false)),
             ("modules", |s| {
                 s.modules = vec![Module::Pooling {

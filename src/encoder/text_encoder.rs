@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::modules::{self, Module};
 use super::network::{PaddingSide, TokenBatch};
 use super::tokenizer::{EncodeOptions, Tokenizer};
-use super::{Embeddings, Encoder, EncoderError, EncoderSpec, Network, PreparedText};
+use super::{
+    BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, Memory, Network, PreparedText,
+    memory,
+};
 
 /// A model that was opened: texts to embeddings.
 pub struct TextEncoder {
@@ -19,7 +22,9 @@ pub struct TextEncoder {
     append_token: Option<u32>,
     add_special_tokens: bool,
     drop_unknown: bool,
+    max_characters: Option<usize>,
     leave_prompt_out: bool,
+    memory: Option<Memory>,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
 }
@@ -46,6 +51,12 @@ impl TextEncoder {
                 what: "the tokenizer".into(),
                 hint: None,
             })?;
+        // The weights are in memory by now: what is free is free for batches.
+        let free = match spec.device.as_str() {
+            "cpu" => memory::free_bytes(),
+            _ => network.free_on_device(),
+        };
+        let memory = free.and_then(|free| memory::of_batch(spec, free, network.lanes()));
         Ok(Self {
             tokenizer,
             network,
@@ -56,7 +67,9 @@ impl TextEncoder {
             append_token: spec.append_token,
             add_special_tokens: spec.add_special_tokens,
             drop_unknown: spec.drop_unknown,
+            max_characters: spec.max_characters,
             leave_prompt_out: spec.leaves_prompt_out(),
+            memory,
             prompt_tokens: Mutex::default(),
         })
     }
@@ -90,6 +103,7 @@ impl Encoder for TextEncoder {
             add_special_tokens: self.add_special_tokens,
             append: self.append_token,
             drop_unknown: self.drop_unknown,
+            max_characters: self.max_characters,
         };
         let mut prepared = self.tokenizer.encode(text, &options)?;
         prepared.prompt_tokens = self.prompt_tokens(&options)?.min(prepared.ids.len());
@@ -113,5 +127,12 @@ impl Encoder for TextEncoder {
 
     fn depends_on_batch(&self) -> bool {
         self.network.depends_on_batch()
+    }
+
+    fn limits(&self) -> BatchLimits {
+        BatchLimits {
+            memory: self.memory,
+            ..BatchLimits::default()
+        }
     }
 }

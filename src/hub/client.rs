@@ -12,6 +12,7 @@ use ureq::http::{Response, Uri};
 use super::cache::{Cache, hash, is_commit, kind_of_tag};
 use super::{HubError, RepoId, Snapshot};
 use crate::fs;
+use crate::http::{self, Patience, header};
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 10;
@@ -150,16 +151,7 @@ impl Hub {
     /// A client with these settings.
     #[must_use]
     pub fn new(settings: HubSettings) -> Self {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            // Redirects are followed here, so that the token stays with its host.
-            .max_redirects(0)
-            .user_agent(concat!("korfinsts/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_mins(1)))
-            .timeout_per_read(Some(Duration::from_mins(1)))
-            .build()
-            .new_agent();
+        let agent = http::agent(Duration::from_secs(15), Duration::from_mins(1));
         Self {
             settings,
             agent,
@@ -526,14 +518,12 @@ impl Hub {
             404 | 410 => Attempt::Final(HubError::NotFound {
                 what: what.to_owned(),
             }),
-            408 | 429 | 500..=599 => Attempt::Again(
+            _ if http::passes(status) => Attempt::Again(
                 HubError::Status {
                     url: url.to_owned(),
                     status,
                 },
-                header(response, "retry-after")
-                    .and_then(|s| s.trim().parse().ok())
-                    .map(Duration::from_secs),
+                http::retry_after(response),
             ),
             _ => Attempt::Final(HubError::Status {
                 url: url.to_owned(),
@@ -544,6 +534,11 @@ impl Hub {
 
     /// Tries until it succeeds, fails for good, or the attempts are used up.
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Attempt>) -> Result<T, HubError> {
+        let patience = Patience {
+            attempts: self.settings.attempts,
+            first: self.settings.backoff,
+            longest: MAX_WAIT,
+        };
         let mut tried = 0;
         loop {
             tried += 1;
@@ -556,11 +551,9 @@ impl Hub {
                     std::thread::sleep(self.settings.backoff);
                 }
                 Err(Attempt::Again(e, after)) => {
-                    let backoff = self.settings.backoff * 2_u32.saturating_pow(tried - 1);
-                    let wait = after.unwrap_or(backoff);
-                    if tried >= self.settings.attempts || wait > MAX_WAIT {
+                    let Some(wait) = patience.wait(tried, after) else {
                         return Err(e);
-                    }
+                    };
                     std::thread::sleep(wait);
                 }
             }
@@ -612,11 +605,6 @@ fn noun(id: &RepoId) -> &'static str {
         super::RepoKind::Model => "model",
         super::RepoKind::Dataset => "dataset",
     }
-}
-
-fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
-    let value = response.headers().get(name)?.to_str().ok()?;
-    Some(value.to_owned())
 }
 
 /// The commit and the files in the hub's description of a revision.

@@ -131,7 +131,7 @@ impl Interval {
     }
 }
 
-fn enough_resamples(resamples: usize) -> Result<(), Undefined> {
+pub(super) fn enough_resamples(resamples: usize) -> Result<(), Undefined> {
     if resamples < LEAST_RESAMPLES {
         return Err(Undefined::TooFew {
             what: "resamples",

@@ -9,11 +9,14 @@
 //! To add a similarity: one variant and one line in [`Similarity::ALL`]. To add a statistic that
 //! can be bootstrapped: one implementation of [`Statistic`].
 
+mod agreement;
 mod binary;
 mod bootstrap;
 mod correlation;
 mod domains;
 mod family;
+mod field;
+mod normal;
 mod paired;
 mod permutation;
 mod random;
@@ -24,6 +27,7 @@ mod similarity;
 mod triplet;
 mod undefined;
 
+pub use agreement::{Agreement, Measurement, krippendorff};
 pub use binary::{Classes, auc, average_precision, classes, spearman_from_auc};
 pub use bootstrap::{
     BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,
@@ -35,13 +39,14 @@ pub use domains::{
     within_domain_spearman,
 };
 pub use family::holm;
+pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, permutation_test};
 pub use rank::{mid_ranks, tie_share};
-pub use ranking::{RankRange, rank_ranges};
+pub use ranking::{Difference, Field, RankRange, rank_ranges};
 pub use resampled::{
     AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,
 };
 pub use similarity::{Similarity, cosine, cosine_f32, dot, negated_euclidean, negated_manhattan};
-pub use triplet::{TripletAccuracy, triplet_accuracy};
+pub use triplet::{TripletAccuracy, sign_test, triplet_accuracy};
 pub use undefined::{Operand, Undefined};

@@ -101,7 +101,7 @@ pub fn compare(
 }
 
 /// Two-sided share of replicates beyond 0.
-fn p_of_zero(differences: &[Option<f64>]) -> f64 {
+pub(super) fn p_of_zero(differences: &[Option<f64>]) -> f64 {
     let (mut below, mut above, mut all) = (1_usize, 1_usize, 1_usize);
     for difference in differences.iter().flatten() {
         below += usize::from(*difference <= ROUNDING);

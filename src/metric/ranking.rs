@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::bootstrap::{BootstrapOptions, Interval, replicates};
-use super::paired::{PairedStatistic, ROUNDING};
+use super::bootstrap::{BootstrapOptions, Interval, enough_resamples, replicates};
+use super::field;
+use super::paired::{PairedStatistic, ROUNDING, p_of_zero};
 use super::undefined::Undefined;
 
 /// What is known about one model's place.
@@ -20,16 +21,166 @@ pub struct RankRange {
     pub worst: usize,
 }
 
+/// Models on the same pairs, with the replicates of their scores on the same resamples.
+///
+/// From these alone follow every interval, the difference of any two models and every rank.
+#[derive(Debug, Clone)]
+pub struct Field {
+    scores: Vec<f64>,
+    /// One column per model; NaN where a replicate does not exist.
+    columns: Vec<Vec<f64>>,
+    level: f64,
+}
+
+/// How two models of a field differ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Score of the first less that of the second.
+    pub delta: f64,
+    /// Its percentile interval.
+    pub interval: Interval,
+    /// Two-sided bootstrap p-value, as [`Comparison::p_bootstrap`](super::Comparison).
+    pub p_value: f64,
+}
+
+impl Field {
+    /// Scores and resamples models.
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined`] of the first model without a score; leave it out. [`Undefined::TooFew`] for
+    /// no models, and for fewer than 100 resamples.
+    pub fn new(
+        statistic: PairedStatistic,
+        models: &[&[f64]],
+        gold: &[f64],
+        options: &BootstrapOptions,
+    ) -> Result<Self, Undefined> {
+        if models.is_empty() {
+            return Err(Undefined::TooFew {
+                what: "models",
+                found: 0,
+                least: 1,
+            });
+        }
+        enough_resamples(options.resamples)?;
+        let scores = models
+            .par_iter()
+            .map(|predicted| statistic.of(predicted, gold))
+            .collect::<Result<Vec<_>, _>>()?;
+        let fast = statistic == PairedStatistic::Spearman && gold.len() <= field::MOST_PAIRS;
+        let columns = if fast {
+            field::spearman_replicates(models, gold, options)?
+        } else {
+            let samples = models
+                .iter()
+                .map(|predicted| statistic.sample(predicted, gold))
+                .collect::<Result<Vec<_>, _>>()?;
+            let samples: Vec<_> = samples.iter().map(|s| &**s).collect();
+            replicates(&samples, None, options)?
+                .into_iter()
+                .map(|column| column.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+                .collect()
+        };
+        Ok(Self {
+            scores,
+            columns,
+            level: options.level,
+        })
+    }
+
+    /// Score of a model.
+    #[must_use]
+    pub fn score(&self, model: usize) -> f64 {
+        self.scores[model]
+    }
+
+    /// Percentile interval of a model's score.
+    ///
+    /// # Errors
+    ///
+    /// As [`Interval::of_replicates`].
+    pub fn interval(&self, model: usize) -> Result<Interval, Undefined> {
+        let column = self.columns[model].iter();
+        let column: Vec<Option<f64>> = column.map(|v| Some(*v).filter(|v| !v.is_nan())).collect();
+        Interval::of_replicates(&column, self.level)
+    }
+
+    /// How two models differ.
+    ///
+    /// # Errors
+    ///
+    /// As [`Interval::of_replicates`].
+    pub fn difference(&self, first: usize, second: usize) -> Result<Difference, Undefined> {
+        let pairs = self.columns[first].iter().zip(&self.columns[second]);
+        let differences: Vec<Option<f64>> = pairs
+            .map(|(a, b)| Some(a - b).filter(|d| !d.is_nan()))
+            .collect();
+        Ok(Difference {
+            delta: self.scores[first] - self.scores[second],
+            interval: Interval::of_replicates(&differences, self.level)?,
+            p_value: p_of_zero(&differences),
+        })
+    }
+
+    /// Whether a model is surely better than another: their difference is at most 0 on less than
+    /// `(1 − level) / 2` of the resamples, that is, its percentile interval lies above 0.
+    #[must_use]
+    pub fn surely_better(&self, first: usize, second: usize) -> bool {
+        // Replicates scatter around the scores: the lower score cannot lead on 97.5 % of them.
+        if self.scores[first] <= self.scores[second] {
+            return false;
+        }
+        let tail = (1.0 - self.level) / 2.0;
+        let (mut not_above, mut all) = (0_usize, 0_usize);
+        for (a, b) in self.columns[first].iter().zip(&self.columns[second]) {
+            let difference = a - b;
+            not_above += usize::from(difference <= ROUNDING);
+            all += usize::from(!difference.is_nan());
+        }
+        (not_above as f64) < tail * all as f64
+    }
+
+    /// Which ranks each model may hold.
+    ///
+    /// # Errors
+    ///
+    /// As [`Interval::of_replicates`].
+    pub fn ranges(&self) -> Result<Vec<RankRange>, Undefined> {
+        let models = self.scores.len();
+        // Each pair is looked at once: only the one with the higher score can be surely better.
+        let beaten: Vec<Vec<usize>> = (0..models)
+            .into_par_iter()
+            .map(|a| (0..models).filter(|&b| self.surely_better(a, b)).collect())
+            .collect();
+        let mut better = vec![0; models];
+        for list in &beaten {
+            for &loser in list {
+                better[loser] += 1;
+            }
+        }
+        (0..models)
+            .into_par_iter()
+            .map(|model| {
+                Ok(RankRange {
+                    score: self.scores[model],
+                    interval: self.interval(model)?,
+                    best: 1 + better[model],
+                    worst: models - beaten[model].len(),
+                })
+            })
+            .collect()
+    }
+}
+
 /// Ranks models by a paired bootstrap over pairs.
 ///
-/// A model is surely better than another where their difference is at most 0 on less than
-/// `(1 − level) / 2` of the resamples: where the percentile interval of the difference lies above
-/// 0. No correction for the number of models. In the order of `models`.
+/// A model is surely better than another where [`Field::surely_better`] says so. No correction
+/// for the number of models. In the order of `models`.
 ///
 /// # Errors
 ///
-/// [`Undefined`] of the first model without a score; leave it out. [`Undefined::TooFew`] for no
-/// models, and as [`Interval::of_replicates`].
+/// As [`Field::new`] and [`Field::ranges`].
 ///
 /// # Panics
 ///
@@ -40,46 +191,7 @@ pub fn rank_ranges(
     gold: &[f64],
     options: &BootstrapOptions,
 ) -> Result<Vec<RankRange>, Undefined> {
-    if models.is_empty() {
-        return Err(Undefined::TooFew {
-            what: "models",
-            found: 0,
-            least: 1,
-        });
-    }
-    let mut samples = Vec::with_capacity(models.len());
-    let mut scores = Vec::with_capacity(models.len());
-    for predicted in models {
-        scores.push(statistic.of(predicted, gold)?);
-        samples.push(statistic.sample(predicted, gold)?);
-    }
-    let samples: Vec<_> = samples.iter().map(|s| &**s).collect();
-    let columns = replicates(&samples, None, options)?;
-    let tail = (1.0 - options.level) / 2.0;
-    let surely_better = |a: &[Option<f64>], b: &[Option<f64>]| {
-        let (mut not_above, mut all) = (0_usize, 0_usize);
-        for (a, b) in a.iter().zip(b) {
-            if let (Some(a), Some(b)) = (a, b) {
-                not_above += usize::from(*a <= b + ROUNDING);
-                all += 1;
-            }
-        }
-        (not_above as f64) < tail * all as f64
-    };
-    columns
-        .par_iter()
-        .zip(&scores)
-        .map(|(column, &score)| {
-            let better = columns.iter().filter(|c| surely_better(c, column)).count();
-            let worse = columns.iter().filter(|c| surely_better(column, c)).count();
-            Ok(RankRange {
-                score,
-                interval: Interval::of_replicates(column, options.level)?,
-                best: 1 + better,
-                worst: models.len() - worse,
-            })
-        })
-        .collect()
+    Field::new(statistic, models, gold, options)?.ranges()
 }
 
 #[cfg(test)]

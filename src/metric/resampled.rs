@@ -22,7 +22,7 @@ pub(super) struct RankSums {
 
 impl RankSums {
     /// From the sum of products of doubled ranks and the sums of cubes of the sizes of ties.
-    fn new(total: u64, products: u64, predicted_cubes: u64, gold_cubes: u64) -> Self {
+    pub fn new(total: u64, products: u64, predicted_cubes: u64, gold_cubes: u64) -> Self {
         let squares = |cubes: u64| ((total * total * total - cubes) / 3) as i64;
         Self {
             total,

@@ -49,9 +49,43 @@ pub fn triplet_accuracy(scores: &[(f64, f64)]) -> Result<TripletAccuracy, Undefi
     })
 }
 
+/// Two-sided sign test of two models on the same triplets (the exact test of `McNemar`): the chance of a
+/// split at least as uneven as `first` against `second` where each of these triplets, seen by one
+/// model only, is as likely to be seen by either. 1 where there are none.
+#[must_use]
+pub fn sign_test(first: usize, second: usize) -> f64 {
+    let n = first + second;
+    // Binomial(n, ½) up to the smaller count, from logarithms: 2⁻ⁿ underflows early.
+    let mut log_term = -(n as f64) * std::f64::consts::LN_2;
+    let mut tail = 0.0;
+    for k in 0..=first.min(second) {
+        tail += log_term.exp();
+        log_term += ((n - k) as f64).ln() - ((k + 1) as f64).ln();
+    }
+    (2.0 * tail).min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sign_test_is_the_binomial_one() {
+        // scipy.stats.binomtest(k, n).pvalue
+        for (first, second, p) in [
+            (0, 0, 1.0),
+            (1, 0, 1.0),
+            (5, 5, 1.0),
+            (0, 6, 0.03125),
+            (2, 8, 0.109_375),
+            (15, 5, 0.041_389_465_332_031_25),
+            (900, 1100, 8.457_089_535_503_81e-6),
+        ] {
+            for found in [sign_test(first, second), sign_test(second, first)] {
+                assert!((found / p - 1.0).abs() < 1e-9, "{first} {second}: {found}");
+            }
+        }
+    }
 
     #[test]
     fn ties_count_as_not_seen() {

@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::RunError;
-use super::store::{About, EmbeddingSet, Entry, Store, TextKey, TokenCount, text_key};
-use crate::encoder::{Embeddings, Encoder, EncoderError, PreparedText};
+use super::squeeze::Squeeze;
+use super::store::{About, EmbeddingSet, Entry, Store, TextKey, text_key};
+use crate::encoder::{
+    BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount, Usage,
+};
 
 /// Padded tokens per batch: best or within noise of it for short and long texts.
 pub const BATCH_TOKENS: usize = 512;
@@ -40,6 +43,10 @@ pub trait Progress {
     fn advance(&mut self, texts: usize, tokens: usize);
     /// Encoding ended, well or not.
     fn finish(&mut self);
+    /// Something that a user should know happened, and the run goes on.
+    fn note(&mut self, _line: &str) {}
+    /// What a server was asked in this run; called once, before the end.
+    fn usage(&mut self, _usage: &Usage) {}
 }
 
 /// A progress that nobody watches.
@@ -59,7 +66,7 @@ struct Batch {
 }
 
 /// What a lane sends back.
-type Encoded = Result<(Batch, Embeddings), EncoderError>;
+type Encoded = Result<(Batch, Embeddings, Vec<TokenCount>), EncoderError>;
 
 /// Embeddings of `texts` (prompted with `prompt`): those in the store at `folder` are read, the
 /// others encoded and kept there. `open` is called only when a text is missing.
@@ -97,6 +104,9 @@ pub fn embed(
         &mut store,
         progress,
     );
+    if let Some(usage) = encoder.usage() {
+        progress.usage(&usage);
+    }
     progress.finish();
     result?;
     if options.stop.load(Ordering::Relaxed) {
@@ -130,6 +140,8 @@ fn encode(
     progress: &mut dyn Progress,
 ) -> Result<(), RunError> {
     let lanes = encoder.lanes().max(1);
+    let limits = Limits::new(encoder, options.batch_tokens);
+    let squeeze = Squeeze::default();
     let over = AtomicBool::new(false);
     let ended = &|| over.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
@@ -144,7 +156,7 @@ fn encode(
             while !rest.is_empty() && !ended() {
                 let (now, later) = rest.split_at(window.min(rest.len()));
                 (rest, window) = (later, WINDOW);
-                match cut(now, prompt, encoder, options.batch_tokens) {
+                match cut(now, prompt, encoder, limits) {
                     Ok(cut) => {
                         for batch in cut {
                             if to_lanes.send(batch).is_err() {
@@ -161,6 +173,7 @@ fn encode(
         });
         for _ in 0..lanes {
             let (to_writer, batches) = (to_writer.clone(), Arc::clone(&batches));
+            let squeeze = &squeeze;
             scope.spawn(move || {
                 loop {
                     let next = batches.lock().map(|queue| queue.recv());
@@ -171,7 +184,9 @@ fn encode(
                         continue;
                     }
                     let texts: Vec<&PreparedText> = batch.texts.iter().collect();
-                    let result = encoder.encode(&texts).map(|embeddings| (batch, embeddings));
+                    let result = squeeze
+                        .encode(encoder, &texts)
+                        .map(|(embeddings, tokens)| (batch, embeddings, tokens));
                     if to_writer.send(result).is_err() {
                         return;
                     }
@@ -181,13 +196,20 @@ fn encode(
         drop((to_writer, batches));
         let mut outcome = Ok(());
         for result in results {
+            for line in squeeze.notes() {
+                progress.note(&line);
+            }
             if outcome.is_err() {
+                // What other lanes finish meanwhile was paid for: it is kept where it can be.
+                if let Ok((batch, embeddings, tokens)) = result {
+                    let _ = keep(&batch, &embeddings, &tokens, store);
+                }
                 continue;
             }
             outcome = result
                 .map_err(RunError::from)
-                .and_then(|(batch, embeddings)| {
-                    let kept = keep(&batch, &embeddings, store)?;
+                .and_then(|(batch, embeddings, tokens)| {
+                    let kept = keep(&batch, &embeddings, &tokens, store)?;
                     progress.advance(batch.texts.len(), kept);
                     Ok(())
                 });
@@ -200,30 +222,55 @@ fn encode(
 }
 
 /// Writes a batch to the store and returns its tokens.
-fn keep(batch: &Batch, embeddings: &Embeddings, store: &mut Store) -> Result<usize, RunError> {
-    let tokens: Vec<TokenCount> = batch
-        .texts
-        .iter()
-        .map(|t| TokenCount {
-            kept: t.ids.len() as u32,
-            lost: t.lost_tokens as u32,
-        })
-        .collect();
+fn keep(
+    batch: &Batch,
+    embeddings: &Embeddings,
+    tokens: &[TokenCount],
+    store: &mut Store,
+) -> Result<usize, RunError> {
     store.append(Entry {
         keys: &batch.keys,
-        tokens: &tokens,
+        tokens,
         values: &embeddings.values,
         dimension: embeddings.dimension,
     })?;
     Ok(tokens.iter().map(|t| t.kept as usize).sum())
 }
 
-/// Tokenises a window of texts and cuts it into batches of at most `batch_tokens` padded tokens.
+/// What a batch may hold: the user's tokens, and what the encoder says of itself.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    tokens: usize,
+    own: BatchLimits,
+}
+
+impl Limits {
+    fn new(encoder: &dyn Encoder, batch_tokens: usize) -> Self {
+        let mut own = encoder.limits();
+        if encoder.depends_on_batch() {
+            own.texts = 1;
+        }
+        let tokens = match own.preferred_tokens {
+            // The general default is no wish of the user's.
+            Some(preferred) if batch_tokens == BATCH_TOKENS => preferred,
+            _ => batch_tokens,
+        };
+        Self { tokens, own }
+    }
+
+    /// Whether `rows` texts of at most `width` tokens are one batch; one text always is.
+    fn allow(&self, rows: usize, width: usize) -> bool {
+        let fits = self.own.memory.is_none_or(|m| m.fits(rows, width));
+        rows <= 1 || rows <= self.own.texts && rows * width <= self.tokens && fits
+    }
+}
+
+/// Tokenises a window of texts and cuts it into batches of bounded padded tokens.
 fn cut(
     window: &[(TextKey, &str)],
     prompt: &str,
     encoder: &dyn Encoder,
-    batch_tokens: usize,
+    limits: Limits,
 ) -> Result<Vec<Batch>, EncoderError> {
     let mut prepared = window
         .iter()
@@ -233,9 +280,8 @@ fn cut(
     let mut batches: Vec<Batch> = Vec::new();
     let mut width = 0;
     for (key, text) in prepared {
-        let alone = encoder.depends_on_batch();
         match batches.last_mut() {
-            Some(batch) if !alone && (batch.texts.len() + 1) * width <= batch_tokens => {
+            Some(batch) if limits.allow(batch.texts.len() + 1, width) => {
                 batch.keys.push(key);
                 batch.texts.push(text);
             }
@@ -261,6 +307,9 @@ mod tests {
     struct Fake {
         fails_on: Option<&'static str>,
         alone: bool,
+        /// Padded tokens that one batch has room for.
+        room: Option<usize>,
+        limits: BatchLimits,
     }
 
     impl Encoder for Fake {
@@ -280,6 +329,19 @@ mod tests {
                 !self.alone || batch.len() == 1,
                 "a batch-dependent encoder gets one text"
             );
+            let width = batch.iter().map(|t| t.cost()).max().unwrap_or(0);
+            let fits = self
+                .limits
+                .memory
+                .is_none_or(|m| m.fits(batch.len(), width));
+            assert!(batch.len() == 1 || fits && batch.len() <= self.limits.texts);
+            if self.room.is_some_and(|room| batch.len() * width > room) {
+                return Err(EncoderError::Runtime {
+                    backend: "fake",
+                    reason: "CUDA_ERROR_OUT_OF_MEMORY".into(),
+                    hint: None,
+                });
+            }
             let mut values = Vec::new();
             for text in batch {
                 if self.fails_on.is_some_and(|t| t == text.text) {
@@ -303,6 +365,10 @@ mod tests {
 
         fn depends_on_batch(&self) -> bool {
             self.alone
+        }
+
+        fn limits(&self) -> BatchLimits {
+            self.limits
         }
     }
 
@@ -352,6 +418,7 @@ mod tests {
         missing: usize,
         texts: usize,
         finished: usize,
+        notes: Vec<String>,
     }
 
     impl Progress for Count {
@@ -364,6 +431,76 @@ mod tests {
         fn finish(&mut self) {
             self.finished += 1;
         }
+        fn note(&mut self, line: &str) {
+            self.notes.push(line.to_owned());
+        }
+    }
+
+    #[test]
+    fn out_of_memory_halves_the_batch_and_goes_on_and_says_so() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fake = || Fake {
+            room: Some(600),
+            ..Fake::default()
+        };
+        let mut count = Count::default();
+        let store = run(folder.path(), fake, 50_000, false, &mut count).expect("encoded");
+        assert_complete(&store);
+        assert!(!count.notes.is_empty());
+        assert!(
+            count.notes.len() < 40,
+            "what was learnt is kept: {:?}",
+            count.notes
+        );
+        for note in &count.notes {
+            assert!(note.contains("out of memory with"), "{note}");
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded_by_memory_and_by_texts_as_well_as_by_tokens() {
+        for limits in [
+            BatchLimits {
+                memory: Some(crate::encoder::Memory {
+                    budget: 100_000,
+                    per_token: 100,
+                    per_pair: 2,
+                }),
+                ..BatchLimits::default()
+            },
+            BatchLimits {
+                texts: 3,
+                ..BatchLimits::default()
+            },
+        ] {
+            let encoder = Fake {
+                limits,
+                ..Fake::default()
+            };
+            let texts = texts();
+            let window: Vec<(TextKey, &str)> =
+                texts.iter().map(|t| (text_key(t), t.as_str())).collect();
+            let cut = cut(&window, "p:", &encoder, Limits::new(&encoder, 1_000_000));
+            let batches = cut.expect("cut");
+            assert!(batches.len() > 10);
+            assert_eq!(
+                batches.iter().map(|b| b.texts.len()).sum::<usize>(),
+                texts.len()
+            );
+            for batch in &batches {
+                let texts: Vec<&PreparedText> = batch.texts.iter().collect();
+                encoder.encode(&texts).expect("within the limits");
+            }
+        }
+        let preferred = Fake {
+            limits: BatchLimits {
+                preferred_tokens: Some(8192),
+                ..BatchLimits::default()
+            },
+            ..Fake::default()
+        };
+        assert_eq!(Limits::new(&preferred, BATCH_TOKENS).tokens, 8192);
+        assert_eq!(Limits::new(&preferred, 64).tokens, 64);
     }
 
     #[test]

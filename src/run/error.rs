@@ -40,6 +40,16 @@ pub enum RunError {
         /// What was found and what is allowed.
         reason: String,
     },
+    /// Folders of results cannot be joined.
+    #[error("{reason}")]
+    Merge {
+        /// What was found.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+        /// Whether a check failed or data is wrong.
+        class: FailureClass,
+    },
     /// An embedding that the scores need is not there.
     #[error("no embedding for pair `{id}` of `{suite}`: no score is computed from a part")]
     MissingEmbedding {
@@ -73,6 +83,7 @@ impl RunError {
             }
             Self::Record { .. } => Some("was the file edited by hand or cut short?".into()),
             Self::MissingEmbedding { .. } => Some("run the same command again".into()),
+            Self::Merge { hint, .. } => hint.clone(),
             Self::Width { .. } => None,
         }
     }
@@ -87,6 +98,7 @@ impl RunError {
             Self::Encoder(e) => e.class(),
             Self::Interrupted { .. } => FailureClass::Interrupted,
             Self::Record { .. } => FailureClass::Data,
+            Self::Merge { class, .. } => *class,
             Self::Width { .. } => FailureClass::Model,
         }
     }

@@ -8,15 +8,15 @@ use rayon::prelude::*;
 use super::RunError;
 use super::engine::{self, EncodeOptions, Progress};
 use super::record::{
-    BatchFacts, BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair,
-    SuiteFacts, Timing,
+    BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, Record, SCHEMA_VERSION,
+    ScoredPair, SuiteFacts, Timing,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
-use crate::encoder::EncoderSpec;
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::lexical::Baseline;
 use crate::encoder::spec::Similarity;
+use crate::encoder::{EncoderSpec, TokenCount, Usage};
 use crate::metric::{self, BootstrapOptions};
 use crate::suite::{Pair, ScaleKind, Suite};
 
@@ -77,6 +77,11 @@ pub fn encoder(
     let start = Instant::now();
     let mut encoding = Duration::ZERO;
     let mut stores = Vec::new();
+    let mut progress = Told {
+        to: progress,
+        usage: None,
+        notes: Vec::new(),
+    };
     let same = prompting.prompts[0] == prompting.prompts[1];
     for side in 0..=usize::from(!same) {
         let prompt = &prompting.prompts[side];
@@ -96,7 +101,7 @@ pub fn encoder(
         };
         let begun = Instant::now();
         let mut opening = Duration::ZERO;
-        let store = engine::embed(&texts, prompt, &folder, encode, progress, &mut || {
+        let store = engine::embed(&texts, prompt, &folder, encode, &mut progress, &mut || {
             let begun = Instant::now();
             let encoder = spec.open(open);
             opening = begun.elapsed();
@@ -127,11 +132,16 @@ pub fn encoder(
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
         record.warnings.extend(spec.warnings.iter().cloned());
-        record.batch = Some(BatchFacts {
+        // A server makes batches of its own, unseen.
+        record.batch = spec.endpoint.is_none().then_some(BatchFacts {
             batch_tokens: options.encode.batch_tokens,
             one_text_each,
         });
-        let timing = timing(start, encoding, texts_encoded);
+        let timing = Timing {
+            usage: progress.usage,
+            notes: progress.notes.clone(),
+            ..timing(start, encoding, texts_encoded)
+        };
         sink(Evaluation {
             record,
             pairs: scored.pairs,
@@ -203,6 +213,36 @@ fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
         elapsed_s: start.elapsed().as_secs_f64(),
         encode_s: encoding.as_secs_f64(),
         texts_encoded,
+        usage: None,
+        notes: Vec::new(),
+    }
+}
+
+/// A progress that also remembers what belongs beside the record.
+struct Told<'a> {
+    to: &'a mut dyn Progress,
+    usage: Option<Usage>,
+    notes: Vec<String>,
+}
+
+impl Progress for Told<'_> {
+    fn start(&mut self, total: usize, missing: usize) {
+        self.to.start(total, missing);
+    }
+    fn advance(&mut self, texts: usize, tokens: usize) {
+        self.to.advance(texts, tokens);
+    }
+    fn finish(&mut self) {
+        self.to.finish();
+    }
+    fn note(&mut self, line: &str) {
+        self.notes.push(line.to_owned());
+        self.to.note(line);
+    }
+    fn usage(&mut self, usage: &Usage) {
+        // An endpoint counts for its whole life, so the last side's count holds the first's.
+        self.usage = Some(*usage);
+        self.to.usage(usage);
     }
 }
 
@@ -248,24 +288,38 @@ fn score_pairs<'a>(
         .collect::<Result<Vec<_>, RunError>>()?;
     let counts = || scored.iter().flat_map(|(_, a, b)| [*a, *b]);
     let truncated = counts().filter(|t| t.lost > 0).count();
+    let unknown = counts().any(|t| t.lost == TokenCount::UNKNOWN);
     let kept: u64 = counts().map(|t| u64::from(t.kept)).sum();
-    let lost: u64 = counts().map(|t| u64::from(t.lost)).sum();
+    let lost: u64 = counts()
+        .filter(|t| t.lost != TokenCount::UNKNOWN)
+        .map(|t| u64::from(t.lost))
+        .sum();
     let mut warnings = Vec::new();
     if truncated > 0 {
+        let length = match spec.max_tokens {
+            0 => "the server takes".to_owned(),
+            n => format!("{n} tokens"),
+        };
+        let tokens = if unknown {
+            "how many tokens are lost is not known".to_owned()
+        } else {
+            format!(
+                "{:.1} % of all tokens are lost",
+                100.0 * lost as f64 / (kept + lost) as f64
+            )
+        };
         warnings.push(format!(
-            "{truncated} of {} texts were longer than {} tokens and were truncated; {:.1} % of all \
-             tokens are lost",
+            "{truncated} of {} texts were longer than {length} and were truncated; {tokens}",
             2 * scored.len(),
-            spec.max_tokens,
-            100.0 * lost as f64 / (kept + lost) as f64
         ));
     }
-    let tokenised = kept > 0;
+    // A server that counts no tokens still has its truncation watched.
+    let tokenised = kept > 0 || spec.endpoint.is_some();
     let texts = 2 * scored.len();
     Ok(Scored {
         pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
         truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
-        tokens_lost_share: tokenised.then(|| lost as f64 / (kept + lost) as f64),
+        tokens_lost_share: (kept > 0 && !unknown).then(|| lost as f64 / (kept + lost) as f64),
         warnings,
     })
 }
@@ -379,24 +433,35 @@ fn facts(
             .find(|d| d.what == what)
             .map(|d| d.value.clone())
     };
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     EncoderFacts {
         name: spec.name.clone(),
         revision: spec.revision.clone(),
         backend: spec.backend.into(),
         backend_version: crate::encoder::backend::find(spec.backend)
-            .and_then(|b| (b.version)(open).ok()),
+            .and_then(|b| (b.version)(open).ok())
+            .or_else(|| some(&spec.backend_version)),
         sha256: one(&of_role("weights")),
         tokenizer_sha256: one(&of_role("tokenizer")),
         files: spec.files.clone(),
         architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
         pooling: decided("pooling"),
         dimension: Some(dimension).filter(|d| *d > 0),
-        max_tokens: Some(spec.max_tokens),
-        dtype: Some(spec.dtype.clone()),
-        device: Some(spec.device.clone()),
+        max_tokens: Some(spec.max_tokens).filter(|n| *n > 0),
+        dtype: some(&spec.dtype),
+        device: some(&spec.device),
         protocol: prompting.protocol.clone(),
         prompts: prompting.prompts.clone(),
         similarity: format!("{similarity} (main score: {form})"),
+        endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
+            url: e.url.clone(),
+            dialect: e.dialect.name().into(),
+            model: e.model.clone(),
+            server: e.server.clone(),
+            pinned: e.is_pinned(),
+            fingerprint: e.fingerprint.clone(),
+            texts_per_request: e.texts_per_request,
+        }),
         decisions: spec.decisions.clone(),
     }
 }

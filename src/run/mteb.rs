@@ -286,7 +286,7 @@ pub fn write(folder: &Path, record: &Record, timing: &Timing) -> Result<Option<P
     let revision = record.encoder.revision.clone();
     let folder = folder
         .join("results")
-        .join(file_name(&record.encoder.name).replace(' ', "_"))
+        .join(file_name(&mteb_name(&record.encoder)).replace(' ', "_"))
         .join(revision.as_deref().unwrap_or("no_revision_available"));
     let path = folder.join(format!("{}.json", file_name(task)));
     fs::write_atomic(&path, &python_json(&result(record, task, timing)))?;
@@ -337,18 +337,30 @@ fn result(record: &Record, task: &str, timing: &Timing) -> Value {
     })
 }
 
+/// mteb refuses a model without an organisation: a model from a path gets `local/`, a baseline of
+/// ours `korfinsts/`.
+fn mteb_name(encoder: &EncoderFacts) -> String {
+    if encoder.name.contains('/') {
+        return encoder.name.clone();
+    }
+    let organisation = if encoder.backend == "lexical" {
+        "korfinsts"
+    } else {
+        "local"
+    };
+    format!("{organisation}/{}", encoder.name)
+}
+
 /// mteb's keys in mteb's order; it rejects any other.
 fn model_meta(record: &Record) -> Value {
     let e = &record.encoder;
-    let similarity = e
-        .similarity
-        .split(' ')
-        .next()
-        .unwrap_or("cosine")
-        .to_owned();
+    // mteb knows these names alone; what a baseline computes is none of them.
+    let similarity = e.similarity.split(' ').next().filter(|s| {
+        e.backend != "lexical" && ["cosine", "dot", "manhattan", "euclidean"].contains(s)
+    });
     json!({
         "loader_kwargs": {},
-        "name": e.name,
+        "name": mteb_name(e),
         "revision": e.revision,
         "release_date": null,
         "languages": null,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
+use crate::encoder::Usage;
 use crate::encoder::spec::{Decision, ModelFile};
 use crate::fs;
 
@@ -94,8 +95,31 @@ pub struct EncoderFacts {
     pub prompts: [String; 2],
     /// Similarity whose Spearman is the main score, and how it is computed.
     pub similarity: String,
+    /// The server that ran it; absent for a model on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointFacts>,
     /// Every decision about the model with its source.
     pub decisions: Vec<Decision>,
+}
+
+/// A server of embeddings, as it presented itself. Holds no key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EndpointFacts {
+    /// Where requests went.
+    pub url: String,
+    /// What was spoken with it: `openai`, `vllm`, `tei`.
+    pub dialect: String,
+    /// Model, as the server names it.
+    pub model: String,
+    /// Software and version, where reported.
+    pub server: Option<String>,
+    /// Whether the server reports the model's revision. A result that is not pinned cannot be
+    /// traced to weights.
+    pub pinned: bool,
+    /// Tells models behind one address apart: from the embedding of a fixed text.
+    pub fingerprint: String,
+    /// Most texts in one request.
+    pub texts_per_request: usize,
 }
 
 /// What it was run on.
@@ -256,6 +280,12 @@ pub struct Timing {
     pub encode_s: f64,
     /// Texts encoded for it, or for an earlier suite of the same call.
     pub texts_encoded: usize,
+    /// What a server was asked in this run, and what it reported; absent where none was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What happened on the way: batches halved for want of memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Where the files of a record lie: a stem in a folder.

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::record::to_json;
+pub use crate::encoder::TokenCount;
 use crate::fs;
 
 const MAGIC: [u8; 4] = *b"KFE1";
@@ -50,15 +51,6 @@ pub struct About {
     pub encoder: String,
     /// Whether each text was a batch of its own.
     pub one_text_each: bool,
-}
-
-/// What is known of an encoded text beside its embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TokenCount {
-    /// Tokens that the encoder saw.
-    pub kept: u32,
-    /// Tokens that truncation removed.
-    pub lost: u32,
 }
 
 /// Embeddings by text, all of one encoder and prompt. Row-major float32.

@@ -5,7 +5,7 @@ use super::error::{Finding, Level, Place, Problem};
 use super::manifest::{Manifest, is_id};
 use super::stats::stats;
 use super::{Registry, SuiteError};
-use crate::text::nfc;
+use crate::text::{is_invisible, nfc};
 
 /// The findings of one split.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,7 @@ impl Registry {
             }
         }
         if let Some(suite) = &inspected.suite {
-            for warning in stats(suite).warnings {
+            for warning in stats(suite, None).warnings {
                 findings.push(Finding {
                     path: inspected.path.clone(),
                     place: Place::File,
@@ -89,13 +89,4 @@ impl Registry {
             findings,
         })
     }
-}
-
-/// Control characters but tab and line ends, and characters that change order or have no width.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{7F}'..='\u{9F}'
-        | '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}'
-        | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206F}'
-        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }

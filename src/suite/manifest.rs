@@ -24,6 +24,9 @@ pub struct Manifest {
     pub title: String,
     /// One or two sentences on what it measures.
     pub description: String,
+    /// What the texts are about: finance, or anything.
+    #[serde(default)]
+    pub area: Area,
     /// ISO 639-3 languages with script, as `kor-Hang`.
     pub languages: Vec<String>,
     /// SPDX expression, or `NOASSERTION`.
@@ -57,6 +60,27 @@ pub struct Manifest {
     /// Where the manifest was read from.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+/// What the texts of a suite are about. An encoder adapted to finance is to gain there without
+/// losing elsewhere, so reports set the two beside each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Area {
+    /// Finance.
+    Finance,
+    /// Anything.
+    #[default]
+    General,
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Finance => "finance",
+            Self::General => "general",
+        })
+    }
 }
 
 /// Where a manifest was read from.

@@ -24,7 +24,8 @@ pub use import::ImportReport;
 pub use manifest::{Manifest, Origin};
 pub use registry::{Availability, Imported, Registry, built_in_text};
 pub use stats::{
-    DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, lengths, overlap, stats,
+    DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, TokenIds, TokenStats, lengths,
+    overlap, stats, unique_texts,
 };
 
 use serde::{Deserialize, Serialize};

@@ -105,6 +105,9 @@ pub struct Stats {
     pub characters: [Lengths; 2],
     /// Eojeol (units between white space) of the first and second texts.
     pub eojeol: [Lengths; 2],
+    /// Lengths in tokens, where a tokenizer was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenStats>,
     /// Different eojeol in all texts.
     pub vocabulary: usize,
     /// Eojeol in all texts.
@@ -130,13 +133,51 @@ pub struct DomainStats {
     pub characters: [f64; 2],
     /// Mean number of eojeol of the first and second texts.
     pub eojeol: [f64; 2],
+    /// Mean number of tokens of the first and second texts, where a tokenizer was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<[f64; 2]>,
     /// Different eojeol in its texts.
     pub vocabulary: usize,
 }
 
-/// Counts and measures a loaded split.
+/// The token ids of texts, made by whoever holds a tokenizer: a suite knows none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenIds {
+    /// Name of the tokenizer.
+    pub tokenizer: String,
+    /// Ids per text, without special tokens and truncation.
+    pub ids: HashMap<String, Vec<u32>>,
+}
+
+impl TokenIds {
+    fn of(&self, text: &str) -> &[u32] {
+        self.ids.get(text).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Lengths in tokens of a tokenizer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenStats {
+    /// Name of the tokenizer.
+    pub tokenizer: String,
+    /// Tokens of the first and second texts.
+    pub lengths: [Lengths; 2],
+    /// Different tokens in all texts.
+    pub vocabulary: usize,
+    /// Tokens in all texts.
+    pub total: usize,
+}
+
+/// All texts of a split, each once.
 #[must_use]
-pub fn stats(suite: &Suite) -> Stats {
+pub fn unique_texts(suite: &Suite) -> BTreeSet<&str> {
+    texts(suite).collect()
+}
+
+/// Counts and measures a loaded split; with `tokens` also in tokens (a text that it lacks counts
+/// as empty).
+#[must_use]
+pub fn stats(suite: &Suite, tokens: Option<&TokenIds>) -> Stats {
     let gold: Vec<f64> = suite.pairs.iter().map(|p| p.gold).collect();
     let mut vocabulary = BTreeSet::new();
     let mut eojeol_total = 0;
@@ -176,9 +217,10 @@ pub fn stats(suite: &Suite) -> Stats {
         release_id: suite.release_id.clone(),
         scale: suite.scale,
         pairs: suite.pairs.len(),
-        domains: domain_stats(suite),
+        domains: domain_stats(suite, tokens),
         characters: lengths(suite, |t| t.chars().count()),
         eojeol: lengths(suite, |t| eojeol(t).count()),
+        tokens: tokens.map(|t| token_stats(suite, t)),
         vocabulary: vocabulary.len(),
         eojeol_total,
         gold,
@@ -194,7 +236,23 @@ fn texts(suite: &Suite) -> impl Iterator<Item = &str> {
         .flat_map(|p| [p.sentence1.as_str(), p.sentence2.as_str()])
 }
 
-fn domain_stats(suite: &Suite) -> Vec<DomainStats> {
+fn token_stats(suite: &Suite, tokens: &TokenIds) -> TokenStats {
+    let mut different: BTreeSet<u32> = BTreeSet::new();
+    let mut total = 0;
+    for text in texts(suite) {
+        let ids = tokens.of(text);
+        different.extend(ids);
+        total += ids.len();
+    }
+    TokenStats {
+        tokenizer: tokens.tokenizer.clone(),
+        lengths: lengths(suite, |t| tokens.of(t).len()),
+        vocabulary: different.len(),
+        total,
+    }
+}
+
+fn domain_stats(suite: &Suite, tokens: Option<&TokenIds>) -> Vec<DomainStats> {
     let mut members: BTreeMap<Option<&str>, Vec<&super::Pair>> = BTreeMap::new();
     for pair in &suite.pairs {
         members
@@ -224,6 +282,12 @@ fn domain_stats(suite: &Suite) -> Vec<DomainStats> {
                     mean(&|p| eojeol(&p.sentence1).count() as f64),
                     mean(&|p| eojeol(&p.sentence2).count() as f64),
                 ],
+                tokens: tokens.map(|t| {
+                    [
+                        mean(&|p| t.of(&p.sentence1).len() as f64),
+                        mean(&|p| t.of(&p.sentence2).len() as f64),
+                    ]
+                }),
                 vocabulary: words.len(),
             }
         })

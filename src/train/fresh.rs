@@ -93,6 +93,8 @@ pub fn vocabulary<'a>(
             .filter(|(piece, _)| piece.as_str() != "[UNK]")
             .map(|(piece, score)| (piece.clone(), *score)),
     );
+    // The trainer leaves pieces of one score in the order of a hash.
+    pieces[1..].sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let bytes = document(&pieces).to_string().into_bytes();
     Ok((bytes, pieces.len()))
 }

@@ -211,6 +211,7 @@ impl Model {
             add_special_tokens: self.spec.add_special_tokens,
             append: self.spec.append_token,
             drop_unknown: self.spec.drop_unknown,
+            max_characters: self.spec.max_characters,
         };
         let mut prepared = self.tokenizer.encode(text, &options)?;
         if !prompt.is_empty() {

@@ -90,8 +90,6 @@ pub struct StepMetrics {
 
 /// Told how a run goes on.
 pub trait Watch: engine::Progress {
-    /// Something worth a line.
-    fn note(&mut self, line: &str);
     /// Training begins (or goes on) at step `done` of `total`.
     fn training(&mut self, done: usize, total: usize);
     /// A step was made.
@@ -905,6 +903,13 @@ fn fresh_base(plan: &Plan<'_>, stages: &[Vec<Source>]) -> Result<EncoderSpec, Tr
         });
     };
     let folder = plan.output.join(BESIDE).join("base");
+    if !plan.restart
+        && state::any(&plan.output.join(BESIDE))?
+        && fs::exists(&folder.join("modules.json"))
+    {
+        // A run goes on with the base it began with.
+        return Ok(read(&folder, &Overrides::default())?);
+    }
     let texts = stages
         .iter()
         .flatten()
@@ -929,7 +934,14 @@ fn run_key(
     stages: &[Vec<Source>],
     base: &EncoderSpec,
 ) -> Result<String, TrainError> {
-    let mut text = serde_json::to_string(&plan.recipe).map_err(|e| TrainError::Compute {
+    // What is evaluated, kept and said of a run decides nothing of its weights.
+    let recipe = Recipe {
+        card: super::recipe::Card::default(),
+        evaluate: super::recipe::Evaluate::default(),
+        save: super::recipe::Save::default(),
+        ..plan.recipe.clone()
+    };
+    let mut text = serde_json::to_string(&recipe).map_err(|e| TrainError::Compute {
         what: "naming the run",
         reason: e.to_string(),
     })?;

@@ -102,6 +102,14 @@ fn states(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found)
 }
 
+/// Whether an earlier run kept a state.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn any(folder: &Path) -> Result<bool, TrainError> {
+    Ok(!states(folder)?.is_empty())
+}
+
 /// Where an earlier run stopped, if it kept a state.
 ///
 /// # Errors

@@ -1,131 +1,17 @@
 //! The hub, spoken to through a small server of its protocol.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use korfinsts::hub::{Hub, HubError, HubSettings, Progress, RepoId, RepoKind};
 use korfinsts::suite::Registry;
 
+use super::server::{Answer, Server};
+
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-
-/// One request as the server saw it.
-#[derive(Debug, Clone)]
-struct Seen {
-    method: String,
-    path: String,
-    range: Option<String>,
-    token: bool,
-}
-
-/// An answer: status, headers, body, and after how many bytes the connection is cut.
-#[derive(Debug, Clone, Default)]
-struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    cut_after: Option<usize>,
-}
-
-impl Answer {
-    fn status(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
-    }
-
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn body(mut self, body: &[u8]) -> Self {
-        self.body = body.to_vec();
-        self
-    }
-}
-
-/// A server on this machine that answers as it is told, and remembers what it was asked. It
-/// speaks HTTP by hand, since it must be able to break off in the middle of a body.
-struct Server {
-    address: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Server {
-    fn new(answer: impl Fn(&Seen, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
-        let answer = Arc::new(answer);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                std::thread::spawn(move || serve(stream, &log, &*answer));
-            }
-        });
-        Self { address, seen }
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no test thread panicked").clone()
-    }
-}
-
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, answer: &dyn Fn(&Seen, usize) -> Answer) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return,
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let mut lines = head.lines();
-    let mut words = lines.next().unwrap_or_default().split(' ');
-    let header = |name: &str| {
-        head.lines().find_map(|l| {
-            let (key, value) = l.split_once(':')?;
-            key.eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned())
-        })
-    };
-    let seen = Seen {
-        method: words.next().unwrap_or_default().to_owned(),
-        path: words.next().unwrap_or_default().to_owned(),
-        range: header("range"),
-        token: header("authorization").is_some_and(|t| t == "Bearer secret"),
-    };
-    let number = {
-        let mut log = log.lock().expect("no test thread panicked");
-        log.push(seen.clone());
-        log.len()
-    };
-    let answer = answer(&seen, number);
-    let mut text = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", answer.status);
-    let length = answer.headers.iter().any(|(n, _)| *n == "content-length");
-    if !length {
-        text.push_str(&format!("content-length: {}\r\n", answer.body.len()));
-    }
-    for (name, value) in &answer.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    let _ = stream.write_all(text.as_bytes());
-    if seen.method != "HEAD" {
-        let end = answer.cut_after.unwrap_or(answer.body.len());
-        let _ = stream.write_all(&answer.body[..end]);
-    }
-    let _ = stream.flush();
-}
 
 fn listing(files: &[&str]) -> Vec<u8> {
     let siblings: Vec<_> = files
@@ -210,7 +96,12 @@ fn a_fresh_download_fills_the_cache_and_the_second_one_asks_nothing() {
     assert_eq!(hub.cached(&dataset(), COMMIT, "README.md"), Some(file));
     assert_eq!(hub.cached(&dataset(), COMMIT, "data/a.txt"), None);
     assert_eq!(server.seen().len(), asked, "the cache needs no request");
-    assert!(server.seen().iter().all(|s| s.token));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|s| s.authorization.as_deref() == Some("Bearer secret"))
+    );
 }
 
 #[test]
@@ -465,9 +356,14 @@ fn the_token_stays_with_its_host_when_a_download_is_redirected() {
         .file(&id, COMMIT, "model.bin")
         .expect("it is redirected");
     assert_eq!(std::fs::read(file).expect("read"), body);
-    assert!(server.seen().iter().all(|s| s.token));
     assert!(
-        storage.seen().iter().all(|s| !s.token),
+        server
+            .seen()
+            .iter()
+            .all(|s| s.authorization.as_deref() == Some("Bearer secret"))
+    );
+    assert!(
+        storage.seen().iter().all(|s| s.authorization.is_none()),
         "{:?}",
         storage.seen()
     );

@@ -10,21 +10,29 @@
 //! The one integration binary: what the command does, against references made by other software.
 
 mod candle;
+mod compare;
 mod coverage;
 mod disk_full;
 mod durable;
 mod encoders;
+mod endpoints;
 mod eval;
 mod folders;
 mod hostile_tokenizers;
 mod hub;
+mod hub_models;
 mod kill;
 mod lexical;
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
 mod onnx;
+mod paper;
+mod records;
+mod release;
 mod rooms;
+mod server;
+mod shards;
 mod suite_cli;
 mod suites;
 mod support;

@@ -6,7 +6,10 @@ use super::support::repository;
 
 /// Rooms by floor, the ground floor first.
 const FLOORS: [&[&str]; 5] = [
-    &["metric", "fs", "text", "hub", "failure"],
+    &[
+        "metric", "fs", "table", "text", "http", "hub", "failure", "archive", "json", "sums",
+        "template",
+    ],
     &["suite", "encoder"],
     &["run", "coverage"],
     &["leaderboard", "submission", "release", "train", "mine"],
@@ -14,12 +17,18 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// What a ground-floor room may import of its own floor.
-const GROUND: [(&str, &[&str]); 5] = [
+const GROUND: [(&str, &[&str]); 11] = [
     ("metric", &[]),
+    ("table", &[]),
     ("fs", &[]),
     ("text", &[]),
     ("failure", &[]),
-    ("hub", &["fs", "failure"]),
+    ("http", &[]),
+    ("hub", &["fs", "http", "failure"]),
+    ("archive", &["fs", "sums"]),
+    ("json", &[]),
+    ("sums", &["fs"]),
+    ("template", &["fs"]),
 ];
 
 fn floor(room: &str) -> Option<usize> {

@@ -104,6 +104,58 @@ fn the_built_in_suite_passes_its_check_and_has_statistics() {
 }
 
 #[test]
+fn stats_count_in_the_tokens_of_any_tokenizer() {
+    let home = tempfile::tempdir().expect("a data home");
+    let tokenizer = home.path().join("eojeol/tokenizer.json");
+    std::fs::create_dir_all(tokenizer.parent().expect("a folder")).expect("made");
+    // One unknown token per eojeol: its counts must be those of eojeol.
+    std::fs::write(
+        &tokenizer,
+        r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}}"#,
+    )
+    .expect("written");
+    let stats = json(korfinsts(home.path()).args([
+        "suite",
+        "stats",
+        "korfin-shift",
+        "--format",
+        "json",
+        "--tokenizer",
+        tokenizer.to_str().expect("UTF-8"),
+    ]));
+    assert_eq!(stats[0]["tokens"]["lengths"], stats[0]["eojeol"]);
+    assert_eq!(stats[0]["tokens"]["total"], stats[0]["eojeol_total"]);
+    assert_eq!(stats[0]["tokens"]["vocabulary"], 1);
+    for domain in stats[0]["domains"].as_array().expect("domains") {
+        assert_eq!(domain["tokens"], domain["eojeol"]);
+    }
+    for (format, expected) in [
+        ("table", "Tokens of `eojeol`"),
+        ("csv", "korfin-shift,test,split,different tokens,1"),
+    ] {
+        korfinsts(home.path())
+            .args(["suite", "stats", "korfin-shift", "--format", format])
+            .arg("--tokenizer")
+            .arg(&tokenizer)
+            .assert()
+            .success()
+            .stdout(contains(expected));
+    }
+    korfinsts(home.path())
+        .args([
+            "suite",
+            "stats",
+            "korfin-shift",
+            "--tokenizer",
+            "./nothing-here/tokenizer.json",
+        ])
+        .assert()
+        .code(4);
+}
+
+#[test]
 fn a_broken_suite_fails_its_check_with_every_line() {
     let home = tempfile::tempdir().expect("a data home");
     let folder = home.path().join("suites-local/mine");

@@ -117,7 +117,7 @@ fn korsts_has_80_duplicate_pairs_29_conflicts_and_12_percent_seen_in_train() {
     };
     // A duplicate is a row whose two texts, in either order, stand in an earlier row of the same
     // split; a conflict is a pair of texts that carries more than one score within a split.
-    let repeats: Vec<_> = suites.iter().map(|s| stats(s).repeats).collect();
+    let repeats: Vec<_> = suites.iter().map(|s| stats(s, None).repeats).collect();
     let duplicates: usize = repeats.iter().map(|r| r.duplicate_pairs).sum();
     let conflicts: usize = repeats.iter().map(|r| r.conflicting_pairs).sum();
     assert_eq!((duplicates, conflicts), (80, 29));

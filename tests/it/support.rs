@@ -73,7 +73,20 @@ impl Home {
 
     /// `korfinsts ARGUMENTS` in this home, offline.
     pub fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::cargo_bin("korfinsts").expect("the binary is built");
+        let binary = assert_cmd::Command::cargo_bin("korfinsts").expect("the binary is built");
+        self.settle(binary, arguments)
+    }
+
+    /// The same for work that takes minutes without optimisation: through the release build of
+    /// the same code that `KORFINSTS_RELEASE` names (as `.ci/run` does), else as [`Self::command`].
+    pub fn long_command(&self, arguments: &[&str]) -> assert_cmd::Command {
+        match std::env::var_os("KORFINSTS_RELEASE") {
+            Some(binary) => self.settle(assert_cmd::Command::new(binary), arguments),
+            None => self.command(arguments),
+        }
+    }
+
+    fn settle(&self, mut command: assert_cmd::Command, arguments: &[&str]) -> assert_cmd::Command {
         command
             .current_dir(self.folder.path())
             .env("KORFINSTS_DATA", self.data())
@@ -96,7 +109,7 @@ impl Home {
         lines.as_array().is_some_and(|lines| {
             lines
                 .iter()
-                .any(|l| l["what"] == "onnxruntime" && l["status"] == "ok")
+                .any(|l| l["what"] == "ONNX Runtime" && l["status"] == "ok")
         })
     }
 

@@ -93,9 +93,7 @@ pub fn run(args: &CoverageArgs, global: &Global) -> anyhow::Result<()> {
         .map(|path| Corpus::new(path, args.field.as_deref()))
         .collect::<Result<Vec<_>, _>>()?;
     for corpus in &corpora {
-        if corpus.path.as_os_str() != "-" {
-            fs::open(&corpus.path)?;
-        }
+        corpus.check()?;
     }
     let suites = suites(args, global)?;
     let subjects = subjects(args, global)?;

@@ -4,7 +4,7 @@
 mod augment;
 mod coverage;
 mod gains;
-mod source;
+pub(super) mod source;
 mod tables;
 
 use std::fmt::Write as _;

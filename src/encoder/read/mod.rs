@@ -238,11 +238,13 @@ impl<'a> Reader<'a> {
             append_token: text.append_token,
             add_special_tokens: static_kind.is_none(),
             drop_unknown: static_kind == Some(StaticKind::Model2Vec),
+            max_characters: text.max_characters,
             causal,
             prompts,
             default_prompt_name,
             similarity,
             tokenizer: Some(Arc::new(tokenizer)),
+            endpoint: None,
             decisions: self.decisions,
             warnings: self.warnings,
         })

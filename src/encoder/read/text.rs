@@ -53,6 +53,8 @@ const ABSOLUTE: [&str; 14] = [
 /// What was decided about texts.
 pub(super) struct Text {
     pub max_tokens: usize,
+    /// Unicode characters that a text is cut to first.
+    pub max_characters: Option<usize>,
     pub pad_id: u32,
     pub padding_side: PaddingSide,
     pub append_token: Option<u32>,
@@ -69,6 +71,12 @@ impl Reader<'_> {
         let max_tokens = match static_kind {
             Some(kind) => self.static_length(tokenizer, kind)?,
             None => self.max_tokens()?,
+        };
+        let max_characters = match static_kind {
+            Some(StaticKind::Model2Vec) if max_tokens != usize::MAX => {
+                Some(self.characters(tokenizer, max_tokens))
+            }
+            _ => None,
         };
         let padding_side = self.padding_side()?;
         let append_token = match static_kind {
@@ -88,6 +96,7 @@ impl Reader<'_> {
         }
         Ok(Text {
             max_tokens,
+            max_characters,
             pad_id: self.pad_id(tokenizer),
             padding_side,
             append_token,
@@ -258,6 +267,30 @@ impl Reader<'_> {
         }
         self.decide("max tokens", "unlimited", "static embeddings");
         Ok(usize::MAX)
+    }
+
+    /// Before it counts tokens, model2vec cuts a text to its maximum length times the median
+    /// length of its tokens, in Unicode characters (model2vec 0.10, `StaticModel.encode`).
+    fn characters(&mut self, tokenizer: &Tokenizer, max_tokens: usize) -> usize {
+        let mut lengths: Vec<usize> = tokenizer
+            .vocabulary()
+            .iter()
+            .map(|entry| entry.token.chars().count())
+            .collect();
+        lengths.sort_unstable();
+        let n = lengths.len();
+        // The mean of the two middle ones where their number is even, rounded down.
+        let median = match n {
+            0 => 0,
+            _ => usize::midpoint(lengths[(n - 1) / 2], lengths[n / 2]),
+        };
+        let max = max_tokens.saturating_mul(median);
+        self.decide(
+            "max characters",
+            max.to_string(),
+            format!("model2vec: max tokens times {median}, the median length of a token"),
+        );
+        max
     }
 
     fn padding_side(&mut self) -> Result<PaddingSide, EncoderError> {

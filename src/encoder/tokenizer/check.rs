@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::base64;
 use super::document::{Document, Merge, Model, Vocab};
 use super::guard::quietly;
+use crate::encoder::base64;
 
 /// Ids are row numbers of an embedding matrix; no vocabulary is near this.
 const MAX_ID: u32 = 1 << 24;

@@ -8,7 +8,6 @@
 //! To add a format: one file with a function that gives a `Document`, and one line in
 //! `files::from_folder`.
 
-mod base64;
 mod build;
 mod check;
 mod document;
@@ -49,6 +48,8 @@ pub struct EncodeOptions<'a> {
     pub append: Option<u32>,
     /// Whether unknown tokens are left out, after truncation.
     pub drop_unknown: bool,
+    /// Unicode characters that the text with its prompt is cut to before it is tokenised.
+    pub max_characters: Option<usize>,
 }
 
 impl Default for EncodeOptions<'_> {
@@ -59,6 +60,7 @@ impl Default for EncodeOptions<'_> {
             add_special_tokens: true,
             append: None,
             drop_unknown: false,
+            max_characters: None,
         }
     }
 }
@@ -254,8 +256,16 @@ impl Tokenizer {
         } else {
             [options.prompt, text].concat()
         };
-        let content = self.content(&text)?;
+        let cut = options
+            .max_characters
+            .and_then(|max| text.char_indices().nth(max))
+            .map(|(at, _)| at);
+        let content = self.content(cut.map_or(text.as_str(), |at| &text[..at]))?;
         let content = content.get_ids();
+        let whole = match cut {
+            Some(_) => self.content(&text)?.len(),
+            None => content.len(),
+        };
         let (prefix, suffix): (&[u32], &[u32]) = if options.add_special_tokens {
             (&self.prefix, &self.suffix)
         } else {
@@ -263,9 +273,9 @@ impl Tokenizer {
         };
         let around = prefix.len() + suffix.len() + usize::from(options.append.is_some());
         let kept = content.len().min(options.max_tokens.saturating_sub(around));
-        let lost_tokens = content.len() - kept;
+        let lost_tokens = whole.saturating_sub(kept);
         let kept = if self.truncate_left {
-            &content[lost_tokens..]
+            &content[content.len() - kept..]
         } else {
             &content[..kept]
         };

@@ -9,10 +9,11 @@ use ahash::AHashMap;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
+use super::SpecialNames;
 use super::document::{AddedTokenEntry, Document, Merge, Model, Vocab};
 use super::files::{around, special, unsupported};
-use super::{SpecialNames, base64};
 use crate::encoder::EncoderError;
+use crate::encoder::base64;
 use crate::fs;
 
 const MAX_PIECES: usize = 1 << 24;

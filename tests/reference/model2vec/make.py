@@ -24,6 +24,8 @@ TEXTS = [
     "ㅋㅋㅋ 漢字 🚀 unknown",
     "🚀🚀",
     "코스피 " * 700,
+    # Few tokens, many characters: what stands behind the cut is not seen.
+    "한국은행은 금리를 인상했다." + " " * 2100 + "The Bank of Korea raised its base rate.",
 ]
 
 
@@ -42,9 +44,8 @@ def main() -> None:
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     model = StaticModel.from_pretrained(folder)
-    # The library cuts long texts at a number of characters before it counts tokens; here only
-    # the count of tokens is compared.
-    model.median_token_length = 10_000
+    # One text is longer than the number of characters at which the library cuts.
+    assert len(TEXTS[-1]) > 512 * model.median_token_length
     golden = {
         "made_with": {"model2vec": model2vec.__version__},
         "texts": TEXTS,

@@ -25,6 +25,8 @@ pub struct CandleNetwork {
     transformer: Box<dyn Transformer>,
     /// Pools of one thread each; `None` off the CPU.
     lanes: Option<Lanes<ThreadPool>>,
+    /// Free memory of the device once the weights are on it; `None` on the CPU.
+    free: Option<u64>,
 }
 
 impl CandleNetwork {
@@ -66,7 +68,12 @@ impl CandleNetwork {
         } else {
             None
         };
-        Ok(Self { transformer, lanes })
+        let free = free_on(&device);
+        Ok(Self {
+            transformer,
+            lanes,
+            free,
+        })
     }
 
     /// Refuses ids and lengths that the network has no rows for. The id of padding may be any:
@@ -126,6 +133,10 @@ impl Network for CandleNetwork {
 
     fn lanes(&self) -> usize {
         self.lanes.as_ref().map_or(1, Lanes::count)
+    }
+
+    fn free_on_device(&self) -> Option<u64> {
+        self.free
     }
 }
 
@@ -188,6 +199,19 @@ pub fn device(name: &str) -> Result<Device, EncoderError> {
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, EncoderError> {
     Device::new_cuda(0).map_err(runtime_error)
+}
+
+/// Free memory of a GPU in bytes.
+#[cfg(feature = "cuda")]
+fn free_on(device: &Device) -> Option<u64> {
+    let device = device.as_cuda_device().ok()?;
+    let (free, _total) = device.cuda_stream().context().mem_get_info().ok()?;
+    Some(free as u64)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn free_on(_device: &Device) -> Option<u64> {
+    None
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -19,7 +19,7 @@ use super::Loaded;
 use super::library::{self, OLDEST_MINOR, Place};
 use crate::encoder::network::{Network, NetworkOutput, TokenBatch};
 use crate::encoder::onnx::plan::{Element, Fed, Input, Plan, file, shaped};
-use crate::encoder::{EncoderError, EncoderSpec};
+use crate::encoder::{EncoderError, EncoderSpec, memory};
 use crate::fs;
 
 const NAME: &str = "onnxruntime";
@@ -176,7 +176,10 @@ pub(super) fn open(
             sessions: 1,
             threads: 1,
         },
-        None => Layout::new(options.threads(), weights_bytes(path, &plan)?, free_bytes()),
+        None => {
+            let free = memory::free_bytes().unwrap_or(u64::MAX);
+            Layout::new(options.threads(), weights_bytes(path, &plan)?, free)
+        }
     };
     if device.is_some() {
         prepare_cuda(&loaded)?;
@@ -221,15 +224,6 @@ fn weights_bytes(path: &Path, plan: &Plan) -> Result<u64, EncoderError> {
         bytes += fs::metadata(file)?.len();
     }
     Ok(bytes)
-}
-
-fn free_bytes() -> u64 {
-    let Ok(mut system) = sysinfo::System::new() else {
-        return u64::MAX;
-    };
-    system.refresh_memory();
-    let limit = system.cgroup_limits().map_or(u64::MAX, |c| c.free_memory);
-    system.available_memory().min(limit)
 }
 
 /// Loads CUDA's libraries from where they lie, since the system's loader knows few of the places.

@@ -77,16 +77,22 @@ pub(super) fn open(
     }))
 }
 
-/// Loads the graph; external data stays on the disk and is mapped.
+/// Loads the graph; external data stays on the disk and is mapped. Weights inside the graph are
+/// copied either way: such a file is read, not mapped, so that it is not in memory twice.
 fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
-    let mut options = ModelOptions::with_all_ops();
-    options.prepack_weights(std::env::var_os("RTEN_PREPACK").is_some());
-    #[allow(
-        unsafe_code,
-        reason = "weights are mapped; they must not change meanwhile"
-    )]
-    let mapped = unsafe { options.load_mmap(path) };
-    match mapped {
+    let options = ModelOptions::with_all_ops();
+    let loaded = if plan.external_files.is_empty() {
+        options.load_file(path)
+    } else {
+        #[allow(
+            unsafe_code,
+            reason = "weights are mapped; they must not change meanwhile"
+        )]
+        unsafe {
+            options.load_mmap(path)
+        }
+    };
+    match loaded {
         Ok(model) => Ok(model),
         // Names of files are stricter here than ONNX asks: give it the bytes instead.
         Err(error)

@@ -1,4 +1,4 @@
-//! Base64, as SentencePiece's normalisation tables stand in `tokenizer.json`.
+//! Base64: SentencePiece's normalisation tables in `tokenizer.json`, and embeddings from servers.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

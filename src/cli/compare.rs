@@ -1,0 +1,481 @@
+//! `korfinsts compare`: two models on the same pairs.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::output::{Format, OutputArgs, Table};
+use super::{CliError, Global};
+use crate::failure::FailureClass;
+use crate::leaderboard::catalogue::Catalogue;
+use crate::leaderboard::compare::{self, By, CompareOptions, Report, SuiteComparison};
+use crate::leaderboard::entry;
+use crate::metric::BootstrapOptions;
+use crate::text::visible;
+
+/// Compare two models on the same pairs
+///
+/// Every Δ is A less B: above zero, A is better. Intervals come from a paired bootstrap over
+/// pairs, p from a permutation test, and p (Holm) is corrected for the number of suites. Suites of
+/// finance stand beside general ones, so that what an adapted model gained is seen with what it
+/// cost.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  korfinsts compare adapted-model base-model
+  korfinsts compare new/korsts.test.auto.json old/korsts.test.auto.json
+  korfinsts compare mine length --suite finsts --by domain --pairs 10
+  korfinsts compare candidate release --fail-if-worse 0.01 --format json")]
+pub struct CompareArgs {
+    /// A record, a folder of records of one model, or the name of an encoder or baseline in the
+    /// folder of results
+    #[arg(value_name = "A")]
+    a: String,
+    /// What it is compared with, given in the same way
+    #[arg(value_name = "B")]
+    b: String,
+    /// Suites, by id [default: all that both were run on]
+    #[arg(long, value_name = "SUITE", value_delimiter = ',')]
+    suite: Vec<String>,
+    /// Compare each part of a suite too
+    #[arg(long, value_enum, value_name = "PART")]
+    by: Option<ByArg>,
+    /// Show the N pairs of each suite on which the two disagree most
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pairs: usize,
+    /// Exit with code 1 where A is worse than B by more than THRESHOLD on a suite, with p (Holm)
+    /// at most 0.05
+    #[arg(long, value_name = "THRESHOLD", num_args = 0..=1, default_missing_value = "0")]
+    fail_if_worse: Option<f64>,
+    /// Folder in which names are looked for
+    #[arg(long, value_name = "DIR", default_value = "korfinsts-results")]
+    results: PathBuf,
+    /// Protocol, where the models were run under several
+    #[arg(long)]
+    protocol: Option<String>,
+    /// Compare also what was run under different protocols
+    #[arg(long)]
+    across_protocols: bool,
+    /// Resamples and random permutations
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    resamples: usize,
+    /// Their seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What splits the pairs of a suite.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ByArg {
+    /// Δρ per domain
+    Domain,
+    /// Difference of triplet accuracy per pattern
+    Pattern,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a record cannot be found or read, the two cannot be compared, or `--fail-if-worse` finds
+/// that A is.
+pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
+    if args.resamples < 100 {
+        let found = format!(
+            "found `--resamples {}`, at least 100 are allowed",
+            args.resamples
+        );
+        return Err(CliError::usage(found, "10,000 is the default").into());
+    }
+    if let Some(threshold) = args.fail_if_worse
+        && !(0.0..=2.0).contains(&threshold)
+    {
+        let found = format!("found `--fail-if-worse {threshold}`, 0 to 2 is allowed");
+        return Err(CliError::usage(found, "it is a difference of ρ, as 0.01").into());
+    }
+    args.output.check()?;
+    let catalogue = Catalogue::open(&global.data_home()?)?;
+    let a = entry::of_model(&args.a, &args.results)?;
+    let b = entry::of_model(&args.b, &args.results)?;
+    let options = CompareOptions {
+        bootstrap: BootstrapOptions {
+            resamples: args.resamples,
+            seed: args.seed,
+            ..BootstrapOptions::default()
+        },
+        suites: args.suite.clone(),
+        protocol: args.protocol.clone(),
+        across_protocols: args.across_protocols,
+        by: args.by.map(|by| match by {
+            ByArg::Domain => By::Domain,
+            ByArg::Pattern => By::Pattern,
+        }),
+        disagreements: args.pairs,
+    };
+    let report = compare::compare(&a, &b, &catalogue, &options)?;
+    args.output.emit(&render(&report, args.output.format))?;
+    for warning in &report.warnings {
+        global.note(&format!("warning: {warning}"));
+    }
+    let Some(threshold) = args.fail_if_worse else {
+        return Ok(());
+    };
+    let worse = report.worse_by(threshold);
+    if worse.is_empty() {
+        return Ok(());
+    }
+    let what = if threshold > 0.0 {
+        format!("worse than `{}` by more than {threshold}", report.b)
+    } else {
+        format!("worse than `{}`", report.b)
+    };
+    let message = format!("`{}` is {what} on {}", report.a, worse.join(", "));
+    Err(CliError::new(FailureClass::Check, message, None).into())
+}
+
+fn render(report: &Report, format: Format) -> String {
+    match format {
+        Format::Json => {
+            let bytes = crate::run::record::to_json(report);
+            String::from_utf8(bytes).expect("JSON is UTF-8")
+        }
+        Format::Csv => tidy(report).to_csv(),
+        Format::Table => page(report, Table::to_terminal),
+        Format::Md => page(report, Table::to_markdown),
+        Format::Latex => tables(report)
+            .iter()
+            .map(Table::to_latex)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
+}
+
+fn page(report: &Report, render: fn(&Table) -> String) -> String {
+    let mut parts: Vec<String> = tables(report).iter().map(render).collect();
+    if let Some(sentence) = report.trade_off() {
+        parts.push(sentence + "\n");
+    }
+    let withheld: Vec<String> = report
+        .suites
+        .iter()
+        .filter_map(|(name, s)| {
+            let reason = s.texts_withheld.as_ref()?;
+            Some(format!("texts of {name} are not shown: {reason}\n"))
+        })
+        .collect();
+    parts.extend(withheld);
+    parts.join("\n")
+}
+
+/// Finance first, then by name.
+fn ordered(report: &Report) -> Vec<(&String, &SuiteComparison)> {
+    let mut suites: Vec<_> = report.suites.iter().collect();
+    suites.sort_by_key(|(name, s)| (s.area, name.as_str()));
+    suites
+}
+
+fn tables(report: &Report) -> Vec<Table> {
+    let mut tables = vec![suites(report)];
+    if !report.areas.is_empty() {
+        tables.push(areas(report));
+    }
+    for (name, suite) in ordered(report) {
+        if !suite.parts.is_empty() {
+            tables.push(parts(name, suite));
+        }
+        if !suite.disagreements.is_empty() {
+            tables.push(disagreements(name, suite));
+        }
+    }
+    tables
+}
+
+fn score(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |v| format!("{v:.4}"))
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |v| format!("{v:+.4}"))
+}
+
+fn interval(value: Option<[f64; 2]>) -> String {
+    value.map_or_else(String::new, |[low, high]| {
+        format!("[{low:+.3}, {high:+.3}]")
+    })
+}
+
+fn probability(value: Option<f64>) -> String {
+    match value {
+        None => String::new(),
+        Some(p) if p < 0.001 => format!("{p:.1e}"),
+        Some(p) => format!("{p:.3}"),
+    }
+}
+
+/// What may be said at 5 %.
+fn verdict(delta: Option<f64>, p_holm: Option<f64>) -> String {
+    match (delta, p_holm) {
+        (Some(d), Some(p)) if p <= 0.05 && d > 0.0 => "A is better".into(),
+        (Some(d), Some(p)) if p <= 0.05 && d < 0.0 => "B is better".into(),
+        (Some(_), Some(_)) => "not told apart".into(),
+        _ => String::new(),
+    }
+}
+
+fn suites(report: &Report) -> Table {
+    let title = format!(
+        "A = {}, B = {}: Spearman's ρ on the same pairs",
+        report.a, report.b
+    );
+    let head = [
+        "suite",
+        "area",
+        "#pairs",
+        "#ρ A",
+        "#ρ B",
+        "#Δρ",
+        "95 %",
+        "#p",
+        "#p (Holm)",
+        "at 5 %",
+        "#AUC A",
+        "#AUC B",
+        "#ΔAUC",
+        "95 % of ΔAUC",
+        "#p of ΔAUC",
+    ];
+    let mut table = Table::new(&title, &head);
+    for (name, s) in ordered(report) {
+        let auc = s.auc.as_ref();
+        table.push(vec![
+            name.clone(),
+            s.area.to_string(),
+            s.n_pairs.to_string(),
+            score(s.spearman_a),
+            score(s.spearman_b),
+            signed(s.delta_spearman),
+            interval(s.interval),
+            probability(s.p_value),
+            probability(s.p_holm),
+            verdict(s.delta_spearman, s.p_holm),
+            auc.map_or_else(String::new, |a| score(Some(a.auc_a))),
+            auc.map_or_else(String::new, |a| score(Some(a.auc_b))),
+            auc.map_or_else(String::new, |a| signed(Some(a.delta_auc))),
+            interval(auc.map(|a| a.interval)),
+            probability(auc.map(|a| a.p_value)),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+fn areas(report: &Report) -> Table {
+    let mut table = Table::new(
+        "Finance beside general text: mean Δρ over suites",
+        &["area", "#suites", "#mean Δρ", "95 %", "suites"],
+    );
+    for (area, found) in &report.areas {
+        table.push(vec![
+            area.to_string(),
+            found.suites.len().to_string(),
+            signed(Some(found.mean_delta)),
+            interval(Some(found.interval)),
+            found.suites.join(", "),
+        ]);
+    }
+    table
+}
+
+fn parts(name: &str, suite: &SuiteComparison) -> Table {
+    let triplets = suite
+        .parts
+        .iter()
+        .all(|p| p.interval.is_none() && p.p_value.is_some());
+    let (title, n, score_of) = if triplets {
+        (
+            format!("{name}: triplet accuracy per pattern"),
+            "#triplets",
+            "accuracy",
+        )
+    } else {
+        (format!("{name}: Spearman's ρ per domain"), "#pairs", "ρ")
+    };
+    let heads = [format!("#{score_of} A"), format!("#{score_of} B")];
+    let mut table = Table::new(
+        &title,
+        &[
+            "part",
+            n,
+            &heads[0],
+            &heads[1],
+            "#Δ",
+            "95 %",
+            "#p",
+            "#p (Holm)",
+            "at 5 %",
+        ],
+    );
+    for part in &suite.parts {
+        table.push(vec![
+            part.name.clone(),
+            part.n.to_string(),
+            score(part.a),
+            score(part.b),
+            signed(part.delta),
+            interval(part.interval),
+            probability(part.p_value),
+            probability(part.p_holm),
+            verdict(part.delta, part.p_holm),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+/// Most characters of a text in a table.
+const TEXT_LENGTH: usize = 60;
+
+fn disagreements(name: &str, suite: &SuiteComparison) -> Table {
+    let mut table = Table::new(
+        &format!("{name}: pairs on which the two disagree most (shares of pairs ranked below)"),
+        &[
+            "pair",
+            "domain",
+            "#gold",
+            "#gold rank",
+            "#rank A",
+            "#rank B",
+            "nearer",
+            "sentence 1",
+            "sentence 2",
+        ],
+    );
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    for pair in &suite.disagreements {
+        let text = |side: usize| {
+            pair.texts
+                .as_ref()
+                .map_or_else(String::new, |t| visible(&t[side], TEXT_LENGTH))
+        };
+        table.push(vec![
+            pair.id.clone(),
+            pair.domain.clone().unwrap_or_default(),
+            pair.gold.to_string(),
+            percent(pair.gold_rank),
+            percent(pair.rank_a),
+            percent(pair.rank_b),
+            pair.nearer
+                .map_or_else(String::new, |m| m.to_ascii_uppercase().into()),
+            text(0),
+            text(1),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+/// One row per number, raw.
+fn tidy(report: &Report) -> Table {
+    let head = [
+        "a",
+        "b",
+        "suite",
+        "area",
+        "part",
+        "n",
+        "statistic",
+        "value_a",
+        "value_b",
+        "delta",
+        "low",
+        "high",
+        "p_value",
+        "p_holm",
+    ];
+    let mut table = Table::new("", &head);
+    let raw = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
+    let low = |i: Option<[f64; 2]>| raw(i.map(|i| i[0]));
+    let high = |i: Option<[f64; 2]>| raw(i.map(|i| i[1]));
+    for (name, s) in ordered(report) {
+        let mut row = |part: &str, n: usize, statistic: &str, rest: [String; 7]| {
+            let mut row = vec![
+                report.a.clone(),
+                report.b.clone(),
+                name.clone(),
+                s.area.to_string(),
+                part.to_owned(),
+                n.to_string(),
+                statistic.to_owned(),
+            ];
+            row.extend(rest);
+            table.push(row);
+        };
+        row(
+            "",
+            s.n_pairs,
+            "spearman",
+            [
+                raw(s.spearman_a),
+                raw(s.spearman_b),
+                raw(s.delta_spearman),
+                low(s.interval),
+                high(s.interval),
+                raw(s.p_value),
+                raw(s.p_holm),
+            ],
+        );
+        if let Some(a) = &s.auc {
+            row(
+                "",
+                s.n_pairs,
+                "auc",
+                [
+                    raw(Some(a.auc_a)),
+                    raw(Some(a.auc_b)),
+                    raw(Some(a.delta_auc)),
+                    low(Some(a.interval)),
+                    high(Some(a.interval)),
+                    raw(Some(a.p_value)),
+                    raw(Some(a.p_holm)),
+                ],
+            );
+        }
+        for part in &s.parts {
+            let statistic = if part.interval.is_none() {
+                "triplet_accuracy"
+            } else {
+                "spearman"
+            };
+            row(
+                &part.name,
+                part.n,
+                statistic,
+                [
+                    raw(part.a),
+                    raw(part.b),
+                    raw(part.delta),
+                    low(part.interval),
+                    high(part.interval),
+                    raw(part.p_value),
+                    raw(part.p_holm),
+                ],
+            );
+        }
+    }
+    for (area, found) in &report.areas {
+        table.push(vec![
+            report.a.clone(),
+            report.b.clone(),
+            String::new(),
+            area.to_string(),
+            "mean".into(),
+            found.suites.len().to_string(),
+            "spearman".into(),
+            String::new(),
+            String::new(),
+            raw(Some(found.mean_delta)),
+            raw(Some(found.interval[0])),
+            raw(Some(found.interval[1])),
+            String::new(),
+            String::new(),
+        ]);
+    }
+    table
+}

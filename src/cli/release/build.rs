@@ -1,0 +1,243 @@
+//! `korfinsts release build`, `sign`, `verify` and `commit`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{ContextArgs, emit};
+use crate::archive::{self, Files};
+use crate::cli::output::{self, OutputArgs, Table};
+use crate::cli::{CliError, Global};
+use crate::failure::FailureClass;
+use crate::fs;
+use crate::json as strict;
+use crate::release::{self, Context, ReleaseError, Subject};
+use crate::sums::{self, SIGNATURE, SUMS};
+
+/// Build a release whose gates pass: a folder and a zip file, byte-identical wherever it is built
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Folder with korfinsts.toml, or a built release to build again
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Where the folder `<id>-<version>` and the zip file go [default: FOLDER/releases]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Write the zip file alone
+    #[arg(long)]
+    zip_only: bool,
+    #[command(flatten)]
+    context: ContextArgs,
+}
+
+pub(super) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| args.folder.join("releases"));
+    let context = args.context.of(&args.folder)?;
+    let subject = Subject::open(&args.folder, context)?;
+    let built = release::build(&subject)?;
+    let stem = format!("{}-{}", subject.id, subject.version);
+    let zip = output.join(format!("{stem}.zip"));
+    let mut lines = vec![format!("release id  {}", built.release_id)];
+    fs::write_atomic(&zip, &built.zip)?;
+    lines.push(format!(
+        "sha256      {}  {}",
+        fs::sha256(&built.zip),
+        zip.display()
+    ));
+    if !args.zip_only {
+        let folder = output.join(&stem);
+        write_folder(&built.files, &folder)?;
+        lines.push(format!("folder      {}", folder.display()));
+    }
+    output::print(&format!("{}\n", lines.join("\n")))?;
+    global.note(&format!(
+        "{} files, {} warnings; next: `korfinsts release sign {}`",
+        built.files.len(),
+        built.report.gates.iter().map(|g| g.warnings).sum::<usize>(),
+        zip.display()
+    ));
+    Ok(())
+}
+
+/// Writes the files of a release into a folder of its own. One that holds something else is left
+/// alone.
+fn write_folder(files: &Files, folder: &Path) -> anyhow::Result<()> {
+    if folder.is_dir() && !fs::list(folder)?.is_empty() {
+        if !fs::exists(&folder.join(SUMS)) {
+            return Err(CliError::usage(
+                format!("`{}` holds something that is no release", folder.display()),
+                "choose another place with `--output DIR`",
+            )
+            .into());
+        }
+        let old = open(folder)?;
+        for name in old.keys().filter(|n| !files.contains_key(*n)) {
+            fs::remove_file(&folder.join(name))?;
+        }
+    }
+    archive::unpack(files, folder).map_err(|source| ReleaseError::Archive {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Files, ReleaseError> {
+    archive::open(path).map_err(|source| ReleaseError::Archive {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Sign a built release with a minisign key
+///
+/// A key with a password needs it in the environment variable `KORFINSTS_KEY_PASSWORD`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Folder or zip file of a built release
+    #[arg(value_name = "RELEASE")]
+    release: PathBuf,
+    /// File with the minisign secret key
+    #[arg(long, value_name = "FILE")]
+    secret_key: PathBuf,
+}
+
+pub(super) fn sign(args: &SignArgs, global: &Global) -> anyhow::Result<()> {
+    let today = jiff::Zoned::now().date();
+    let subject = Subject::open(&args.release, Context::on(today))?;
+    let differences = sums::differences(&subject.files);
+    if let Some((_, first)) = differences.first() {
+        return Err(CliError::new(
+            FailureClass::Check,
+            format!("{}: {first}: nothing was signed", args.release.display()),
+            Some("build the release again".into()),
+        )
+        .into());
+    }
+    let list = &subject.files[SUMS];
+    let key = String::from_utf8_lossy(&fs::read(&args.secret_key)?).into_owned();
+    let password = std::env::var("KORFINSTS_KEY_PASSWORD").ok();
+    let comment = format!(
+        "{} {} release_id:{}",
+        subject.id,
+        subject.version,
+        fs::sha256(list)
+    );
+    let signature = release::sign(list, &key, password, &comment)?;
+    if subject.container.is_some() {
+        let mut files = subject.files.clone();
+        files.insert(SIGNATURE.into(), signature.into_bytes());
+        let zip = archive::write(&files).map_err(|source| ReleaseError::Archive {
+            path: args.release.clone(),
+            source,
+        })?;
+        fs::write_atomic(&args.release, &zip)?;
+    } else {
+        fs::write_atomic(&args.release.join(SIGNATURE), signature.as_bytes())?;
+    }
+    global.note(&format!("signed: {comment}"));
+    Ok(())
+}
+
+/// Verify a built release: container, checksums both ways, signature, and that its inputs build
+/// to the same bytes
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Folder or zip file of a built release
+    #[arg(value_name = "RELEASE")]
+    release: PathBuf,
+    /// File with the minisign public key that must have signed it [default: the manifest's]
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// Release id that it must have
+    #[arg(long, value_name = "SHA256")]
+    release_id: Option<String>,
+    #[command(flatten)]
+    context: ContextArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
+    args.output.check()?;
+    let context = args.context.of(&args.release)?;
+    let subject = Subject::open(&args.release, context)?;
+    let key = match &args.public_key {
+        Some(path) => Some(String::from_utf8_lossy(&fs::read(path)?).into_owned()),
+        None => subject.manifest.as_ref().and_then(|m| m.public_key.clone()),
+    };
+    let verdict = release::verify(&subject, key.as_deref(), args.release_id.as_deref());
+    let mut table = Table::new("", &["check", "result", "what"]);
+    for check in &verdict.checks {
+        let result = if check.passed { "passed" } else { "FAILED" };
+        table.push(vec![check.id.into(), result.into(), check.message.clone()]);
+    }
+    let document = json!({
+        "release_id": verdict.release_id,
+        "passed": verdict.passed(),
+        "checks": verdict.checks,
+    });
+    emit(&args.output, &document, &[table])?;
+    if !verdict.passed() {
+        return Err(CliError::new(
+            FailureClass::Check,
+            format!("{} is not as it was released", args.release.display()),
+            Some("get it again from where it was published".into()),
+        )
+        .into());
+    }
+    global.note(&format!(
+        "release id {}",
+        verdict.release_id.unwrap_or_default()
+    ));
+    Ok(())
+}
+
+/// Print the commitment to the labels of a hidden split
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// JSONL file of the labels: {"id", "score"} per line
+    #[arg(value_name = "LABELS")]
+    labels: PathBuf,
+    /// File with the salt: at least 16 characters that nobody can guess
+    #[arg(long, value_name = "FILE")]
+    salt: PathBuf,
+}
+
+pub(super) fn commit(args: &CommitArgs) -> anyhow::Result<()> {
+    let salt = String::from_utf8_lossy(&fs::read(&args.salt)?)
+        .trim()
+        .to_owned();
+    if salt.chars().count() < 16 {
+        return Err(CliError::usage(
+            "the salt is shorter than 16 characters: labels could be guessed from it",
+            "make one with `openssl rand -hex 32`",
+        )
+        .into());
+    }
+    let invalid = |line: usize, reason: String| ReleaseError::Invalid {
+        path: args.labels.clone(),
+        reason: format!("line {line}: {reason}"),
+        hint: Some("one object per line: {\"id\": \"...\", \"score\": 1.0}".into()),
+    };
+    let lines = strict::parse_lines(&fs::read(&args.labels)?).map_err(|(l, e)| invalid(l, e))?;
+    let mut labels = BTreeMap::new();
+    for (i, line) in lines.iter().enumerate() {
+        let (Some(id), Some(score)) = (line["id"].as_str(), line["score"].as_f64()) else {
+            return Err(invalid(i + 1, "found no `id` and `score`".into()).into());
+        };
+        if labels.insert(id.to_owned(), score).is_some() {
+            return Err(invalid(
+                i + 1,
+                format!("the id `{}` stands twice", id.escape_debug()),
+            )
+            .into());
+        }
+    }
+    output::print(&format!("{}\n", release::commitment(&salt, &labels)))
+}

@@ -1,0 +1,151 @@
+//! `korfinsts release`: cut a dataset release, and look at one.
+
+mod build;
+mod check;
+mod compare;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::output::{Format, OutputArgs, Table};
+use super::{CliError, Global};
+use crate::fs;
+use crate::release::{Context, Earlier, Subject};
+
+/// Cut, check, sign and compare dataset releases
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  korfinsts release check benchmarks/korfin-shift
+  korfinsts release check korsts
+  korfinsts release build benchmarks/korfin-shift
+  korfinsts release verify korfin-shift-1.0.0.zip
+  korfinsts release diff korfin-shift-1.0.0.zip korfin-shift-1.1.0.zip")]
+pub struct ReleaseArgs {
+    #[command(subcommand)]
+    command: ReleaseCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReleaseCommand {
+    Check(check::CheckArgs),
+    Build(build::BuildArgs),
+    Sign(build::SignArgs),
+    Verify(build::VerifyArgs),
+    Diff(compare::DiffArgs),
+    Bump(compare::BumpArgs),
+    Commit(build::CommitArgs),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// What the release room returns; a failed check.
+pub fn run(args: &ReleaseArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        ReleaseCommand::Check(args) => check::run(args, global),
+        ReleaseCommand::Build(args) => build::build(args, global),
+        ReleaseCommand::Sign(args) => build::sign(args, global),
+        ReleaseCommand::Verify(args) => build::verify(args, global),
+        ReleaseCommand::Diff(args) => compare::diff(args),
+        ReleaseCommand::Bump(args) => compare::bump(args, global),
+        ReleaseCommand::Commit(args) => build::commit(args),
+    }
+}
+
+/// What a release is compared with, and the day it is looked at.
+#[derive(Debug, Clone, Args)]
+struct ContextArgs {
+    /// Earlier releases [default: the zip files under `releases/`, or beside a zip file]
+    #[arg(long, value_name = "ZIP")]
+    previous: Vec<PathBuf>,
+    /// Day on which waivers must hold, YYYY-MM-DD [default: today]
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<String>,
+    /// Folder with templates that replace the built-in ones
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+}
+
+impl ContextArgs {
+    /// The context of a release at `path`; earlier releases are those below its own version.
+    fn of(&self, path: &Path) -> anyhow::Result<Context> {
+        let today = match &self.as_of {
+            Some(day) => day.parse().map_err(|_| {
+                CliError::usage(
+                    format!("found `--as-of {}`", day.escape_debug()),
+                    "write the day as YYYY-MM-DD",
+                )
+            })?,
+            None => jiff::Zoned::now().date(),
+        };
+        let mut context = Context::on(today);
+        context.templates.clone_from(&self.templates);
+        let own = Subject::open(path, context.clone())?;
+        let own_version = own.manifest.as_ref().map(crate::release::Manifest::semver);
+        let given = !self.previous.is_empty();
+        let candidates = if given {
+            self.previous.clone()
+        } else {
+            beside(path)?
+        };
+        for candidate in candidates {
+            let read = Subject::open(&candidate, Context::on(today));
+            let subject = match read {
+                Ok(subject) => subject,
+                Err(e) if given => return Err(e.into()),
+                Err(_) => continue,
+            };
+            let version = subject
+                .manifest
+                .as_ref()
+                .map(crate::release::Manifest::semver);
+            if subject.id != own.id || version >= own_version {
+                continue;
+            }
+            context.earlier.push(earlier(&subject, &candidate)?);
+        }
+        context.earlier.sort_by_key(|e| e.version);
+        Ok(context)
+    }
+}
+
+fn earlier(subject: &Subject, path: &Path) -> anyhow::Result<Earlier> {
+    let list = subject.files.get(crate::sums::SUMS).ok_or_else(|| {
+        CliError::usage(
+            format!("`{}` is not built: it has no release id", path.display()),
+            "give the zip file of the release",
+        )
+    })?;
+    Ok(subject.as_earlier(fs::sha256(list)))
+}
+
+/// The zip files in `releases/` of a folder, or beside a zip file.
+fn beside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = if path.is_dir() {
+        path.join("releases")
+    } else {
+        path.parent().unwrap_or(Path::new("")).to_owned()
+    };
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = fs::list(&folder)?;
+    found.retain(|p| p.extension().is_some_and(|e| e == "zip") && p != path);
+    Ok(found)
+}
+
+/// Prints a document as JSON, or its tables in another format.
+fn emit(output: &OutputArgs, document: &Value, tables: &[Table]) -> anyhow::Result<()> {
+    let joined =
+        |each: fn(&Table) -> String| tables.iter().map(each).collect::<Vec<_>>().join("\n");
+    let text = match output.format {
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(document)?),
+        Format::Table => joined(Table::to_terminal),
+        Format::Md => joined(Table::to_markdown),
+        Format::Csv => joined(Table::to_csv),
+        Format::Latex => joined(Table::to_latex),
+    };
+    output.emit(&text)
+}

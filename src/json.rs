@@ -1,0 +1,203 @@
+//! Strict JSON: what a file that came from elsewhere has to be. Duplicate keys, NaN, infinities and
+//! deep nesting are refused, which `serde_json` alone lets through or leaves to chance.
+//!
+//! Ground floor: imports no room.
+
+use std::fmt;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::{Map, Number, Value};
+
+/// Deepest nesting that is read.
+pub const MAX_DEPTH: usize = 16;
+
+/// Parses one JSON document.
+///
+/// # Errors
+/// In words, with line and column: what is no JSON, a key that stands twice in one object, a number
+/// that is not finite, nesting deeper than [`MAX_DEPTH`], and anything after the document.
+pub fn parse(text: &str) -> Result<Value, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Node { depth: 0 }
+        .deserialize(&mut deserializer)
+        .map_err(|e| e.to_string())?;
+    deserializer.end().map_err(|e| e.to_string())?;
+    Ok(value)
+}
+
+/// Parses one JSON document from bytes into a type.
+///
+/// # Errors
+/// As [`parse`]; bytes that are not UTF-8; a document that is not of the type.
+pub fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to()))?;
+    serde_json::from_value(parse(text)?).map_err(|e| e.to_string())
+}
+
+/// The documents of a JSONL file: one per line, each line ended by LF, none blank.
+///
+/// # Errors
+/// The number of the line, from 1, and what is wrong with it.
+pub fn parse_lines(bytes: &[u8]) -> Result<Vec<Value>, (usize, String)> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let line = 1 + bytes[..e.valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        (line, format!("not UTF-8 at byte {}", e.valid_up_to()))
+    })?;
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(body) = text.strip_suffix('\n') else {
+        return Err((text.lines().count(), "the last line has no end".to_owned()));
+    };
+    body.split('\n')
+        .enumerate()
+        .map(|(i, line)| parse(line).map_err(|e| (i + 1, e)))
+        .collect()
+}
+
+struct Node {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Node {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(D::Error::custom(format!(
+                "nested deeper than {MAX_DEPTH} levels"
+            )));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number that is not finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Node {
+            depth: self.depth + 1,
+        })? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Node {
+                depth: self.depth + 1,
+            })?;
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` stands twice")));
+            }
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_as_it_stands() {
+        for text in [
+            r#"{"a":[1,-2,0.5,"\u00e9",null,true],"b":{}}"#,
+            "3",
+            r#"{"z":1,"a":2}"#,
+        ] {
+            let expected: Value = serde_json::from_str(text).expect("valid");
+            assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_parsers_disagree_about_is_refused() {
+        let deep = format!("{}{}", "[".repeat(18), "]".repeat(18));
+        let very_deep = "[".repeat(200_000);
+        for (text, reason) in [
+            (r#"{"a":1,"a":2}"#, "the key `a` stands twice"),
+            (r#"{"a":{"b":1,"\u0062":2}}"#, "the key `b` stands twice"),
+            ("NaN", "expected value"),
+            (r#"{"a":Infinity}"#, "expected value"),
+            ("1e999", "number out of range"),
+            (&deep, "nested deeper than 16 levels"),
+            (&very_deep, "nested deeper"),
+            ("{} {}", "trailing characters"),
+            ("[1,]", "trailing comma"),
+            ("", "EOF"),
+            ("\u{FEFF}{}", "expected value"),
+            ("\"\u{1}\"", "control character"),
+            (r#""\ud800""#, "hex escape"),
+        ] {
+            let error = parse(text).expect_err(&text[..text.len().min(20)]);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted() {
+        assert_eq!(parse_lines(b""), Ok(vec![]));
+        assert_eq!(parse_lines(b"1\n2\n"), Ok(vec![1.into(), 2.into()]));
+        for (bytes, line, reason) in [
+            (&b"1\n\n2\n"[..], 2, "EOF"),
+            (b"1\n2", 2, "no end"),
+            (b"1\n{\n", 2, "EOF"),
+            (b"1\n\xff\n", 2, "not UTF-8 at byte 2"),
+            (b"1\r\n", 0, ""),
+        ] {
+            match parse_lines(bytes) {
+                Err((at, why)) => {
+                    assert_eq!(at, line, "{why}");
+                    assert!(why.contains(reason), "{why}");
+                }
+                Ok(values) => assert_eq!((line, values), (0, vec![1.into()])),
+            }
+        }
+    }
+}

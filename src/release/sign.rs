@@ -1,0 +1,117 @@
+//! Signatures: minisign over `SHA256SUMS`.
+
+use std::io::Cursor;
+
+use minisign::{PublicKey, PublicKeyBox, SecretKeyBox, SignatureBox};
+
+use super::ReleaseError;
+
+fn wrong(reason: impl std::fmt::Display, hint: &str) -> ReleaseError {
+    ReleaseError::Signature {
+        reason: reason.to_string(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+/// Signs a list of checksums with a minisign secret key (the text of its file). The trusted comment
+/// is `comment`; no clock goes into it.
+///
+/// # Errors
+/// When the key cannot be read, or not with that password.
+pub fn sign(
+    list: &[u8],
+    secret_key: &str,
+    password: Option<String>,
+    comment: &str,
+) -> Result<String, ReleaseError> {
+    const HINT: &str = "a secret key is made by `minisign -G`; its password is read from the \
+                        environment variable KORFINSTS_KEY_PASSWORD";
+    let sealed = SecretKeyBox::from_string(secret_key)
+        .map_err(|e| wrong(format!("the secret key cannot be read: {e}"), HINT))?;
+    let key = match password {
+        Some(password) => sealed.into_secret_key(Some(password)),
+        None => sealed.into_unencrypted_secret_key(),
+    }
+    .map_err(|e| wrong(format!("the secret key cannot be opened: {e}"), HINT))?;
+    let public = PublicKey::from_secret_key(&key)
+        .map_err(|e| wrong(format!("the secret key is damaged: {e}"), HINT))?;
+    let signature = minisign::sign(
+        Some(&public),
+        &key,
+        Cursor::new(list),
+        Some(comment),
+        Some("signature of a korfinsts release"),
+    )
+    .map_err(|e| wrong(format!("cannot sign: {e}"), HINT))?;
+    Ok(signature.into_string())
+}
+
+/// Verifies a signature against a list of checksums; returns the trusted comment.
+///
+/// `public_key` is the text of a minisign public key file, or its second line alone.
+///
+/// # Errors
+/// When key or signature cannot be read, or the signature is of another key or another list.
+pub fn verify_signature(
+    list: &[u8],
+    signature: &[u8],
+    public_key: &str,
+) -> Result<String, ReleaseError> {
+    const HINT: &str = "get the release again from where it was published";
+    let trimmed = public_key.trim();
+    let key = if trimmed.contains('\n') {
+        PublicKeyBox::from_string(trimmed).and_then(PublicKeyBox::into_public_key)
+    } else {
+        PublicKey::from_base64(trimmed)
+    }
+    .map_err(|e| {
+        wrong(
+            format!("the public key cannot be read: {e}"),
+            "give the text of a minisign public key file, or its second line",
+        )
+    })?;
+    let text =
+        std::str::from_utf8(signature).map_err(|_| wrong("the signature is not UTF-8", HINT))?;
+    let signature = SignatureBox::from_string(text)
+        .map_err(|e| wrong(format!("the signature cannot be read: {e}"), HINT))?;
+    // The reader is lenient about what surrounds a signature; a signature file holds nothing else.
+    if signature.to_string() != text {
+        return Err(wrong("the signature file is not in canonical form", HINT));
+    }
+    minisign::verify(&key, &signature, Cursor::new(list), true, false, false)
+        .map_err(|e| wrong(format!("the signature does not verify: {e}"), HINT))?;
+    signature
+        .trusted_comment()
+        .map_err(|e| wrong(format!("the signature's comment cannot be read: {e}"), HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    use minisign::KeyPair;
+
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_one_list_and_one_key() {
+        let keys = KeyPair::generate_unencrypted_keypair().expect("keys");
+        let other = KeyPair::generate_unencrypted_keypair().expect("keys");
+        let secret = keys.sk.to_box(None).expect("a box").into_string();
+        let public = keys.pk.to_box().expect("a box").into_string();
+        let signature = sign(b"list", &secret, None, "korfin-shift 1.0.0").expect("signed");
+        let comment = verify_signature(b"list", signature.as_bytes(), &public).expect("verified");
+        assert_eq!(comment, "korfin-shift 1.0.0");
+        let line = keys.pk.to_base64();
+        assert!(verify_signature(b"list", signature.as_bytes(), &line).is_ok());
+        assert!(verify_signature(b"lisT", signature.as_bytes(), &line).is_err());
+        assert!(verify_signature(b"list", signature.as_bytes(), &other.pk.to_base64()).is_err());
+        for at in 0..signature.len() {
+            let mut bytes = signature.clone().into_bytes();
+            bytes[at] ^= 1;
+            // The first line is the untrusted comment: it is covered by nothing, and says so.
+            let untrusted = at < signature.find('\n').expect("a line");
+            if verify_signature(b"list", &bytes, &line).is_ok() {
+                assert!(untrusted, "byte {at} of\n{signature}");
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+// The leaderboard page in a real browser. `KORFINSTS=path/to/korfinsts node run.mjs [SCREENSHOTS]`
+// builds a page from made records, opens it from the disk and from the loopback server, and exits
+// with 1 where anything is not as promised. CHROMIUM names the browser [default: /usr/bin/chromium].
+import { strict as assert } from 'node:assert';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+import { suite, write } from './records.mjs';
+
+const program = resolve(process.env.KORFINSTS ?? 'target/release/korfinsts');
+const shots = process.argv[2];
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const home = mkdtempSync(join(tmpdir(), 'korfinsts-browser-'));
+const env = { ...process.env, KORFINSTS_DATA: join(home, 'data') };
+const korfinsts = (...args) => execFileSync(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+const page_of = (records, out, ...more) => {
+  korfinsts('leaderboard', 'build', '--records', records, '-o', out, '--resamples', '500', ...more);
+  return pathToFileURL(join(out, 'index.html')).href;
+};
+
+// Models of falling quality, one of them named in Korean, and the baselines on the built-in suite.
+const records = join(home, 'records');
+const finsts = suite('finsts', 200, true, 1);
+const korsts = suite('korsts', 300, false, 2);
+['alpha', 'beta', 'org/gamma', '금융-임베딩', 'epsilon', 'zeta'].forEach((name, i) => {
+  write(records, name, finsts, 0.6 + 0.5 * i, 10 + i);
+  write(records, name, korsts, 0.3 + 0.3 * i, 20 + i);
+});
+korfinsts('eval', '--results', records, '--resamples', '200', '--quiet');
+const address = page_of(records, join(home, 'page'));
+
+// What a hostile submitter would write.
+const attacks = [
+  '<script>window.pwned=1</script>',
+  '"><img src=x onerror="window.pwned=1">',
+  "';window.pwned=1;//",
+  '</script><script>window.pwned=1</script>',
+  '<svg/onload=window.pwned=1>',
+  '=HYPERLINK("http://evil.example","x")',
+  '{{ 7*7 }}{% include "/etc/passwd" %}',
+  'abc\u202Egnp.exe\u2066\u200B',
+  'N'.repeat(10000),
+  '<!--',
+  '\u0000\u0007]]>&lt;',
+];
+const hostile = join(home, 'hostile');
+const everywhere = (text) => (r) => {
+  r.encoder.name = text;
+  for (const key of ['backend', 'backend_version', 'architecture', 'pooling', 'dtype', 'device', 'protocol', 'similarity', 'revision']) r.encoder[key] = text;
+  r.encoder.protocol = text;
+  r.encoder.prompts = [text, text];
+  r.suite.languages = [text];
+  r.warnings = [text, text];
+  r.harness = { name: text, version: text };
+  r.triplet_accuracy = { [text]: 0.5 };
+  r.domains = { [text]: { n_pairs: 3, cosine_spearman: 0.5, interval: null }, other: { n_pairs: 3, cosine_spearman: -0.5, interval: null } };
+};
+attacks.forEach((text, i) => write(hostile, `attack ${i}`, finsts, 1 + i / 10, 30 + i, everywhere(text)));
+attacks.slice(0, 3).forEach((text, i) => write(hostile, `suite ${i}`, { ...korsts, id: text.replace(/[^a-z<>="']/gi, '') || 'x' }, 1, 50 + i, (r) => { r.pairs.name = r.pairs.name.replace(/.*/, `korsts${i}.jsonl`); }));
+[NaN, 1e308, -7, '0.5', null].forEach((value, i) => write(hostile, `number ${i}`, korsts, 1, 60 + i, (r) => { r.scores.cosine_spearman = value; r.n_pairs = value; }));
+const hostile_address = page_of(hostile, join(home, 'hostile-page'));
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+const failures = [];
+let done = 0;
+
+async function test(name, options, work) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const errors = [];
+  page.on('pageerror', (e) => errors.push(`error: ${e.message}`));
+  page.on('console', (m) => m.type() === 'error' && errors.push(`console: ${m.text()}`));
+  page.on('request', (r) => /^(file|data|about):|^http:\/\/127\.0\.0\.1:/.test(r.url()) || errors.push(`request: ${r.url()}`));
+  try {
+    await work(page, context);
+    assert.deepEqual(errors, []);
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failures.push(name);
+    console.log(`FAIL  ${name}\n${error.stack}`);
+  }
+  done += 1;
+  await context.close();
+}
+
+const shot = (page, name, full = false) => shots && page.screenshot({ path: join(shots, `${name}.png`), fullPage: full });
+if (shots) mkdirSync(shots, { recursive: true });
+
+// The names of the rows that are seen, by origin.
+const names = (page) => page.$$eval('#t tbody', (bodies) => bodies.map((b) => [...b.rows].slice(1).filter((r) => !r.hidden).map((r) => r.cells[0].querySelector('a').textContent)));
+const column = (page, title) => page.$eval('#t thead', (head, title) => [...head.rows[0].cells].findIndex((c) => c.querySelector('button').textContent === title), title);
+const scores = async (page, title) => {
+  const at = await column(page, title);
+  return page.$$eval('#t tbody', (bodies, at) => bodies.map((b) => [...b.rows].slice(1).map((r) => parseFloat(r.cells[at].firstChild.textContent.replace('−', '-')))), at);
+};
+const violations = async (page) => {
+  await page.evaluate(axe);
+  const result = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+  return result.violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.slice(0, 4).map((n) => n.html.slice(0, 160)).join(' | ')}`);
+};
+
+await test('the whole table reads without scripts', { javaScriptEnabled: false }, async (page) => {
+  await page.goto(address);
+  const text = await page.locator('#t').innerText();
+  for (const needle of ['alpha', 'org/gamma', '금융-임베딩', 'length', 'bge-m3', '0.2732']) assert.ok(text.includes(needle), needle);
+  assert.equal(await page.locator('.controls').first().isVisible(), false);
+  assert.equal(await page.locator('#theme').isVisible(), false);
+  await page.locator('#p-alpha summary').click();
+  assert.ok(await page.locator('#p-alpha code').first().isVisible());
+});
+
+await test('sort by a click and by the keyboard, within each origin', {}, async (page) => {
+  await page.goto(address);
+  const button = page.locator('#t thead button', { hasText: 'KorSTS' }).first();
+  const title = await button.textContent();
+  const sorted = (list, way) => list.every((v, i) => i === 0 || isNaN(v) || way * (list[i - 1] - v) >= 0);
+  await button.click();
+  for (const list of await scores(page, title)) assert.ok(sorted(list.filter((v) => !isNaN(v)), 1), list.join());
+  assert.equal(await page.locator('#t [aria-sort]').count(), 1);
+  assert.equal(await page.locator('#t [aria-sort]').getAttribute('aria-sort'), 'descending');
+  await button.focus();
+  await page.keyboard.press('Enter');
+  for (const list of await scores(page, title)) assert.ok(sorted(list.filter((v) => !isNaN(v)), -1), list.join());
+  assert.equal(await page.locator('#t [aria-sort]').getAttribute('aria-sort'), 'ascending');
+  await page.keyboard.press('Space');
+  assert.equal(await page.locator('#t [aria-sort]').count(), 0);
+  assert.ok((await page.locator('#live').textContent()).match(/^\d+ \/ \d+/));
+});
+
+await test('search and filters hide rows and say how many are left', {}, async (page) => {
+  await page.goto(address);
+  const all = (await names(page)).flat().length;
+  await page.locator('#q').fill('BGE');
+  const found = (await names(page)).flat();
+  assert.ok(found.length > 0 && found.length < all && found.every((n) => n.includes('bge')), found.join());
+  assert.ok((await page.locator('#live').textContent()).startsWith(`${found.length} / ${all}`));
+  await page.locator('#q').fill('');
+  await page.locator('#f-badge').selectOption('reproduced');
+  const own = (await names(page)).flat();
+  assert.ok(own.includes('alpha') && own.includes('length') && !own.includes('bge-m3'), own.join());
+  await page.locator('#f-badge').selectOption('');
+  await page.locator('#f-size').selectOption('1e9-1e15');
+  const large = (await names(page)).flat();
+  assert.ok(large.includes('e5-mistral-7b-instruct') && !large.includes('bge-m3'), large.join());
+  await page.locator('#f-licence').selectOption('MIT');
+  assert.ok((await names(page)).flat().every((n) => n === 'e5-mistral-7b-instruct'));
+  await page.locator('#reset').click();
+  assert.equal((await names(page)).flat().length, all);
+});
+
+await test('columns can be chosen', {}, async (page) => {
+  await page.goto(address);
+  const head = () => page.$$eval('#t thead th', (cells) => cells.filter((c) => !c.hidden).map((c) => c.dataset.c));
+  assert.ok(!(await head()).includes('licence') && (await head()).includes('korsts'));
+  await page.locator('.columns summary').click();
+  await page.locator('#columns input[value=licence]').check();
+  await page.locator('#columns input[value=korsts]').uncheck();
+  assert.ok((await head()).includes('licence') && !(await head()).includes('korsts'));
+  await page.reload();
+  assert.ok((await head()).includes('licence') && !(await head()).includes('korsts'), 'kept in the address');
+});
+
+await test('an address shows the view it was copied from', {}, async (page, context) => {
+  await page.goto(address);
+  await page.locator('#t thead button', { hasText: 'FinSTS' }).first().click();
+  await page.locator('#q').fill('a');
+  await page.locator('#cmp-a').selectOption({ label: 'alpha (mteb)' });
+  await page.locator('#cmp-b').selectOption({ label: 'zeta (mteb)' });
+  const [url, before, table] = [page.url(), await names(page), await page.locator('#cmp').innerText()];
+  assert.ok(url.includes('sort=') && url.includes('q=a'), url);
+  const other = await context.newPage();
+  await other.goto(url);
+  assert.deepEqual(await names(other), before);
+  assert.equal(await other.locator('#q').inputValue(), 'a');
+  assert.equal(await other.locator('#cmp').innerText(), table);
+  await other.goto(`${address}#sort=nothing~up&badge=%3Cscript%3E&a=999&size=x&hide=model`);
+  assert.ok((await names(other)).flat().length > 0, 'nonsense in the address is harmless');
+});
+
+await test('two models are compared as the command compares them', {}, async (page) => {
+  await page.goto(address);
+  await page.locator('#cmp-a').selectOption({ label: 'zeta (mteb)' });
+  await page.locator('#cmp-b').selectOption({ label: 'alpha (mteb)' });
+  const report = JSON.parse(korfinsts('compare', 'zeta', 'alpha', '--results', records, '--resamples', '500', '--format', 'json'));
+  const rows = await page.$$eval('#cmp tbody tr', (rows) => rows.map((r) => [...r.cells].map((c) => c.textContent.replaceAll('−', '-'))));
+  const found = rows.find((r) => r[0].startsWith('FinSTS'));
+  assert.equal(parseFloat(found[1]), Number(report.suites.finsts.delta_spearman.toFixed(4)));
+  const [low, high] = found[2].slice(1, -1).split(', ').map(Number);
+  report.suites.finsts.interval.forEach((v, i) => assert.ok(Math.abs(v - [low, high][i]) < 2e-3, `${found[2]} ${v}`));
+  assert.equal(found[4], 'alpha');
+  await page.locator('#cmp-b').selectOption({ label: 'zeta (mteb)' });
+  assert.equal(await page.locator('#cmp table').count(), 0);
+});
+
+await test('Korean, and the same view in both languages', {}, async (page) => {
+  await page.goto(address);
+  await page.locator('#q').fill('alpha');
+  await page.locator('a.lang').click();
+  await page.waitForURL(/index\.ko\.html/);
+  assert.equal(await page.locator('html').getAttribute('lang'), 'ko');
+  assert.equal(await page.locator('#q').inputValue(), 'alpha');
+  assert.ok((await page.locator('h1').textContent()).includes('리더보드'));
+  assert.equal(await page.locator('#t [lang=ko]').count(), 1, 'the Korean name is marked');
+  await page.locator('#reset').click();
+  await shot(page, 'korean', true);
+  assert.deepEqual(await violations(page), []);
+});
+
+await test('dark as the system says, and as the reader says', { colorScheme: 'dark' }, async (page) => {
+  await page.goto(address);
+  const back = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const dark = await back();
+  assert.equal(await page.locator('#theme').getAttribute('aria-pressed'), 'true');
+  await shot(page, 'dark', true);
+  assert.deepEqual(await violations(page), []);
+  await page.locator('#theme').click();
+  assert.notEqual(await back(), dark);
+  await page.reload();
+  assert.notEqual(await back(), dark, 'kept in the address');
+});
+
+await test('the keyboard alone reaches everything', {}, async (page) => {
+  await page.goto(address);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+  const reached = new Set();
+  for (let i = 0; i < 400; i += 1) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate(() => {
+      const e = document.activeElement;
+      const style = getComputedStyle(e);
+      return [e.id || e.dataset.c || e.closest('th')?.dataset.c || e.tagName, style.outlineStyle !== 'none' && style.outlineWidth !== '0px'];
+    });
+    if (at[0] === 'BODY') break;
+    assert.ok(at[1], `focus is seen on ${at[0]}`);
+    reached.add(at[0]);
+  }
+  for (const id of ['theme', 'q', 'f-badge', 'reset', 'finsts', 'korsts', 'cmp-a', 'cmp-b', 'SUMMARY']) assert.ok(reached.has(id), id);
+});
+
+await test('a row leads to where its numbers come from', {}, async (page) => {
+  await page.goto(address);
+  await page.locator('#t a', { hasText: 'alpha' }).first().click();
+  assert.ok(await page.locator('#p-alpha').getAttribute('open') !== null);
+  assert.ok((await page.locator('#p-alpha').innerText()).includes('sha256'));
+  assert.ok((await names(page)).flat().length > 0);
+});
+
+for (const width of [320, 390]) {
+  await test(`a screen of ${width} pixels`, { viewport: { width, height: 800 }, isMobile: true, hasTouch: true }, async (page) => {
+    await page.goto(address);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= width, `the page is ${wide} wide`);
+    await shot(page, `narrow-${width}`, true);
+    assert.deepEqual(await violations(page), []);
+  });
+}
+
+await test('axe finds nothing, and the page as it looks', {}, async (page) => {
+  await page.goto(address);
+  await shot(page, 'desktop');
+  await page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
+  assert.deepEqual(await violations(page), []);
+  await shot(page, 'desktop-all', true);
+  await page.goto(address.replace('index.html', 'pairs.html'));
+  await page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
+  assert.deepEqual(await violations(page), []);
+  await shot(page, 'pairs', true);
+});
+
+await test('print leaves the controls out', {}, async (page) => {
+  await page.goto(address);
+  await page.emulateMedia({ media: 'print' });
+  assert.equal(await page.locator('.controls').first().isVisible(), false);
+  assert.ok(await page.locator('#t').isVisible());
+  const pdf = await page.pdf();
+  assert.ok(pdf.length > 10000);
+});
+
+await test('hostile records run nothing and break nothing', {}, async (page) => {
+  for (const url of [hostile_address, hostile_address.replace('index.html', 'index.ko.html'), hostile_address.replace('index.html', 'pairs.html')]) {
+    await page.goto(url);
+    assert.equal(await page.evaluate(() => window.pwned), undefined);
+    assert.equal(await page.locator('script').count(), url.includes('pairs') ? 1 : 2);
+    assert.equal(await page.locator('img, iframe, object, embed, main [onerror], main [onload]').count(), 0);
+    const text = await page.locator('body').innerText();
+    assert.ok(!/[\u202A-\u202E\u2066-\u2069\u200B\u0000-\u0008]/.test(text), 'no hidden marks');
+    assert.ok(!text.includes('root:x:0') && !/\b49\b\{%/.test(text));
+  }
+  await page.goto(hostile_address);
+  const longest = await page.$$eval('#t tbody th a', (all) => Math.max(...all.map((a) => a.textContent.length)));
+  assert.ok(longest <= 90, `${longest}`);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+  await page.locator('#t thead button').nth(5).click();
+  await page.locator('#q').fill('<script>');
+  assert.ok((await names(page)).flat().length >= 1);
+  await shot(page, 'hostile', true);
+  const folder = join(home, 'hostile-page');
+  for (const name of readdirSync(folder)) {
+    const content = readFileSync(join(folder, name), 'utf8');
+    assert.ok(!/[\u202A-\u202E\u2066-\u2069\u200B\u0000-\u0008]/.test(content), `${name} holds hidden marks`);
+    assert.ok(!content.includes('NNN'.repeat(40)), `${name} holds a long name`);
+    if (name.endsWith('.csv')) assert.ok(!/(^|,)"?[=+@]/m.test(content), 'a formula in the CSV');
+    if (name.endsWith('.md')) assert.ok(!content.includes('<script'), 'markup in the Markdown');
+  }
+  JSON.parse(readFileSync(join(folder, 'board.json'), 'utf8'));
+});
+
+await test('served on loopback', {}, async (page) => {
+  const server = spawn(program, ['leaderboard', 'serve', join(home, 'page'), '--port', '0'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    const url = await new Promise((found, lost) => { server.stdout.once('data', (d) => found(d.toString().trim())); server.once('exit', lost); });
+    assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
+    await page.goto(url);
+    assert.ok((await names(page)).flat().includes('alpha'));
+    await page.locator('#t thead button').nth(5).click();
+    assert.equal(await page.locator('#t [aria-sort]').count(), 1);
+    for (const [path, code] of [['..%2f..%2fetc/passwd', 404], ['../Cargo.toml', 404], ['nope', 404], ['results.csv', 200]]) {
+      assert.equal((await page.request.get(url + path)).status(), code, path);
+    }
+    assert.equal((await page.request.post(url)).status(), 405);
+    assert.equal((await page.request.get(url, { headers: { Host: 'evil.example' } })).status(), 403);
+  } finally {
+    server.kill();
+  }
+});
+
+await test('ten models stay small', {}, async () => {
+  for (const name of ['index.html', 'index.ko.html']) {
+    const { size } = statSync(join(home, 'page', name));
+    console.log(`      ${name}: ${size} bytes`);
+    assert.ok(size <= 300_000, `${name}: ${size} bytes`);
+  }
+});
+
+await browser.close();
+rmSync(home, { recursive: true });
+console.log(`${done - failures.length} of ${done} passed`);
+process.exitCode = failures.length ? 1 : 0;

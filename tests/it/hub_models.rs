@@ -1,0 +1,330 @@
+//! Models by hub id, from the command to the record, through a server of the hub's protocol.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use predicates::prelude::*;
+use serde_json::{Value, json};
+
+use super::server::{Answer, Seen, Server};
+use super::support::{Home, repository};
+
+const COMMIT: &str = "89abcdef0123456789abcdef0123456789abcdef";
+const MODEL: &str = "tests/reference/encoders/bert-mean";
+/// What a repository holds beside what an evaluation needs.
+const UNNEEDED: [&str; 7] = [
+    "README.md",
+    "pytorch_model.bin",
+    "tf_model.h5",
+    "onnx/model_O4.onnx",
+    "onnx/model_quantized.onnx",
+    "openvino/openvino_model.bin",
+    "train_script.py",
+];
+
+/// A repository with the files of a folder, and others that nobody needs.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files: BTreeMap<String, Vec<u8>> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .map(|e| e.expect("listed").into_path())
+        .filter(|p| p.is_file() && !p.to_string_lossy().contains("golden"))
+        .map(|p| {
+            let name = p.strip_prefix(folder).expect("below").display().to_string();
+            (name, std::fs::read(&p).expect("read"))
+        })
+        .collect();
+    for name in UNNEEDED {
+        files.insert(name.to_owned(), b"nobody needs this".to_vec());
+    }
+    files
+}
+
+/// The hub's answers for `org/tiny`: small files by git hash, large ones by SHA-256 and through
+/// the storage.
+fn answer(files: &BTreeMap<String, Vec<u8>>, seen: &Seen) -> Answer {
+    let path = seen.path.as_str();
+    if let Some(revision) = path.strip_prefix("/api/models/org/tiny/revision/") {
+        if !["main", "v1.0", COMMIT].contains(&revision) {
+            return Answer::status(404).with("x-error-code", "RevisionNotFound");
+        }
+        let siblings: Vec<Value> = files.keys().map(|f| json!({"rfilename": f})).collect();
+        return Answer::json(&json!({"sha": COMMIT, "siblings": siblings}));
+    }
+    let resolve = format!("/org/tiny/resolve/{COMMIT}/");
+    if let Some(name) = path.strip_prefix(&resolve) {
+        let Some(body) = files.get(name) else {
+            return Answer::status(404);
+        };
+        if !name.ends_with(".safetensors") {
+            return part(seen, body).with("etag", format!("\"{}\"", git_hash(body)));
+        }
+        return Answer::status(302)
+            .with("location", format!("/storage/{name}"))
+            .with(
+                "x-linked-etag",
+                format!("\"{}\"", korfinsts::fs::sha256(body)),
+            )
+            .with("x-linked-size", body.len().to_string());
+    }
+    match path
+        .strip_prefix("/storage/")
+        .and_then(|name| files.get(name))
+    {
+        Some(body) => part(seen, body),
+        None => Answer::status(404),
+    }
+}
+
+/// A body, or the part of it that was asked for.
+fn part(seen: &Seen, body: &[u8]) -> Answer {
+    match seen.range.as_deref().and_then(|r| r.strip_prefix("bytes=")) {
+        Some(range) => {
+            let from: usize = range.trim_end_matches('-').parse().expect("a number");
+            Answer::status(206).body(&body[from..])
+        }
+        None => Answer::status(200).body(body),
+    }
+}
+
+fn git_hash(body: &[u8]) -> String {
+    // The hub module hashes as git does; here the cache's own check is what is tested, so the tag
+    // is one whose kind is not known, unless the content is.
+    format!("tag-{}", &korfinsts::fs::sha256(body)[..24])
+}
+
+fn eval(home: &Home, server: &Server, model: &str, more: &[&str]) -> assert_cmd::assert::Assert {
+    let arguments = [
+        &[
+            "eval",
+            model,
+            "--suite",
+            "korfin-shift",
+            "--no-baselines",
+            "--resamples",
+            "200",
+            "--format",
+            "json",
+        ],
+        more,
+    ];
+    home.command(&arguments.concat())
+        .env("HF_ENDPOINT", &server.address)
+        .env("HF_HUB_OFFLINE", "0")
+        .assert()
+}
+
+fn record(assert: &assert_cmd::assert::Assert) -> Value {
+    let records: Value = serde_json::from_slice(&assert.get_output().stdout).expect("JSON");
+    records[0].clone()
+}
+
+#[test]
+fn an_id_is_downloaded_once_evaluated_and_pinned() {
+    let files = files(&repository(MODEL));
+    let served = files.clone();
+    let server = Server::new(move |seen, _| answer(&served, seen));
+    let home = Home::new();
+    let first = eval(&home, &server, "org/tiny", &[]).success();
+    let found = record(&first);
+    assert_eq!(found["encoder"]["name"], "org/tiny");
+    assert_eq!(found["encoder"]["revision"], COMMIT);
+    let weights = korfinsts::fs::sha256(&files["model.safetensors"]);
+    assert_eq!(found["encoder"]["sha256"], weights);
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
+    for name in UNNEEDED {
+        assert!(
+            !asked.iter().any(|p| p.ends_with(name)),
+            "{name} was asked for"
+        );
+    }
+    for name in [
+        "model.safetensors",
+        "tokenizer.json",
+        "modules.json",
+        "1_Pooling/config.json",
+    ] {
+        assert!(
+            asked.iter().any(|p| p.ends_with(name)),
+            "{name} was not asked for"
+        );
+    }
+
+    // The same model as a folder scores the same.
+    let path = repository(MODEL).display().to_string();
+    let local = record(&eval(&home, &server, &path, &[]).success());
+    assert_eq!(found["scores"], local["scores"]);
+
+    // Offline, and by commit, what is there is used, and nothing is asked.
+    let before = server.seen().len();
+    for (model, more) in [
+        ("org/tiny", &["--offline"][..]),
+        ("org/tiny@main", &["--offline"]),
+        (&format!("org/tiny@{COMMIT}"), &[]),
+    ] {
+        let again = eval(&home, &server, model, more).success();
+        assert_eq!(
+            again.get_output().stdout,
+            first.get_output().stdout,
+            "{model}"
+        );
+    }
+    assert_eq!(server.seen().len(), before);
+
+    // A tag is resolved, and its files are there already.
+    let tagged = record(&eval(&home, &server, "org/tiny@v1.0", &[]).success());
+    assert_eq!(tagged, found);
+    let new: Vec<String> = server.seen()[before..]
+        .iter()
+        .map(|s| s.path.clone())
+        .collect();
+    assert_eq!(new, ["/api/models/org/tiny/revision/v1.0"]);
+    eval(&home, &server, "org/tiny@v9", &[])
+        .code(5)
+        .stderr(predicate::str::contains(
+            "the hub has no model `org/tiny` at `v9`",
+        ));
+    eval(&home, &server, "org/absent", &["--offline"])
+        .code(5)
+        .stderr(predicate::str::contains("the network is not to be used"));
+}
+
+#[test]
+fn a_download_that_was_cut_goes_on_and_damaged_bytes_are_refused() {
+    let files = files(&repository(MODEL));
+    let cut = Arc::new(AtomicBool::new(true));
+    let (served, switch) = (files.clone(), Arc::clone(&cut));
+    let server = Server::new(move |seen, _| {
+        let mut given = answer(&served, seen);
+        let body = seen.path == "/storage/model.safetensors" && seen.method == "GET";
+        if body && switch.swap(false, Ordering::SeqCst) {
+            given.cut_after = Some(given.body.len() / 3);
+        }
+        given
+    });
+    let home = Home::new();
+    eval(&home, &server, "org/tiny", &[]).success();
+    let ranges: Vec<Option<String>> = server
+        .seen()
+        .into_iter()
+        .filter(|s| s.path == "/storage/model.safetensors" && s.method == "GET")
+        .map(|s| s.range)
+        .collect();
+    let third = files["model.safetensors"].len() / 3;
+    assert_eq!(ranges, [None, Some(format!("bytes={third}-"))]);
+
+    let mut damaged = files.clone();
+    damaged.get_mut("model.safetensors").expect("weights")[5000] ^= 1;
+    let (honest, damaged) = (files, damaged);
+    let server = Server::new(move |seen, _| {
+        let files = if seen.path.starts_with("/storage") {
+            &damaged
+        } else {
+            &honest
+        };
+        answer(files, seen)
+    });
+    let home = Home::new();
+    eval(&home, &server, "org/tiny", &[])
+        .code(5)
+        .stderr(predicate::str::contains("expected sha256"));
+}
+
+/// A cache as Python's library leaves it.
+fn python_cache(root: &Path, files: &BTreeMap<String, Vec<u8>>) {
+    let repo = root.join("models--org--tiny");
+    let snapshot = repo.join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(repo.join("blobs")).expect("made");
+    std::fs::create_dir_all(repo.join("refs")).expect("made");
+    std::fs::write(repo.join("refs/main"), COMMIT).expect("written");
+    for (name, body) in files {
+        let blob = repo.join("blobs").join(korfinsts::fs::sha256(body));
+        std::fs::write(&blob, body).expect("written");
+        let link = snapshot.join(name);
+        std::fs::create_dir_all(link.parent().expect("a folder")).expect("made");
+        #[cfg(unix)]
+        {
+            let up: PathBuf = std::iter::repeat_n("..", 2 + name.matches('/').count()).collect();
+            let target = up.join("blobs").join(blob.file_name().expect("a name"));
+            std::os::unix::fs::symlink(target, link).expect("linked");
+        }
+        #[cfg(not(unix))]
+        std::fs::write(link, body).expect("written");
+    }
+}
+
+#[test]
+fn what_a_python_user_downloaded_is_found_and_used() {
+    let files = files(&repository(MODEL));
+    let home = Home::new();
+    python_cache(&home.path("hub"), &files);
+    let server = Server::new(|_, _| Answer::status(500));
+    for (model, more) in [
+        ("org/tiny", &["--offline"][..]),
+        (&format!("org/tiny@{COMMIT}"), &["--offline"]),
+    ] {
+        let found = record(&eval(&home, &server, model, more).success());
+        assert_eq!(found["encoder"]["revision"], COMMIT);
+    }
+    assert!(server.seen().is_empty());
+    // Where the hub cannot answer, what is there does.
+    let found = record(&eval(&home, &server, "org/tiny", &[]).success());
+    assert_eq!(found["encoder"]["revision"], COMMIT);
+}
+
+#[test]
+fn of_several_graphs_only_the_plain_one_is_downloaded_with_its_data() {
+    let mut files = files(&repository(MODEL));
+    let graph = repository("tests/reference/onnx/bert-external");
+    for name in ["model.onnx", "model.onnx_data"] {
+        let body = std::fs::read(graph.join(name)).expect("a graph");
+        files.insert(format!("onnx/{name}"), body);
+    }
+    let server = Server::new(move |seen, _| answer(&files, seen));
+    let home = Home::new();
+    home.command(&[
+        "eval",
+        "org/tiny",
+        "--suite",
+        "korfin-shift",
+        "--dry-run",
+        "--no-baselines",
+        "--backend",
+        "rten",
+    ])
+    .env("HF_ENDPOINT", &server.address)
+    .env("HF_HUB_OFFLINE", "0")
+    .assert()
+    .success()
+    .stderr(predicate::str::contains("onnx/model.onnx"))
+    .stdout(predicate::str::contains(
+        "org/tiny (protocol `native`) on korfin-shift test: 222 pairs",
+    ));
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
+    let weights: Vec<&String> = asked
+        .iter()
+        .filter(|p| p.contains(".onnx") || p.contains(".safetensors") || p.contains(".bin"))
+        .collect();
+    assert!(!weights.is_empty());
+    for path in weights {
+        assert!(
+            path.ends_with("onnx/model.onnx") || path.ends_with("onnx/model.onnx_data"),
+            "{path}"
+        );
+    }
+    home.command(&[
+        "eval",
+        "org/tiny",
+        "--suite",
+        "korfin-shift",
+        "--dry-run",
+        "--backend",
+        "candle",
+    ])
+    .env("HF_ENDPOINT", &server.address)
+    .env("HF_HUB_OFFLINE", "0")
+    .assert()
+    .success()
+    .stderr(predicate::str::contains("model.safetensors"));
+}

@@ -1,0 +1,114 @@
+//! Records of every schema version ever written, and what the command prints, byte for byte.
+//!
+//! A folder `tests/reference/records/vN/` holds records as version N was written; it is never
+//! edited, only joined by the next one.
+
+use std::path::PathBuf;
+
+use insta::{assert_snapshot, with_settings};
+use korfinsts::run::record::{Record, read_pairs};
+use predicates::prelude::*;
+
+use super::support::{Home, repository};
+
+/// `(schema version, record)` of every record kept.
+fn kept() -> Vec<(u32, PathBuf)> {
+    let root = repository("tests/reference/records");
+    let mut records: Vec<(u32, PathBuf)> = walkdir::WalkDir::new(&root)
+        .into_iter()
+        .map(|e| e.expect("listed").into_path())
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+        .map(|p| {
+            let version = p
+                .strip_prefix(&root)
+                .expect("below")
+                .iter()
+                .next()
+                .expect("a version's folder");
+            let version = version.to_string_lossy()[1..].parse().expect("a number");
+            (version, p)
+        })
+        .collect();
+    records.sort();
+    records
+}
+
+#[test]
+fn every_schema_ever_written_still_loads() {
+    let records = kept();
+    assert!(records.len() >= 2, "{records:?}");
+    for (version, path) in records {
+        let record = Record::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(record.schema_version, version, "{}", path.display());
+        assert_eq!(record.n_pairs, 222);
+        let named = record.pairs.expect("a per-pair file").name;
+        let pairs = read_pairs(&path.with_file_name(named)).expect("pairs");
+        assert_eq!(pairs.len(), 222);
+    }
+}
+
+#[test]
+fn numbers_of_old_records_can_be_computed_again() {
+    let home = Home::new();
+    let folder = repository("tests/reference/records");
+    home.command(&["record", "recompute", &folder.display().to_string()])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("all equal"));
+}
+
+/// Everything of a run that is not a function of its input alone is masked.
+fn assert_printed(name: &str, arguments: &[&str]) {
+    let home = Home::new();
+    let output = home
+        .command(arguments)
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "120")
+        .output()
+        .expect("runs");
+    let text = format!(
+        "$ korfinsts {}\nexit code {}\n--- stdout\n{}--- stderr\n{}",
+        arguments.join(" "),
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let folder = home.path("").display().to_string();
+    let masked = text
+        .replace(folder.trim_end_matches('/'), "HOME")
+        .replace(env!("CARGO_MANIFEST_DIR"), "REPOSITORY");
+    with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        assert_snapshot!(name, masked);
+    });
+}
+
+#[test]
+fn what_is_printed_stays_what_it_is() {
+    for format in ["table", "csv", "md", "latex"] {
+        let arguments = ["eval", "--quiet", "--resamples", "500", "--format", format];
+        assert_printed(&format!("baselines-{format}"), &arguments);
+    }
+    assert_printed("suite-list", &["suite", "list"]);
+    assert_printed("suite-info", &["suite", "info", "korfinsts"]);
+}
+
+#[test]
+fn errors_say_what_was_found_and_what_to_type() {
+    for (name, arguments) in [
+        ("unknown-suite", vec!["eval", "--suite", "korst"]),
+        ("absent-suite", vec!["eval", "--suite", "korsts"]),
+        ("no-model-there", vec!["eval", "./nothing.onnx"]),
+        ("offline-hub-id", vec!["eval", "nobody/nothing"]),
+        (
+            "output-in-no-folder",
+            vec!["eval", "-o", "nowhere/table.md"],
+        ),
+        ("not-a-record", vec!["record", "show", "nothing.json"]),
+        (
+            "import-nothing",
+            vec!["suite", "import", "korsts", "nothing.tsv"],
+        ),
+    ] {
+        assert_printed(&format!("error-{name}"), &arguments);
+    }
+}

@@ -1,0 +1,352 @@
+//! Builds: one set of bytes everywhere, every flipped byte found, signatures, versions, comparison.
+
+use korfinsts::archive;
+use korfinsts::fs::sha256;
+use korfinsts::release::{Subject, build, rebuild, verify};
+use minisign::KeyPair;
+
+use super::fixture::{CANARY, Fixture};
+use crate::support::{Home, repository};
+
+#[test]
+fn twenty_four_environments_give_one_sha256() {
+    let home = Home::new();
+    let mut hashes = Vec::new();
+    let zones = [
+        "UTC",
+        "Asia/Seoul",
+        "America/St_Johns",
+        "Pacific/Kiritimati",
+    ];
+    let umasks = ["000", "022", "077"];
+    let locales = ["C", "ko_KR.UTF-8"];
+    for (i, zone) in zones.iter().enumerate() {
+        for (j, umask) in umasks.iter().enumerate() {
+            for (k, locale) in locales.iter().enumerate() {
+                // Another folder and another order of rows each time.
+                let folder = home.path(&format!("in {i}{j}{k}/보기"));
+                let mut fixture = Fixture::new();
+                let turn = 7 * i + 3 * j + k;
+                for (_, rows) in &mut fixture.splits {
+                    let n = rows.len();
+                    rows.rotate_left(turn % n);
+                }
+                fixture.annotations.rotate_right(turn);
+                fixture.provenance.rotate_left(turn);
+                fixture.write(&folder);
+                let out = home.path(&format!("out{turn}"));
+                let program = assert_cmd::cargo::cargo_bin("korfinsts");
+                let line = format!(
+                    "umask {umask}; exec \"$0\" release build \"$1\" --output \"$2\" --as-of 2026-02-03"
+                );
+                let status = std::process::Command::new("sh")
+                    .args(["-c", &line])
+                    .arg(program)
+                    .arg(&folder)
+                    .arg(&out)
+                    .current_dir(home.path(""))
+                    .env("TZ", zone)
+                    .env("LC_ALL", locale)
+                    .env("LANG", locale)
+                    .env("KORFINSTS_DATA", home.data())
+                    .env("SOURCE_DATE_EPOCH", turn.to_string())
+                    .output()
+                    .expect("sh runs");
+                assert!(
+                    status.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&status.stderr)
+                );
+                let zip = std::fs::read(out.join("fixture-1.0.0.zip")).expect("the zip file");
+                hashes.push(sha256(&zip));
+            }
+        }
+    }
+    assert_eq!(hashes.len(), 24);
+    hashes.dedup();
+    assert_eq!(hashes.len(), 1, "{hashes:?}");
+}
+
+#[test]
+fn a_built_release_builds_again_to_the_same_bytes() {
+    let fixture = Fixture::new();
+    let first = build(&fixture.subject()).expect("built");
+    let folder = tempfile::tempdir().expect("a folder");
+    let zip = folder.path().join("fixture-1.0.0.zip");
+    std::fs::write(&zip, &first.zip).expect("written");
+    let subject = Subject::open(&zip, fixture.context.clone()).expect("read");
+    assert!(subject.built);
+    let again = rebuild(&subject).expect("built again");
+    assert_eq!(again.zip, first.zip);
+    assert_eq!(again.release_id, first.release_id);
+    let verdict = verify(&subject, None, Some(&first.release_id));
+    assert!(verdict.passed(), "{verdict:#?}");
+}
+
+#[test]
+fn every_flipped_byte_of_a_release_is_found() {
+    let fixture = Fixture::new();
+    let built = build(&fixture.subject()).expect("built");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fixture-1.0.0.zip");
+    // Every byte of the container's own structure, and a sample of those of files: reading them all
+    // takes minutes. The canonical form covers each byte by construction.
+    let mut found = 0;
+    for at in (0..built.zip.len()).filter(|at| at % 97 == 0 || *at > built.zip.len() - 400) {
+        let mut bytes = built.zip.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let refused = match archive::read(&bytes) {
+            Err(_) => true,
+            Ok(files) => {
+                !korfinsts::sums::differences(&files).is_empty()
+                    || archive::write(&files).expect("packed") != bytes
+            }
+        };
+        assert!(refused, "byte {at}");
+        found += 1;
+    }
+    assert!(found > 1000, "{found}");
+    // From outside, for one byte of each kind.
+    for at in [10, built.zip.len() / 2, built.zip.len() - 1] {
+        let mut bytes = built.zip.clone();
+        bytes[at] ^= 4;
+        std::fs::write(&path, bytes).expect("written");
+        let home = Home::new();
+        let output = home
+            .command(&["release", "verify"])
+            .arg(&path)
+            .output()
+            .expect("run");
+        assert!(
+            matches!(output.status.code(), Some(1 | 3)),
+            "{at}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_release_is_built_signed_verified_and_loaded_from_outside() {
+    let home = Home::new();
+    let folder = home.path("source");
+    Fixture::new().write(&folder);
+    let out = home.path("out");
+    let output = home
+        .command(&["release", "build"])
+        .arg(&folder)
+        .arg("--output")
+        .arg(&out)
+        .output()
+        .expect("run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let zip = out.join("fixture-1.0.0.zip");
+    let keys = KeyPair::generate_unencrypted_keypair().expect("keys");
+    let secret = home.path("secret.key");
+    let public = home.path("public.pub");
+    std::fs::write(&secret, keys.sk.to_box(None).expect("a box").into_string()).expect("written");
+    std::fs::write(&public, keys.pk.to_box().expect("a box").into_string()).expect("written");
+    let other = KeyPair::generate_unencrypted_keypair().expect("keys");
+    let wrong = home.path("wrong.pub");
+    std::fs::write(&wrong, other.pk.to_box().expect("a box").into_string()).expect("written");
+    for release in [zip.clone(), out.join("fixture-1.0.0")] {
+        let run = |arguments: &[&str], key: Option<(&str, &std::path::Path)>| {
+            let mut command = home.command(arguments);
+            command.arg(&release);
+            if let Some((flag, key)) = key {
+                command.arg(flag).arg(key);
+            }
+            command.output().expect("run").status.code()
+        };
+        assert_eq!(run(&["release", "verify"], None), Some(0));
+        assert_eq!(
+            run(&["release", "verify"], Some(("--public-key", &public))),
+            Some(1),
+            "not signed yet"
+        );
+        assert_eq!(
+            run(&["release", "sign"], Some(("--secret-key", &public))),
+            Some(1),
+            "no secret key"
+        );
+        assert_eq!(
+            run(&["release", "sign"], Some(("--secret-key", &secret))),
+            Some(0)
+        );
+        assert_eq!(
+            run(&["release", "verify"], Some(("--public-key", &public))),
+            Some(0)
+        );
+        assert_eq!(
+            run(&["release", "verify"], Some(("--public-key", &wrong))),
+            Some(1)
+        );
+        assert_eq!(
+            run(
+                &["release", "check", "--as-of", "2026-02-03"],
+                Some(("--public-key", &public))
+            ),
+            Some(0)
+        );
+    }
+    // A file too many, in the folder.
+    std::fs::write(out.join("fixture-1.0.0/extra.txt"), "x").expect("written");
+    let output = home
+        .command(&["release", "verify", "--format", "json"])
+        .arg(out.join("fixture-1.0.0"))
+        .output()
+        .expect("run");
+    assert_eq!(output.status.code(), Some(1));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(
+        printed["checks"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|c| c["id"] == "checksums" && c["passed"] == false)
+    );
+}
+
+#[test]
+fn a_release_that_does_not_pass_is_not_built() {
+    let home = Home::new();
+    let folder = home.path("source");
+    let mut fixture = Fixture::new();
+    fixture.row(0)["sentence1"] = "연락은 010-1234-5678 로 한다.".into();
+    fixture.write(&folder);
+    let output = home
+        .command(&["release", "build"])
+        .arg(&folder)
+        .output()
+        .expect("run");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("1 errors in R10: nothing was built") && said.contains("hint: "),
+        "{said}"
+    );
+    assert!(!folder.join("releases").exists());
+}
+
+#[test]
+fn a_second_release_is_bumped_built_and_compared() {
+    let home = Home::new();
+    let folder = home.path("source");
+    Fixture::new().write(&folder);
+    home.command(&["release", "build"])
+        .arg(&folder)
+        .assert()
+        .success();
+    // A label is mended.
+    let mut fixture = Fixture::new();
+    fixture.row(0)["score"] = 5.into();
+    for annotation in fixture
+        .annotations
+        .iter_mut()
+        .filter(|a| a["id"] == "test-000")
+    {
+        annotation["label"] = 5.into();
+    }
+    fixture.write(&folder);
+    let output = home
+        .command(&["release", "bump", "--write"])
+        .arg(&folder)
+        .output()
+        .expect("run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2.0.0\n");
+    let log = std::fs::read_to_string(folder.join("CHANGELOG.md")).expect("read");
+    assert!(
+        log.contains("## 2.0.0")
+            && log.contains("label changed (1): `test-000`")
+            && log.contains(CANARY),
+        "{log}"
+    );
+    home.command(&["release", "check"])
+        .arg(&folder)
+        .assert()
+        .success();
+    home.command(&["release", "build"])
+        .arg(&folder)
+        .assert()
+        .success();
+    let releases = folder.join("releases");
+    let output = home
+        .command(&["release", "diff", "--format", "json"])
+        .arg(releases.join("fixture-1.0.0.zip"))
+        .arg(releases.join("fixture-2.0.0.zip"))
+        .output()
+        .expect("run");
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(printed["bump"], "major");
+    assert_eq!(printed["changes"]["label"], serde_json::json!(["test-000"]));
+    // Without the earlier release at hand, the second cannot be checked.
+    std::fs::remove_file(releases.join("fixture-1.0.0.zip")).expect("removed");
+    home.command(&["release", "check"])
+        .arg(&folder)
+        .assert()
+        .code(1);
+}
+
+#[test]
+fn data_files_are_never_altered_and_tables_for_people_are_safe() {
+    let mut fixture = Fixture::new();
+    let text = "=HYPERLINK(\"x\") 금리가 올랐다고 한다.";
+    fixture.row(0)["sentence1"] = text.into();
+    fixture.row(1)["sentence1"] = "@SUM(1) 환율이 내렸다고 한다.".into();
+    let built = build(&fixture.subject()).expect("built");
+    let lines = String::from_utf8(built.files["data/test.jsonl"].clone()).expect("UTF-8");
+    assert!(
+        lines.contains(r#""sentence1":"=HYPERLINK(\"x\") 금리가 올랐다고 한다.""#),
+        "{lines}"
+    );
+    let home = Home::new();
+    let folder = home.path("source");
+    fixture.row(0)["id"] = "=cmd()".into();
+    fixture.write(&folder);
+    let output = home
+        .command(&["release", "check", "--format", "csv"])
+        .arg(&folder)
+        .output()
+        .expect("run");
+    let csv = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(csv.contains("'=cmd()") && !csv.contains(",=cmd()"), "{csv}");
+}
+
+#[test]
+fn the_release_of_korfin_shift_in_the_repository_is_what_its_source_gives() {
+    let folder = repository("benchmarks/korfin-shift");
+    let context = korfinsts::release::Context::on("2026-11-23".parse().expect("a day"));
+    let built = build(&Subject::open(&folder, context.clone()).expect("read")).expect("built");
+    let zip = folder.join("releases/korfin-shift-1.0.0.zip");
+    assert_eq!(
+        std::fs::read(&zip).expect("the released zip file"),
+        built.zip
+    );
+    let released = Subject::open(&folder.join("releases/korfin-shift-1.0.0"), context)
+        .expect("the released folder");
+    let verdict = verify(&released, None, Some(&built.release_id));
+    assert!(verdict.passed(), "{verdict:#?}");
+    // The suite that ships in the binary has the same rows.
+    let registry =
+        korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("built-in suites");
+    let suite = registry
+        .load(&registry.find("korfin-shift").expect("built in"), None)
+        .expect("loaded");
+    let rows: std::collections::BTreeMap<&str, _> =
+        released.rows().map(|(_, r)| (r.id.as_str(), r)).collect();
+    assert_eq!(suite.pairs.len(), rows.len());
+    for pair in &suite.pairs {
+        let row = rows[pair.id.as_str()];
+        assert_eq!(
+            (&pair.sentence1, &pair.sentence2, Some(pair.gold)),
+            (&row.sentence1, &row.sentence2, row.score)
+        );
+    }
+}
