@@ -6,6 +6,7 @@
 //! - [`cli`]: subcommands, the only room that prints
 //! - [`leaderboard`]: who is better, how surely, and the page that shows it
 //! - [`release`], [`submission`]: dataset releases and their gates; bundles and their checks
+//! - [`train`]: triplets to a checkpoint
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
 //! - [`metric`], [`fs`], [`table`], [`text`], [`http`], [`hub`], [`failure`], [`archive`], [`json`],
@@ -30,3 +31,5 @@ pub mod sums;
 pub mod table;
 pub mod template;
 pub mod text;
+#[cfg(feature = "candle")]
+pub mod train;

@@ -10,8 +10,8 @@ use super::model::ModelArgs;
 use super::output::OutputArgs;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, report};
-use crate::encoder::EncoderSpec;
 use crate::encoder::lexical::BASELINES;
+use crate::encoder::{EncoderSpec, built_in};
 use crate::failure::FailureClass;
 use crate::fs;
 use crate::metric::BootstrapOptions;
@@ -28,11 +28,11 @@ const BUILT_IN: &str = "korfin-shift";
 
 /// Evaluate encoders on suites
 ///
-/// Without MODEL the lexical baselines are evaluated on `korfin-shift`, which ships in the
-/// binary. With MODEL every suite on disk is evaluated, and those that are not are named with the
+/// Without MODEL the built-in encoder `nmixx-mini` and the lexical baselines are evaluated on
+/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those that are not are named with the
 /// command that gets them. What is encoded is kept, so a run that was stopped goes on, and a
 /// second one costs nothing.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   korfinsts eval
   korfinsts eval model.onnx --suite finsts,korsts
@@ -60,7 +60,7 @@ pub struct EvalArgs {
 }
 
 /// How the run goes and what it keeps.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "How it is run and kept")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct RunArgs {
@@ -108,6 +108,12 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let home = global.data_home()?;
     let suites = suites(args, global, &home)?;
+    let mut args = args.clone();
+    let nothing_asked = args.models.is_empty();
+    if nothing_asked {
+        args.models.push(built_in::DEFAULT.to_owned());
+    }
+    let args = &args;
     let mut work = Work::new(args, &suites);
     let mut models = Vec::new();
     for (i, source) in args.models.iter().enumerate() {
@@ -161,7 +167,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     args.output
         .emit(&report::render(&kept.records, args.output.format))?;
     global.note(&format!("records: {}", work.results.display()));
-    if args.models.is_empty() {
+    if nothing_asked {
         global.note("next: `korfinsts eval MODEL` with a model file or folder; `korfinsts suite list` shows the suites");
     }
     Ok(())
@@ -183,7 +189,7 @@ struct Work {
 
 impl Work {
     fn new(args: &EvalArgs, suites: &[Suite]) -> Self {
-        let baselines = !args.run.no_baselines || args.models.is_empty();
+        let baselines = !args.run.no_baselines;
         let results = args.run.results.clone();
         let Some(shard) = args.run.shard else {
             return Self {

@@ -71,6 +71,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             LeaderboardError,
             SubmissionError
         );
+        #[cfg(feature = "candle")]
+        known!(crate::train::TrainError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

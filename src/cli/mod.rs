@@ -14,6 +14,8 @@ mod compare;
 mod doctor;
 mod encode;
 mod eval;
+#[cfg(feature = "candle")]
+mod export;
 mod failure;
 mod interrupt;
 mod leaderboard;
@@ -31,6 +33,8 @@ mod submissions;
 mod submit;
 mod suite;
 mod tokenizer;
+#[cfg(feature = "candle")]
+mod train;
 mod verify;
 
 use std::path::PathBuf;
@@ -106,6 +110,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Runtime(runtime::RuntimeArgs),
     Tokenizer(tokenizer::TokenizerArgs),
+    #[cfg(feature = "candle")]
+    Train(train::TrainArgs),
+    #[cfg(feature = "candle")]
+    Export(export::ExportArgs),
 }
 
 /// Runs the command line of this process.
@@ -137,5 +145,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(args, global),
         Command::Runtime(args) => runtime::run(args, global),
         Command::Tokenizer(args) => tokenizer::run(args, global),
+        #[cfg(feature = "candle")]
+        Command::Train(args) => train::run(args, global),
+        #[cfg(feature = "candle")]
+        Command::Export(args) => export::run(args, global),
     }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use indicatif::HumanBytes;
 
 use super::{CliError, Global};
+use crate::encoder::built_in;
 use crate::encoder::locate::{ModelSource, locate};
 use crate::failure::FailureClass;
+use crate::fs;
 use crate::hub::{Hub, Progress, RepoId, RepoKind};
 
 /// A model on disk.
@@ -24,6 +26,13 @@ pub struct Found {
 /// When it is an endpoint, or must be downloaded and cannot be.
 pub fn find(source: &str, onnx: bool, global: &Global) -> anyhow::Result<Found> {
     match locate(source) {
+        ModelSource::Path { path, .. } if built_in::is_known(source) && !fs::exists(&path) => {
+            let path = built_in::unpack(source, &global.data_home()?)?;
+            Ok(Found {
+                path,
+                identity: None,
+            })
+        }
         ModelSource::Path { path, note } => {
             if let Some(note) = note {
                 global.note(&format!("note: {note}"));

@@ -12,6 +12,7 @@
 
 pub mod backend;
 mod base64;
+pub mod built_in;
 pub mod endpoint;
 mod error;
 mod json;

@@ -28,9 +28,9 @@ fn files_under(folder: &Path, suffix: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn without_a_model_the_baselines_are_shown_on_the_built_in_suite() {
+fn without_a_model_the_built_in_ones_are_shown_on_the_built_in_suite() {
     let home = Home::new();
-    let names = ["length", "2-grams", "3-grams", "words"];
+    let names = ["nmixx-mini", "length", "2-grams", "3-grams", "words"];
     let mut assert = home.command(&["eval"]).assert().success();
     for name in names {
         assert = assert.stdout(predicate::str::contains(name));

@@ -39,3 +39,7 @@ mod suite_cli;
 mod suites;
 mod support;
 mod tokenizers;
+#[cfg(feature = "candle")]
+mod train;
+#[cfg(feature = "candle")]
+mod train_run;

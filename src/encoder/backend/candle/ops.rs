@@ -95,30 +95,76 @@ pub struct Linear(Form);
 #[derive(Debug)]
 enum Form {
     Packed(kernels::Packed),
-    Parts(Vec<(Tensor, Option<Tensor>)>),
+    Parts(Vec<Part>),
+}
+
+/// One of the layers that a [`Linear`] joins.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Weights `[out, in]`.
+    pub weight: Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<Tensor>,
+    /// What is trained in place of the weights.
+    pub adapter: Option<Adapter>,
+    /// Number type of the multiplication, where it differs from that of the weights.
+    pub multiplied_in: Option<DType>,
+}
+
+/// A low-rank change of a layer's weights: `weight + scale * up down` (Hu et al., 2022).
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// `[rank, in]`.
+    pub down: Tensor,
+    /// `[out, rank]`.
+    pub up: Tensor,
+    /// Factor of the change.
+    pub scale: f64,
+}
+
+impl Part {
+    /// `x W^T + b` for `x [rows, in]`.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let multiply = |x: &Tensor, weight: &Tensor| match self.multiplied_in {
+            Some(narrow) if narrow != dtype => x
+                .to_dtype(narrow)?
+                .matmul(&weight.to_dtype(narrow)?.t()?)?
+                .to_dtype(dtype),
+            _ => x.matmul(&weight.t()?),
+        };
+        let mut y = multiply(x, &self.weight)?;
+        if let Some(adapter) = &self.adapter {
+            let change = multiply(&multiply(x, &adapter.down)?, &adapter.up)?;
+            y = (y + (change * adapter.scale)?)?;
+        }
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
 }
 
 impl Linear {
-    /// A layer from weights `[out, in]` and biases `[out]`; the outputs of several parts are
-    /// concatenated.
+    /// A layer whose output is that of its parts side by side. Fused layers have no adapters.
     ///
     /// # Errors
     /// When the parts have different inputs.
-    pub fn new(parts: Vec<(Tensor, Option<Tensor>)>, mode: Mode) -> Result<Self> {
+    pub fn new(parts: Vec<Part>, mode: Mode) -> Result<Self> {
         if mode == Mode::Differentiable {
             return Ok(Self(Form::Parts(parts)));
         }
-        let weights: Vec<&Tensor> = parts.iter().map(|(w, _)| w).collect();
+        let weights: Vec<&Tensor> = parts.iter().map(|p| &p.weight).collect();
         let weight = match weights[..] {
             [one] => one.clone(),
             _ => Tensor::cat(&weights, 0)?,
         };
-        let bias = if parts.iter().any(|(_, b)| b.is_some()) {
+        let bias = if parts.iter().any(|p| p.bias.is_some()) {
             let biases: Result<Vec<Tensor>> = parts
                 .iter()
-                .map(|(w, b)| match b {
+                .map(|p| match &p.bias {
                     Some(b) => Ok(b.clone()),
-                    None => Tensor::zeros(w.dim(0)?, w.dtype(), w.device()),
+                    None => Tensor::zeros(p.weight.dim(0)?, p.weight.dtype(), p.weight.device()),
                 })
                 .collect();
             Some(Tensor::cat(&biases?, 0)?)
@@ -131,7 +177,12 @@ impl Linear {
                 bias.as_ref(),
             )?)))
         } else {
-            Ok(Self(Form::Parts(vec![(weight, bias)])))
+            Ok(Self(Form::Parts(vec![Part {
+                weight,
+                bias,
+                adapter: None,
+                multiplied_in: None,
+            }])))
         }
     }
 
@@ -169,20 +220,11 @@ impl Linear {
         }
     }
 
-    fn composed(parts: &[(Tensor, Option<Tensor>)], x: &Tensor) -> Result<Tensor> {
+    fn composed(parts: &[Part], x: &Tensor) -> Result<Tensor> {
         let dims = x.dims();
         let rows = x.elem_count() / dims[dims.len() - 1].max(1);
         let flat = x.reshape((rows, dims[dims.len() - 1]))?;
-        let outputs: Result<Vec<Tensor>> = parts
-            .iter()
-            .map(|(weight, bias)| {
-                let y = flat.matmul(&weight.t()?)?;
-                match bias {
-                    Some(bias) => y.broadcast_add(bias),
-                    None => Ok(y),
-                }
-            })
-            .collect();
+        let outputs: Result<Vec<Tensor>> = parts.iter().map(|p| p.forward(&flat)).collect();
         let outputs = outputs?;
         let y = match &outputs[..] {
             [one] => one.clone(),

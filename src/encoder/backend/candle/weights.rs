@@ -5,10 +5,28 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::ops::{LayerNorm, Linear, Mode, RmsNorm};
+use super::ops::{Adapter, LayerNorm, Linear, Mode, Part, RmsNorm};
 use super::runtime_error;
 use crate::encoder::EncoderError;
 use crate::encoder::safetensors::Checkpoint;
+
+/// Low-rank adapters (Hu et al., 2022) that train in place of a network's own tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lora {
+    /// Rank of an adapter.
+    pub rank: usize,
+    /// The adapter's product is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Last names of the linear layers that get one (`q_proj`, `query`); empty = all.
+    pub targets: Vec<String>,
+    /// Seed of the first values.
+    pub seed: u64,
+}
+
+/// Behind the name of a linear layer: its adapter's tensors, as PEFT names them.
+pub const LORA_DOWN: &str = "lora_A.weight";
+/// See [`LORA_DOWN`].
+pub const LORA_UP: &str = "lora_B.weight";
 
 /// Where a network takes its tensors from, and how it is to be built.
 pub struct Weights<'a> {
@@ -18,6 +36,8 @@ pub struct Weights<'a> {
     stored: DType,
     computed: DType,
     mode: Mode,
+    multiplied_in: Option<DType>,
+    lora: Option<Lora>,
     variables: RefCell<BTreeMap<String, Var>>,
 }
 
@@ -37,8 +57,20 @@ impl<'a> Weights<'a> {
                 dtype
             },
             mode,
+            multiplied_in: None,
+            lora: None,
             variables: RefCell::default(),
         }
+    }
+
+    /// Lets differentiable linear layers multiply in `dtype`, with weights kept as they are.
+    pub fn multiply_in(&mut self, dtype: DType) {
+        self.multiplied_in = Some(dtype);
+    }
+
+    /// Lets adapters of linear layers train in place of every tensor of the checkpoint.
+    pub fn adapt(&mut self, lora: Lora) {
+        self.lora = Some(lora);
     }
 
     /// Which form of the operations is built.
@@ -134,7 +166,7 @@ impl<'a> Weights<'a> {
             .and_then(|t| t.to_device(&self.device))
             .map_err(runtime_error)?;
         self.checkpoint.release(&name);
-        if self.mode == Mode::Differentiable {
+        if self.mode == Mode::Differentiable && self.lora.is_none() {
             let variable = Var::from_tensor(&tensor).map_err(runtime_error)?;
             let tensor = variable.as_tensor().clone();
             self.variables.borrow_mut().insert(name, variable);
@@ -197,10 +229,66 @@ impl<'a> Weights<'a> {
                 } else {
                     None
                 };
-                Ok((weight, bias))
+                Ok(Part {
+                    weight,
+                    bias,
+                    adapter: self.adapter(name, inputs, outputs)?,
+                    multiplied_in: self.multiplied_in,
+                })
             })
             .collect();
         Linear::new(parts?, self.mode).map_err(runtime_error)
+    }
+
+    /// The adapter of a linear layer, where it gets one: it starts without effect, from small
+    /// values that depend on the seed and the name alone.
+    fn adapter(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Option<Adapter>, EncoderError> {
+        let Some(lora) = self
+            .lora
+            .as_ref()
+            .filter(|_| self.mode == Mode::Differentiable)
+        else {
+            return Ok(None);
+        };
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if !lora.targets.is_empty() && !lora.targets.iter().any(|t| t == last) {
+            return Ok(None);
+        }
+        let name = format!("{}{name}", self.prefix);
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let key = blake3::hash(format!("{} {name}", lora.seed).as_bytes());
+        let mut bytes = key.as_bytes().iter().cycle();
+        let mut state = (0..8).fold(0_u64, |s, _| {
+            s << 8 | u64::from(*bytes.next().unwrap_or(&0))
+        });
+        let down: Vec<f64> = (0..lora.rank * inputs)
+            .map(|_| bound * (2.0 * split_mix(&mut state) - 1.0))
+            .collect();
+        let variable = |values: Vec<f64>, shape: (usize, usize), end: &str| {
+            let variable = Tensor::from_vec(values, shape, &Device::Cpu)
+                .and_then(|t| t.to_dtype(self.computed)?.to_device(&self.device))
+                .and_then(|t| Var::from_tensor(&t))
+                .map_err(runtime_error)?;
+            let tensor = variable.as_tensor().clone();
+            self.variables
+                .borrow_mut()
+                .insert(format!("{name}.{end}"), variable);
+            Ok::<_, EncoderError>(tensor)
+        };
+        Ok(Some(Adapter {
+            down: variable(down, (lora.rank, inputs), LORA_DOWN)?,
+            up: variable(
+                vec![0.0; outputs * lora.rank],
+                (outputs, lora.rank),
+                LORA_UP,
+            )?,
+            scale: lora.alpha / lora.rank as f64,
+        }))
     }
 
     /// The layer normalisation `name`.
@@ -242,4 +330,13 @@ impl<'a> Weights<'a> {
             mode: self.mode,
         })
     }
+}
+
+/// A number in `[0, 1)` (Steele et al., 2014).
+fn split_mix(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }

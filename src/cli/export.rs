@@ -1,0 +1,57 @@
+//! `korfinsts export`: a model in another format.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Global, train};
+use crate::encoder::backend::OpenOptions;
+use crate::train::export;
+
+/// Formats that a model is exported to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// One graph from token ids to `sentence_embedding`
+    Onnx,
+}
+
+/// Export a model to ONNX
+///
+/// Writes `model.onnx` with its tokenizer and configuration beside it: pooling and normalisation
+/// are inside, the output is `sentence_embedding`. BERT, RoBERTa and XLM-RoBERTa models.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  korfinsts export checkpoints/mine --to onnx --output checkpoints/mine-onnx")]
+pub struct ExportArgs {
+    /// Model folder or hub id
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Format
+    #[arg(long, value_enum, default_value = "onnx")]
+    to: Target,
+    /// Folder to write to
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the model cannot be read or has no counterpart in the format.
+pub fn run(args: &ExportArgs, global: &Global) -> anyhow::Result<()> {
+    let open = OpenOptions {
+        data_home: Some(global.data_home()?),
+        ..OpenOptions::default()
+    };
+    let spec = train::trainable(&args.model, None, global, &open)?;
+    match args.to {
+        Target::Onnx => export::onnx(&spec, &args.output, export::INSIDE)?,
+    }
+    let path = args.output.join("model.onnx");
+    global.note(&format!(
+        "written: {}\nnext: `korfinsts eval {}`",
+        path.display(),
+        path.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! `korfinsts train`: a recipe to a checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output::{self, Format, Table};
+use super::progress::Bar;
+use super::{CliError, Global, interrupt, source};
+use crate::encoder::EncoderSpec;
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::backend::candle::device;
+use crate::encoder::pooling::Pooling;
+use crate::encoder::spec::{Overrides, read};
+use crate::run::engine::Progress;
+use crate::run::lock::FolderLock;
+use crate::suite::Registry;
+use crate::train::recipe::Recipe;
+use crate::train::report::Report;
+use crate::train::session::{BESIDE, Outline, Plan, Session, StepMetrics, Watch};
+
+/// Train an encoder by a recipe
+///
+/// A recipe is a TOML file: base model, stages with their data, objective, optimiser and schedule,
+/// what is evaluated. The checkpoint is a sentence-transformers folder with a model card; beside
+/// it, under `training/`, lie the log of every step, the curve, and the report of before and
+/// after. A run that was stopped goes on where it stopped when the same command is run again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  korfinsts train training/recipes/nmixx-all-minilm-l12-v2.toml --root ~/triplets --dry-run
+  korfinsts train recipe.toml --output checkpoints/mine
+  korfinsts eval checkpoints/mine --suite finsts,korsts")]
+pub struct TrainArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    recipe: PathBuf,
+    /// Folder of the checkpoint [default: the recipe's name]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Folder that data files are named relative to [default: the recipe's]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Start from this model folder or hub id instead of the recipe's
+    #[arg(long, value_name = "MODEL")]
+    base: Option<String>,
+    /// Imitate this model folder or hub id instead of the recipe's
+    #[arg(long, value_name = "MODEL")]
+    teacher: Option<String>,
+    /// Read and check everything, say what would be trained, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Start over instead of going on where an earlier run stopped
+    #[arg(long)]
+    restart: bool,
+    /// Where it trains
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    device: String,
+    /// Format of what is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the recipe, its data, a model or the disk fails, or training does.
+pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
+    let recipe = Recipe::read(&args.recipe)?;
+    let home = global.data_home()?;
+    let registry = Registry::open(&home)?;
+    let open = OpenOptions {
+        data_home: Some(home.clone()),
+        ..OpenOptions::default()
+    };
+    let base = match args.base.as_ref().or(recipe.base.model.as_ref()) {
+        Some(name) if recipe.base.fresh.is_none() => Some(trainable(
+            name,
+            recipe.base.pooling.as_deref(),
+            global,
+            &open,
+        )?),
+        Some(_) if args.base.is_some() => {
+            return Err(CliError::usage(
+                "the recipe makes a new model, so `--base` has no place",
+                "leave `--base` out",
+            )
+            .into());
+        }
+        _ => None,
+    };
+    let teacher = match (&args.teacher, &recipe.teacher) {
+        (Some(name), Some(_)) | (None, Some(name)) => Some(any(name, global, &open)?),
+        (Some(_), None) => {
+            return Err(CliError::usage(
+                "the recipe has no teacher, so `--teacher` has no place",
+                "leave `--teacher` out",
+            )
+            .into());
+        }
+        (None, None) => None,
+    };
+    let folder = args.recipe.parent().unwrap_or(Path::new("."));
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&recipe.name));
+    let plan = Plan {
+        root: args.root.clone().unwrap_or_else(|| folder.to_owned()),
+        path: args.recipe.clone(),
+        output: output.clone(),
+        base,
+        teacher,
+        registry: &registry,
+        cache: home.join("embeddings"),
+        device: device(&args.device)?,
+        open,
+        restart: args.restart,
+        stop: interrupt::flag(),
+        recipe,
+    };
+    let mut watch = Screen::new(global.quiet);
+    let dry = if args.dry_run {
+        let scratch = crate::fs::temporary_dir_in(&std::env::temp_dir())?;
+        let plan = Plan {
+            output: scratch.path().to_owned(),
+            ..plan
+        };
+        let session = Session::open(plan, &mut watch)?;
+        let outline = session.outline()?;
+        output::print(&outlined(&outline, args.format))?;
+        return Ok(());
+    } else {
+        plan
+    };
+    let _lock = FolderLock::acquire(&output.join(BESIDE))?;
+    let session = Session::open(dry, &mut watch)?;
+    let report = session.train(&mut watch)?;
+    output::print(&reported(&report, args.format))?;
+    global.note(&format!(
+        "checkpoint: {}\nnext: `korfinsts eval {}`",
+        output.display(),
+        output.display()
+    ));
+    Ok(())
+}
+
+/// Reads a model that can be evaluated.
+fn any(name: &str, global: &Global, open: &OpenOptions) -> anyhow::Result<EncoderSpec> {
+    let found = source::find(name, true, global)?;
+    Ok(read(
+        &found.path,
+        &Overrides {
+            identity: found.identity,
+            open: open.clone(),
+            ..Overrides::default()
+        },
+    )?)
+}
+
+/// Reads a model that can be trained: safetensors, even where an ONNX graph lies beside them.
+pub(super) fn trainable(
+    name: &str,
+    pooling: Option<&str>,
+    global: &Global,
+    open: &OpenOptions,
+) -> anyhow::Result<EncoderSpec> {
+    let found = source::find(name, false, global)?;
+    let pooling = match pooling {
+        None => None,
+        Some(mode) => Some(vec![Pooling::parse(mode).ok_or_else(|| {
+            CliError::usage(
+                format!("found pooling `{mode}`"),
+                format!("allowed are {}", Pooling::names()),
+            )
+        })?]),
+    };
+    let overrides = |backend: Option<&str>| Overrides {
+        backend: backend.map(str::to_owned),
+        identity: found.identity.clone(),
+        pooling: pooling.clone(),
+        open: open.clone(),
+        ..Overrides::default()
+    };
+    if let Ok(spec) = read(&found.path, &overrides(None))
+        && ["candle", "static"].contains(&spec.backend)
+    {
+        return Ok(spec);
+    }
+    Ok(read(&found.path, &overrides(Some("candle")))?)
+}
+
+fn outlined(outline: &Outline, format: Format) -> String {
+    if format == Format::Json {
+        return serde_json::to_string_pretty(outline).unwrap_or_default();
+    }
+    let mut table = Table::new(
+        &format!("Plan of {}", outline.name),
+        &["stage", "data", "examples", "steps"],
+    );
+    for stage in &outline.stages {
+        for (i, (name, examples)) in stage.sources.iter().enumerate() {
+            let first = |text: String| if i == 0 { text } else { String::new() };
+            table.push(vec![
+                first(stage.name.clone()),
+                name.clone(),
+                examples.to_string(),
+                first(stage.steps.to_string()),
+            ]);
+        }
+    }
+    let leaks = &outline.leakage;
+    let mut text = rendered(&table, format);
+    if format == Format::Table {
+        text.push_str(&format!(
+            "{} values in {} tensors train; the longest text has {} tokens, {} texts are truncated\n",
+            outline.parameters, outline.tensors, outline.longest_text, outline.truncated_texts
+        ));
+        let found: usize = leaks.found.values().sum();
+        text.push_str(&format!(
+            "leakage: {found} of {} examples have a text of {} suites; {} are left out\n",
+            leaks.examples,
+            leaks.suites.len(),
+            leaks.dropped
+        ));
+    }
+    text
+}
+
+fn reported(report: &Report, format: Format) -> String {
+    if format == Format::Json {
+        return serde_json::to_string_pretty(report).unwrap_or_default();
+    }
+    let others: Vec<&String> = report
+        .suites
+        .first()
+        .map(|s| s.beside.keys().collect())
+        .unwrap_or_default();
+    let mut head = vec![
+        "suite",
+        "pairs",
+        "before",
+        "after",
+        "change",
+        "95 % interval",
+        "p (Holm)",
+    ];
+    head.extend(others.iter().map(|n| n.as_str()));
+    let mut table = Table::new(&format!("{}, {} steps", report.name, report.steps), &head);
+    let number = |x: Option<f64>| x.map(|x| format!("{x:.4}")).unwrap_or_default();
+    for suite in &report.suites {
+        let mut row = vec![
+            format!("{}:{}", suite.suite, suite.split),
+            suite.n_pairs.to_string(),
+            number(suite.before),
+            number(suite.after),
+            suite.delta.map(|d| format!("{d:+.4}")).unwrap_or_default(),
+            suite
+                .interval
+                .map(|[low, high]| format!("[{low:+.4}, {high:+.4}]"))
+                .unwrap_or_default(),
+            number(suite.p_holm),
+        ];
+        row.extend(others.iter().map(|n| number(suite.beside.get(*n).copied())));
+        table.push(row);
+    }
+    rendered(&table.without_empty_columns(), format)
+}
+
+fn rendered(table: &Table, format: Format) -> String {
+    match format {
+        Format::Csv => table.to_csv(),
+        Format::Md => table.to_markdown(),
+        Format::Latex => table.to_latex(),
+        _ => table.to_terminal(),
+    }
+}
+
+/// Progress on stderr.
+struct Screen {
+    quiet: bool,
+    encoding: Bar,
+    drawn: ProgressBar,
+}
+
+impl Screen {
+    fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            encoding: Bar::new(quiet),
+            drawn: ProgressBar::hidden(),
+        }
+    }
+}
+
+impl Progress for Screen {
+    fn start(&mut self, total: usize, missing: usize) {
+        self.encoding.start(total, missing);
+    }
+    fn advance(&mut self, texts: usize, tokens: usize) {
+        self.encoding.advance(texts, tokens);
+    }
+    fn finish(&mut self) {
+        self.encoding.finish();
+    }
+    fn note(&mut self, line: &str) {
+        if !self.quiet {
+            self.drawn.suspend(|| eprintln!("{line}"));
+        }
+    }
+}
+
+impl Watch for Screen {
+    fn training(&mut self, done: usize, total: usize) {
+        if self.quiet {
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "{spinner} training {bar:24} {pos}/{len} steps  {msg}  {eta} left",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.drawn = ProgressBar::with_draw_target(
+            Some(total as u64),
+            ProgressDrawTarget::stderr_with_hz(5),
+        )
+        .with_style(style)
+        .with_position(done as u64);
+        self.drawn.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    fn stepped(&mut self, metrics: &StepMetrics, total: usize) {
+        let memory = metrics
+            .memory_mib
+            .map(|m| format!("  {m:.0} MiB"))
+            .unwrap_or_default();
+        let line = format!(
+            "loss {:.4}  rate {:.1e}  {:.1} triplets/s{memory}",
+            metrics.loss, metrics.learning_rate, metrics.triplets_per_second
+        );
+        self.drawn.set_message(line.clone());
+        self.drawn.set_position(metrics.step as u64);
+        let scores: Vec<String> = metrics
+            .evaluation
+            .iter()
+            .map(|(suite, score)| format!("{suite} {score:.4}"))
+            .collect();
+        if !scores.is_empty() {
+            self.note(&format!("step {}: {}", metrics.step, scores.join("  ")));
+        } else if self.drawn.is_hidden()
+            && (metrics.step.is_multiple_of(100) || metrics.step == total)
+        {
+            self.note(&format!("step {} of {total}: {line}", metrics.step));
+        }
+    }
+
+    fn trained(&mut self) {
+        self.drawn.finish_and_clear();
+    }
+}

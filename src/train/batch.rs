@@ -1,0 +1,233 @@
+//! Examples, and the order in which they are trained on: a function of the seed alone, so that a
+//! run that was stopped goes on with the batch it stopped at.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng as _;
+
+use super::data::below;
+
+/// One row of training data.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Example {
+    /// Anchor, or the first text of a pair.
+    pub first: String,
+    /// Positive, or the second text of a pair.
+    pub second: String,
+    /// Hard negative.
+    pub negative: Option<String>,
+    /// Gold score of a pair.
+    pub gold: Option<f64>,
+    /// Where it came from: file and line, or suite and pair.
+    pub place: String,
+    /// Language, as the data say it.
+    pub language: String,
+    /// Meaning-shift pattern, as the data say it.
+    pub pattern: String,
+}
+
+impl Example {
+    /// Its texts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        [
+            Some(&self.first),
+            Some(&self.second),
+            self.negative.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+    }
+}
+
+/// What examples are trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Equation 1.
+    Triplets,
+    /// Pairs that mean the same, against the rest of the batch.
+    Pairs,
+    /// Pairs with gold scores.
+    Scored,
+    /// Texts of a teacher's language and their translations.
+    Parallel,
+}
+
+impl Kind {
+    /// Its name in messages and cards.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Triplets => "triplets",
+            Self::Pairs => "pairs",
+            Self::Scored => "scored pairs",
+            Self::Parallel => "parallel texts",
+        }
+    }
+}
+
+/// Examples of one kind from one place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// What they are trained for.
+    pub kind: Kind,
+    /// Where they came from.
+    pub name: String,
+    /// The examples.
+    pub examples: Vec<Example>,
+    /// So many examples in a row stay in one batch.
+    pub group: usize,
+    /// Passes per epoch.
+    pub passes: f64,
+    /// Further texts for a teacher.
+    pub extra: Vec<String>,
+}
+
+impl Source {
+    /// A source that is passed once per epoch.
+    #[must_use]
+    pub fn new(kind: Kind, name: String, examples: Vec<Example>) -> Self {
+        Self {
+            kind,
+            name,
+            examples,
+            group: 1,
+            passes: 1.0,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// One batch: a source and rows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Index of the source.
+    pub source: usize,
+    /// Rows of the source.
+    pub rows: Vec<usize>,
+    /// Rows of the source's extra texts.
+    pub extra: Vec<usize>,
+    /// Seed of what is random within the batch.
+    pub seed: u64,
+}
+
+/// How a stage is cut into batches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanOptions {
+    /// Examples per batch.
+    pub batch: usize,
+    /// Passes.
+    pub epochs: usize,
+    /// Extra texts per example.
+    pub extra: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// Every batch of a stage. Sources of one kind are mixed within batches; batches of different
+/// kinds take turns at random. The last batch of an epoch may be smaller.
+#[must_use]
+pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed ^ 0x6b6f_7266_696e);
+    let mut batches = Vec::new();
+    for _ in 0..options.epochs {
+        let first = batches.len();
+        for (index, source) in sources.iter().enumerate() {
+            let group = source.group.max(1);
+            let groups = source.examples.len().div_ceil(group);
+            let wanted = (groups as f64 * source.passes).round().max(1.0) as usize;
+            let mut order: Vec<usize> = Vec::with_capacity(wanted);
+            while order.len() < wanted {
+                let mut pass: Vec<usize> = (0..groups).collect();
+                shuffle(&mut pass, &mut random);
+                pass.truncate(wanted - order.len());
+                order.extend(pass);
+            }
+            for part in order.chunks((options.batch / group).max(1)) {
+                let rows: Vec<usize> = part
+                    .iter()
+                    .flat_map(|g| g * group..((g + 1) * group).min(source.examples.len()))
+                    .collect();
+                let n = match source.extra.len() {
+                    0 => 0,
+                    _ => (rows.len() as f64 * options.extra).round() as usize,
+                };
+                let extra = (0..n)
+                    .map(|_| below(&mut random, source.extra.len()))
+                    .collect();
+                batches.push(BatchPlan {
+                    source: index,
+                    rows,
+                    extra,
+                    seed: below(&mut random, usize::MAX) as u64,
+                });
+            }
+        }
+        shuffle(&mut batches[first..], &mut random);
+    }
+    batches
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut Xoshiro256PlusPlus) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, below(random, i + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: usize, group: usize, passes: f64) -> Source {
+        let mut source = Source::new(Kind::Triplets, "x".into(), vec![Example::default(); n]);
+        source.group = group;
+        source.passes = passes;
+        source
+    }
+
+    const OPTIONS: PlanOptions = PlanOptions {
+        batch: 4,
+        epochs: 2,
+        extra: 0.0,
+        seed: 3,
+    };
+
+    #[test]
+    fn every_example_comes_once_per_pass() {
+        for (n, group, passes) in [(10, 1, 1.0), (12, 2, 1.0), (10, 1, 2.0), (7, 1, 0.5)] {
+            let batches = plan(&[source(n, group, passes)], OPTIONS);
+            let mut seen = vec![0_usize; n];
+            for row in batches.iter().flat_map(|b| &b.rows) {
+                seen[*row] += 1;
+            }
+            let total: usize = seen.iter().sum();
+            let expected = ((n as f64 * passes).round() * 2.0) as usize;
+            assert_eq!(total, expected, "{n} {group} {passes}");
+            if passes >= 1.0 {
+                assert!(
+                    seen.iter().all(|&s| s == (2.0 * passes) as usize),
+                    "{seen:?}"
+                );
+            }
+            assert!(
+                batches
+                    .iter()
+                    .all(|b| b.rows.len() <= 4 && !b.rows.is_empty())
+            );
+            for rows in batches.iter().map(|b| &b.rows).filter(|_| group == 2) {
+                for pair in rows.chunks(2) {
+                    assert_eq!((pair[0] % 2, pair[1]), (0, pair[0] + 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_depends_on_the_seed_alone() {
+        let sources = [source(50, 1, 1.0), source(20, 1, 1.0)];
+        assert_eq!(plan(&sources, OPTIONS), plan(&sources, OPTIONS));
+        let other = PlanOptions { seed: 4, ..OPTIONS };
+        assert_ne!(plan(&sources, OPTIONS), plan(&sources, other));
+        let kinds: Vec<usize> = plan(&sources, OPTIONS).iter().map(|b| b.source).collect();
+        assert!(!kinds.is_sorted(), "sources take turns");
+    }
+}

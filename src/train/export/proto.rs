@@ -1,0 +1,138 @@
+//! ONNX messages as bytes: the few of `onnx.proto` that a transformer needs.
+//!
+//! Field numbers are those of <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
+
+/// One protobuf message that is being written.
+#[derive(Debug, Clone, Default)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn number(mut self, field: u64, value: i64) -> Self {
+        self.varint(field << 3);
+        self.varint(value as u64);
+        self
+    }
+
+    /// A float.
+    #[must_use]
+    pub fn float(mut self, field: u64, value: f32) -> Self {
+        self.varint(field << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(value.len() as u64);
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn text(self, field: u64, value: &str) -> Self {
+        self.bytes(field, value.as_bytes())
+    }
+
+    /// A message within this one.
+    #[must_use]
+    pub fn message(self, field: u64, value: &Self) -> Self {
+        self.bytes(field, &value.0)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Element type `FLOAT`.
+pub const FLOAT: i64 = 1;
+/// Element type `INT64`.
+pub const INT64: i64 = 7;
+
+/// An attribute of a node.
+#[derive(Debug, Clone, Copy)]
+pub enum Attribute<'a> {
+    /// A whole number.
+    Int(i64),
+    /// A float.
+    Float(f32),
+    /// Whole numbers.
+    Ints(&'a [i64]),
+}
+
+impl Attribute<'_> {
+    fn encode(self, name: &str) -> Message {
+        let message = Message::default().text(1, name);
+        match self {
+            Self::Float(value) => message.float(2, value).number(20, 1),
+            Self::Int(value) => message.number(3, value).number(20, 2),
+            Self::Ints(values) => values
+                .iter()
+                .fold(message, |m, value| m.number(8, *value))
+                .number(20, 7),
+        }
+    }
+}
+
+/// `NodeProto`.
+#[must_use]
+pub fn node(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[(&str, Attribute<'_>)],
+) -> Message {
+    let mut message = Message::default();
+    for input in inputs {
+        message = message.text(1, input);
+    }
+    message = message.text(2, output).text(3, output).text(4, operator);
+    for (name, attribute) in attributes {
+        message = message.message(5, &attribute.encode(name));
+    }
+    message
+}
+
+/// `ValueInfoProto` of a tensor; a dimension is a name or a number.
+#[must_use]
+pub fn value(name: &str, element: i64, shape: &[Result<i64, &str>]) -> Message {
+    let mut dimensions = Message::default();
+    for dimension in shape {
+        let dimension = match dimension {
+            Ok(number) => Message::default().number(1, *number),
+            Err(name) => Message::default().text(2, name),
+        };
+        dimensions = dimensions.message(1, &dimension);
+    }
+    let tensor = Message::default()
+        .number(1, element)
+        .message(2, &dimensions);
+    Message::default()
+        .text(1, name)
+        .message(2, &Message::default().message(1, &tensor))
+}
+
+/// `TensorProto` without its values.
+#[must_use]
+pub fn tensor(name: &str, element: i64, shape: &[usize]) -> Message {
+    shape
+        .iter()
+        .fold(Message::default(), |m, d| m.number(1, *d as i64))
+        .number(2, element)
+        .text(8, name)
+}

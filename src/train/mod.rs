@@ -1,0 +1,31 @@
+//! Training: from triplets to a checkpoint that the other rooms can open.
+//!
+//! A recipe (`recipe`) names a base model, stages with their data, and what is evaluated. The data
+//! become examples (`data`) and batches (`batch`); a [`model`] with variables embeds them; a
+//! [`step`] gives loss and gradients, and [`optim`] moves the variables. Imports `run`, `coverage`,
+//! `suite`, `encoder` and the ground floor.
+//!
+//! To add an objective: its function in [`loss`], its variant and arm in [`step`], and the kind of
+//! data that asks for it.
+
+pub mod bag;
+pub mod batch;
+pub mod chart;
+pub mod data;
+mod error;
+pub mod export;
+pub mod fresh;
+pub mod head;
+pub mod leakage;
+pub mod loss;
+pub mod model;
+pub mod optim;
+pub mod recipe;
+pub mod report;
+pub mod save;
+pub mod session;
+pub mod state;
+pub mod step;
+mod template;
+
+pub use error::TrainError;

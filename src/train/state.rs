@@ -1,0 +1,195 @@
+//! The state of a run on disk: what a stopped run goes on from, bit for bit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::error::computing;
+use super::model::Model;
+use super::optim::{AdamW, AdamWOptions, Moments};
+use super::recipe::Number;
+use super::save::{self, Values};
+use crate::encoder::safetensors::Checkpoint;
+use crate::fs;
+
+/// How the names of states begin; the step follows.
+const PREFIX: &str = "state-";
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Names the recipe, its data and the base model: a state serves no other run.
+    pub run: String,
+    /// Steps done, over all stages.
+    pub step: usize,
+    /// Stage of the next step.
+    pub stage: usize,
+    /// Steps done in that stage.
+    pub in_stage: usize,
+}
+
+fn values(name: &str, tensor: &Tensor) -> Result<Values, TrainError> {
+    Ok(Values {
+        name: name.to_owned(),
+        shape: tensor.dims().to_vec(),
+        values: tensor
+            .to_dtype(DType::F32)
+            .and_then(|t| t.to_device(&Device::Cpu)?.flatten_all()?.to_vec1())
+            .map_err(computing("reading the state"))?,
+    })
+}
+
+/// Writes a state as a folder that is there whole or not at all, then removes older ones.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(
+    folder: &Path,
+    position: &Position,
+    model: &Model,
+    optimiser: &AdamW,
+) -> Result<(), TrainError> {
+    fs::create_dir(folder)?;
+    let unfinished = fs::temporary_dir_in(folder)?;
+    let mut parameters = Vec::new();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for parameter in model.parameters() {
+        parameters.push(values(&parameter.name, parameter.variable.as_tensor())?);
+        if let Some(moments) = optimiser.moments().get(&parameter.name) {
+            first.push(values(&parameter.name, moments.first.as_tensor())?);
+            second.push(values(&parameter.name, moments.second.as_tensor())?);
+        }
+    }
+    for (name, tensors) in [
+        ("parameters", &parameters),
+        ("first", &first),
+        ("second", &second),
+    ] {
+        let bytes = save::safetensors(tensors, Number::Float32)?;
+        let path = unfinished.path().join(format!("{name}.safetensors"));
+        fs::write_atomic(&path, &bytes)?;
+    }
+    let text = serde_json::to_vec_pretty(position).map_err(|e| TrainError::Compute {
+        what: "writing the state",
+        reason: e.to_string(),
+    })?;
+    fs::write_atomic(&unfinished.path().join("position.json"), &text)?;
+    let target = folder.join(format!("{PREFIX}{:09}", position.step));
+    fs::remove_dir(&target)?;
+    fs::rename(unfinished.path(), &target)?;
+    for other in states(folder)? {
+        if other != target {
+            fs::remove_dir(&other)?;
+        }
+    }
+    Ok(())
+}
+
+/// States in a folder, the last one last.
+fn states(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    if !fs::exists(folder) {
+        return Ok(Vec::new());
+    }
+    let mut found = fs::list(folder)?;
+    found.retain(|p| {
+        p.file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with(PREFIX))
+    });
+    Ok(found)
+}
+
+/// Whether an earlier run kept a state.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn any(folder: &Path) -> Result<bool, TrainError> {
+    Ok(!states(folder)?.is_empty())
+}
+
+/// Where an earlier run stopped, if it kept a state.
+///
+/// # Errors
+/// When the state belongs to another run or cannot be read.
+pub fn find(folder: &Path, run: &str) -> Result<Option<(PathBuf, Position)>, TrainError> {
+    let Some(path) = states(folder)?.pop() else {
+        return Ok(None);
+    };
+    let broken = |reason: String| TrainError::State {
+        path: path.clone(),
+        reason,
+    };
+    let text = fs::read(&path.join("position.json"))?;
+    let position: Position =
+        serde_json::from_slice(&text).map_err(|e| broken(format!("it is damaged: {e}")))?;
+    if position.run != run {
+        return Err(broken(
+            "it belongs to a run with another recipe, other data or another base model".into(),
+        ));
+    }
+    Ok(Some((path, position)))
+}
+
+/// Removes every state.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn clear(folder: &Path) -> Result<(), TrainError> {
+    for path in states(folder)? {
+        fs::remove_dir(&path)?;
+    }
+    Ok(())
+}
+
+/// Puts a state back: parameters into the model, moments into the optimiser that is returned.
+///
+/// # Errors
+/// When the state does not fit the model.
+pub fn restore(
+    path: &Path,
+    position: &Position,
+    model: &Model,
+    options: AdamWOptions,
+) -> Result<AdamW, TrainError> {
+    let open = |name: &str| Checkpoint::open(&[path.join(format!("{name}.safetensors"))]);
+    let (parameters, first, second) = (open("parameters")?, open("first")?, open("second")?);
+    let tensor = |from: &Checkpoint, name: &str, like: &Var| -> Result<Option<Var>, TrainError> {
+        let Some(found) = from.get(name) else {
+            return Ok(None);
+        };
+        if found.shape != like.dims() {
+            return Err(TrainError::State {
+                path: path.to_owned(),
+                reason: format!("`{name}` has the shape {:?}", found.shape),
+            });
+        }
+        Tensor::from_raw_buffer(found.bytes, DType::F32, found.shape, &Device::Cpu)
+            .and_then(|t| t.to_dtype(like.dtype())?.to_device(like.device()))
+            .and_then(|t| Var::from_tensor(&t))
+            .map(Some)
+            .map_err(computing("reading the state"))
+    };
+    let mut moments = BTreeMap::new();
+    for parameter in model.parameters() {
+        let (name, variable) = (&parameter.name, &parameter.variable);
+        let Some(values) = tensor(&parameters, name, variable)? else {
+            return Err(TrainError::State {
+                path: path.to_owned(),
+                reason: format!("it holds no `{name}`"),
+            });
+        };
+        variable
+            .set(&values.as_tensor().detach())
+            .map_err(computing("reading the state"))?;
+        if let (Some(first), Some(second)) = (
+            tensor(&first, name, variable)?,
+            tensor(&second, name, variable)?,
+        ) {
+            moments.insert(name.clone(), Moments { first, second });
+        }
+    }
+    Ok(AdamW::resumed(options, position.in_stage, moments))
+}

@@ -1,0 +1,426 @@
+//! `korfinsts train` and `korfinsts export` from outside: a whole run on a tiny encoder, what a
+//! stopped run goes on with, and its checkpoint in other software.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::support::{Home, full, repository};
+
+/// Triplets that are no part of any suite.
+fn triplets(n: usize) -> String {
+    (0..n)
+        .map(|i| {
+            let line = serde_json::json!({
+                "anchor": format!("회사 {i}는 배당을 늘렸다."),
+                "positive": format!("Company {i} raised its dividend."),
+                "negative": format!("Company {i} cut its dividend."),
+                "language": "ko", "source": "news", "pattern": "direction", "origin": "test",
+            });
+            format!("{line}\n")
+        })
+        .collect()
+}
+
+fn recipe(base: &Path, more: &str) -> String {
+    format!(
+        r#"schema = 1
+name = "tiny"
+seed = 7
+leakage_suites = ["korfin-shift"]
+[base]
+model = "{}"
+{more}
+[[stage]]
+name = "triplets"
+epochs = 2
+batch = 4
+learning_rate = 1e-3
+temperature = 0.1
+data = [{{ triplets = "triplets.jsonl" }}]
+[evaluate]
+suites = ["korfin-shift"]
+[save]
+every = 3
+[card]
+licence = "CC-BY-4.0"
+languages = ["ko", "en"]
+"#,
+        base.display()
+    )
+}
+
+fn prepare(base: &str, more: &str) -> Home {
+    let home = Home::new();
+    let base = repository("tests/reference/encoders").join(base);
+    write(&home.path("tiny.toml"), recipe(&base, more).as_bytes());
+    write(&home.path("triplets.jsonl"), triplets(22).as_bytes());
+    home
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    korfinsts::fs::write_atomic(path, bytes).expect("written");
+}
+
+fn losses(folder: &Path) -> Vec<(u64, f64)> {
+    let path = folder.join("training/metrics.jsonl");
+    let text = korfinsts::fs::read(&path).expect("metrics");
+    String::from_utf8(text)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            for key in ["learning_rate", "triplets_per_second"] {
+                assert!(line[key].is_number(), "{line}");
+            }
+            let step = line["step"].as_u64().expect("a step");
+            (step, line["loss"].as_f64().expect("a loss"))
+        })
+        .collect()
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    korfinsts::fs::read(&folder.join("model.safetensors")).expect("weights")
+}
+
+/// Runs Python, or says loudly that it is not at hand.
+fn python(needs: &str, script: &str, arguments: &[&str]) -> Option<String> {
+    let there = Command::new("python3")
+        .args(["-c", needs])
+        .output()
+        .is_ok_and(|o| o.status.success());
+    if !there {
+        #[allow(clippy::print_stderr, reason = "a skipped test is said")]
+        {
+            eprintln!("SKIPPED: python3 cannot `{needs}`");
+        }
+        return None;
+    }
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(script)
+        .args(arguments)
+        .output()
+        .expect("python3 runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_to_the_same_weights() {
+    let home = prepare("bert-mean", "");
+    let train = |output: &str| {
+        let mut command =
+            home.command(&["train", "tiny.toml", "--output", output, "--format", "json"]);
+        command.assert().success().get_output().stdout.clone()
+    };
+    let report: Value = serde_json::from_slice(&train("whole")).expect("a report");
+    assert_eq!(report["steps"], 12);
+    let suite = &report["suites"][0];
+    assert_eq!(
+        (&suite["suite"], &suite["n_pairs"]),
+        (&"korfin-shift".into(), &222.into())
+    );
+    for key in ["before", "after", "delta", "p_value", "p_holm"] {
+        assert!(suite[key].is_number(), "{key}: {suite}");
+    }
+    let card = korfinsts::fs::read(&home.path("whole/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    for expected in [
+        "license: cc-by-4.0",
+        "| korfin-shift | test | 222 |",
+        "None stands in a suite",
+    ] {
+        assert!(card.contains(expected), "{expected}\n{card}");
+    }
+    // A second run is cut off by a signal in its middle.
+    let binary = assert_cmd::cargo::cargo_bin!("korfinsts");
+    let mut child = Command::new(binary)
+        .current_dir(home.path(""))
+        .args(["train", "tiny.toml", "--output", "killed", "--offline"])
+        .env("KORFINSTS_DATA", home.data())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("started");
+    let states = home.path("killed/training");
+    for _ in 0..3000 {
+        let reached = korfinsts::fs::exists(&states)
+            && korfinsts::fs::list(&states)
+                .expect("listed")
+                .iter()
+                .any(|p| p.to_string_lossy().contains("state-"));
+        if reached || child.try_wait().expect("asked").is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    train("killed");
+    assert_eq!(losses(&home.path("killed")), losses(&home.path("whole")));
+    assert!(weights(&home.path("killed")) == weights(&home.path("whole")));
+}
+
+#[test]
+fn a_dry_run_says_what_would_happen_and_writes_nothing() {
+    let home = prepare("bert-mean", "");
+    let output = home
+        .command(&["train", "tiny.toml", "--dry-run", "--format", "json"])
+        .assert()
+        .success();
+    let outline: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
+    assert_eq!(outline["stages"][0]["steps"], 12);
+    assert_eq!(outline["leakage"]["examples"], 22);
+    assert!(!korfinsts::fs::exists(&home.path("tiny")));
+}
+
+#[test]
+fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
+    let shifted = repository("benchmarks/korfin-shift/data/test.jsonl");
+    let row = korfinsts::fs::read(&shifted).expect("rows");
+    let row = String::from_utf8_lossy(&row).into_owned();
+    let row: Value = serde_json::from_str(row.lines().next().expect("a row")).expect("JSON");
+    let leak = serde_json::json!({
+        "anchor": row["sentence1"], "positive": "x y", "negative": "z"
+    });
+    for (file, content, code, expected) in [
+        (
+            "triplets.jsonl",
+            leak.to_string(),
+            1,
+            "1 training texts stand in a suite: triplets.jsonl:1",
+        ),
+        (
+            "triplets.jsonl",
+            "{\"anchor\": \"a\"}".into(),
+            3,
+            "triplets.jsonl:1: `positive` is missing",
+        ),
+        (
+            "tiny.toml",
+            "schema = 1\nnom = \"x\"\n".into(),
+            2,
+            "tiny.toml:2: unknown field `nom`",
+        ),
+    ] {
+        let home = prepare("bert-mean", "");
+        write(&home.path(file), content.as_bytes());
+        let output = home.command(&["train", "tiny.toml"]).assert().code(code);
+        let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(text.contains(expected), "{text} / {expected}");
+    }
+}
+
+#[test]
+fn a_learning_rate_that_explodes_stops_with_the_batch_named() {
+    let home = prepare("bert-mean", "");
+    let path = home.path("tiny.toml");
+    let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+    let text = text.replace("learning_rate = 1e-3", "learning_rate = 1e30\nclip = 0.0");
+    write(&path, text.as_bytes());
+    let output = home.command(&["train", "tiny.toml"]).assert().code(6);
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(
+        text.contains("the batch: triplets.jsonl: triplets.jsonl:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn adapters_and_averaging_change_the_weights_they_should() {
+    let base = weights(&repository("tests/reference/encoders/qwen2-last"));
+    let home = prepare(
+        "qwen2-last",
+        "[lora]\nrank = 2\nalpha = 4.0\ntargets = [\"q_proj\"]\n",
+    );
+    home.command(&["train", "tiny.toml"]).assert().success();
+    let read = |bytes: &[u8]| -> std::collections::BTreeMap<String, Vec<u8>> {
+        let file = safetensors::SafeTensors::deserialize(bytes).expect("tensors");
+        file.iter()
+            .map(|(name, t)| (name.to_owned(), t.data().to_vec()))
+            .collect()
+    };
+    let (before, after) = (read(&base), read(&weights(&home.path("tiny"))));
+    assert!(before.keys().eq(after.keys()));
+    for (name, values) in &before {
+        assert_eq!(
+            after[name] != *values,
+            name.contains("q_proj.weight"),
+            "{name}"
+        );
+    }
+}
+
+const EMBED: &str = r"
+import sys, json, numpy as np
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer(sys.argv[1], device='cpu')
+rows = [json.loads(l) for l in open(sys.argv[2])]
+found = model.encode([r['text'] for r in rows], batch_size=1, convert_to_numpy=True)
+print(max(float(np.abs(f - np.array(r['embedding'])).max()) for f, r in zip(found, rows)))
+";
+
+#[test]
+fn a_checkpoint_is_the_same_in_sentence_transformers() {
+    if !full("checkpoints in Python's sentence-transformers") {
+        return;
+    }
+    for base in ["bert-mean", "t5enc-dense", "qwen2-last", "static"] {
+        let home = prepare(base, "");
+        home.command(&["train", "tiny.toml"]).assert().success();
+        let rows = embeddings(&home, "tiny");
+        let lines: String = rows.iter().map(|r| format!("{r}\n")).collect();
+        write(&home.path("rows.jsonl"), lines.as_bytes());
+        let (model, file) = (home.path("tiny"), home.path("rows.jsonl"));
+        let Some(difference) = python(
+            "import sentence_transformers",
+            EMBED,
+            &[&model.to_string_lossy(), &file.to_string_lossy()],
+        ) else {
+            return;
+        };
+        let difference: f64 = difference.trim().parse().expect("a number");
+        assert!(difference < 1e-5, "{base}: {difference}");
+    }
+}
+
+const TEXTS: [&str; 4] = [
+    "한국은행은 기준금리를 0.25%포인트 인상했다.",
+    "The Bank of Korea raised its base rate by 25bp.",
+    "금리",
+    "Company 3 cut its dividend, 회사 3은 배당을 줄였다.",
+];
+
+/// Embeddings of a few texts through the library, as JSON objects.
+fn embeddings(home: &Home, model: &str) -> Vec<Value> {
+    use korfinsts::encoder::spec::{Overrides, read};
+    let spec = read(&home.path(model), &Overrides::default()).expect("a model");
+    let encoder = spec
+        .open(&korfinsts::encoder::backend::OpenOptions::default())
+        .expect("opened");
+    TEXTS
+        .iter()
+        .map(|text| {
+            let prepared = encoder.prepare(text, "").expect("prepared");
+            let found = encoder.encode(&[&prepared]).expect("encoded");
+            serde_json::json!({"text": text, "embedding": found.values})
+        })
+        .collect()
+}
+
+const CHECK: &str = r"
+import sys, onnx
+onnx.checker.check_model(sys.argv[1], full_check=True)
+model = onnx.load(sys.argv[1], load_external_data=False)
+print(model.opset_import[0].version, [o.name for o in model.graph.output])
+";
+
+const RUN: &str = r"
+import sys, json, numpy as np, onnxruntime as ort
+from tokenizers import Tokenizer
+session = ort.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])
+tokenizer = Tokenizer.from_file(sys.argv[2]); tokenizer.no_padding(); tokenizer.no_truncation()
+rows = [json.loads(l) for l in open(sys.argv[3])]
+ids = [tokenizer.encode(r['text']).ids[:48] for r in rows]
+width = max(map(len, ids))
+pad = int(sys.argv[4])
+found = session.run(['sentence_embedding'], {
+    'input_ids': np.array([i + [pad] * (width - len(i)) for i in ids], dtype=np.int64),
+    'attention_mask': np.array([[1] * len(i) + [0] * (width - len(i)) for i in ids], dtype=np.int64)})[0]
+print(max(float(np.abs(f - np.array(r['embedding'])).max()) for f, r in zip(found, rows)))
+";
+
+#[test]
+fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
+    for (base, pad) in [("bert-mean", "0"), ("xlmr-cls", "1")] {
+        let home = Home::new();
+        let model = repository("tests/reference/encoders").join(base);
+        home.copy(&model, &home.path("model"));
+        home.command(&["export", "model", "--to", "onnx", "--output", "graph"])
+            .assert()
+            .success();
+        let rows = embeddings(&home, "model");
+        for (found, expected) in embeddings(&home, "graph/model.onnx").iter().zip(&rows) {
+            let numbers = |v: &Value| -> Vec<f64> {
+                let values = v["embedding"].as_array().expect("numbers");
+                values
+                    .iter()
+                    .map(|n| n.as_f64().expect("a number"))
+                    .collect()
+            };
+            for (a, b) in numbers(found).iter().zip(numbers(expected)) {
+                assert!((a - b).abs() < 1e-5, "{base}: {a} {b}");
+            }
+        }
+        let graph = home.path("graph/model.onnx");
+        let graph = graph.to_string_lossy();
+        if let Some(said) = python("import onnx", CHECK, &[&graph]) {
+            assert_eq!(said.trim(), "17 ['sentence_embedding']", "{base}");
+        }
+        let lines: String = rows.iter().map(|r| format!("{r}\n")).collect();
+        write(&home.path("rows.jsonl"), lines.as_bytes());
+        let tokenizer = home.path("graph/tokenizer.json");
+        let file = home.path("rows.jsonl");
+        let arguments = [
+            &*graph,
+            &*tokenizer.to_string_lossy(),
+            &*file.to_string_lossy(),
+            pad,
+        ];
+        if let Some(difference) = python("import onnxruntime, tokenizers", RUN, &arguments) {
+            let difference: f64 = difference.trim().parse().expect("a number");
+            assert!(difference < 1e-5, "{base}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn tensors_outside_the_graph_are_read_back() {
+    use korfinsts::encoder::spec::{Overrides, read};
+    let home = Home::new();
+    let folder = repository("tests/reference/encoders/bert-mean");
+    let overrides = Overrides {
+        backend: Some("candle".into()),
+        ..Overrides::default()
+    };
+    let spec = read(&folder, &overrides).expect("a model");
+    korfinsts::train::export::onnx(&spec, &home.path("outside"), 10_000).expect("exported");
+    korfinsts::train::export::onnx(&spec, &home.path("inside"), usize::MAX).expect("exported");
+    assert!(home.path("outside/model.onnx_data").exists());
+    assert!(!home.path("inside/model.onnx_data").exists());
+    assert_eq!(
+        embeddings(&home, "outside/model.onnx"),
+        embeddings(&home, "inside/model.onnx")
+    );
+    if let Some(said) = python(
+        "import onnx",
+        CHECK,
+        &[&home.path("outside/model.onnx").to_string_lossy()],
+    ) {
+        assert!(said.starts_with("17"), "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_said() {
+    let home = Home::new();
+    home.copy(
+        &repository("tests/reference/encoders/qwen2-last"),
+        &home.path("model"),
+    );
+    let output = home
+        .command(&["export", "model", "--output", "graph"])
+        .assert()
+        .code(2);
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(
+        text.contains("architecture `qwen2`; exported are `bert`"),
+        "{text}"
+    );
+}
