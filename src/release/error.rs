@@ -16,7 +16,7 @@ pub enum ReleaseError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// A container is refused.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use `{}`", path.display())]
     Archive {
         /// The container.
         path: PathBuf,

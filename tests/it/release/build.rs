@@ -121,6 +121,12 @@ fn every_flipped_byte_of_a_release_is_found() {
             matches!(output.status.code(), Some(1 | 3)),
             "{at}: {output:?}"
         );
+        // A cause is said once.
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.matches("not an acceptable zip file").count() <= 1,
+            "{said}"
+        );
     }
 }
 
