@@ -67,10 +67,6 @@ pub struct Base {
     /// Pooling, where the model's folder names another or none.
     #[serde(default)]
     pub pooling: Option<String>,
-    /// Tokens to add: the folder that `korfinsts tokenizer augment` wrote, with `tokenizer.json`
-    /// and `row_map.json`.
-    #[serde(default)]
-    pub augmented_tokenizer: Option<PathBuf>,
     /// A new static embedding.
     #[serde(default, rename = "static")]
     pub fresh: Option<StaticBase>,

@@ -517,6 +517,7 @@ fn the_baselines_score_what_is_known_of_them() {
         let output = home.long_command(&arguments).assert().success();
         let found: Vec<String> = json(&output.get_output().stdout)
             .iter()
+            .filter(|r| r["encoder"]["backend"] == "lexical")
             .map(|r| {
                 format!(
                     "{:.4}",
