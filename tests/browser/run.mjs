@@ -32,6 +32,8 @@ const korsts = suite('korsts', 300, false, 2);
   write(records, name, korsts, 0.3 + 0.3 * i, 20 + i);
 });
 korfinsts('eval', '--results', records, '--resamples', '200', '--quiet');
+// Without the built-in encoder: a page of few models holds where its numbers come from itself.
+for (const name of readdirSync(records).filter((n) => n.startsWith('nmixx-mini'))) rmSync(join(records, name), { recursive: true });
 const address = page_of(records, join(home, 'page'));
 
 // What a hostile submitter would write.
