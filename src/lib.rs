@@ -6,6 +6,7 @@
 //! - [`cli`]: subcommands, the only room that prints
 //! - [`leaderboard`]: who is better, how surely, and the page that shows it
 //! - [`release`], [`submission`]: dataset releases and their gates; bundles and their checks
+//! - [`mine`]: corpora to triplets
 //! - [`train`]: triplets to a checkpoint
 //! - [`run`], [`coverage`]: one encoder on one suite; what a tokenizer covers
 //! - [`suite`], [`encoder`]: data and models, which do not know each other
@@ -23,6 +24,7 @@ pub mod hub;
 pub mod json;
 pub mod leaderboard;
 pub mod metric;
+pub mod mine;
 pub mod release;
 pub mod run;
 pub mod submission;
