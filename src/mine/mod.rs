@@ -2,6 +2,11 @@
 //!
 //! May import `run`, `coverage`, `suite`, `encoder` and the ground floor.
 
+pub mod corpus;
 pub mod document;
+mod error;
+pub mod folder;
 
 pub use document::{Document, document_id};
+pub use error::{MineError, Place};
+pub use folder::RunFolder;

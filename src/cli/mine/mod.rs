@@ -1,0 +1,50 @@
+//! `korfinsts mine`: from corpora to triplets.
+//!
+//! To add a step that is typed: a file with its `Args` and `run`, a line in [`MineCommand`] and its
+//! arm.
+
+mod corpora;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Global;
+use crate::mine::{RunFolder, folder};
+
+/// Build training triplets from corpora
+#[derive(Debug, Args)]
+pub struct MineArgs {
+    #[command(subcommand)]
+    command: MineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MineCommand {
+    Corpora(corpora::CorporaArgs),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// What the data-construction room returns.
+pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        MineCommand::Corpora(args) => corpora::run(args, global),
+    }
+}
+
+/// The folder of a run, as its steps take it.
+#[derive(Debug, Clone, Args)]
+struct FolderArgs {
+    /// Folder of the run
+    #[arg(long = "dir", value_name = "DIR", default_value = folder::DEFAULT)]
+    dir: PathBuf,
+}
+
+impl FolderArgs {
+    #[allow(dead_code, reason = "the steps that take it come next")]
+    fn folder(&self) -> RunFolder {
+        RunFolder::new(&self.dir)
+    }
+}

@@ -1,0 +1,1 @@
+//! Corpora as data: what is in one, where it lies, under which licence, and how it is read.
