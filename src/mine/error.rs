@@ -40,6 +40,9 @@ pub enum MineError {
         /// What to type next.
         hint: Option<String>,
     },
+    /// The user asked to stop.
+    #[error("stopped: the shard is not finished")]
+    Stopped,
     /// What was asked for does not exist or does not fit.
     #[error("{what}")]
     Usage {
@@ -103,7 +106,7 @@ impl MineError {
             Self::Encoder(e) => e.hint(),
             Self::Hub(e) => e.hint(),
             Self::Suite(e) => e.hint(),
-            Self::Template(_) => None,
+            Self::Template(_) | Self::Stopped => None,
             Self::Data { hint, .. } | Self::Usage { hint, .. } => hint.clone(),
         }
     }
@@ -118,6 +121,7 @@ impl MineError {
             Self::Suite(e) => e.class(),
             Self::Template(_) | Self::Usage { .. } => FailureClass::Usage,
             Self::Data { .. } => FailureClass::Data,
+            Self::Stopped => FailureClass::Interrupted,
         }
     }
 }

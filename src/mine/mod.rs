@@ -1,11 +1,23 @@
 //! Data construction, the paper's Section 3: corpora to triplets.
 //!
+//! The first half turns corpora into passages: corpora as data ([`corpus`]), what a run needs
+//! ([`setup`]), the steps over single documents ([`sift`]) and over all of them ([`join`]), both
+//! listed in [`step`]; limits of quality ([`quality`]).
+//!
 //! May import `run`, `coverage`, `suite`, `encoder` and the ground floor.
 
 pub mod corpus;
 pub mod document;
 mod error;
 pub mod folder;
+pub mod join;
+pub mod minhash;
+pub mod pool;
+pub mod quality;
+pub mod report;
+pub mod setup;
+pub mod sift;
+pub mod step;
 
 pub use document::{Document, document_id};
 pub use error::{MineError, Place};

@@ -4,6 +4,8 @@
 //! arm.
 
 mod corpora;
+mod filter;
+mod report;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ pub struct MineArgs {
 
 #[derive(Debug, Subcommand)]
 enum MineCommand {
+    Filter(Box<filter::FilterArgs>),
+    Report(report::ReportArgs),
     Corpora(corpora::CorporaArgs),
 }
 
@@ -30,6 +34,8 @@ enum MineCommand {
 /// What the data-construction room returns.
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
+        MineCommand::Filter(args) => filter::run(args, global),
+        MineCommand::Report(args) => report::run(args, global),
         MineCommand::Corpora(args) => corpora::run(args, global),
     }
 }
@@ -43,7 +49,6 @@ struct FolderArgs {
 }
 
 impl FolderArgs {
-    #[allow(dead_code, reason = "the steps that take it come next")]
     fn folder(&self) -> RunFolder {
         RunFolder::new(&self.dir)
     }
