@@ -6,6 +6,7 @@
 //!
 //! May import `run`, `coverage`, `suite`, `encoder` and the ground floor.
 
+pub mod audit;
 pub mod corpus;
 pub mod document;
 mod error;

@@ -3,6 +3,7 @@
 //! To add a step that is typed: a file with its `Args` and `run`, a line in [`MineCommand`] and its
 //! arm.
 
+mod audit;
 mod corpora;
 mod filter;
 mod report;
@@ -24,6 +25,7 @@ pub struct MineArgs {
 #[derive(Debug, Subcommand)]
 enum MineCommand {
     Filter(Box<filter::FilterArgs>),
+    Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Corpora(corpora::CorporaArgs),
 }
@@ -35,6 +37,7 @@ enum MineCommand {
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
         MineCommand::Filter(args) => filter::run(args, global),
+        MineCommand::Audit(args) => audit::run(args, global),
         MineCommand::Report(args) => report::run(args, global),
         MineCommand::Corpora(args) => corpora::run(args, global),
     }

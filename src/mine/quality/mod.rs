@@ -300,7 +300,11 @@ mod tests {
                 format!("{clean}\u{fffd}"),
                 Some("replacement-character"),
             ),
-            ("news", format!("{clean}\u{85}"), Some("control-character")),
+            (
+                "news",
+                format!("\u{85}{clean} \u{85}."),
+                Some("control-character"),
+            ),
             ("news", format!("{clean} ê¸ˆë¦¬"), Some("mojibake")),
             ("news", format!("{clean} ±Ý¸®ÀÎ»ó"), Some("mojibake")),
             ("news", format!("{clean} ㄱㅏㄱㅏㄱㅏ"), Some("loose-jamo")),
