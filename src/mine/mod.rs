@@ -6,7 +6,11 @@ pub mod corpus;
 pub mod document;
 mod error;
 pub mod folder;
+pub mod generation;
+pub mod triplet;
 
 pub use document::{Document, document_id};
 pub use error::{MineError, Place};
 pub use folder::RunFolder;
+pub use generation::Generation;
+pub use triplet::Triplet;
