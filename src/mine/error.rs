@@ -40,6 +40,23 @@ pub enum MineError {
         /// What to type next.
         hint: Option<String>,
     },
+    /// The state of a run cannot be read or written.
+    #[error("{}", path.display())]
+    State {
+        /// Its file.
+        path: PathBuf,
+        /// What `SQLite` says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A check ran and did not pass.
+    #[error("{what}")]
+    Check {
+        /// What was found and what is allowed.
+        what: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
     /// What was asked for does not exist or does not fit.
     #[error("{what}")]
     Usage {
@@ -104,7 +121,12 @@ impl MineError {
             Self::Hub(e) => e.hint(),
             Self::Suite(e) => e.hint(),
             Self::Template(_) => None,
-            Self::Data { hint, .. } | Self::Usage { hint, .. } => hint.clone(),
+            Self::State { .. } => {
+                Some("is another run at work in this folder, or the disk full?".into())
+            }
+            Self::Data { hint, .. } | Self::Usage { hint, .. } | Self::Check { hint, .. } => {
+                hint.clone()
+            }
         }
     }
 
@@ -112,7 +134,8 @@ impl MineError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Fs(_) => FailureClass::Runtime,
+            Self::Fs(_) | Self::State { .. } => FailureClass::Runtime,
+            Self::Check { .. } => FailureClass::Check,
             Self::Encoder(e) => e.class(),
             Self::Hub(e) => e.class(),
             Self::Suite(e) => e.class(),

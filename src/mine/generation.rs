@@ -282,7 +282,7 @@ pub struct Provenance {
 
 impl Distribution {
     /// Of values, which are finite; `None` where there are none. Quantiles are interpolated
-    /// linearly between order statistics (NumPy's default).
+    /// linearly between order statistics (`NumPy`'s default).
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {

@@ -4,6 +4,8 @@
 //! arm.
 
 mod corpora;
+mod generate;
+mod typology;
 
 use std::path::PathBuf;
 
@@ -22,6 +24,8 @@ pub struct MineArgs {
 #[derive(Debug, Subcommand)]
 enum MineCommand {
     Corpora(corpora::CorporaArgs),
+    Generate(Box<generate::GenerateArgs>),
+    Typology(typology::TypologyArgs),
 }
 
 /// Runs the subcommand.
@@ -31,6 +35,8 @@ enum MineCommand {
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
         MineCommand::Corpora(args) => corpora::run(args, global),
+        MineCommand::Generate(args) => generate::run(args, global),
+        MineCommand::Typology(args) => typology::run(args),
     }
 }
 
@@ -43,7 +49,6 @@ struct FolderArgs {
 }
 
 impl FolderArgs {
-    #[allow(dead_code, reason = "the steps that take it come next")]
     fn folder(&self) -> RunFolder {
         RunFolder::new(&self.dir)
     }
