@@ -43,6 +43,23 @@ pub enum MineError {
     /// The user asked to stop.
     #[error("stopped: the shard is not finished")]
     Stopped,
+    /// The state of a run cannot be read or written.
+    #[error("{}", path.display())]
+    State {
+        /// Its file.
+        path: PathBuf,
+        /// What `SQLite` says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A check ran and did not pass.
+    #[error("{what}")]
+    Check {
+        /// What was found and what is allowed.
+        what: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
     /// What was asked for does not exist or does not fit.
     #[error("{what}")]
     Usage {
@@ -107,7 +124,12 @@ impl MineError {
             Self::Hub(e) => e.hint(),
             Self::Suite(e) => e.hint(),
             Self::Template(_) | Self::Stopped => None,
-            Self::Data { hint, .. } | Self::Usage { hint, .. } => hint.clone(),
+            Self::State { .. } => {
+                Some("is another run at work in this folder, or the disk full?".into())
+            }
+            Self::Data { hint, .. } | Self::Usage { hint, .. } | Self::Check { hint, .. } => {
+                hint.clone()
+            }
         }
     }
 
@@ -115,7 +137,8 @@ impl MineError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Fs(_) => FailureClass::Runtime,
+            Self::Fs(_) | Self::State { .. } => FailureClass::Runtime,
+            Self::Check { .. } => FailureClass::Check,
             Self::Encoder(e) => e.class(),
             Self::Hub(e) => e.class(),
             Self::Suite(e) => e.class(),

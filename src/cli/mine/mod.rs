@@ -6,7 +6,10 @@
 mod audit;
 mod corpora;
 mod filter;
+mod generate;
 mod report;
+mod run;
+mod typology;
 
 use std::path::PathBuf;
 
@@ -24,10 +27,13 @@ pub struct MineArgs {
 
 #[derive(Debug, Subcommand)]
 enum MineCommand {
+    Run(Box<run::RunArgs>),
     Filter(Box<filter::FilterArgs>),
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Corpora(corpora::CorporaArgs),
+    Generate(Box<generate::GenerateArgs>),
+    Typology(typology::TypologyArgs),
 }
 
 /// Runs the subcommand.
@@ -36,10 +42,13 @@ enum MineCommand {
 /// What the data-construction room returns.
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
+        MineCommand::Run(args) => run::run(args, global),
         MineCommand::Filter(args) => filter::run(args, global),
         MineCommand::Audit(args) => audit::run(args, global),
         MineCommand::Report(args) => report::run(args, global),
         MineCommand::Corpora(args) => corpora::run(args, global),
+        MineCommand::Generate(args) => generate::run(args, global),
+        MineCommand::Typology(args) => typology::run(args),
     }
 }
 
