@@ -1,0 +1,6 @@
+//! Data construction.
+
+mod generate;
+mod kill;
+mod rules;
+mod writer;
