@@ -57,6 +57,9 @@ pub enum MineError {
         /// What to type next.
         hint: Option<String>,
     },
+    /// The user asked to stop.
+    #[error("stopped: the shard is not finished")]
+    Stopped,
     /// What was asked for does not exist or does not fit.
     #[error("{what}")]
     Usage {
@@ -120,7 +123,7 @@ impl MineError {
             Self::Encoder(e) => e.hint(),
             Self::Hub(e) => e.hint(),
             Self::Suite(e) => e.hint(),
-            Self::Template(_) => None,
+            Self::Template(_) | Self::Stopped => None,
             Self::State { .. } => {
                 Some("is another run at work in this folder, or the disk full?".into())
             }
@@ -141,6 +144,7 @@ impl MineError {
             Self::Suite(e) => e.class(),
             Self::Template(_) | Self::Usage { .. } => FailureClass::Usage,
             Self::Data { .. } => FailureClass::Data,
+            Self::Stopped => FailureClass::Interrupted,
         }
     }
 }

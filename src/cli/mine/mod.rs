@@ -3,8 +3,11 @@
 //! To add a step that is typed: a file with its `Args` and `run`, a line in [`MineCommand`] and its
 //! arm.
 
+mod audit;
 mod corpora;
+mod filter;
 mod generate;
+mod report;
 mod typology;
 
 use std::path::PathBuf;
@@ -23,6 +26,9 @@ pub struct MineArgs {
 
 #[derive(Debug, Subcommand)]
 enum MineCommand {
+    Filter(Box<filter::FilterArgs>),
+    Audit(audit::AuditArgs),
+    Report(report::ReportArgs),
     Corpora(corpora::CorporaArgs),
     Generate(Box<generate::GenerateArgs>),
     Typology(typology::TypologyArgs),
@@ -34,6 +40,9 @@ enum MineCommand {
 /// What the data-construction room returns.
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
+        MineCommand::Filter(args) => filter::run(args, global),
+        MineCommand::Audit(args) => audit::run(args, global),
+        MineCommand::Report(args) => report::run(args, global),
         MineCommand::Corpora(args) => corpora::run(args, global),
         MineCommand::Generate(args) => generate::run(args, global),
         MineCommand::Typology(args) => typology::run(args),
