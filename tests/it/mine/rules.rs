@@ -18,7 +18,7 @@ fn documents(file: &str, column: &str, language: &str, source: &str) -> Option<V
     let mut seen = std::collections::HashSet::new();
     let mut found = Vec::new();
     for (row, record) in reader.records().enumerate() {
-        let text = korfinsts::text::nfc(&record.expect("a row")[at]);
+        let text = korfinsts::text::nfc(&record.expect("a row")[at].replace("\r\n", "\n"));
         if text.trim().is_empty() || !seen.insert(text.clone()) {
             continue;
         }

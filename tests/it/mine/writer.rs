@@ -223,11 +223,12 @@ pub fn generate(home: &Home, run: &Path, writer: &Writer, more: &[&str]) -> asse
         &judge,
         "--variants",
         "1",
-        "--calibration",
-        "0",
-        "--retries",
-        "4",
     ];
+    for (flag, value) in [("--calibration", "0"), ("--retries", "4")] {
+        if !more.contains(&flag) {
+            arguments.extend([flag, value]);
+        }
+    }
     arguments.extend(more);
     let mut command = home.command(&arguments);
     command
