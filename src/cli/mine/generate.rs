@@ -69,7 +69,7 @@ pub struct GenerateArgs {
     /// Triples of the typology that the judge is calibrated on before the run; 0: none
     #[arg(long, value_name = "N", default_value = "24")]
     calibration: usize,
-    /// Least accuracy of the calibration, from 0 to 1 [default: .8, and .6 for the rules' judge]
+    /// Least accuracy of the calibration, from 0 to 1 [default: .8, and .5 for the judge of `rules`]
     #[arg(long, value_name = "SHARE")]
     min_calibration: Option<f64>,
     /// Use the first documents only
@@ -237,7 +237,7 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let local = [&generator, &judge].iter().all(|s| s.backend.is_free());
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (suites, absent_suites) = suites(global)?;
-    let least = if judge.backend.is_free() { 0.6 } else { 0.8 };
+    let least = if judge.backend.is_free() { 0.5 } else { 0.8 };
     let quiet = global.quiet;
     let progress = move |done: usize, all: usize| {
         if !quiet && (done == all || done.is_multiple_of(1000)) {

@@ -1,8 +1,9 @@
 //! What may be asked per minute, and what may be spent.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The span that limits are counted over.
@@ -80,7 +81,16 @@ impl Rate {
 #[derive(Debug, Default)]
 pub struct Budget {
     most: Option<f64>,
-    spent: Mutex<f64>,
+    money: Mutex<Money>,
+    settled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Money {
+    spent: f64,
+    /// Set aside for calls under way, and how many those are.
+    reserved: f64,
+    under_way: usize,
 }
 
 impl Budget {
@@ -89,57 +99,71 @@ impl Budget {
     pub fn new(most: Option<f64>, spent: f64) -> Self {
         Self {
             most,
-            spent: Mutex::new(spent),
+            money: Mutex::new(Money {
+                spent,
+                ..Money::default()
+            }),
+            settled: Condvar::new(),
         }
     }
 
-    /// Sets aside what a call may cost at most.
+    /// Sets aside what a call may cost at most. Waits for calls under way where only what is set
+    /// aside for them stands against it.
     ///
     /// # Errors
     /// When that is more than is left, in words.
     pub fn reserve(&self, estimate: f64) -> Result<Reserved<'_>, String> {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(most) = self.most
-            && *spent + estimate > most
+        let mut money = self.money.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(most) = self.most
+            && money.spent + money.reserved + estimate > most
         {
-            return Err(format!(
-                "${:.4} of ${most:.4} are spent or set aside, and the next call may cost ${estimate:.4}",
-                *spent
-            ));
+            if money.under_way == 0 || money.spent + estimate > most {
+                return Err(format!(
+                    "${:.4} of ${most:.4} are spent, and the next call may cost ${estimate:.4}",
+                    money.spent
+                ));
+            }
+            money = self
+                .settled
+                .wait(money)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        *spent += estimate;
+        money.reserved += estimate;
+        money.under_way += 1;
         Ok(Reserved {
             budget: self,
             estimate,
+            cost: Cell::new(0.0),
         })
-    }
-
-    fn give_back(&self, amount: f64) {
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) -= amount;
     }
 }
 
-/// Money set aside for one call; given back when dropped.
+/// Money set aside for one call; what was not spent of it is given back when dropped.
 #[derive(Debug)]
 pub struct Reserved<'a> {
     budget: &'a Budget,
     estimate: f64,
+    cost: Cell<f64>,
 }
 
 impl Reserved<'_> {
-    /// Replaces the estimate by what it cost; the estimate is kept where nobody knows.
+    /// What the call cost; the estimate where nobody knows.
     pub fn settle(&self, cost: Option<f64>) {
-        if let Some(cost) = cost {
-            self.budget.give_back(-cost);
-        } else {
-            self.budget.give_back(-self.estimate);
-        }
+        self.cost.set(cost.unwrap_or(self.estimate));
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.budget.give_back(self.estimate);
+        let mut money = self
+            .budget
+            .money
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        money.reserved -= self.estimate;
+        money.under_way -= 1;
+        money.spent += self.cost.get();
+        self.budget.settled.notify_all();
     }
 }
 
@@ -175,10 +199,19 @@ mod tests {
     fn nothing_is_begun_that_could_cost_more_than_is_left() {
         let budget = Budget::new(Some(1.0), 0.2);
         let first = budget.reserve(0.5).expect("there is enough");
-        // While the first is under way, its estimate is set aside.
-        assert!(budget.reserve(0.4).is_err());
-        first.settle(Some(0.1));
-        drop(first);
+        // What cannot be paid for whatever the first costs is refused at once; what could be waits.
+        assert!(budget.reserve(0.9).is_err());
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| budget.reserve(0.6).map(drop));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!second.is_finished());
+            first.settle(Some(0.1));
+            drop(first);
+            second
+                .join()
+                .expect("no panic")
+                .expect("there is enough now");
+        });
         // 0.2 + 0.1 are spent.
         drop(budget.reserve(0.65).expect("there is enough"));
         // Failed: nothing was spent.

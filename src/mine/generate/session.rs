@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use unicode_normalization::UnicodeNormalization as _;
-
 use super::ask::{Asker, Speaker, Stop};
 use super::assemble::{Assembler, from_templates};
 use super::backend::same_model;
@@ -23,6 +21,8 @@ use crate::mine::generation::{
     Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
     Status, StepCount, Yield,
 };
+use crate::mine::minhash::Signature;
+use crate::mine::step::contamination::{Search, SuiteIndex};
 use crate::mine::typology::{KINDS, MOST};
 use crate::mine::{Document, MineError, Place, RunFolder, Transforms, Triplet, Typology};
 use crate::suite::Suite;
@@ -386,27 +386,23 @@ impl Plan<'_> {
         outcomes: &[Option<Outcome>],
         counted: &mut Counted,
     ) -> (Vec<Triplet>, Vec<[[f64; 2]; 2]>, Leakage) {
-        let mut known: HashMap<String, usize> = HashMap::new();
-        for (i, suite) in self.suites.iter().enumerate() {
-            for pair in &suite.pairs {
-                for text in [&pair.sentence1, &pair.sentence2] {
-                    known.entry(essence(text)).or_insert(i);
-                }
-            }
-        }
-        known.remove("");
-        let name = |i: usize| format!("{}:{}", self.suites[i].id, self.suites[i].split);
+        let index = SuiteIndex::new(&self.suites);
+        let mut search = Search::default();
+        let mut buffer = Vec::new();
         let mut leakage = Leakage {
-            checked: (0..self.suites.len()).map(name).collect(),
+            checked: index.suites.clone(),
             absent: self.absent_suites.clone(),
             dropped: BTreeMap::new(),
         };
         let mut clean = |triplet: &Triplet| -> bool {
             let texts = [&triplet.anchor, &triplet.positive, &triplet.negative];
-            let Some(suite) = texts.iter().find_map(|t| known.get(&essence(t))) else {
-                return true;
-            };
-            *leakage.dropped.entry(name(*suite)).or_default() += 1;
+            let found = texts.iter().find_map(|text| {
+                let signature = Signature::of(text, &mut buffer);
+                index.find(text, &signature, &mut search)
+            });
+            let Some((_, suite)) = found else { return true };
+            let name = index.suites[usize::from(suite)].clone();
+            *leakage.dropped.entry(name).or_default() += 1;
             false
         };
         let mut assembler = Assembler::default();
@@ -443,14 +439,6 @@ fn stop_with(stopped: &Mutex<Option<Stop>>, ended: &AtomicBool, stop: Stop) {
     if first.is_none() || matches!(*first, Some(Stop::Interrupted)) {
         *first = Some(stop);
     }
-}
-
-/// A text as it is compared: NFKC, lower case, letters and digits alone.
-fn essence(text: &str) -> String {
-    text.nfkc()
-        .flat_map(char::to_lowercase)
-        .filter(|c| c.is_alphanumeric())
-        .collect()
 }
 
 fn write_triplets(path: &Path, triplets: &[Triplet]) -> Result<(), MineError> {

@@ -176,7 +176,6 @@ fn names(pattern: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::mine::transform::Transforms;
 
     #[test]

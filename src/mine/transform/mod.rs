@@ -295,30 +295,14 @@ impl Transforms {
             rules: Vec::new(),
         };
         for rule in self.positives.iter().filter(|r| r.is_for(language, source)) {
-            // A rule of the sentence gives one document per place; its places are taken in turn.
-            for _ in 0..MOST_PLACES {
-                let Some(next) = rule
-                    .apply(&made.text, self.particles.as_ref())
-                    .into_iter()
-                    .next()
-                else {
-                    break;
-                };
-                if next == made.text {
-                    break;
-                }
+            if let Some(next) = rule.throughout(&made.text, self.particles.as_ref()) {
                 made.text = next;
-                if made.rules.last() != Some(&rule.text.id) {
-                    made.rules.push(rule.text.id.clone());
-                }
+                made.rules.push(rule.text.id.clone());
             }
         }
         (made.text != text).then_some(made)
     }
 }
-
-/// Places in one document at which a rule that keeps meaning is applied at most.
-const MOST_PLACES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -389,6 +373,25 @@ mod tests {
                 .apply(refused, rules.particles.as_ref())
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_free_wording_applies_each_rule_once_to_every_sentence() {
+        let rules = rules();
+        // 작년 and 지난해 stand for each other: neither is turned back.
+        let made = rules
+            .free(
+                "하지만 매출은 작년 수준이다. 올해는 당분간 쉬어갈 것으로 전망된다.",
+                "ko",
+                "news",
+            )
+            .expect("a wording");
+        assert_eq!(
+            made.text,
+            "그러나 매출은 지난해 수준이다. 올해는 한동안 쉬어갈 것으로 예상된다."
+        );
+        assert_eq!(made.rules, ["P12"]);
+        assert_eq!(rules.free("오늘.", "ko", "news"), None);
     }
 
     #[test]

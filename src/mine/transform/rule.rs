@@ -200,6 +200,31 @@ impl Rule {
         }
     }
 
+    /// The document with the rule applied once to every sentence in which it fires; `None` where
+    /// there is none.
+    #[must_use]
+    pub fn throughout(&self, document: &str, particles: Option<&Particles>) -> Option<String> {
+        if self.text.scope == Scope::Document {
+            return self.whole(document, particles);
+        }
+        let mut out = String::with_capacity(document.len());
+        let mut last = 0;
+        for range in sentences(document) {
+            let sentence = &document[range.clone()];
+            let Some(edits) = self.edits_of(sentence, particles) else {
+                continue;
+            };
+            let text = apply(sentence, &edits);
+            if !self.never.iter().any(|n| n.is_match(&text)) {
+                out.push_str(&document[last..range.start]);
+                out.push_str(&text);
+                last = range.end;
+            }
+        }
+        out.push_str(&document[last..]);
+        (out != document).then_some(out)
+    }
+
     /// The edits of one sentence, particles mended.
     fn edits_of(&self, sentence: &str, particles: Option<&Particles>) -> Option<Vec<Edit>> {
         if !self.admits(sentence) || !self.has_one(sentence, true) {

@@ -1,10 +1,14 @@
-//! `korfinsts mine`: corpora to passages, from outside.
+//! `korfinsts mine`: corpora to passages to triplets, from outside.
 
 mod broken;
 #[path = "../../../benches/mine/corpus.rs"]
 mod corpus;
+mod generate;
+mod kill;
 mod language;
 mod planted;
+mod rules;
+mod writer;
 
 use std::path::{Path, PathBuf};
 

@@ -24,7 +24,7 @@ fn open(_: &str, setting: &Setting) -> Result<Box<dyn Backend>, MineError> {
     Ok(match setting.role {
         Role::Generator => Box::new(Rules {
             model: format!(
-                "rules/{}-{}",
+                "rules-{}-{}",
                 setting.transforms.name, setting.transforms.version
             ),
             transforms: Arc::clone(&setting.transforms),

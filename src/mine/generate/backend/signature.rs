@@ -42,7 +42,7 @@ struct Signature {
 impl Judge {
     pub(super) fn new(typology: Arc<Typology>, transforms: Arc<Transforms>) -> Self {
         Self {
-            model: format!("contrasts/{}-{}", typology.name, typology.version),
+            model: format!("contrasts-{}-{}", typology.name, typology.version),
             typology,
             transforms,
         }
