@@ -166,7 +166,7 @@ fn shortcuts(subject: &Subject, split: &SplitRows, notes: &mut Notes) {
         if rho.abs() > SHORTCUT * ceiling {
             notes.warn(
                 None,
-                format!("`{}`: a shortcut: {} alone reaches Spearman {rho:.4} of a ceiling of {ceiling:.3}", split.name, baseline.summary),
+                format!("`{}`: a shortcut: {} alone reach Spearman {rho:.4} of a ceiling of {ceiling:.3}", split.name, baseline.summary),
                 "add pairs that are alike in form and unlike in meaning; keep the baseline in every table",
             );
         }

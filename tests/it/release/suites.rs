@@ -95,7 +95,7 @@ fn finsts_is_flagged_for_its_length_shortcut() {
     assert!(
         report.of("R8").any(|f| f
             .message
-            .contains("lengths in characters alone reaches Spearman 0.4630 of a ceiling of 0.860")),
+            .contains("lengths in characters alone reach Spearman 0.4630 of a ceiling of 0.860")),
         "{:#?}",
         report.findings
     );
