@@ -13,6 +13,7 @@ mod candle;
 mod compare;
 mod coverage;
 mod disk_full;
+mod doctor;
 mod durable;
 mod encoders;
 mod endpoints;
