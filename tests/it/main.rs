@@ -28,6 +28,7 @@ mod lexical;
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
+mod mine;
 mod onnx;
 mod paper;
 mod records;
