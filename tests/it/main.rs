@@ -36,6 +36,7 @@ mod release;
 mod rooms;
 mod server;
 mod shards;
+mod shift;
 mod submission;
 mod suite_cli;
 mod suites;
