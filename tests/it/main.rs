@@ -45,4 +45,6 @@ mod tokenizers;
 #[cfg(feature = "candle")]
 mod train;
 #[cfg(feature = "candle")]
+mod train_augment;
+#[cfg(feature = "candle")]
 mod train_run;
