@@ -442,14 +442,14 @@ impl<'a> Session<'a> {
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
         };
-        let (loss, mut gradients) =
+        let (loss, gradients) =
             step(&self.model, &texts, &objective, options).map_err(computing("a step"))?;
         let clip = if stage.clip > 0.0 {
             stage.clip
         } else {
             f64::MAX
         };
-        let norm = optim::clip(&mut gradients, clip).map_err(computing("clipping"))?;
+        let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
         for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
             if !value.is_finite() {
                 return Err(TrainError::NotFinite {
@@ -462,7 +462,12 @@ impl<'a> Session<'a> {
             }
         }
         optimiser
-            .step(self.model.parameters(), &gradients, rate)
+            .step(
+                self.model.parameters(),
+                &gradients,
+                rate,
+                optim::clip(norm, clip),
+            )
             .map_err(computing("the optimiser"))?;
         Ok((loss, norm))
     }
