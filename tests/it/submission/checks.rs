@@ -287,6 +287,16 @@ fn copies_are_found() {
     other(&mut parts);
     parts.manifest["resubmission_of"] = json!(entry.sha256);
     assert!(found(&parts, &entry).passed);
+    // But nobody replaces the bundle of another model.
+    parts.manifest["model"]["id"] = json!("example/other");
+    let copy = found(&parts, &entry);
+    assert!(
+        !copy.passed
+            && copy
+                .message
+                .contains("it replaces the bundle of `example/bert-mean`"),
+        "{copy:?}"
+    );
     // A lexical baseline is no encoder.
     let registry =
         korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
