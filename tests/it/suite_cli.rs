@@ -82,7 +82,7 @@ fn the_built_in_suite_passes_its_check_and_has_statistics() {
         .assert()
         .code(1)
         .stdout(contains("cap Spearman's correlation at 0.866"))
-        .stderr(contains("error: 0 errors and 1 warning"));
+        .stderr(contains("error: 0 errors and 2 warnings"));
     let stats = json(korfinsts(home.path()).args(["suite", "stats", "--format", "json"]));
     assert_eq!(stats[0]["pairs"], 888);
     assert_eq!(stats[0]["gold"]["mean"], 0.5);
