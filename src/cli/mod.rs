@@ -23,6 +23,8 @@ mod merge;
 mod model;
 pub mod output;
 mod progress;
+#[cfg(feature = "candle")]
+mod ranks;
 mod record;
 mod release;
 mod report;

@@ -42,4 +42,6 @@ mod tokenizers;
 #[cfg(feature = "candle")]
 mod train;
 #[cfg(feature = "candle")]
+mod train_ranks;
+#[cfg(feature = "candle")]
 mod train_run;

@@ -51,7 +51,7 @@ languages = ["ko", "en"]
     )
 }
 
-fn prepare(base: &str, more: &str) -> Home {
+pub fn prepare(base: &str, more: &str) -> Home {
     let home = Home::new();
     let base = repository("tests/reference/encoders").join(base);
     write(&home.path("tiny.toml"), recipe(&base, more).as_bytes());
@@ -59,11 +59,11 @@ fn prepare(base: &str, more: &str) -> Home {
     home
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+pub fn write(path: &Path, bytes: &[u8]) {
     korfinsts::fs::write_atomic(path, bytes).expect("written");
 }
 
-fn losses(folder: &Path) -> Vec<(u64, f64)> {
+pub fn losses(folder: &Path) -> Vec<(u64, f64)> {
     let path = folder.join("training/metrics.jsonl");
     let text = korfinsts::fs::read(&path).expect("metrics");
     String::from_utf8(text)
@@ -80,7 +80,7 @@ fn losses(folder: &Path) -> Vec<(u64, f64)> {
         .collect()
 }
 
-fn weights(folder: &Path) -> Vec<u8> {
+pub fn weights(folder: &Path) -> Vec<u8> {
     korfinsts::fs::read(&folder.join("model.safetensors")).expect("weights")
 }
 
@@ -164,7 +164,11 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
     child.wait().expect("ended");
     train("killed");
     assert_eq!(losses(&home.path("killed")), losses(&home.path("whole")));
-    assert!(weights(&home.path("killed")) == weights(&home.path("whole")));
+    let trained = weights(&home.path("whole"));
+    assert!(weights(&home.path("killed")) == trained);
+    // A run that has ended has nothing left to train, and keeps what it trained.
+    train("whole");
+    assert!(weights(&home.path("whole")) == trained);
 }
 
 #[test]
