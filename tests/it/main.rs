@@ -13,6 +13,7 @@ mod candle;
 mod compare;
 mod coverage;
 mod disk_full;
+mod doctor;
 mod durable;
 mod encoders;
 mod endpoints;
@@ -27,6 +28,7 @@ mod lexical;
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
+mod mine;
 mod onnx;
 mod paper;
 mod records;
@@ -34,6 +36,7 @@ mod release;
 mod rooms;
 mod server;
 mod shards;
+mod shift;
 mod submission;
 mod suite_cli;
 mod suites;
@@ -41,6 +44,8 @@ mod support;
 mod tokenizers;
 #[cfg(feature = "candle")]
 mod train;
+#[cfg(feature = "candle")]
+mod train_augment;
 #[cfg(feature = "candle")]
 mod train_ranks;
 #[cfg(feature = "candle")]

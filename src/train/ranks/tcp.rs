@@ -15,7 +15,7 @@ use crate::train::TrainError;
 use crate::train::error::computing;
 
 /// How long ranks wait for each other at the start.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 const MAGIC: [u8; 8] = *b"korfin-1";
 const DATA: u8 = 0;
@@ -177,7 +177,7 @@ impl Tcp {
         let mut values = Vec::new();
         let from = self.peer(index);
         receive(&mut self.peers[index], from, LONGEST, |b| {
-            values.extend(float32(b))
+            values.extend(float32(b));
         })?;
         Ok(values)
     }
@@ -269,14 +269,13 @@ fn listen(count: usize, meet: &str, deadline: Instant) -> Result<Vec<TcpStream>,
             u32::from_le_bytes([hello[at], hello[at + 1], hello[at + 2], hello[at + 3]]) as usize
         };
         let (rank, counted) = (number(8), number(12));
-        let refused = if counted != count {
-            Some(format!("it counts {counted} ranks, rank 0 counts {count}"))
-        } else {
-            match found.get(rank.wrapping_sub(1)) {
-                Some(None) => None,
-                Some(Some(_)) => Some("it came twice".into()),
-                None => Some(format!("there are ranks 0 to {}", count - 1)),
+        let refused = match found.get(rank.wrapping_sub(1)) {
+            _ if counted != count => {
+                Some(format!("it counts {counted} ranks, rank 0 counts {count}"))
             }
+            Some(None) => None,
+            Some(Some(_)) => Some("it came twice".into()),
+            None => Some(format!("there are ranks 0 to {}", count - 1)),
         };
         if let Some(reason) = refused {
             let _ = send(&mut stream, FAILED, format!("{rank}\n{reason}").as_bytes());

@@ -151,12 +151,12 @@ fn ids_must_be_exactly_those_of_the_suite() {
         refused(what, &parts, "ids", "korfin-shift:test: ");
     }
     let mut parts = Parts::good();
-    parts.manifest["suites"][0]["n_pairs"] = json!(221);
+    parts.manifest["suites"][0]["n_pairs"] = json!(887);
     refused(
         "a wrong count",
         &parts,
         "ids",
-        "222 scores, claimed are 221",
+        "888 scores, claimed are 887",
     );
 }
 
@@ -287,6 +287,16 @@ fn copies_are_found() {
     other(&mut parts);
     parts.manifest["resubmission_of"] = json!(entry.sha256);
     assert!(found(&parts, &entry).passed);
+    // But nobody replaces the bundle of another model.
+    parts.manifest["model"]["id"] = json!("example/other");
+    let copy = found(&parts, &entry);
+    assert!(
+        !copy.passed
+            && copy
+                .message
+                .contains("it replaces the bundle of `example/bert-mean`"),
+        "{copy:?}"
+    );
     // A lexical baseline is no encoder.
     let registry =
         korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
