@@ -47,4 +47,6 @@ mod train;
 #[cfg(feature = "candle")]
 mod train_augment;
 #[cfg(feature = "candle")]
+mod train_ranks;
+#[cfg(feature = "candle")]
 mod train_run;
