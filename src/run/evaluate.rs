@@ -373,22 +373,7 @@ fn assemble(
     Record {
         schema_version: SCHEMA_VERSION,
         encoder: EncoderFacts::default(),
-        suite: SuiteFacts {
-            id: suite.id.clone(),
-            version: suite.version.clone(),
-            split: suite.split.clone(),
-            release_id: suite.release_id.clone(),
-            scale: match suite.scale.kind {
-                ScaleKind::Binary => "binary",
-                ScaleKind::Ordinal => "ordinal",
-                ScaleKind::Interval => "interval",
-            }
-            .into(),
-            languages: suite.languages.clone(),
-            limit,
-            mteb_task: suite.mteb_task.clone(),
-            hub_revision: suite.hub_revision.clone(),
-        },
+        suite: SuiteFacts::of(suite, limit),
         n_pairs: pairs.len(),
         scores: numbers.scores,
         interval: numbers.interval,

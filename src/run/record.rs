@@ -13,6 +13,7 @@ use super::RunError;
 use crate::encoder::Usage;
 use crate::encoder::spec::{Decision, ModelFile};
 use crate::fs;
+use crate::suite::{ScaleKind, Suite};
 
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -143,6 +144,29 @@ pub struct SuiteFacts {
     pub mteb_task: Option<String>,
     /// Pinned hub revision of the source.
     pub hub_revision: Option<String>,
+}
+
+impl SuiteFacts {
+    /// The facts of a suite, of which only the first `limit` pairs were scored.
+    #[must_use]
+    pub fn of(suite: &Suite, limit: Option<usize>) -> Self {
+        let scale = match suite.scale.kind {
+            ScaleKind::Binary => "binary",
+            ScaleKind::Ordinal => "ordinal",
+            ScaleKind::Interval => "interval",
+        };
+        Self {
+            id: suite.id.clone(),
+            version: suite.version.clone(),
+            split: suite.split.clone(),
+            release_id: suite.release_id.clone(),
+            scale: scale.into(),
+            languages: suite.languages.clone(),
+            limit,
+            mteb_task: suite.mteb_task.clone(),
+            hub_revision: suite.hub_revision.clone(),
+        }
+    }
 }
 
 /// The scores, each raw in [−1, 1] ([0, 1] for AUC, average precision and the ceiling). For a

@@ -5,6 +5,7 @@
 //! [`plan`] says what the graph is fed and what is read from it, the same for every runtime.
 
 mod graph;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
 pub(crate) mod plan;
 mod sniff;
 mod wire;
