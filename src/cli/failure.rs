@@ -9,6 +9,7 @@ use crate::failure::FailureClass;
 use crate::fs::FsError;
 use crate::hub::HubError;
 use crate::leaderboard::LeaderboardError;
+use crate::mine::MineError;
 use crate::release::ReleaseError;
 use crate::run::RunError;
 use crate::submission::SubmissionError;
@@ -75,6 +76,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             CoverageError,
             ReleaseError,
             LeaderboardError,
+            MineError,
             SubmissionError
         );
         #[cfg(feature = "candle")]

@@ -20,6 +20,7 @@ mod failure;
 mod interrupt;
 mod leaderboard;
 mod merge;
+mod mine;
 mod model;
 pub mod output;
 mod progress;
@@ -99,6 +100,7 @@ enum Command {
     Leaderboard(leaderboard::LeaderboardArgs),
     Record(record::RecordArgs),
     Merge(merge::MergeArgs),
+    Mine(mine::MineArgs),
     Release(release::ReleaseArgs),
     Submit(submit::SubmitArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -135,6 +137,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Leaderboard(args) => leaderboard::run(args, global),
         Command::Record(args) => record::run(args, global),
         Command::Merge(args) => merge::run(args, global),
+        Command::Mine(args) => mine::run(args, global),
         Command::Release(args) => release::run(args, global),
         Command::Submit(args) => submit::run(args, global),
         Command::Verify(args) => verify::run(args, global),

@@ -102,21 +102,24 @@ fn csv_error(corpus: &Corpus, error: &csv::Error) -> CoverageError {
     corpus.invalid(line, error.to_string(), hint)
 }
 
-/// Ends a record that an open quote lets run through the whole file.
-pub(super) struct Limited<R> {
+/// A reader that ends a record which an open quote lets run through the whole file.
+#[derive(Debug)]
+pub struct Limited<R> {
     inner: R,
     since_record: usize,
 }
 
 impl<R> Limited<R> {
-    fn new(inner: R) -> Self {
+    /// A reader of records of at most 64 MiB.
+    pub fn new(inner: R) -> Self {
         Self {
             inner,
             since_record: 0,
         }
     }
 
-    fn record_read(&mut self) {
+    /// Says that a record came to its end.
+    pub fn record_read(&mut self) {
         self.since_record = 0;
     }
 }

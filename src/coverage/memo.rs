@@ -30,7 +30,8 @@ pub(super) struct Counter<'a> {
     disagreed: u64,
 }
 
-struct Memo {
+/// The counts of the eojeol of one stream.
+pub(super) struct Memo {
     context: EojeolContext,
     first: AHashMap<Box<str>, Option<EojeolCounts>>,
     inner: AHashMap<Box<str>, Option<EojeolCounts>>,
@@ -40,17 +41,10 @@ struct Memo {
 
 impl<'a> Counter<'a> {
     pub fn new(subject: &'a Subject, memo: bool) -> Self {
-        let context = memo.then(|| subject.tokenizer().eojeol_context()).flatten();
         Self {
             subject,
             counts: TextCounts::default(),
-            memo: context.map(|context| Memo {
-                context,
-                first: AHashMap::new(),
-                inner: AHashMap::new(),
-                found: Vec::new(),
-                buffer: String::new(),
-            }),
+            memo: memo.then(|| Memo::of(subject)).flatten(),
             checked: 0,
             disagreed: 0,
         }
@@ -104,6 +98,32 @@ impl<'a> Counter<'a> {
 }
 
 impl Memo {
+    /// An empty memory, where the tokenizer treats eojeol one by one.
+    pub fn of(subject: &Subject) -> Option<Self> {
+        Some(Self {
+            context: subject.tokenizer().eojeol_context()?,
+            first: AHashMap::new(),
+            inner: AHashMap::new(),
+            found: Vec::new(),
+            buffer: String::new(),
+        })
+    }
+
+    /// Tokens of a text of ordinary characters on one line, and of its last eojeol; `None` where it
+    /// must be tokenised whole.
+    pub fn tokens(
+        &mut self,
+        subject: &Subject,
+        text: &str,
+    ) -> Result<Option<(u64, u64)>, EncoderError> {
+        if !self.look_up(subject, text)? {
+            return Ok(None);
+        }
+        let sum = self.found.iter().map(|c| u64::from(c.tokens)).sum();
+        let last = self.found.last().map_or(0, |c| u64::from(c.tokens));
+        Ok(Some((sum, last)))
+    }
+
     /// Fills `found` with the counts of every eojeol, or returns `false` where the text must be
     /// tokenised whole.
     fn look_up(&mut self, subject: &Subject, text: &str) -> Result<bool, EncoderError> {

@@ -21,15 +21,18 @@ pub mod script;
 pub mod subject;
 pub mod terms;
 pub mod text;
+mod tokens;
 pub mod vocabulary;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use delimited::Limited;
 pub use error::CoverageError;
 pub use script::ScriptQuery;
 pub use subject::Subject;
+pub use tokens::{TokenBounds, TokenCounter};
 
 use crate::fs;
 use crate::suite::Suite;

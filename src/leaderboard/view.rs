@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::chart::{Bars, CoverageChart, Dumbbell, Forest, HeatMap, Scatter};
+use super::chart::{Bars, CoverageChart, Dumbbell, Forest, Scatter};
 
 pub use make::page;
 
@@ -170,12 +170,12 @@ pub struct DetailView {
     pub suite: SuiteView,
     /// Scores with intervals.
     pub forest: Option<Forest>,
-    /// ρ per domain.
-    pub heat_map: Option<HeatMap>,
     /// Triplet accuracy.
     pub bars: Option<Bars>,
-    /// Heads of the table, after the name: text and whether it is a number.
+    /// Heads of the table, after the name.
     pub head: Vec<String>,
+    /// Domains: the heads behind those.
+    pub domains: Vec<String>,
     /// Rows: name, id, class, cells.
     pub rows: Vec<DetailRow>,
     /// How many rows are left out.
@@ -195,6 +195,9 @@ pub struct DetailRow {
     pub class: String,
     /// Cells.
     pub cells: Vec<String>,
+    /// ρ per domain: text, and its shade as [`shade`](super::chart::shade) names it; both empty where
+    /// it is not known.
+    pub domains: Vec<[String; 2]>,
 }
 
 /// Before and after, from one source.

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 pub struct Document {
     /// [`document_id`] of the text: the same text has the same id in every corpus.
     pub id: String,
-    /// The text as the corpus has it, NFC.
+    /// The text as the corpus has it: NFC, markup taken out, no white space around it.
     pub text: String,
     /// ISO 639-3 code and script of the corpus (`kor-Hang`, `eng-Latn`).
     pub language: String,

@@ -493,16 +493,21 @@ pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
         reason,
     };
     let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
-    let mut seen = std::collections::HashSet::new();
-    let mut pairs = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let pair: ScoredPair =
-            serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string()))?;
-        if !seen.insert(pair.id.clone()) {
-            return Err(wrong(i + 1, format!("id `{}` stands twice", pair.id)));
-        }
-        pairs.push(pair);
+    let pairs = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
+        .collect::<Result<Vec<ScoredPair>, _>>()?;
+    // Millions of ids on a large leaderboard: looked at, not copied.
+    let mut seen = ahash::AHashSet::with_capacity(pairs.len());
+    if let Some((i, pair)) = pairs
+        .iter()
+        .enumerate()
+        .find(|(_, pair)| !seen.insert(pair.id.as_str()))
+    {
+        return Err(wrong(i + 1, format!("id `{}` stands twice", pair.id)));
     }
+    drop(seen);
     Ok(pairs)
 }
 

@@ -29,6 +29,7 @@ mod lexical;
 mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
+mod mine;
 mod onnx;
 mod paper;
 mod records;
@@ -36,6 +37,7 @@ mod release;
 mod rooms;
 mod server;
 mod shards;
+mod shift;
 mod submission;
 mod suite_cli;
 mod suites;
@@ -43,5 +45,7 @@ mod support;
 mod tokenizers;
 #[cfg(feature = "candle")]
 mod train;
+#[cfg(feature = "candle")]
+mod train_augment;
 #[cfg(feature = "candle")]
 mod train_run;

@@ -32,6 +32,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     pub cut_after: Option<usize>,
     pub delay: Duration,
+    /// Whether the connection is closed without a word.
+    pub hang_up: bool,
 }
 
 impl Answer {
@@ -127,6 +129,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Seen>>, answer: &dyn Fn(&Seen, u
     };
     let answer = answer(&seen, number);
     std::thread::sleep(answer.delay);
+    if answer.hang_up {
+        return;
+    }
     let mut text = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", answer.status);
     let length = answer.headers.iter().any(|(n, _)| *n == "content-length");
     if !length {

@@ -107,15 +107,8 @@ pub fn external_names(path: &Path) -> Result<Vec<String>, EncoderError> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-/// Whether scores of this graph depend on what else is in a batch: numbers are then quantised by
-/// the range that a whole batch spans.
-fn quantises_by_batch(graph: &Graph) -> bool {
-    graph.operators.iter().any(|(_, operator)| {
-        operator.starts_with("DynamicQuantize") || operator == "MatMulIntegerToFloat"
-    })
-}
-
 /// Refuses a graph that needs a library of custom operators.
+#[cfg(any(feature = "onnxruntime", feature = "rten", test))]
 fn refuse_custom(path: &Path, graph: &Graph) -> Result<(), EncoderError> {
     let domains = custom_domains(graph);
     if domains.is_empty() {

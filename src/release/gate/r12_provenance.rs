@@ -20,6 +20,13 @@ struct Origin {
     sha256: String,
     #[serde(default)]
     generator: Option<String>,
+    /// The document that the row belongs to: splits are drawn by document.
+    #[serde(default)]
+    #[allow(
+        dead_code,
+        reason = "for people; known so that no other key is let through"
+    )]
+    document: Option<String>,
     #[serde(default)]
     #[allow(
         dead_code,

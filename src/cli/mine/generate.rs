@@ -1,0 +1,493 @@
+//! `korfinsts mine generate`: passages to triplets.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::super::output::{self, Table};
+use super::super::{CliError, Global, interrupt, source};
+use super::FolderArgs;
+use crate::encoder::Encoder;
+use crate::encoder::backend::OpenOptions;
+use crate::encoder::spec::{Overrides, read};
+use crate::failure::FailureClass;
+use crate::http::Patience;
+use crate::mine::generate::ask::{Role, Speaker};
+use crate::mine::generate::backend::{self, BACKENDS, Setting};
+use crate::mine::generate::estimate::{Estimate, estimate};
+use crate::mine::generate::flow::{Mix, Way};
+use crate::mine::generate::limit::Rate;
+use crate::mine::generate::prompt::Prompts;
+use crate::mine::generate::session::{Ended, Plan, passages};
+use crate::mine::generation::{Generation, Status};
+use crate::mine::{MineError, Transforms, Typology};
+use crate::suite::{Availability, Registry, Suite};
+
+/// Write triplets from passages: axis, hard negative, judge, positives, judge, assemble
+///
+/// Reads `passages.jsonl` of the run folder; writes `triplets.jsonl`, `generation.json` and
+/// `state.sqlite`, which holds every answer: a run that was stopped or killed goes on, and nothing
+/// is paid for twice. Keys of servers come from the environment alone.
+#[derive(Debug, Args)]
+#[command(after_help = after_help())]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Who writes
+    #[arg(long, value_name = "BACKEND", default_value = "rules")]
+    generator: String,
+    /// Who judges; never the generator's model
+    #[arg(long, value_name = "BACKEND", default_value = "rules")]
+    judge: String,
+    /// Typology: a name that is built in, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "ko-en")]
+    typology: String,
+    /// Rules: a name that is built in, or a file [default: the typology's name]
+    #[arg(long, value_name = "NAME|FILE")]
+    transforms: Option<String>,
+    /// Folder with prompts of your own (`mine/prompts/…`), used before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+    /// Wordings: `balanced` passes the shortcut check, `naive` shows why it is needed
+    #[arg(long, value_enum, default_value_t)]
+    mix: MixArg,
+    /// Most variants per document
+    #[arg(long, value_name = "N", default_value = "2")]
+    variants: NonZeroUsize,
+    /// Judgements per order; the least total counts
+    #[arg(long, value_name = "N", default_value = "1")]
+    judge_samples: u32,
+    /// Ask for exact translations too
+    #[arg(long)]
+    translate: bool,
+    /// Triplets from slot templates for every hundred from documents, where rules write
+    #[arg(long, value_name = "PERCENT", default_value = "5")]
+    slot_templates: usize,
+    /// Triples of the typology that the judge is calibrated on before the run; 0: none
+    #[arg(long, value_name = "N", default_value = "24")]
+    calibration: usize,
+    /// Least accuracy of the calibration, from 0 to 1 [default: .8, and .5 for the judge of `rules`]
+    #[arg(long, value_name = "SHARE")]
+    min_calibration: Option<f64>,
+    /// Use the first documents only
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Documents worked on at once [default: 8 with a server, the cores with rules]
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroUsize>,
+    /// Requests per minute to each server
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u64>,
+    /// Tokens per minute to each server, prompts and the most an answer may have
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Dollars per million tokens of the generator, prompt and answer
+    #[arg(long, value_name = "IN,OUT", value_parser = price)]
+    price_generator: Option<[f64; 2]>,
+    /// Dollars per million tokens of the judge, prompt and answer
+    #[arg(long, value_name = "IN,OUT", value_parser = price)]
+    price_judge: Option<[f64; 2]>,
+    /// Stop before more than this many dollars are spent, over all runs of the folder
+    #[arg(long, value_name = "DOLLARS")]
+    max_cost: Option<f64>,
+    /// Estimate calls, tokens and cost from above, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Temperature of the generator; a judge has 0
+    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    temperature: f64,
+    /// How a server is asked for JSON
+    #[arg(long, default_value = "json_schema", value_parser = ["json_schema", "json_object", "none"])]
+    structured: String,
+    /// Replies to one question that may fail to be understood
+    #[arg(long, value_name = "N", default_value = "2")]
+    attempts: u32,
+    /// Attempts of one request
+    #[arg(long, value_name = "N", default_value = "8")]
+    retries: u32,
+    /// Seconds that a server may take to begin its answer
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    timeout: u64,
+    /// Output and error files of a batch, as its service gave them
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    batch_results: Vec<PathBuf>,
+    /// Write every answer of the folder to this file, for `replay:FILE`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Encoder whose margins are measured; `none` for none
+    #[arg(long, value_name = "MODEL", default_value = "none")]
+    margin: String,
+    /// Print `generation.json` (or the estimate) instead of a summary
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum MixArg {
+    /// Close negatives with free positives, loose negatives with light ones
+    #[default]
+    Balanced,
+    /// Close negatives with free positives
+    Naive,
+}
+
+fn after_help() -> String {
+    let mut text = "Backends:\n".to_owned();
+    for kind in BACKENDS {
+        let form = if kind.argument.is_empty() {
+            kind.name.to_owned()
+        } else {
+            format!("{}:{}", kind.name, kind.argument)
+        };
+        text.push_str(&format!("  {form:<16} {}\n", kind.about));
+    }
+    text.push_str(
+        "\nExamples:
+  korfinsts mine generate --dir run
+  korfinsts mine generate --dir run --generator chat:openai:gpt-4o --judge chat:openai:gpt-4.5 \\
+      --price-generator 2.5,10 --price-judge 75,150 --max-cost 50 --dry-run
+  korfinsts mine generate --dir run --generator chat:vllm:Qwen/Qwen3-32B --judge chat:openai:gpt-4o",
+    );
+    text
+}
+
+fn price(text: &str) -> Result<[f64; 2], String> {
+    let wrong = || format!("`{text}` is no price; give two numbers from 0 on: `2.5,10`");
+    let (i, o) = text.split_once(',').ok_or_else(wrong)?;
+    let number = |t: &str| {
+        t.trim()
+            .parse()
+            .ok()
+            .filter(|n: &f64| n.is_finite() && *n >= 0.0)
+    };
+    match (number(i), number(o)) {
+        (Some(i), Some(o)) => Ok([i, o]),
+        _ => Err(wrong()),
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a file, a backend or a check fails.
+pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
+    check(args)?;
+    let folder = args.folder.folder();
+    let typology = Arc::new(Typology::read(&args.typology)?);
+    let rules = args.transforms.as_deref().unwrap_or(&typology.name);
+    let transforms = Arc::new(Transforms::read(rules)?);
+    let speaker = |role: Role, text: &str, price: Option<[f64; 2]>| -> Result<Speaker, MineError> {
+        let setting = Setting {
+            role,
+            typology: Arc::clone(&typology),
+            transforms: Arc::clone(&transforms),
+            temperature: if role == Role::Judge {
+                0.0
+            } else {
+                args.temperature
+            },
+            structured: args.structured.clone(),
+            patience: Patience {
+                attempts: args.retries.max(1),
+                first: Duration::from_millis(500),
+                longest: Duration::from_mins(2),
+            },
+            timeout: Duration::from_secs(args.timeout.max(1)),
+            requests: folder.path().to_owned(),
+            results: args.batch_results.clone(),
+        };
+        Ok(Speaker {
+            backend: backend::open(text, &setting)?,
+            price,
+            rate: Rate::new(args.requests_per_minute, args.tokens_per_minute),
+        })
+    };
+    let generator = speaker(Role::Generator, &args.generator, args.price_generator)?;
+    let judge = speaker(Role::Judge, &args.judge, args.price_judge)?;
+    if global.offline && [&generator, &judge].iter().any(|s| s.backend.is_limited()) {
+        return Err(CliError::new(
+            FailureClass::Network,
+            "a server is named, and `--offline` forbids the network",
+            Some("leave `--offline` out, or take `rules`, `batch` or `replay`".into()),
+        )
+        .into());
+    }
+    let way = Way {
+        mix: match args.mix {
+            MixArg::Balanced => Mix::Balanced,
+            MixArg::Naive => Mix::Naive,
+        },
+        variants: args.variants.get(),
+        samples: args.judge_samples,
+        translate: args.translate,
+    };
+    let prompts = Prompts::new(args.templates.as_deref());
+    if args.dry_run {
+        let documents = passages(&folder, args.limit)?;
+        let found = estimate(&documents, &typology, way, &prompts, [&generator, &judge])?;
+        return if args.json {
+            output::print(&format!("{}\n", serde_json::to_string_pretty(&found)?))
+        } else {
+            output::print(&describe_estimate(&found))
+        };
+    }
+    let local = [&generator, &judge].iter().all(|s| s.backend.is_free());
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (suites, absent_suites) = suites(global)?;
+    let least = if judge.backend.is_free() { 0.5 } else { 0.8 };
+    let quiet = global.quiet;
+    let progress = move |done: usize, all: usize| {
+        if !quiet && (done == all || done.is_multiple_of(1000)) {
+            eprintln!("{done} of {all} documents");
+        }
+    };
+    let plan = Plan {
+        folder,
+        typology,
+        transforms,
+        prompts,
+        generator,
+        judge,
+        way,
+        max_cost: args.max_cost,
+        concurrency: args
+            .concurrency
+            .map_or(if local { cores } else { 8 }, NonZeroUsize::get),
+        attempts: args.attempts,
+        calibration: args.calibration,
+        least_accuracy: args.min_calibration.unwrap_or(least),
+        limit: args.limit,
+        template_percent: args.slot_templates,
+        encoder: encoder(&args.margin, global)?,
+        suites,
+        absent_suites,
+        record: args.record.clone(),
+        stop: interrupt::flag(),
+        progress: &progress,
+    };
+    finish(args, global, plan.run()?)
+}
+
+fn check(args: &GenerateArgs) -> anyhow::Result<()> {
+    let share = args.min_calibration.unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&share) {
+        return Err(CliError::usage(
+            format!("`--min-calibration` is {share}"),
+            "give a share from 0 to 1",
+        )
+        .into());
+    }
+    if args.max_cost.is_some_and(|m| !(m.is_finite() && m >= 0.0)) {
+        return Err(CliError::usage("`--max-cost` is no amount", "give dollars, 0 or more").into());
+    }
+    if !(0.0..=2.0).contains(&args.temperature) {
+        return Err(CliError::usage(
+            format!("`--temperature` is {}", args.temperature),
+            "give a number from 0 to 2",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn finish(args: &GenerateArgs, global: &Global, ended: Ended) -> anyhow::Result<()> {
+    for line in &ended.next {
+        global.note(line);
+    }
+    if args.json {
+        output::print(&format!(
+            "{}\n",
+            serde_json::to_string_pretty(&ended.generation)?
+        ))?;
+    } else {
+        output::print(&describe(&ended.generation))?;
+    }
+    if let Some(error) = ended.error {
+        return Err(error.into());
+    }
+    if ended.interrupted {
+        return Err(CliError::new(
+            FailureClass::Interrupted,
+            "stopped; answers are kept",
+            Some("run the same command again to go on".into()),
+        )
+        .into());
+    }
+    let shortcut = &ended.generation.shortcut;
+    if ended.generation.status == Status::Complete && shortcut.passed == Some(false) {
+        let value = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+        return Err(MineError::Check {
+            what: format!(
+                "the triplets can be told apart without reading: overlap-only AUC {}, length-only AUC {}, allowed are {} to {}",
+                value(shortcut.overlap_auc),
+                value(shortcut.length_auc),
+                shortcut.allowed[0],
+                shortcut.allowed[1]
+            ),
+            hint: Some("use `--mix balanced`; the triplets are written, and a model would learn the shortcut".into()),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// The suites that are here, and the names of those that are not.
+fn suites(global: &Global) -> anyhow::Result<(Vec<Suite>, Vec<String>)> {
+    let registry = Registry::open(&global.data_home()?)?;
+    let (mut suites, mut absent) = (Vec::new(), Vec::new());
+    for manifest in registry.all() {
+        match registry.availability(manifest, None)? {
+            Availability::Available => suites.push(registry.load(manifest, None)?),
+            Availability::Missing { .. } => absent.push(manifest.id.clone()),
+        }
+    }
+    Ok((suites, absent))
+}
+
+fn encoder(name: &str, global: &Global) -> anyhow::Result<Option<(String, Box<dyn Encoder>)>> {
+    if name == "none" {
+        return Ok(None);
+    }
+    let found = source::find(name, true, global)?;
+    let open = OpenOptions {
+        data_home: Some(global.data_home()?),
+        ..OpenOptions::default()
+    };
+    let spec = read(
+        &found.path,
+        &Overrides {
+            identity: found.identity,
+            open: open.clone(),
+            ..Overrides::default()
+        },
+    )?;
+    Ok(Some((spec.name.clone(), spec.open(&open)?)))
+}
+
+fn describe_estimate(found: &Estimate) -> String {
+    let mut table = Table::new(
+        &format!("At most, for {} documents", found.documents),
+        &["what", "#count"],
+    );
+    for (step, calls) in &found.calls {
+        table.push(vec![format!("calls: {step}"), calls.to_string()]);
+    }
+    for (what, tokens) in [
+        ("prompt tokens", &found.prompt_tokens),
+        ("answer tokens", &found.completion_tokens),
+    ] {
+        for (role, count) in tokens {
+            table.push(vec![format!("{what}: {role}"), count.to_string()]);
+        }
+    }
+    let dollars = found
+        .dollars
+        .map_or_else(|| "no price given".to_owned(), |d| format!("{d:.2}"));
+    table.push(vec!["dollars".into(), dollars]);
+    table.to_terminal()
+}
+
+fn describe(found: &Generation) -> String {
+    let mut steps = Table::new(
+        "Steps",
+        &[
+            "step", "source", "language", "corpus", "#entered", "#passed", "dropped",
+        ],
+    );
+    for count in &found.steps {
+        let dropped: Vec<String> = count
+            .dropped
+            .iter()
+            .map(|(why, n)| format!("{why}: {n}"))
+            .collect();
+        steps.push(vec![
+            count.step.clone(),
+            count.source.clone(),
+            count.language.clone(),
+            count.corpus.clone(),
+            count.entered.to_string(),
+            count.passed.to_string(),
+            dropped.join("; "),
+        ]);
+    }
+    let mut judges = Table::new(
+        "Judge",
+        &["kind", "#threshold", "totals 0 to 10", "#unscored", "#kept"],
+    );
+    for judge in &found.judges {
+        let histogram: Vec<String> = judge.histogram.iter().map(usize::to_string).collect();
+        judges.push(vec![
+            judge.kind.clone(),
+            judge.threshold.to_string(),
+            histogram.join(" "),
+            judge.unscored.to_string(),
+            judge.accepted.to_string(),
+        ]);
+    }
+    let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+    let shortcut = &found.shortcut;
+    let verdict = match shortcut.passed {
+        Some(true) => "passed",
+        Some(false) => "FAILED",
+        None => "too few triplets",
+    };
+    let naive = shortcut
+        .naive
+        .map_or_else(String::new, |[overlap, length]| {
+            format!(" (plain wordings alone: {overlap:.3}, {length:.3})")
+        });
+    let mut text = format!(
+        "{}\n{}\n{} triplets of {} documents, {}{}\nshortcut check: {verdict}: overlap-only AUC {}, length-only AUC {}{naive}\n",
+        steps.to_terminal(),
+        judges.to_terminal(),
+        found.triplets,
+        found.documents,
+        match found.status {
+            Status::Complete => "complete",
+            Status::Waiting => "waiting",
+            Status::Stopped => "stopped",
+        },
+        found
+            .stopped_by
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}")),
+        number(shortcut.overlap_auc),
+        number(shortcut.length_auc),
+    );
+    if let Some(calibration) = &found.calibration {
+        text.push_str(&format!(
+            "judge on {} known triples: {:.1} % right (negatives kept {:.0} %, positives kept {:.0} %, positives refused as negatives {:.0} %, negatives refused as positives {:.0} %)\n",
+            calibration.triples,
+            100.0 * calibration.accuracy,
+            100.0 * calibration.negatives_kept,
+            100.0 * calibration.positives_kept,
+            100.0 * calibration.positives_refused_as_negatives,
+            100.0 * calibration.negatives_refused_as_positives
+        ));
+    }
+    if let Some(dollars) = found.cost.dollars {
+        text.push_str(&format!(
+            "${dollars:.4} spent on {} and {} tokens, ${} per triplet\n",
+            found.cost.prompt_tokens,
+            found.cost.completion_tokens,
+            number(found.cost.dollars_per_triplet)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_two_numbers() {
+        assert_eq!(price("2.5, 10"), Ok([2.5, 10.0]));
+        for wrong in ["2.5", "a,b", "-1,2", "inf,1", "1,2,3"] {
+            assert!(price(wrong).is_err(), "{wrong}");
+        }
+    }
+}

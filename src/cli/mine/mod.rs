@@ -1,0 +1,64 @@
+//! `korfinsts mine`: from corpora to triplets.
+//!
+//! To add a step that is typed: a file with its `Args` and `run`, a line in [`MineCommand`] and its
+//! arm.
+
+mod audit;
+mod corpora;
+mod filter;
+mod generate;
+mod report;
+mod typology;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Global;
+use crate::mine::{RunFolder, folder};
+
+/// Build training triplets from corpora
+#[derive(Debug, Args)]
+pub struct MineArgs {
+    #[command(subcommand)]
+    command: MineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MineCommand {
+    Filter(Box<filter::FilterArgs>),
+    Audit(audit::AuditArgs),
+    Report(report::ReportArgs),
+    Corpora(corpora::CorporaArgs),
+    Generate(Box<generate::GenerateArgs>),
+    Typology(typology::TypologyArgs),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// What the data-construction room returns.
+pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
+    match &args.command {
+        MineCommand::Filter(args) => filter::run(args, global),
+        MineCommand::Audit(args) => audit::run(args, global),
+        MineCommand::Report(args) => report::run(args, global),
+        MineCommand::Corpora(args) => corpora::run(args, global),
+        MineCommand::Generate(args) => generate::run(args, global),
+        MineCommand::Typology(args) => typology::run(args),
+    }
+}
+
+/// The folder of a run, as its steps take it.
+#[derive(Debug, Clone, Args)]
+struct FolderArgs {
+    /// Folder of the run
+    #[arg(long = "dir", value_name = "DIR", default_value = folder::DEFAULT)]
+    dir: PathBuf,
+}
+
+impl FolderArgs {
+    fn folder(&self) -> RunFolder {
+        RunFolder::new(&self.dir)
+    }
+}

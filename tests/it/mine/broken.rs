@@ -1,0 +1,191 @@
+//! Corpora that are broken end in an error that says which file, where, and what to do.
+
+use std::io::Write as _;
+
+use super::{TEXT, manifest, tokenizer};
+use crate::support::Home;
+
+fn text() -> String {
+    "{\"text\":\"한국은행은 기준금리를 동결했다.\"}\n".repeat(3)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).expect("packed");
+    encoder.finish().expect("packed")
+}
+
+#[test]
+fn each_broken_file_is_named_with_its_place() {
+    let long = text().repeat(4000);
+    let packed = gzip(long.as_bytes());
+    let cases: Vec<(&str, Vec<u8>, i32, &[&str])> = vec![
+        (
+            "cut.jsonl",
+            format!("{}{{\"text\":\"한국", text()).into_bytes(),
+            3,
+            &[
+                "cut.jsonl:4: not a JSON object",
+                "hint: was the file cut off",
+            ],
+        ),
+        (
+            "column.jsonl",
+            format!("{}{{\"body\":\"x\"}}\n", text()).into_bytes(),
+            3,
+            &[
+                "column.jsonl:4: no field `text`, found `body`",
+                "hint: name the field in `columns`",
+            ],
+        ),
+        (
+            "number.jsonl",
+            b"{\"text\":3}\n".to_vec(),
+            3,
+            &["number.jsonl:1: expected text in `text`, found a number"],
+        ),
+        (
+            "cp949.jsonl",
+            [text().as_bytes(), b"{\"text\":\"\xb1\xdd\xb8\xae\"}\n"].concat(),
+            3,
+            &[
+                "cp949.jsonl:4: the line is not UTF-8",
+                "iconv -f cp949 -t utf-8",
+            ],
+        ),
+        (
+            "cut.jsonl.gz",
+            packed[..packed.len() / 2].to_vec(),
+            3,
+            &[
+                "cut.jsonl.gz:",
+                "the compressed file ends early",
+                "copy or download it again",
+            ],
+        ),
+        (
+            "column.csv",
+            "id,body\n1,금리\n".as_bytes().to_vec(),
+            3,
+            &["column.csv:1: no column `text`, found `id`, `body`"],
+        ),
+        (
+            "fields.csv",
+            "id,text\n1,금리\n2,a,b\n".as_bytes().to_vec(),
+            3,
+            &["fields.csv:3:", "quote fields that hold the delimiter"],
+        ),
+        (
+            "cp949.tsv",
+            b"id\ttext\n1\t\xb1\xdd\xb8\xae\n".to_vec(),
+            3,
+            &["cp949.tsv:2:", "iconv -f cp949 -t utf-8"],
+        ),
+        (
+            "bad.parquet",
+            b"PAR1 this is no parquet file PAR1".to_vec(),
+            3,
+            &["bad.parquet: not valid Parquet", "was the file cut off?"],
+        ),
+        (
+            "cp949.txt",
+            b"first\n\xb1\xdd\xb8\xae\n".to_vec(),
+            3,
+            &["cp949.txt:2: the line is not UTF-8"],
+        ),
+        (
+            "other.pdf",
+            b"%PDF".to_vec(),
+            3,
+            &["has no file like other.pdf", "files end in .jsonl"],
+        ),
+    ];
+    let home = Home::new();
+    tokenizer(&home);
+    for (name, bytes, code, expected) in cases {
+        std::fs::write(home.path(name), bytes).expect("written");
+        manifest(&home, "broken", "kor-Hang", "news", name, TEXT);
+        let output = home
+            .command(&[
+                "mine",
+                "filter",
+                "--corpus",
+                "broken.toml",
+                "--tokenizer",
+                "tokenizer.json",
+            ])
+            .output()
+            .expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
+        for part in expected {
+            assert!(
+                stderr.contains(part),
+                "{name}: `{part}` is not in: {stderr}"
+            );
+        }
+        assert!(
+            !home.path("korfinsts-mine/passages.jsonl").exists(),
+            "{name}"
+        );
+        std::fs::remove_file(home.path(name)).expect("removed");
+    }
+}
+
+#[test]
+fn what_is_not_at_hand_is_named_with_what_to_give() {
+    let home = Home::new();
+    std::fs::write(home.path("a.jsonl"), text()).expect("written");
+    manifest(&home, "mine", "kor-Hang", "news", "a.jsonl", TEXT);
+    manifest(&home, "indonesian", "ind-Latn", "news", "a.jsonl", TEXT);
+    tokenizer(&home);
+    for (arguments, code, expected) in [
+        (&["--corpus", "mine.toml"][..], 2, "is not at hand"),
+        (&["--corpus", "mine.toml"], 2, "give one with `--tokenizer`"),
+        (
+            &[
+                "--corpus",
+                "indonesian.toml",
+                "--tokenizer",
+                "tokenizer.json",
+            ],
+            2,
+            "there is no quality file",
+        ),
+        (
+            &["--corpus", "nothing", "--tokenizer", "tokenizer.json"],
+            2,
+            "there is no corpus `nothing`",
+        ),
+        (
+            &["--profile", "free", "--tokenizer", "tokenizer.json"],
+            2,
+            "profiles: `paper`, `strict`",
+        ),
+        (&["--tokenizer", "tokenizer.json"], 5, "offline"),
+        (
+            &["--corpus", "disclosures", "--tokenizer", "tokenizer.json"],
+            2,
+            "--corpus disclosures=PATH",
+        ),
+        (
+            &[
+                "--corpus",
+                "mine.toml",
+                "--shard",
+                "3/2",
+                "--tokenizer",
+                "tokenizer.json",
+            ],
+            2,
+            "write it as I/N",
+        ),
+        (&["--join"], 2, "holds no finished shard"),
+    ] {
+        let whole = [&["mine", "filter"][..], arguments].concat();
+        let output = home.command(&whole).output().expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+}

@@ -1,0 +1,296 @@
+//! The offline generator: over real texts, over another pair of languages, and as a reader sees it.
+
+use std::path::Path;
+
+use korfinsts::mine::generate::shortcut;
+use korfinsts::mine::{Document, Transforms, Triplet, Typology, document_id};
+use predicates::prelude::*;
+
+use super::super::support::{Home, repository, shared};
+use super::writer::{generation, read};
+
+/// Texts of a column, each once, as documents.
+fn documents(file: &str, column: &str, language: &str, source: &str) -> Option<Vec<Document>> {
+    let path = shared(file)?;
+    let mut reader = csv::Reader::from_path(path).expect("a CSV file");
+    let heads = reader.headers().expect("heads").clone();
+    let at = heads.iter().position(|h| h == column).expect("the column");
+    let mut seen = std::collections::HashSet::new();
+    let mut found = Vec::new();
+    for (row, record) in reader.records().enumerate() {
+        let text = korfinsts::text::nfc(&record.expect("a row")[at].replace("\r\n", "\n"));
+        if text.trim().is_empty() || !seen.insert(text.clone()) {
+            continue;
+        }
+        found.push(Document {
+            id: document_id(&text),
+            text,
+            language: language.into(),
+            source: source.into(),
+            corpus: source.into(),
+            licence: "none stated".into(),
+            origin: format!("{column}:{}", row + 1),
+        });
+    }
+    Some(found)
+}
+
+/// The Korean news, Korean legal and English texts that the rules were audited on.
+fn real() -> Option<[Vec<Document>; 3]> {
+    Some([
+        documents(
+            "data/korfin_twice/NMIXX_kor_Fin_news.csv",
+            "sentence1",
+            "kor-Hang",
+            "news",
+        )?,
+        documents(
+            "data/korfin_twice/final_law_df.csv",
+            "text",
+            "kor-Hang",
+            "legal",
+        )?,
+        documents(
+            "data/finsts/FinSTS.csv",
+            "sentence1",
+            "eng-Latn",
+            "disclosure",
+        )?,
+    ])
+}
+
+fn write(run: &Path, documents: &[Document]) {
+    std::fs::create_dir_all(run).expect("made");
+    let lines: String = documents
+        .iter()
+        .map(|d| serde_json::to_string(d).expect("JSON") + "\n")
+        .collect();
+    std::fs::write(run.join("passages.jsonl"), lines).expect("written");
+}
+
+#[test]
+fn rules_reach_as_many_real_texts_as_documented() {
+    let Some(all) = real() else { return };
+    let rules = Transforms::built_in("ko-en").expect("built in");
+    for (documents, language, texts, negatives) in [
+        (&all[0], "ko", 498, 305),
+        (&all[1], "ko", 499, 280),
+        (&all[2], "en", 370, 140),
+    ] {
+        assert_eq!(documents.len(), texts);
+        let mut by_rule: std::collections::BTreeMap<&str, usize> = Default::default();
+        let (mut negative, mut positive, mut both) = (0, 0, 0);
+        for document in documents {
+            for rule in &rules.negatives {
+                if rule.is_for(language, &document.source)
+                    && !rule
+                        .apply(&document.text, rules.particles.as_ref())
+                        .is_empty()
+                {
+                    *by_rule.entry(&rule.text.id).or_default() += 1;
+                }
+            }
+            let n = !rules
+                .negatives(&document.text, language, &document.source)
+                .is_empty();
+            let p = !rules
+                .light(&document.text, language, &document.source)
+                .is_empty();
+            negative += usize::from(n);
+            positive += usize::from(p);
+            both += usize::from(n && p);
+        }
+        eprintln!(
+            "{}: a negative on {negative} of {texts}, a positive on {positive}, both on {both}; {by_rule:?}",
+            documents[0].source
+        );
+        assert!(
+            negative >= negatives,
+            "{negative} of {texts}, they reached {negatives}"
+        );
+    }
+}
+
+#[test]
+fn the_default_mix_passes_the_shortcut_check_and_the_naive_one_fails() {
+    let Some(all) = real() else { return };
+    let home = Home::new();
+    let run = home.path("run");
+    write(&run, &all.concat());
+    home.command(&["mine", "generate", "--dir", "run"])
+        .assert()
+        .success();
+    let balanced = generation(&run);
+    let rows = read(&run, "triplets.jsonl");
+    eprintln!("balanced: {}", balanced["shortcut"]);
+    eprintln!("calibration: {}", balanced["calibration"]);
+    eprintln!("{} triplets", balanced["triplets"]);
+    assert_eq!(balanced["shortcut"]["passed"], true);
+    assert_eq!(balanced["status"], "complete");
+    let triplets: Vec<Triplet> = rows
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("a triplet"))
+        .collect();
+    assert!(triplets.len() > 200, "{}", triplets.len());
+    for triplet in &triplets {
+        assert_ne!(triplet.positive, triplet.negative);
+        assert!(triplet.negative_score >= 8 && triplet.positive_score >= 9);
+        for [start, end] in &triplet.edits {
+            assert!(
+                triplet.anchor.get(*start..*end).is_some(),
+                "{:?}",
+                triplet.edits
+            );
+        }
+        if triplet.origin == "document" {
+            assert!(!triplet.edits.is_empty() && !triplet.negative_rules.is_empty());
+        }
+    }
+    // The figures can be had from the rows alone.
+    let checked = shortcut::check(&triplets, &[]);
+    assert_eq!(
+        serde_json::json!(checked.overlap_auc),
+        balanced["shortcut"]["overlap_auc"]
+    );
+    // Twice the same.
+    home.command(&["mine", "generate", "--dir", "run"])
+        .assert()
+        .success();
+    assert_eq!(read(&run, "triplets.jsonl"), rows);
+
+    home.command(&["mine", "generate", "--dir", "run", "--mix", "naive"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains(
+            "can be told apart without reading",
+        ));
+    let naive = generation(&run);
+    eprintln!("naive: {}", naive["shortcut"]);
+    assert_eq!(naive["shortcut"]["passed"], false);
+}
+
+#[test]
+fn another_pair_of_languages_is_two_files() {
+    let home = Home::new();
+    let run = home.path("run");
+    let typology = Typology::built_in("id-en").expect("built in");
+    let mut passages = Vec::new();
+    for (i, quarter) in ["pertama", "kedua", "ketiga", "keempat"].iter().enumerate() {
+        for (text, source) in [
+            (
+                format!(
+                    "Penjualan Semen Bahari naik {}% pada kuartal {quarter}. Saham ditutup menguat.",
+                    3 + i
+                ),
+                "news",
+            ),
+            (
+                format!(
+                    "Perseroan berencana menerbitkan obligasi senilai Rp{} miliar pada kuartal {quarter}.",
+                    50 + i
+                ),
+                "disclosure",
+            ),
+        ] {
+            passages.push(Document {
+                id: document_id(&text),
+                text,
+                language: typology.languages[0].code.clone(),
+                source: source.into(),
+                corpus: "test".into(),
+                licence: "Apache-2.0".into(),
+                origin: "test:1".into(),
+            });
+        }
+    }
+    write(&run, &passages);
+    let mut arguments = vec!["mine", "generate", "--dir", "run", "--typology"];
+    let typology = repository("training/typology/id-en.toml");
+    let rules = repository("training/transforms/id-en.toml");
+    arguments.extend([
+        typology.to_str().expect("UTF-8"),
+        "--transforms",
+        rules.to_str().expect("UTF-8"),
+    ]);
+    home.command(&arguments).assert().success();
+    let rows = read(&run, "triplets.jsonl");
+    let triplets: Vec<Triplet> = rows
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("a triplet"))
+        .collect();
+    let of = |origin: &str| triplets.iter().filter(|t| t.origin == origin).count();
+    assert_eq!((of("document"), of("template")), (8, 1));
+    assert!(
+        triplets
+            .iter()
+            .any(|t| t.negative.contains("telah selesai menerbitkan"))
+    );
+    assert!(triplets.iter().any(|t| t.negative.contains("turun 3%")));
+    let found = generation(&run);
+    assert_eq!(
+        found["triplets_by_language"]["ind-Latn"]
+            .as_u64()
+            .map(|n| n >= 8),
+        Some(true)
+    );
+}
+
+#[test]
+fn the_guide_is_that_of_the_typology() {
+    let home = Home::new();
+    let output = home
+        .command(&["mine", "typology", "--format", "markdown"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let made = String::from_utf8(output.stdout).expect("UTF-8");
+    let kept = std::fs::read_to_string(repository("docs/patterns.md")).expect("docs/patterns.md");
+    assert!(
+        made == kept,
+        "docs/patterns.md is not what `korfinsts mine typology --format markdown` prints: write it anew"
+    );
+    let typology = Typology::built_in("ko-en").expect("built in");
+    for variant in &typology.variants {
+        assert!(
+            kept.contains(&format!("**`{}`**", variant.id)),
+            "{}",
+            variant.id
+        );
+    }
+    home.command(&["mine", "typology", "--transforms", "ko-en"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("legal.sanction.kind"));
+    home.command(&["mine", "typology", "--transforms", "id-en"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("belong together"));
+}
+
+#[test]
+fn the_audit_of_the_rules_is_kept_and_counts_what_the_documents_say() {
+    let text = std::fs::read_to_string(repository("training/transforms/audit-ko-en.tsv"))
+        .expect("the audit");
+    let mut counts: std::collections::BTreeMap<(String, String), [usize; 2]> = Default::default();
+    let mut lines = text.lines().filter(|l| !l.starts_with('#'));
+    assert_eq!(
+        lines.next(),
+        Some("round\tlanguage\tkind\trule\tsource\tdocument\tverdict\twhy")
+    );
+    for line in lines {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(fields.len(), 8, "{line}");
+        assert!(["right", "wrong"].contains(&fields[6]), "{line}");
+        let entry = counts
+            .entry((fields[0].into(), fields[1].into()))
+            .or_default();
+        entry[0] += 1;
+        entry[1] += usize::from(fields[6] == "wrong");
+    }
+    for language in ["ko", "en"] {
+        let [outputs, _] = counts[&("1".to_owned(), language.to_owned())];
+        assert!(outputs >= 100, "{language}: {outputs}");
+    }
+    eprintln!("{counts:?}");
+}
