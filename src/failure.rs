@@ -20,6 +20,17 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// Every class.
+    pub const ALL: [Self; 7] = [
+        Self::Check,
+        Self::Usage,
+        Self::Data,
+        Self::Model,
+        Self::Network,
+        Self::Runtime,
+        Self::Interrupted,
+    ];
+
     /// The process exit code of this class.
     #[must_use]
     pub fn exit_code(self) -> u8 {

@@ -24,6 +24,8 @@ mod mine;
 mod model;
 pub mod output;
 mod progress;
+#[cfg(feature = "candle")]
+mod ranks;
 mod record;
 mod release;
 mod report;

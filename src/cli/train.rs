@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Format, Table};
 use super::progress::Bar;
-use super::{CliError, Global, interrupt, source};
+use super::{CliError, Global, interrupt, ranks, source};
 use crate::encoder::EncoderSpec;
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::candle::device;
@@ -17,6 +17,8 @@ use crate::encoder::spec::{Overrides, read};
 use crate::run::engine::Progress;
 use crate::run::lock::FolderLock;
 use crate::suite::Registry;
+use crate::train::ranks::tcp::{PATIENCE, Tcp};
+use crate::train::ranks::{Alone, Ranks};
 use crate::train::recipe::Recipe;
 use crate::train::report::Report;
 use crate::train::session::{BESIDE, Outline, Plan, Session, StepMetrics, Watch};
@@ -57,6 +59,17 @@ pub struct TrainArgs {
     /// Where it trains
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
     device: String,
+    /// Processes that train together; the recipe's `batch` is that of all of them. Without
+    /// `--rank`, all are started on this machine: with a share of its cores each, or a GPU each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    ranks: u32,
+    /// This process, from 0, where ranks are started one by one. Every rank is given the same
+    /// recipe and output folder, on a disk that they share
+    #[arg(long, value_name = "I", requires = "meet")]
+    rank: Option<u32>,
+    /// Where rank 0 listens and the others call
+    #[arg(long, value_name = "HOST:PORT", requires = "rank")]
+    meet: Option<String>,
     /// Format of what is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -68,6 +81,21 @@ pub struct TrainArgs {
 /// When the recipe, its data, a model or the disk fails, or training does.
 pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     let recipe = Recipe::read(&args.recipe)?;
+    let count = args.ranks as usize;
+    let rank = args.rank.unwrap_or(0) as usize;
+    if rank >= count {
+        return Err(CliError::usage(
+            format!("found `--rank {rank}` of {count} ranks"),
+            format!(
+                "ranks count from 0 to {}; `--ranks` says how many there are",
+                count - 1
+            ),
+        )
+        .into());
+    }
+    if count > 1 && args.rank.is_none() && !args.dry_run {
+        return ranks::launch(count, args.device == "cuda", global);
+    }
     let home = global.data_home()?;
     let registry = Registry::open(&home)?;
     let open = OpenOptions {
@@ -134,9 +162,22 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     } else {
         plan
     };
-    let _lock = FolderLock::acquire(&output.join(BESIDE))?;
-    let session = Session::open(dry, &mut watch)?;
-    let report = session.train(&mut watch)?;
+    let mut ranks = meet(args, &dry.device)?;
+    // What rank 0 writes for a run that begins is there before others look.
+    let first = rank == 0;
+    let _lock = if first {
+        Some(FolderLock::acquire(&output.join(BESIDE))?)
+    } else {
+        ranks.wait()?;
+        None
+    };
+    let session = Session::open(dry, &mut watch).inspect_err(|e| ranks.fail(&e.to_string()))?;
+    if first {
+        ranks.wait()?;
+    }
+    let Some(report) = session.train(&mut watch, ranks.as_mut())? else {
+        return Ok(());
+    };
     output::print(&reported(&report, args.format))?;
     global.note(&format!(
         "checkpoint: {}\nnext: `korfinsts eval {}`",
@@ -144,6 +185,30 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         output.display()
     ));
     Ok(())
+}
+
+/// Meets the other ranks, where there are some.
+fn meet(args: &TrainArgs, device: &candle_core::Device) -> anyhow::Result<Box<dyn Ranks>> {
+    let (Some(rank), Some(meet)) = (args.rank, &args.meet) else {
+        return Ok(Box::new(Alone));
+    };
+    let (rank, count) = (rank as usize, args.ranks as usize);
+    if count == 1 {
+        return Ok(Box::new(Alone));
+    }
+    #[cfg(feature = "nccl")]
+    if device.is_cuda() {
+        use crate::train::ranks::nccl::Nccl;
+        return Ok(Box::new(Nccl::meet(rank, count, meet, PATIENCE, device)?));
+    }
+    if device.is_cuda() {
+        return Err(CliError::usage(
+            "this build trains on one GPU",
+            "build with `--features nccl` for several",
+        )
+        .into());
+    }
+    Ok(Box::new(Tcp::meet(rank, count, meet, PATIENCE)?))
 }
 
 /// Reads a model that can be evaluated.

@@ -100,6 +100,14 @@ pub enum TrainError {
         /// What happened.
         reason: String,
     },
+    /// Ranks cannot meet.
+    #[error("ranks cannot meet at `{address}`: {reason}")]
+    Meet {
+        /// Where.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
     /// The user asked to stop; the state is kept.
     #[error("interrupted after step {step} of {total}")]
     Interrupted {
@@ -158,7 +166,14 @@ impl TrainError {
                  `--restart`"
                     .into(),
             ),
-            Self::Rank { .. } => Some("look at the other rank's output".into()),
+            Self::Rank { .. } => Some(
+                "look at that rank's output; then run the same command again: it goes on from \
+                 the last state"
+                    .into(),
+            ),
+            Self::Meet { .. } => {
+                Some("`--meet HOST:PORT` is where rank 0 listens, the same for every rank".into())
+            }
             Self::Interrupted { .. } => {
                 Some("run the same command again: it goes on where it stopped".into())
             }
@@ -179,7 +194,9 @@ impl TrainError {
             Self::Run(e) => e.class(),
             Self::Coverage(e) => e.class(),
             Self::Suite(e) => e.class(),
-            Self::Recipe { .. } | Self::State { .. } | Self::Export { .. } => FailureClass::Usage,
+            Self::Recipe { .. } | Self::State { .. } | Self::Export { .. } | Self::Meet { .. } => {
+                FailureClass::Usage
+            }
             Self::Data { .. } => FailureClass::Data,
             Self::Leak { .. } => FailureClass::Check,
             Self::Interrupted { .. } => FailureClass::Interrupted,

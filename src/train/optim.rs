@@ -98,6 +98,10 @@ impl Update {
         })
     }
 
+    #[allow(
+        clippy::inline_always,
+        reason = "a loop has the vectors of the function that it is inlined into"
+    )]
     #[inline(always)]
     fn part(&self, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
         let (beta1, beta2) = (self.options.beta1, self.options.beta2);

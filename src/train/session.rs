@@ -14,15 +14,17 @@ use serde::Serialize;
 use super::augment::{self, VocabularyReport};
 use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source};
 use super::data::{self, Places};
+use super::doing::Doing;
 use super::error::computing;
 use super::leakage::{self, LeakReport};
 use super::model::{Model, ModelOptions};
 use super::optim::{self, AdamW, AdamWOptions, Schedule};
+use super::ranks::Ranks;
 use super::recipe::{AugmentBase, Negatives, Number, Recipe, Stage};
 use super::report::{self, Report};
 use super::segment::Segmenter;
 use super::state::{self, Position};
-use super::step::{Objective, StepOptions, same_texts, step};
+use super::step::{Objective, StepOptions, same_texts, step_of};
 use super::{TrainError, chart, fresh, save};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::candle::weights::Lora;
@@ -287,27 +289,58 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Trains, writes the checkpoint and its card, and gives the report of before and after.
+    /// Trains, writes the checkpoint and its card, and gives the report of before and after: at
+    /// rank 0, and nothing at the others.
     ///
     /// # Errors
-    /// When a loss is no number, memory runs out, the disk fails or the user stops; then the last
-    /// state is kept.
-    pub fn train(self, watch: &mut dyn Watch) -> Result<Report, TrainError> {
+    /// When a loss is no number, memory runs out, the disk fails, another rank does, or the user
+    /// stops; then the last state is kept.
+    pub fn train(
+        self,
+        watch: &mut dyn Watch,
+        ranks: &mut dyn Ranks,
+    ) -> Result<Option<Report>, TrainError> {
+        let outcome = self.run(watch, ranks);
+        match &outcome {
+            // What another rank said is known to all.
+            Ok(_) | Err(TrainError::Rank { .. } | TrainError::Interrupted { .. }) => {}
+            Err(error) => ranks.fail(&error.to_string()),
+        }
+        outcome
+    }
+
+    fn run(
+        self,
+        watch: &mut dyn Watch,
+        ranks: &mut dyn Ranks,
+    ) -> Result<Option<Report>, TrainError> {
+        ranks.same("recipe, data or base model", self.run.as_bytes())?;
+        let first = ranks.rank() == 0;
         let beside = self.plan.output.join(BESIDE);
         let states = beside.clone();
-        if self.plan.restart {
+        if self.plan.restart && first {
             state::clear(&states)?;
         }
-        let found = state::find(&states, &self.run)?;
-        let suites = self.suites()?;
-        let before = match &self.plan.base {
-            Some(base) if !suites.is_empty() => {
-                watch.note("evaluating the base model");
-                self.evaluate(base, &suites)?
-            }
-            _ => Vec::new(),
+        let (suites, before, teacher) = if first {
+            let suites = self.suites()?;
+            let before = match &self.plan.base {
+                Some(base) if !suites.is_empty() => {
+                    watch.note("evaluating the base model");
+                    self.evaluate(base, &suites)?
+                }
+                _ => Vec::new(),
+            };
+            let teacher = self.teacher(watch)?;
+            ranks.wait()?;
+            (suites, before, teacher)
+        } else {
+            // The teacher's embeddings lie in the cache now.
+            ranks.wait()?;
+            (Vec::new(), Vec::new(), self.teacher(watch)?)
         };
-        let teacher = self.teacher(watch)?;
+        let found = state::find(&states, &self.run)?;
+        let at = found.as_ref().map_or(0, |(_, position)| position.step);
+        ranks.same("last state", &(at as u64).to_le_bytes())?;
         let total: usize = self.batches.iter().map(Vec::len).sum();
         let mut position = match &found {
             Some((_, position)) => position.clone(),
@@ -318,29 +351,41 @@ impl<'a> Session<'a> {
                 in_stage: 0,
             },
         };
-        let mut resumed = found.as_ref().map(|(path, _)| path.clone());
         let metrics_path = beside.join("metrics.jsonl");
-        let mut metrics = earlier_metrics(&metrics_path, position.step)?;
+        let mut metrics = if first {
+            earlier_metrics(&metrics_path, position.step)?
+        } else {
+            Vec::new()
+        };
+        // Nobody removes a state that another still reads.
+        let mut restored = match &found {
+            Some((path, _)) => {
+                let options = self.options(position.stage.min(self.batches.len() - 1));
+                Some(state::restore(path, &position, &self.model, options)?)
+            }
+            None => None,
+        };
+        ranks.wait()?;
         if position.step > 0 {
             watch.note(&format!("going on behind step {}", position.step));
         }
-        if position.stage >= self.plan.recipe.stages.len()
-            && let Some(path) = resumed.take()
-        {
-            // Every step was made before: only the checkpoint is written again.
-            state::restore(&path, &position, &self.model, AdamWOptions::default())?;
-        }
+        let mut doing = if first {
+            let (doing, earlier) = Doing::begin(&beside)?;
+            if let Some(earlier) = earlier {
+                watch.note(&format!(
+                    "the last run was ended in the middle of {earlier}\nwhere memory ran out, set \
+                     `micro_batch` or `gradient_checkpointing` in `[compute]`"
+                ));
+            }
+            Some(doing)
+        } else {
+            None
+        };
         watch.training(position.step, total);
         let outcome = (|| -> Result<(), TrainError> {
             while position.stage < self.plan.recipe.stages.len() {
-                let options = AdamWOptions {
-                    weight_decay: self.plan.recipe.stages[position.stage].weight_decay,
-                    ..AdamWOptions::default()
-                };
-                let mut optimiser = match resumed.take() {
-                    Some(path) => state::restore(&path, &position, &self.model, options)?,
-                    None => AdamW::new(options),
-                };
+                let options = self.options(position.stage);
+                let mut optimiser = restored.take().unwrap_or_else(|| AdamW::new(options));
                 self.stage(
                     &mut position,
                     &mut optimiser,
@@ -350,18 +395,35 @@ impl<'a> Session<'a> {
                         lines: &mut metrics,
                         suites: &suites,
                         total,
+                        doing: doing.as_mut(),
                     },
                     watch,
+                    ranks,
                 )?;
                 position.stage += 1;
                 position.in_stage = 0;
-                state::write(&states, &position, &self.model, &AdamW::new(options))?;
+                if first {
+                    state::write(&states, &position, &self.model, &AdamW::new(options))?;
+                }
             }
             Ok(())
         })();
         watch.trained();
+        if let Some(doing) = doing {
+            doing.end()?;
+        }
         outcome?;
-        self.finish(&before, &suites, &metrics, watch)
+        if !first {
+            return Ok(None);
+        }
+        self.finish(&before, &suites, &metrics, watch).map(Some)
+    }
+
+    fn options(&self, stage: usize) -> AdamWOptions {
+        AdamWOptions {
+            weight_decay: self.plan.recipe.stages[stage].weight_decay,
+            ..AdamWOptions::default()
+        }
     }
 
     /// One stage from where it stands to its end.
@@ -372,7 +434,9 @@ impl<'a> Session<'a> {
         teacher: Option<&Store>,
         log: &mut Log<'_>,
         watch: &mut dyn Watch,
+        ranks: &mut dyn Ranks,
     ) -> Result<(), TrainError> {
+        let first = ranks.rank() == 0;
         let recipe = &self.plan.recipe;
         let stage = &recipe.stages[position.stage];
         let batches = &self.batches[position.stage];
@@ -384,8 +448,10 @@ impl<'a> Session<'a> {
         };
         let states = self.plan.output.join(BESIDE);
         while position.in_stage < batches.len() {
-            if self.plan.stop.load(Ordering::Relaxed) {
-                state::write(&states, position, &self.model, optimiser)?;
+            if ranks.any(self.plan.stop.load(Ordering::Relaxed))? {
+                if first {
+                    state::write(&states, position, &self.model, optimiser)?;
+                }
                 return Err(TrainError::Interrupted {
                     step: position.step,
                     total: log.total,
@@ -396,11 +462,21 @@ impl<'a> Session<'a> {
             let source = &self.stages[position.stage][batch.source];
             let rate = schedule.at(position.in_stage);
             let step = position.step + 1;
+            if let Some(doing) = &mut log.doing {
+                let places = places(source, batch);
+                doing.next(&format!(
+                    "step {step} ({}); the batch: {places}",
+                    stage.name
+                ))?;
+            }
             let (loss, norm) = self
-                .make_step(stage, source, batch, teacher, optimiser, rate)
+                .make_step((stage, source, batch), teacher, optimiser, rate, ranks)
                 .map_err(|e| named(e, stage, step, source, batch))?;
             position.step = step;
             position.in_stage += 1;
+            if !first {
+                continue;
+            }
             let mut line = StepMetrics {
                 step,
                 stage: stage.name.clone(),
@@ -427,12 +503,11 @@ impl<'a> Session<'a> {
     /// Loss and gradient norm of one step.
     fn make_step(
         &self,
-        stage: &Stage,
-        source: &Source,
-        batch: &BatchPlan,
+        (stage, source, batch): (&Stage, &Source, &BatchPlan),
         teacher: Option<&Store>,
         optimiser: &mut AdamW,
         rate: f64,
+        ranks: &mut dyn Ranks,
     ) -> Result<(f64, f64), TrainError> {
         let compute = &self.plan.recipe.compute;
         let (texts, objective) = self.objective(stage, source, batch, teacher)?;
@@ -442,8 +517,7 @@ impl<'a> Session<'a> {
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
         };
-        let (loss, gradients) =
-            step(&self.model, &texts, &objective, options).map_err(computing("a step"))?;
+        let (loss, gradients) = step_of(&self.model, &texts, &objective, options, ranks)?;
         let clip = if stage.clip > 0.0 {
             stage.clip
         } else {
@@ -806,6 +880,7 @@ struct Log<'a> {
     lines: &'a mut Vec<StepMetrics>,
     suites: &'a [Suite],
     total: usize,
+    doing: Option<&'a mut Doing>,
 }
 
 impl Log<'_> {
@@ -843,14 +918,8 @@ fn earlier_metrics(path: &Path, step: usize) -> Result<Vec<StepMetrics>, TrainEr
     Ok(lines)
 }
 
-/// Names step and batch in an error.
-fn named(
-    error: TrainError,
-    stage: &Stage,
-    step: usize,
-    source: &Source,
-    batch: &BatchPlan,
-) -> TrainError {
+/// Where the rows of a batch came from, the first of them.
+fn places(source: &Source, batch: &BatchPlan) -> String {
     let places: Vec<&str> = batch
         .rows
         .iter()
@@ -859,10 +928,21 @@ fn named(
         .collect();
     let more = batch.rows.len().saturating_sub(places.len());
     let names = format!("{}: {}", source.name, places.join(", "));
-    let batch = match more {
+    match more {
         0 => names,
         n => format!("{names} and {n} more"),
-    };
+    }
+}
+
+/// Names step and batch in an error.
+fn named(
+    error: TrainError,
+    stage: &Stage,
+    step: usize,
+    source: &Source,
+    batch: &BatchPlan,
+) -> TrainError {
+    let batch = places(source, batch);
     match error {
         TrainError::NotFinite { what, value, .. } => TrainError::NotFinite {
             stage: stage.name.clone(),

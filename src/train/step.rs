@@ -5,13 +5,18 @@
 //! is computed again with that gradient. The gradients equal those of the whole batch, and memory
 //! is that of one part. Gradient checkpointing does the same with layers.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
+use super::TrainError;
 use super::batch::Example;
+use super::error::computing;
 use super::loss::{self, SameText};
 use super::model::Model;
 use super::optim::Gradients;
+use super::ranks::{self, Alone, Ranks};
 use crate::encoder::{PreparedText, TokenBatch};
+
+type Outcome<T> = std::result::Result<T, TrainError>;
 
 /// What one batch is trained for.
 #[derive(Debug, Clone)]
@@ -176,8 +181,45 @@ pub fn step(
     texts: &[&PreparedText],
     objective: &Objective,
     options: StepOptions<'_>,
-) -> Result<(f64, Gradients)> {
-    let (loss, mut gradients) = compute(model, texts, objective, options)?;
+) -> Outcome<(f64, Gradients)> {
+    step_of(model, texts, objective, options, &mut Alone)
+}
+
+/// Loss and gradients of one batch that several ranks compute together: `texts` and `objective`
+/// are those of the whole batch, and so are the loss and the gradients.
+///
+/// # Errors
+/// When the shapes do not fit, the device fails, or another rank does.
+pub fn step_of(
+    model: &Model,
+    texts: &[&PreparedText],
+    objective: &Objective,
+    options: StepOptions<'_>,
+    ranks: &mut dyn Ranks,
+) -> Outcome<(f64, Gradients)> {
+    let failed = computing("a step");
+    let part = match options.micro_batch {
+        0 => texts.len(),
+        n => n,
+    };
+    let (loss, mut gradients) = if ranks.count() > 1 {
+        shared(model, texts, objective, options, ranks)?
+    } else if part >= texts.len() && !options.checkpointing {
+        whole(model, texts, objective, options).map_err(&failed)?
+    } else {
+        let own: Vec<usize> = (0..texts.len()).collect();
+        let parts = Parts::new(model, texts, &own, part);
+        let embeddings = parts.embeddings(model).map_err(&failed)?;
+        let (loss, gradient) = learn(objective, &embeddings, options).map_err(&failed)?;
+        let gradients = parts.backward(model, &gradient, options).map_err(&failed)?;
+        (loss, gradients)
+    };
+    keep_still(model, texts, &mut gradients).map_err(failed)?;
+    Ok((loss, gradients))
+}
+
+/// The row of the word table that never moves has no gradient.
+fn keep_still(model: &Model, texts: &[&PreparedText], gradients: &mut Gradients) -> Result<()> {
     if let Some((name, id)) = model.still_row()
         && texts.iter().any(|t| t.ids.contains(&id))
         && let Some(gradient) = gradients.get_mut(name)
@@ -190,65 +232,213 @@ pub fn step(
         let keep = Tensor::from_vec(keep, (rows, 1), gradient.device())?;
         *gradient = gradient.broadcast_mul(&keep.to_dtype(gradient.dtype())?)?;
     }
-    Ok((loss, gradients))
+    Ok(())
 }
 
-fn compute(
+/// The whole batch at once.
+fn whole(
     model: &Model,
     texts: &[&PreparedText],
     objective: &Objective,
     options: StepOptions<'_>,
 ) -> Result<(f64, Gradients)> {
-    let part = match options.micro_batch {
-        0 => texts.len(),
+    let embeddings = model.forward(&model.batch(texts))?;
+    let loss = nested(objective, &embeddings, options.widths)?;
+    let mut gradients = Gradients::new();
+    collect(model, &loss, &mut gradients)?;
+    Ok((loss::value(&loss)?, gradients))
+}
+
+/// The loss of embeddings, and its gradient for each of them.
+fn learn(
+    objective: &Objective,
+    embeddings: &Tensor,
+    options: StepOptions<'_>,
+) -> Result<(f64, Tensor)> {
+    let variable = Var::from_tensor(&embeddings.detach())?;
+    let loss = nested(objective, variable.as_tensor(), options.widths)?;
+    let mut store = loss.backward()?;
+    match store.remove(variable.as_tensor()) {
+        Some(gradient) => Ok((loss::value(&loss)?, gradient.detach())),
+        None => candle_core::bail!("the loss does not depend on the embeddings"),
+    }
+}
+
+/// Some texts of a batch, cut into parts. Texts of like length share a part, so that little is
+/// padding.
+struct Parts {
+    batches: Vec<TokenBatch>,
+    /// Index in the batch of each embedding, in the order of the parts.
+    order: Vec<usize>,
+}
+
+impl Parts {
+    fn new(model: &Model, texts: &[&PreparedText], own: &[usize], part: usize) -> Self {
+        let mut order = own.to_vec();
+        order.sort_by_key(|&i| (texts[i].ids.len(), i));
+        let batches = order
+            .chunks(part.max(1))
+            .map(|rows| model.batch(&rows.iter().map(|&i| texts[i]).collect::<Vec<_>>()))
+            .collect();
+        Self { batches, order }
+    }
+
+    /// Embeddings in the order of `own`, which is ascending; nothing that led to them is kept.
+    fn embeddings(&self, model: &Model) -> Result<Tensor> {
+        let embeddings: Result<Vec<Tensor>> = self
+            .batches
+            .iter()
+            .map(|batch| embed_without_graph(model, batch))
+            .collect();
+        let sorted = Tensor::cat(&embeddings?, 0)?;
+        let mut back: Vec<u32> = (0..self.order.len() as u32).collect();
+        back.sort_by_key(|&at| self.order[at as usize]);
+        let back = Tensor::from_vec(back, self.order.len(), sorted.device())?;
+        sorted.index_select(&back, 0)
+    }
+
+    /// Gradients of the model from those of the whole batch's embeddings.
+    fn backward(
+        &self,
+        model: &Model,
+        gradient: &Tensor,
+        options: StepOptions<'_>,
+    ) -> Result<Gradients> {
+        let rows: Vec<u32> = self.order.iter().map(|&i| i as u32).collect();
+        let rows = Tensor::from_vec(rows, self.order.len(), gradient.device())?;
+        let gradient = gradient.index_select(&rows, 0)?;
+        let mut gradients = Gradients::new();
+        let mut start = 0;
+        for batch in &self.batches {
+            let gradient = gradient.narrow(0, start, batch.rows)?.detach();
+            start += batch.rows;
+            if options.checkpointing {
+                recompute_layers(model, batch, &gradient, &mut gradients)?;
+            } else {
+                let surrogate = (model.forward(batch)? * gradient)?.sum_all()?;
+                collect(model, &surrogate, &mut gradients)?;
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// A batch that several ranks embed, each its share.
+fn shared(
+    model: &Model,
+    texts: &[&PreparedText],
+    objective: &Objective,
+    options: StepOptions<'_>,
+    ranks: &mut dyn Ranks,
+) -> Outcome<(f64, Gradients)> {
+    let failed = computing("a step");
+    let costs: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
+    let shares = ranks::shares(&costs, ranks.count());
+    let own = &shares[ranks.rank()];
+    let at_once = match options.micro_batch {
+        0 => own.len(),
         n => n,
     };
-    let mut gradients = Gradients::new();
-    if part >= texts.len() && !options.checkpointing {
-        let embeddings = model.forward(&model.batch(texts))?;
-        let loss = nested(objective, &embeddings, options.widths)?;
-        collect(model, &loss, &mut gradients)?;
-        return Ok((loss::value(&loss)?, gradients));
-    }
-    // Texts of like length share a part, so that little is padding.
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&i| (texts[i].ids.len(), i));
-    let parts: Vec<TokenBatch> = order
-        .chunks(part.max(1))
-        .map(|rows| model.batch(&rows.iter().map(|&i| texts[i]).collect::<Vec<_>>()))
-        .collect();
-    let embeddings: Result<Vec<Tensor>> = parts
-        .iter()
-        .map(|batch| embed_without_graph(model, batch))
-        .collect();
-    let sorted = Tensor::cat(&embeddings?, 0)?;
-    let mut back = vec![0_u32; texts.len()];
-    for (at, &i) in order.iter().enumerate() {
-        back[i] = at as u32;
-    }
-    let back = Tensor::from_vec(back, texts.len(), sorted.device())?;
-    let sorted = Var::from_tensor(&sorted)?;
-    let loss = nested(
-        objective,
-        &sorted.as_tensor().index_select(&back, 0)?,
-        options.widths,
-    )?;
-    let store = loss.backward()?;
-    let Some(gradient) = store.get(sorted.as_tensor()) else {
-        candle_core::bail!("the loss does not depend on the embeddings");
+    let keeps_graph = at_once >= own.len() && !options.checkpointing && !own.is_empty();
+    let parts = Parts::new(model, texts, own, at_once);
+    // The graph of a share that fits at once is kept until its gradient is known.
+    let graph = if keeps_graph {
+        let own: Vec<&PreparedText> = own.iter().map(|&i| texts[i]).collect();
+        Some(model.forward(&model.batch(&own)).map_err(&failed)?)
+    } else {
+        None
     };
-    let mut start = 0;
-    for batch in &parts {
-        let gradient = gradient.narrow(0, start, batch.rows)?.detach();
-        start += batch.rows;
-        if options.checkpointing {
-            recompute_layers(model, batch, &gradient, &mut gradients)?;
-        } else {
-            let surrogate = (model.forward(batch)? * gradient)?.sum_all()?;
+    let values = match &graph {
+        Some(embeddings) => embedded(embeddings),
+        None if own.is_empty() => Ok(Vec::new()),
+        None => parts.embeddings(model).and_then(|e| embedded(&e)),
+    };
+    let all = ranks.gather(&values.map_err(&failed)?)?;
+    let together = side_by_side(model, &all, &shares).map_err(&failed)?;
+    let (loss, gradient) = learn(objective, &together, options).map_err(&failed)?;
+    let gradients = match graph {
+        Some(embeddings) => (|| -> Result<Gradients> {
+            let rows: Vec<u32> = own.iter().map(|&i| i as u32).collect();
+            let rows = Tensor::from_vec(rows, own.len(), gradient.device())?;
+            let surrogate = (embeddings * gradient.index_select(&rows, 0)?)?.sum_all()?;
+            let mut gradients = Gradients::new();
             collect(model, &surrogate, &mut gradients)?;
+            Ok(gradients)
+        })(),
+        None => parts.backward(model, &gradient, options),
+    };
+    let gradients = gradients.map_err(failed)?;
+    Ok((loss, summed(model, &gradients, ranks)?))
+}
+
+fn embedded(embeddings: &Tensor) -> Result<Vec<f32>> {
+    embeddings
+        .detach()
+        .to_dtype(DType::F32)?
+        .flatten_all()?
+        .to_vec1()
+}
+
+/// The embeddings of all ranks in the order of the batch.
+fn side_by_side(model: &Model, all: &[Vec<f32>], shares: &[Vec<usize>]) -> Result<Tensor> {
+    let texts: usize = shares.iter().map(Vec::len).sum();
+    let width = all.iter().map(Vec::len).sum::<usize>() / texts.max(1);
+    let mut values = vec![0.0; texts * width];
+    for (rows, share) in all.iter().zip(shares) {
+        if rows.len() != share.len() * width || width == 0 {
+            candle_core::bail!(
+                "a rank gave {} values for {} texts",
+                rows.len(),
+                share.len()
+            );
+        }
+        for (row, &text) in rows.chunks_exact(width).zip(share) {
+            values[text * width..(text + 1) * width].copy_from_slice(row);
         }
     }
-    Ok((loss::value(&loss)?, gradients))
+    let options = model.options();
+    Tensor::from_vec(values, (texts, width), &Device::Cpu)?
+        .to_dtype(options.dtype)?
+        .to_device(&options.device)
+}
+
+/// The sums of gradients over ranks. A parameter that has a gradient nowhere gets none.
+fn summed(model: &Model, gradients: &Gradients, ranks: &mut dyn Ranks) -> Outcome<Gradients> {
+    let failed = computing("summing gradients");
+    let parameters = model.parameters();
+    let mut there: Vec<f32> = Vec::with_capacity(parameters.len());
+    let mut flat = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        let variable = parameter.variable.as_tensor();
+        let found = gradients.get(&parameter.name);
+        there.push(f32::from(u8::from(found.is_some())));
+        let values = match found {
+            Some(gradient) => gradient.to_dtype(DType::F32).and_then(|g| g.flatten_all()),
+            None => Tensor::zeros(variable.elem_count(), DType::F32, variable.device()),
+        };
+        flat.push(values.map_err(&failed)?);
+    }
+    let anywhere = ranks.gather(&there)?;
+    let flat = Tensor::cat(&flat, 0).map_err(&failed)?;
+    let sum = ranks.sum(&flat)?;
+    let mut start = 0;
+    let mut sums = Gradients::new();
+    for (i, parameter) in parameters.iter().enumerate() {
+        let variable = &parameter.variable;
+        let n = variable.elem_count();
+        if anywhere
+            .iter()
+            .any(|rank| rank.get(i).is_some_and(|&v| v > 0.0))
+        {
+            let gradient = sum
+                .narrow(0, start, n)
+                .and_then(|g| g.reshape(variable.shape())?.to_dtype(variable.dtype()))
+                .map_err(&failed)?;
+            sums.insert(parameter.name.clone(), gradient);
+        }
+        start += n;
+    }
+    Ok(sums)
 }
 
 /// Embeddings of which nothing that led to them is kept.

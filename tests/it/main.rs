@@ -15,6 +15,7 @@ mod coverage;
 mod disk_full;
 mod doctor;
 mod durable;
+mod encode;
 mod encoders;
 mod endpoints;
 mod eval;
@@ -46,5 +47,7 @@ mod tokenizers;
 mod train;
 #[cfg(feature = "candle")]
 mod train_augment;
+#[cfg(feature = "candle")]
+mod train_ranks;
 #[cfg(feature = "candle")]
 mod train_run;

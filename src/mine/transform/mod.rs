@@ -256,16 +256,39 @@ impl Transforms {
     ) -> BTreeMap<String, Vec<Made>> {
         let mut found: BTreeMap<String, Vec<Made>> = BTreeMap::new();
         for rule in self.negatives.iter().filter(|r| r.is_for(language, source)) {
-            for made in rule.apply(text, self.particles.as_ref()) {
+            for made in self.made(rule, text) {
                 for variant in &rule.text.variants {
-                    found.entry(variant.clone()).or_default().push(Made {
-                        text: made.clone(),
-                        rules: vec![rule.text.id.clone()],
-                    });
+                    found.entry(variant.clone()).or_default().push(made.clone());
                 }
             }
         }
         found
+    }
+
+    /// The negatives of one variant: what [`Self::negatives`] has for it.
+    #[must_use]
+    pub fn negatives_of(
+        &self,
+        variant: &str,
+        text: &str,
+        language: &str,
+        source: &str,
+    ) -> Vec<Made> {
+        self.negatives
+            .iter()
+            .filter(|r| r.is_for(language, source) && r.text.variants.iter().any(|v| v == variant))
+            .flat_map(|rule| self.made(rule, text))
+            .collect()
+    }
+
+    fn made(&self, rule: &Rule, text: &str) -> Vec<Made> {
+        rule.apply(text, self.particles.as_ref())
+            .into_iter()
+            .map(|text| Made {
+                text,
+                rules: vec![rule.text.id.clone()],
+            })
+            .collect()
     }
 
     /// Texts of the same meaning with one rule applied in one place (or everywhere, where the rule
@@ -275,14 +298,7 @@ impl Transforms {
         self.positives
             .iter()
             .filter(|r| r.is_for(language, source))
-            .flat_map(|rule| {
-                rule.apply(text, self.particles.as_ref())
-                    .into_iter()
-                    .map(|text| Made {
-                        text,
-                        rules: vec![rule.text.id.clone()],
-                    })
-            })
+            .flat_map(|rule| self.made(rule, text))
             .collect()
     }
 

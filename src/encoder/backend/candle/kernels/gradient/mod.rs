@@ -8,6 +8,11 @@
 //!
 //! To add one: a file, and in it the composed form that it is tested against.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a loop has the vectors of the function that it is inlined into"
+)]
+
 mod activation;
 mod attention;
 mod linear;
