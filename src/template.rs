@@ -53,9 +53,30 @@ pub fn source(name: &str, folder: Option<&Path>) -> Result<String, TemplateError
 /// # Errors
 /// When the text is no template or asks for a value that is not given.
 pub fn render(name: &str, text: &str, values: &serde_json::Value) -> Result<String, TemplateError> {
+    rendered(name, text, values, AutoEscape::None)
+}
+
+/// As [`render`], with every value escaped for XML and HTML.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_markup(
+    name: &str,
+    text: &str,
+    values: &serde_json::Value,
+) -> Result<String, TemplateError> {
+    rendered(name, text, values, AutoEscape::Html)
+}
+
+fn rendered(
+    name: &str,
+    text: &str,
+    values: &serde_json::Value,
+    escape: AutoEscape,
+) -> Result<String, TemplateError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_auto_escape_callback(move |_| escape.clone());
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true);
     syntax.lstrip_blocks(true);
@@ -94,7 +115,9 @@ pub fn cell(text: &str) -> String {
     out
 }
 
-fn value(json: &serde_json::Value) -> Value {
+/// A JSON value as a template sees it.
+#[must_use]
+pub fn value(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(b) => Value::from(*b),
@@ -165,6 +188,19 @@ mod tests {
             let error = render("t", text, &values).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn markup_is_escaped_where_it_is_asked_for() {
+        let values = json!({"a": "<b> & \"c\""});
+        let of = |f: fn(&str, &str, &serde_json::Value) -> _| f("t", "<i>{{ a }}</i>", &values);
+        let plain: Result<String, TemplateError> = of(render);
+        assert_eq!(plain.expect("rendered"), "<i><b> & \"c\"</i>");
+        let escaped: Result<String, TemplateError> = of(render_markup);
+        assert_eq!(
+            escaped.expect("rendered"),
+            "<i>&lt;b&gt; &amp; &quot;c&quot;</i>"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `korfinsts leaderboard add`: a verified bundle becomes records that the page shows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::output::OutputArgs;
 use super::submissions::ENDING;
@@ -18,7 +19,9 @@ use crate::suite::Registry;
 ///
 /// A bundle that fails a check is not taken in. What is taken in is compared with what was before, so
 /// that copies are found. `korfinsts leaderboard build --submitted DIR/records` shows it as
-/// *recomputed*.
+/// *recomputed*. A bundle that was packed with `--resubmission-of` takes the place of the one it names:
+/// the records of that one are removed, the bundle itself is kept, so that its scores cannot be handed in
+/// by somebody else.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts leaderboard add my-model.kfsub.zip
@@ -87,9 +90,28 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             file_name(&accepted.bundle.manifest.model.id),
             &accepted.sha256[..8]
         );
+        let replaced = accepted.bundle.manifest.resubmission_of.as_deref();
+        if let Some(old) = replaced
+            && !entries.iter().any(|e| e.sha256 == old)
+        {
+            let message = format!(
+                "{}: it replaces the bundle {old}, which was not taken in here",
+                path.display()
+            );
+            let hint = "pack it without `--resubmission-of`, or with the hash of the bundle in ";
+            let hint = format!("{hint}{}", kept.display());
+            return Err(CliError::new(FailureClass::Check, message, Some(hint)).into());
+        }
         shown.extend(write(args, &accepted)?);
         fs::write_atomic(&kept.join(&name), &bytes)?;
         global.note(&format!("taken in: {} ({})", name, accepted.level));
+        if let Some(old) = replaced {
+            let count = remove(&args.to.join("records"), old)?;
+            global.note(&format!(
+                "replaced: {count} records of the bundle {} were removed; the bundle is kept",
+                &old[..8]
+            ));
+        }
     }
     args.output
         .emit(&report::render(&shown, args.output.format))?;
@@ -124,12 +146,46 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Record>> {
         let mut record = record.clone();
         let files = RecordFiles::new(&folder, &record, &key);
         record.write(&files, pairs, &timing)?;
-        let about = serde_json::json!({"bundle_sha256": accepted.sha256, "level": accepted.level});
-        fs::write_atomic(
-            &files.record.with_extension("submission.txt"),
-            &to_json(&about),
-        )?;
+        let about = About {
+            bundle_sha256: accepted.sha256.clone(),
+            level: accepted.level.to_string(),
+        };
+        fs::write_atomic(&files.record.with_extension(ABOUT), &to_json(&about))?;
         written.push(record);
     }
     Ok(written)
+}
+
+/// What lies beside a record that came with a bundle.
+#[derive(Debug, Serialize, Deserialize)]
+struct About {
+    bundle_sha256: String,
+    level: String,
+}
+
+/// Ending of its file. Not `.json`: it is no record.
+const ABOUT: &str = "submission.txt";
+
+/// Removes the records that came with a bundle, and says how many those were.
+fn remove(records: &Path, bundle_sha256: &str) -> anyhow::Result<usize> {
+    let mut removed = 0;
+    for path in fs::walk(records, 1_000_000)? {
+        let name = path.to_string_lossy();
+        let Some(stem) = name.strip_suffix(&format!(".{ABOUT}")) else {
+            continue;
+        };
+        let about: Option<About> = serde_json::from_slice(&fs::read(&path)?).ok();
+        if about.is_none_or(|a| a.bundle_sha256 != bundle_sha256) {
+            continue;
+        }
+        // The record first: without it the others are nothing.
+        for ending in ["json", "pairs.jsonl", "timing.json", "tokens.jsonl", ABOUT] {
+            let file = PathBuf::from(format!("{stem}.{ending}"));
+            if fs::exists(&file) {
+                fs::remove_file(&file)?;
+            }
+        }
+        removed += 1;
+    }
+    Ok(removed)
 }

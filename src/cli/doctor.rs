@@ -291,36 +291,42 @@ fn runtime(
     checks
 }
 
+/// With a GPU in sight or one asked for, everything that its use needs, so that all that is missing
+/// is named at once.
 fn gpu(loaded: Option<&Loaded>, device: Device) -> Vec<Check> {
     let wanted = device == Device::Cuda;
     let bad = if wanted { Status::Fail } else { Status::Warn };
-    let Some(driver) = cuda::driver() else {
-        let found = "no NVIDIA driver (libcuda) found";
-        return vec![if wanted {
-            let remedy = "install the NVIDIA driver, or run the container with its GPUs";
-            Check::bad(bad, "CUDA driver", found, remedy)
-        } else {
-            Check::ok("CUDA driver", format!("{found}: models run on the CPU"))
-        }];
-    };
-    let version = fs::read(Path::new("/proc/driver/nvidia/version"))
-        .ok()
-        .and_then(|text| driver_version(&String::from_utf8_lossy(&text)))
-        .map(|v| format!("{v}, "))
-        .unwrap_or_default();
-    let mut checks = vec![Check::ok(
-        "CUDA driver",
-        format!("{version}{}", driver.display()),
-    )];
-    let provider = loaded.is_some_and(|l| l.providers.contains(&"CUDA"));
-    if !provider {
-        checks.push(Check::bad(
+    let mut checks = Vec::new();
+    match cuda::driver() {
+        Some(driver) => {
+            let version = fs::read(Path::new("/proc/driver/nvidia/version"))
+                .ok()
+                .and_then(|text| driver_version(&String::from_utf8_lossy(&text)))
+                .map(|v| format!("{v}, "))
+                .unwrap_or_default();
+            let found = format!("{version}{}", driver.display());
+            checks.push(Check::ok("CUDA driver", found));
+        }
+        None if wanted => checks.push(Check::bad(
             bad,
-            "CUDA provider",
-            "this machine has a GPU, its ONNX Runtime cannot use it",
-            "`korfinsts runtime install --cuda`",
-        ));
-        return checks;
+            "CUDA driver",
+            "no NVIDIA driver (libcuda) found",
+            "install the NVIDIA driver, or run the container with its GPUs",
+        )),
+        None => {
+            let found = "no NVIDIA driver (libcuda) found: models run on the CPU";
+            return vec![Check::ok("CUDA driver", found)];
+        }
+    }
+    if loaded.is_some_and(|l| l.providers.contains(&"CUDA")) {
+        checks.push(Check::ok("CUDA provider", "in this ONNX Runtime"));
+    } else {
+        let found = match loaded {
+            Some(_) => "this ONNX Runtime was built without it",
+            None => "no ONNX Runtime that could have it",
+        };
+        let remedy = "`korfinsts runtime install --cuda`";
+        checks.push(Check::bad(bad, "CUDA provider", found, remedy));
     }
     for library in cuda::libraries(loaded.map(|l| l.path.as_path())) {
         checks.push(match library.path {
@@ -336,6 +342,15 @@ fn gpu(loaded: Option<&Loaded>, device: Device) -> Vec<Check> {
             ),
         });
     }
+    let candle = if cfg!(feature = "cuda") {
+        Check::ok("candle on CUDA", "built in")
+    } else {
+        Check::ok(
+            "candle on CUDA",
+            "not in this build (`cargo build --release --features cuda`)",
+        )
+    };
+    checks.push(candle);
     checks
 }
 

@@ -217,6 +217,25 @@ fn outlined(outline: &Outline, format: Format) -> String {
             "{} values in {} tensors train; the longest text has {} tokens, {} texts are truncated\n",
             outline.parameters, outline.tensors, outline.longest_text, outline.truncated_texts
         ));
+        if let Some(vocabulary) = &outline.vocabulary {
+            text.push_str(&format!(
+                "{} new tokens of the {} tokenizer, learnt from {}",
+                vocabulary.new_rows - vocabulary.old_rows,
+                vocabulary.model,
+                vocabulary.corpus
+            ));
+            for part in &vocabulary.texts {
+                let [before, after] = part.tokens_per_eojeol.map(Option::unwrap_or_default);
+                let [unknown_before, unknown_after] =
+                    part.unknown_rate.map(|r| 100.0 * r.unwrap_or_default());
+                text.push_str(&format!(
+                    "; {}: {before:.3} to {after:.3} tokens per eojeol, {unknown_before:.2} to \
+                     {unknown_after:.2} % unknown",
+                    part.texts
+                ));
+            }
+            text.push('\n');
+        }
         let found: usize = leaks.found.values().sum();
         text.push_str(&format!(
             "leakage: {found} of {} examples have a text of {} suites; {} are left out\n",

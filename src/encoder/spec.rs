@@ -97,6 +97,10 @@ impl Similarity {
     }
 }
 
+/// File of a checkpoint that lists the variants of triplets it was trained on: a JSON list of their
+/// ids.
+pub const TRAINED_VARIANTS: &str = "trained_variants.json";
+
 /// Everything that was understood of a model before it is opened. Its [`EncoderSpec::key`]
 /// names it in caches. The default is an empty specification, for tests to fill in.
 #[derive(Debug, Clone, Default)]
@@ -155,6 +159,8 @@ pub struct EncoderSpec {
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// The server that runs it; `None` for a model on disk.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// Variants of triplets that it was trained on, as the checkpoint says.
+    pub trained_variants: Vec<String>,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.

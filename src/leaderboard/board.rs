@@ -326,6 +326,7 @@ impl Board {
         if maker.rows.is_empty() {
             return Err(LeaderboardError::Empty {
                 reason: "no record and no reported figure".into(),
+                hint: "`korfinsts eval MODEL` makes records",
             });
         }
         maker.finish()

@@ -16,7 +16,7 @@ pub use bars::{Bar, Bars, bars};
 pub use coverage::{CoverageChart, CoveragePoint, coverage};
 pub use dumbbell::{Dumbbell, DumbbellRow, dumbbell};
 pub use forest::{Forest, ForestRow, forest};
-pub use heat::{HeatMap, Square, heat_map};
+pub use heat::shade;
 pub use scatter::{Point, Scatter, scatter};
 
 use super::board::{Badge, Board, Kind, Row};
@@ -106,6 +106,13 @@ impl Scale {
             })
             .collect()
     }
+}
+
+/// The path of intervals: lines from the left end to the right one, each at its height.
+fn levels(intervals: impl Iterator<Item = (f64, [f64; 2])>) -> String {
+    intervals
+        .map(|(y, [left, right])| format!("M{left},{y}H{right}"))
+        .collect()
 }
 
 fn round(value: f64) -> f64 {
@@ -237,5 +244,11 @@ mod tests {
         let ticks: Vec<String> = scale.ticks().into_iter().map(|t| t.text).collect();
         assert_eq!(ticks[0], "−0.3");
         assert_eq!(ticks.len(), 9);
+    }
+
+    #[test]
+    fn intervals_are_one_path() {
+        let path = levels([(34.0, [1.5, 2.0]), (58.0, [3.0, 4.0])].into_iter());
+        assert_eq!(path, "M1.5,34H2M3,58H4");
     }
 }

@@ -115,6 +115,12 @@ impl Entry {
             return Err(wrong(&self.path, reason));
         }
         let path = self.path.with_file_name(name);
+        if !fs::exists(&path) {
+            return Err(LeaderboardError::NoPairs {
+                path: self.path.clone(),
+                name: visible(&file.name, NAME_LENGTH),
+            });
+        }
         let found = fs::sha256_file(&path)?;
         if found != file.sha256 {
             let shown = visible(&file.sha256, 64);

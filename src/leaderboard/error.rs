@@ -28,6 +28,14 @@ pub enum LeaderboardError {
         /// What was found and what is allowed.
         reason: String,
     },
+    /// The per-pair scores of a record are not beside it.
+    #[error("{}: its per-pair scores `{name}` are not beside it", path.display())]
+    NoPairs {
+        /// The record.
+        path: PathBuf,
+        /// Name of the file of scores.
+        name: String,
+    },
     /// There is no record where one was looked for.
     #[error("found no record of `{name}` {place}")]
     NotFound {
@@ -83,6 +91,8 @@ pub enum LeaderboardError {
     Empty {
         /// What was looked for.
         reason: String,
+        /// What makes it.
+        hint: &'static str,
     },
     /// The server cannot listen.
     #[error("cannot listen on {address}: {reason}")]
@@ -118,7 +128,12 @@ impl LeaderboardError {
             Self::Template { .. } => {
                 Some("leave `--templates` out to use the built-in templates".into())
             }
-            Self::Empty { .. } => Some("`korfinsts eval MODEL` makes records".into()),
+            Self::Empty { hint, .. } => Some((*hint).to_owned()),
+            Self::NoPairs { .. } => Some(
+                "every statistic between models needs them: `korfinsts eval MODEL` writes them beside its \
+                 records"
+                    .into(),
+            ),
             Self::Listen { .. } => Some("`--port 0` takes any free port".into()),
         }
     }
@@ -132,6 +147,7 @@ impl LeaderboardError {
             Self::Suite(e) => e.class(),
             Self::Incomparable { .. } | Self::Ambiguous { .. } => FailureClass::Usage,
             Self::Record { .. }
+            | Self::NoPairs { .. }
             | Self::NotFound { .. }
             | Self::Figures { .. }
             | Self::Template { .. }

@@ -112,6 +112,7 @@ pub fn mteb_folder(
                 "no result of a known suite under `{}` ({files} result files read)",
                 folder.display()
             ),
+            hint: "mteb keeps its results as `<model>/<revision>/<task>.json`",
         });
     }
     Ok(Imported {

@@ -23,6 +23,7 @@ pub mod import;
 pub mod page;
 pub mod reported;
 pub mod serve;
+mod squeeze;
 pub mod view;
 
 pub use error::LeaderboardError;

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use rust_embed::RustEmbed;
@@ -16,8 +18,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::LeaderboardError;
 use super::board::Board;
+use super::squeeze;
 use super::view::{self, Files, Page, Texts};
 use crate::fs;
+use crate::template::value;
 
 /// The templates built in.
 #[derive(RustEmbed)]
@@ -149,7 +153,7 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
         .collect();
     codes.sort_by_key(|c| (c[0] != "en", c[0].clone()));
     let (style, script) = (templates.needed(STYLE)?, templates.needed(SCRIPT)?);
-    let (style, script) = (squeezed(&style), squeezed(&script));
+    let (style, script) = (squeeze::code(&style), squeeze::code(&script));
     let environment = environment(templates);
     let mut files = Vec::new();
     for (lang, texts) in &all {
@@ -170,7 +174,7 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
                 .map_err(|e| template_error(&e, template))?;
             files.push(PageFile {
                 name,
-                content: squeezed(&content),
+                content: squeeze::page(&content),
             });
         }
     }
@@ -221,12 +225,14 @@ fn values(page: &Page, style: &str, script: &str) -> Value {
         style: String,
         script: String,
     }
+    let hash = |code: &str| format!("sha256-{}", STANDARD.encode(Sha256::digest(code)));
     let hashes = Hashes {
-        style: format!("sha256-{}", base64(&Sha256::digest(style))),
-        script: format!("sha256-{}", base64(&Sha256::digest(script))),
+        style: hash(style),
+        script: hash(script),
     };
     let as_value = |v: serde_json::Value| value(&v);
-    let page_value = serde_json::to_value(page).expect("a page serialises");
+    let mut page_value = serde_json::to_value(page).expect("a page serialises");
+    whole(&mut page_value);
     let mut entries: Vec<(String, Value)> = match &page_value {
         serde_json::Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), value(v))).collect(),
         _ => Vec::new(),
@@ -240,75 +246,23 @@ fn values(page: &Page, style: &str, script: &str) -> Value {
     Value::from_pairs(entries)
 }
 
-fn value(json: &serde_json::Value) -> Value {
+/// Places on a chart that are whole numbers are written as such: `34`, not `34.0`.
+fn whole(json: &mut serde_json::Value) {
     match json {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(b) => Value::from(*b),
-        serde_json::Value::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
-            (Some(i), _, _) => Value::from(i),
-            (None, Some(u), _) => Value::from(u),
-            (None, None, f) => Value::from(f.unwrap_or_default()),
-        },
-        serde_json::Value::String(s) => Value::from(s.as_str()),
-        serde_json::Value::Array(items) => items.iter().map(value).collect(),
-        serde_json::Value::Object(map) => {
-            Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), value(v))))
+        serde_json::Value::Number(n) => {
+            if let Some(f) = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e9) {
+                *json = (f as i64).into();
+            }
         }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(whole),
+        serde_json::Value::Object(map) => map.values_mut().for_each(whole),
+        _ => {}
     }
-}
-
-/// A text without leading white space and empty lines: what indents a template is not sent.
-fn squeezed(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for line in text.lines() {
-        let line = line.trim();
-        // Comments of the script and the style stand on lines of their own.
-        let comment = line.starts_with("//") || (line.starts_with("/*") && line.ends_with("*/"));
-        if !line.is_empty() && !comment {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Base64 with padding (RFC 4648), as the Content-Security-Policy wants it.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let mut word = [0; 3];
-        word[..chunk.len()].copy_from_slice(chunk);
-        let bits = u32::from_be_bytes([0, word[0], word[1], word[2]]);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= chunk.len() {
-                letter.into()
-            } else {
-                '='
-            });
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xFF, 0xFE, 0xFD]), "//79");
-    }
 
     #[test]
     fn every_text_is_there_in_every_language() {
@@ -324,9 +278,9 @@ mod tests {
     #[test]
     fn the_script_is_small_and_neither_file_ends_its_element() {
         let templates = Templates::default();
-        let script = squeezed(&templates.needed(SCRIPT).expect("there"));
+        let script = squeeze::code(&templates.needed(SCRIPT).expect("there"));
         assert!(script.len() <= 10 * 1024, "{} bytes", script.len());
-        let style = squeezed(&templates.needed(STYLE).expect("there"));
+        let style = squeeze::code(&templates.needed(STYLE).expect("there"));
         for text in [script, style] {
             assert!(!text.contains("</") && !text.contains("<!--"));
         }

@@ -42,6 +42,7 @@ pub fn files(folder: &Path) -> Result<Vec<PageFile>, LeaderboardError> {
     if !files.iter().any(|f| f.name == "index.html") {
         return Err(LeaderboardError::Empty {
             reason: format!("`{}` holds no `index.html`", folder.display()),
+            hint: "`korfinsts leaderboard build -o DIR` makes a page",
         });
     }
     Ok(files)

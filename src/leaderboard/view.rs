@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::chart::{Bars, CoverageChart, Dumbbell, Forest, HeatMap, Scatter};
+use super::chart::{Bars, CoverageChart, Dumbbell, Forest, Scatter};
 
 pub use make::page;
 
@@ -170,12 +170,12 @@ pub struct DetailView {
     pub suite: SuiteView,
     /// Scores with intervals.
     pub forest: Option<Forest>,
-    /// ρ per domain.
-    pub heat_map: Option<HeatMap>,
     /// Triplet accuracy.
     pub bars: Option<Bars>,
-    /// Heads of the table, after the name: text and whether it is a number.
+    /// Heads of the table, after the name.
     pub head: Vec<String>,
+    /// Whether some of them are domains.
+    pub by_domain: bool,
     /// Rows: name, id, class, cells.
     pub rows: Vec<DetailRow>,
     /// How many rows are left out.
@@ -193,8 +193,8 @@ pub struct DetailRow {
     pub id: String,
     /// `baseline`, `encoder` or `reported`.
     pub class: String,
-    /// Cells.
-    pub cells: Vec<String>,
+    /// Cells: text, and the shade of ρ in a domain as [`shade`](super::chart::shade) names it.
+    pub cells: Vec<[String; 2]>,
 }
 
 /// Before and after, from one source.

@@ -66,6 +66,11 @@ pub struct Comparison {
 
 /// Compares two models on the same pairs: difference, its interval, and two p-values.
 ///
+/// Measured (`benches/simulation.rs`, 5,000 samples each of 50, 150 and 370 pairs): nominal 95 %
+/// intervals of Δρ hold the true difference in 94.1 to 95.8 % of samples, the least with binary gold and
+/// 50 pairs; of two equal models the permutation test rejects 4.6 to 5.4 % at 5 %, the bootstrap 4.1 to
+/// 5.6 %.
+///
 /// Give the p-values of a family of comparisons to [`holm`](super::holm).
 ///
 /// # Errors

@@ -33,7 +33,7 @@ pub(super) fn release_id(subject: &Subject) -> Option<String> {
 
 /// What the subject is made from, apart from this machine: no generated file, no other suite, no
 /// key, on the day of the release.
-fn inputs(subject: &Subject) -> Subject {
+pub(super) fn inputs(subject: &Subject) -> Subject {
     let mut inputs = subject.clone();
     inputs.built = false;
     inputs.container = None;

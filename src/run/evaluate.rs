@@ -1,5 +1,6 @@
 //! An encoder, or a lexical baseline, on suites: embeddings or texts to scored pairs to records.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -134,6 +135,7 @@ pub fn encoder(
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
         record.warnings.extend(spec.warnings.iter().cloned());
+        record.warnings.extend(trained_on(spec, suite));
         // A server makes batches of its own, unseen.
         record.batch = spec.endpoint.is_none().then_some(BatchFacts {
             batch_tokens: options.encode.batch_tokens,
@@ -373,22 +375,7 @@ fn assemble(
     Record {
         schema_version: SCHEMA_VERSION,
         encoder: EncoderFacts::default(),
-        suite: SuiteFacts {
-            id: suite.id.clone(),
-            version: suite.version.clone(),
-            split: suite.split.clone(),
-            release_id: suite.release_id.clone(),
-            scale: match suite.scale.kind {
-                ScaleKind::Binary => "binary",
-                ScaleKind::Ordinal => "ordinal",
-                ScaleKind::Interval => "interval",
-            }
-            .into(),
-            languages: suite.languages.clone(),
-            limit,
-            mteb_task: suite.mteb_task.clone(),
-            hub_revision: suite.hub_revision.clone(),
-        },
+        suite: SuiteFacts::of(suite, limit),
         n_pairs: pairs.len(),
         scores: numbers.scores,
         interval: numbers.interval,
@@ -478,4 +465,24 @@ fn facts(
         }),
         decisions: spec.decisions.clone(),
     }
+}
+/// What must be said where a suite holds variants of triplets that a model was trained on.
+fn trained_on(spec: &EncoderSpec, suite: &Suite) -> Option<String> {
+    let variants: Vec<&String> = suite
+        .pairs
+        .iter()
+        .filter_map(|pair| pair.labels.get("variant"))
+        .collect();
+    let known = |v: &&&String| spec.trained_variants.contains(v);
+    let pairs = variants.iter().filter(known).count();
+    if pairs == 0 {
+        return None;
+    }
+    let distinct: BTreeSet<&&String> = variants.iter().filter(known).collect();
+    Some(format!(
+        "the model was trained on triplets of {} variants of this suite ({pairs} of {} pairs): its card \
+         gives the figure over the others",
+        distinct.len(),
+        suite.pairs.len()
+    ))
 }

@@ -13,6 +13,7 @@ use super::RunError;
 use crate::encoder::Usage;
 use crate::encoder::spec::{Decision, ModelFile};
 use crate::fs;
+use crate::suite::{ScaleKind, Suite};
 
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -143,6 +144,29 @@ pub struct SuiteFacts {
     pub mteb_task: Option<String>,
     /// Pinned hub revision of the source.
     pub hub_revision: Option<String>,
+}
+
+impl SuiteFacts {
+    /// The facts of a suite, of which only the first `limit` pairs were scored.
+    #[must_use]
+    pub fn of(suite: &Suite, limit: Option<usize>) -> Self {
+        let scale = match suite.scale.kind {
+            ScaleKind::Binary => "binary",
+            ScaleKind::Ordinal => "ordinal",
+            ScaleKind::Interval => "interval",
+        };
+        Self {
+            id: suite.id.clone(),
+            version: suite.version.clone(),
+            split: suite.split.clone(),
+            release_id: suite.release_id.clone(),
+            scale: scale.into(),
+            languages: suite.languages.clone(),
+            limit,
+            mteb_task: suite.mteb_task.clone(),
+            hub_revision: suite.hub_revision.clone(),
+        }
+    }
 }
 
 /// The scores, each raw in [−1, 1] ([0, 1] for AUC, average precision and the ceiling). For a
@@ -469,16 +493,21 @@ pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
         reason,
     };
     let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
-    let mut seen = std::collections::HashSet::new();
-    let mut pairs = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let pair: ScoredPair =
-            serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string()))?;
-        if !seen.insert(pair.id.clone()) {
-            return Err(wrong(i + 1, format!("id `{}` stands twice", pair.id)));
-        }
-        pairs.push(pair);
+    let pairs = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
+        .collect::<Result<Vec<ScoredPair>, _>>()?;
+    // Millions of ids on a large leaderboard: looked at, not copied.
+    let mut seen = ahash::AHashSet::with_capacity(pairs.len());
+    if let Some((i, pair)) = pairs
+        .iter()
+        .enumerate()
+        .find(|(_, pair)| !seen.insert(pair.id.as_str()))
+    {
+        return Err(wrong(i + 1, format!("id `{}` stands twice", pair.id)));
     }
+    drop(seen);
     Ok(pairs)
 }
 

@@ -174,12 +174,7 @@ fn lines<T: serde::de::DeserializeOwned + Serialize>(
         .ok_or_else(|| refused("names", format!("there is no `{name}`")))?;
     let at =
         |line: usize, reason: &str| refused("schema", format!("{name}:{line}: {}", shown(reason)));
-    json::parse_lines(bytes)
-        .map_err(|(line, reason)| at(line, &reason))?
-        .into_iter()
-        .enumerate()
-        .map(|(i, value)| json::typed(value).map_err(|e| at(i + 1, &e)))
-        .collect()
+    json::flat_lines(bytes).map_err(|(line, reason)| at(line, &reason))
 }
 
 /// Words of a parser, in which submitted text may stand: nothing that misleads, and not too much.

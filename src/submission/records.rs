@@ -7,8 +7,7 @@ use super::{Bundle, Entry, Revoked, SubmissionError};
 use crate::encoder::spec::ModelFile;
 use crate::metric::BootstrapOptions;
 use crate::run::record::{
-    BootstrapFacts, DomainScores, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair,
-    SuiteFacts,
+    BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair, SuiteFacts,
 };
 use crate::run::score::{self, Asked};
 use crate::suite::{Registry, ScaleKind};
@@ -80,7 +79,7 @@ fn record(
     let pairs: Vec<ScoredPair> = suite
         .pairs
         .iter()
-        .zip(&joined.predicted)
+        .zip(joined.predicted)
         .map(|(pair, score)| {
             let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
             ScoredPair {
@@ -142,29 +141,11 @@ fn record(
             similarity: run.similarity.clone(),
             ..EncoderFacts::default()
         },
-        suite: SuiteFacts {
-            id: suite.id.clone(),
-            version: suite.version.clone(),
-            split: suite.split.clone(),
-            release_id: suite.release_id.clone(),
-            scale: match suite.scale.kind {
-                ScaleKind::Binary => "binary",
-                ScaleKind::Ordinal => "ordinal",
-                ScaleKind::Interval => "interval",
-            }
-            .into(),
-            languages: suite.languages.clone(),
-            limit: None,
-            mteb_task: suite.mteb_task.clone(),
-            hub_revision: suite.hub_revision.clone(),
-        },
+        suite: SuiteFacts::of(suite, None),
         n_pairs: pairs.len(),
         scores: numbers.scores,
         interval: numbers.interval,
-        domains: numbers
-            .domains
-            .into_iter()
-            .collect::<std::collections::BTreeMap<String, DomainScores>>(),
+        domains: numbers.domains,
         macro_spearman: numbers.macro_spearman,
         within_domain_spearman: numbers.within_domain_spearman,
         triplet_accuracy: numbers.triplet_accuracy,

@@ -79,6 +79,8 @@ pub struct Examined<'a> {
     pub entries: &'a [Entry],
     /// Releases that no score may be on.
     pub revoked: &'a [Revoked],
+    /// Per suite, where its ids are exactly those of the bundle: predicted and gold scores.
+    columns: Vec<Option<[Vec<f64>; 2]>>,
 }
 
 /// One suite of a bundle whose ids are those of the suite: scores in the order of its pairs.
@@ -88,9 +90,9 @@ pub struct Joined<'a> {
     /// The suite.
     pub suite: &'a Suite,
     /// Predicted scores, one per pair.
-    pub predicted: Vec<f64>,
+    pub predicted: &'a [f64],
     /// Gold scores.
-    pub gold: Vec<f64>,
+    pub gold: &'a [f64],
 }
 
 impl<'a> Examined<'a> {
@@ -102,7 +104,7 @@ impl<'a> Examined<'a> {
         entries: &'a [Entry],
         revoked: &'a [Revoked],
     ) -> Self {
-        let suites = bundle
+        let suites: Vec<Result<Suite, String>> = bundle
             .manifest
             .suites
             .iter()
@@ -121,22 +123,26 @@ impl<'a> Examined<'a> {
                     })
             })
             .collect();
+        let columns = bundle
+            .manifest
+            .suites
+            .iter()
+            .zip(&suites)
+            .map(|(entry, suite)| columns(lines(bundle, entry), suite.as_ref().ok()?))
+            .collect();
         Self {
             bundle,
             suites,
             entries,
             revoked,
+            columns,
         }
     }
 
     /// The lines of one suite's scores.
     #[must_use]
     pub fn lines(&self, entry: &SuiteEntry) -> &'a [ScoreLine] {
-        self.bundle
-            .scores
-            .get(&entry.scores.file)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        lines(self.bundle, entry)
     }
 
     /// Every suite that is here and whose ids are exactly those of the bundle.
@@ -144,24 +150,32 @@ impl<'a> Examined<'a> {
     pub fn joined(&self) -> Vec<Joined<'_>> {
         let entries = self.bundle.manifest.suites.iter().zip(&self.suites);
         entries
-            .filter_map(|(entry, suite)| {
-                let suite = suite.as_ref().ok()?;
-                let scores: HashMap<&str, f64> = self
-                    .lines(entry)
-                    .iter()
-                    .map(|l| (l.id.as_str(), l.score))
-                    .collect();
-                let of = |pair: &Pair| scores.get(pair.id.as_str()).copied();
-                let predicted: Option<Vec<f64>> = suite.pairs.iter().map(of).collect();
+            .zip(&self.columns)
+            .filter_map(|((entry, suite), columns)| {
+                let [predicted, gold] = columns.as_ref()?;
                 Some(Joined {
                     entry,
-                    suite,
-                    predicted: predicted.filter(|p| p.len() == self.lines(entry).len())?,
-                    gold: suite.pairs.iter().map(|p| p.gold).collect(),
+                    suite: suite.as_ref().ok()?,
+                    predicted,
+                    gold,
                 })
             })
             .collect()
     }
+}
+
+fn lines<'a>(bundle: &'a Bundle, entry: &SuiteEntry) -> &'a [ScoreLine] {
+    let lines = bundle.scores.get(&entry.scores.file);
+    lines.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Predicted and gold scores in the order of the suite's pairs; `None` where the ids differ.
+fn columns(lines: &[ScoreLine], suite: &Suite) -> Option<[Vec<f64>; 2]> {
+    let scores: HashMap<&str, f64> = lines.iter().map(|l| (l.id.as_str(), l.score)).collect();
+    let of = |pair: &Pair| scores.get(pair.id.as_str()).copied();
+    let predicted: Vec<f64> = suite.pairs.iter().map(of).collect::<Option<_>>()?;
+    let gold = suite.pairs.iter().map(|p| p.gold).collect();
+    (predicted.len() == lines.len()).then_some([predicted, gold])
 }
 
 /// Opens a bundle and puts it through every check but the re-run.

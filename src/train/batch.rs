@@ -19,10 +19,37 @@ pub struct Example {
     pub gold: Option<f64>,
     /// Where it came from: file and line, or suite and pair.
     pub place: String,
-    /// Language, as the data say it.
+    /// What the data say of it.
+    pub labels: Labels,
+}
+
+/// What the data say of an example; empty where they say nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels {
+    /// Language.
     pub language: String,
-    /// Meaning-shift pattern, as the data say it.
+    /// Kind of text it was taken from: `news`, `disclosure`.
+    pub source: String,
+    /// Meaning-shift pattern.
     pub pattern: String,
+    /// Variant of the pattern.
+    pub variant: String,
+    /// How it was made: `document`, `translation`, `template`.
+    pub origin: String,
+}
+
+impl Labels {
+    /// Every label with its name in the data.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &str); 5] {
+        [
+            ("language", &self.language),
+            ("source", &self.source),
+            ("pattern", &self.pattern),
+            ("variant", &self.variant),
+            ("origin", &self.origin),
+        ]
+    }
 }
 
 impl Example {

@@ -1,6 +1,6 @@
 //! Training data: triplets, pairs and parallel texts, from files and from suites.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,8 +11,10 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use super::TrainError;
-use super::batch::{Example, Kind, Source};
+use super::batch::{Example, Kind, Labels, Source};
 use super::recipe::{DataRecipe, Recipe};
+use crate::coverage::terms;
+use crate::encoder::tokenizer::Tokenizer;
 use crate::fs;
 use crate::suite::{Registry, Suite};
 
@@ -28,6 +30,8 @@ pub struct Places<'a> {
     pub registry: &'a Registry,
     /// The recipe, for messages.
     pub recipe: &'a Path,
+    /// The teacher's tokenizer, where there is a teacher.
+    pub teacher: Option<&'a Tokenizer>,
 }
 
 impl Places<'_> {
@@ -76,15 +80,14 @@ pub fn load(recipe: &Recipe, places: Places<'_>) -> Result<Vec<Vec<Source>>, Tra
 
 fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, TrainError> {
     let mut source = if let Some(file) = &data.triplets {
-        let path = checked(places, file, data.sha256.first())?;
+        let path = checked(places.root, file, data.sha256.first())?;
         let mut examples = Vec::new();
         for row in rows(&path)? {
             examples.push(Example {
                 first: row.text("anchor")?,
                 second: row.text("positive")?,
                 negative: Some(row.text("negative")?),
-                language: row.optional("language"),
-                pattern: row.optional("pattern"),
+                labels: row.labels(),
                 place: row.place(),
                 ..Example::default()
             });
@@ -93,13 +96,13 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
     } else if let Some(variants) = &data.shift {
         shift(variants, places)?
     } else if let Some(file) = &data.pairs {
-        let path = checked(places, file, data.sha256.first())?;
+        let path = checked(places.root, file, data.sha256.first())?;
         let mut examples = Vec::new();
         for row in rows(&path)? {
             examples.push(Example {
                 first: row.text("first")?,
                 second: row.text("second")?,
-                language: row.optional("language"),
+                labels: row.labels(),
                 place: row.place(),
                 ..Example::default()
             });
@@ -117,8 +120,8 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
         Source::new(Kind::Scored, name.clone(), examples.collect())
     } else if let Some([first, second]) = &data.parallel {
         let paths = [
-            checked(places, first, data.sha256.first())?,
-            checked(places, second, data.sha256.get(1))?,
+            checked(places.root, first, data.sha256.first())?,
+            checked(places.root, second, data.sha256.get(1))?,
         ];
         Source::new(Kind::Parallel, name_of(first), parallel(&paths)?)
     } else if let Some([first, second]) = &data.parallel_suites {
@@ -128,34 +131,91 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
         // The two texts of a pair stay in one batch: near texts are what similarities learn from.
         source.group = 2;
         source
+    } else if data.glossary {
+        let examples = terms::built_in()
+            .into_iter()
+            .filter(|t| !t.english.trim().is_empty())
+            .map(|t| Example {
+                place: format!("term `{}`", t.term),
+                first: t.english,
+                second: t.term,
+                ..Example::default()
+            });
+        Source::new(Kind::Parallel, "financial terms".into(), examples.collect())
     } else {
         return Err(places.wrong("an entry of `data` names no data".into()));
     };
     source.passes = data.passes;
+    filter(&mut source, data, places)?;
+    if source.kind == Kind::Parallel {
+        source.extra = extra(&source.examples, data.spans, data.words, seed);
+        if let Some(teacher) = places.teacher.filter(|_| data.teacher_words) {
+            let mut seen: HashSet<String> = source.extra.iter().cloned().collect();
+            source.extra.extend(
+                whole_words(teacher)
+                    .into_iter()
+                    .filter(|w| seen.insert(w.clone())),
+            );
+        }
+    }
+    Ok(source)
+}
+
+/// Leaves the examples that the recipe wants. A value that no example has is an error: it is
+/// misspelt, or the data are others.
+fn filter(source: &mut Source, data: &DataRecipe, places: Places<'_>) -> Result<(), TrainError> {
+    type Label = fn(&Labels) -> &String;
+    let wanted: [(&str, &[String], Label); 5] = [
+        ("languages", &data.languages, |l| &l.language),
+        ("sources", &data.sources, |l| &l.source),
+        ("patterns", &data.patterns, |l| &l.pattern),
+        ("variants", &data.variants, |l| &l.variant),
+        ("origins", &data.origins, |l| &l.origin),
+    ];
+    for (key, values, label) in wanted {
+        let known: BTreeSet<&str> = source
+            .examples
+            .iter()
+            .map(|e| label(&e.labels).as_str())
+            .collect();
+        if let Some(unknown) = values.iter().find(|v| !known.contains(v.as_str())) {
+            let known: Vec<String> = known.iter().map(|v| format!("`{v}`")).collect();
+            return Err(places.wrong(format!(
+                "`{key}` names `{unknown}`, but the data `{}` have {}",
+                source.name,
+                match known.len() {
+                    0 => "no example".into(),
+                    _ => known.join(", "),
+                }
+            )));
+        }
+    }
     source.examples.retain(|e| {
-        (data.patterns.is_empty() || data.patterns.contains(&e.pattern))
-            && (data.languages.is_empty() || data.languages.contains(&e.language))
+        wanted
+            .iter()
+            .all(|(_, values, label)| values.is_empty() || values.contains(label(&e.labels)))
+            && !data.without_variants.contains(&e.labels.variant)
     });
     if source.examples.is_empty() {
         return Err(places.wrong(format!("the data `{}` hold no example", source.name)));
     }
-    if source.kind == Kind::Parallel {
-        source.extra = extra(&source.examples, data.spans, data.words, seed);
-    }
-    Ok(source)
+    Ok(())
 }
 
 fn name_of(file: &Path) -> String {
     file.to_string_lossy().into_owned()
 }
 
-/// The path of a data file, whose bytes are those the recipe names.
-fn checked(
-    places: Places<'_>,
+/// The path of a data file below `root`, whose bytes are those the recipe names.
+///
+/// # Errors
+/// When it is not there, or has other bytes.
+pub(super) fn checked(
+    root: &Path,
     file: &Path,
     sha256: Option<&String>,
 ) -> Result<PathBuf, TrainError> {
-    let path = places.file(file);
+    let path = root.join(file);
     if !fs::exists(&path) {
         return Err(TrainError::Data {
             path,
@@ -215,6 +275,16 @@ impl DataRow {
     fn optional(&self, field: &str) -> String {
         let found = self.fields.get(field).and_then(Value::as_str);
         found.unwrap_or_default().to_owned()
+    }
+
+    fn labels(&self) -> Labels {
+        Labels {
+            language: self.optional("language"),
+            source: self.optional("source"),
+            pattern: self.optional("pattern"),
+            variant: self.optional("variant"),
+            origin: self.optional("origin"),
+        }
     }
 
     fn place(&self) -> String {
@@ -302,8 +372,13 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
                 negative: Some(negative.sentence2.clone()),
                 gold: None,
                 place: format!("{SHIFT} {triplet}"),
-                language: label(positive, "language"),
-                pattern: label(positive, "pattern"),
+                labels: Labels {
+                    language: label(positive, "language"),
+                    source: positive.domain.clone().unwrap_or_default(),
+                    pattern: label(positive, "pattern"),
+                    variant: label(positive, "variant"),
+                    origin: SHIFT.into(),
+                },
             });
         }
     }
@@ -425,6 +500,26 @@ fn extra(examples: &[Example], spans: usize, words: bool, seed: u64) -> Vec<Stri
     found
 }
 
+/// The entries of a vocabulary that are whole words of two or more letters, in the order of ids:
+/// what a teacher knows beyond the training texts.
+fn whole_words(tokenizer: &Tokenizer) -> Vec<String> {
+    let marks_words = tokenizer.model_kind() != "WordPiece";
+    tokenizer
+        .vocabulary()
+        .into_iter()
+        .filter(|entry| !entry.special)
+        .filter_map(|entry| {
+            let word = if marks_words {
+                entry.token.strip_prefix(['▁', 'Ġ'])?
+            } else {
+                &entry.token
+            };
+            let is_word = word.chars().count() > 1 && word.chars().all(char::is_alphabetic);
+            is_word.then(|| word.to_owned())
+        })
+        .collect()
+}
+
 /// A number below `n`.
 pub(super) fn below(random: &mut Xoshiro256PlusPlus, n: usize) -> usize {
     ((u128::from(random.next_u64()) * n.max(1) as u128) >> 64) as usize
@@ -464,6 +559,53 @@ mod tests {
                 (found, expected) => panic!("{found:?} / {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn parquet_rows_are_read_with_their_labels_and_other_columns_are_left() {
+        use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let schema = "message m { required binary anchor (UTF8); optional binary variant (UTF8); \
+                      required int64 negative_score; }";
+        let schema = parquet::schema::parser::parse_message_type(schema).expect("a schema");
+        let mut bytes = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut bytes, schema.into(), std::sync::Arc::default())
+                .expect("a writer");
+        let mut group = writer.next_row_group().expect("a group");
+        let text = |t: &str| ByteArray::from(t);
+        for (values, levels) in [
+            (vec![text("배당을 늘렸다."), text(" ")], None),
+            (vec![text("news.phase")], Some([0_i16, 1])),
+        ] {
+            let mut column = group.next_column().expect("asked").expect("a column");
+            column
+                .typed::<ByteArrayType>()
+                .write_batch(&values, levels.as_ref().map(|l| &l[..]), None)
+                .expect("written");
+            column.close().expect("closed");
+        }
+        let mut column = group.next_column().expect("asked").expect("a column");
+        column
+            .typed::<Int64Type>()
+            .write_batch(&[9, 8], None, None)
+            .expect("written");
+        column.close().expect("closed");
+        group.close().expect("closed");
+        writer.close().expect("closed");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.parquet");
+        fs::write_atomic(&path, &bytes).expect("written");
+        let rows = rows(&path).expect("rows");
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].text("anchor").expect("a text"), "배당을 늘렸다.");
+        assert_eq!(rows[0].labels(), Labels::default());
+        assert_eq!(rows[1].labels().variant, "news.phase");
+        let error = rows[1].text("anchor").expect_err("blank").to_string();
+        assert!(error.contains("t.parquet:2: `anchor`"), "{error}");
+        fs::write_atomic(&path, &bytes[..bytes.len() - 9]).expect("written");
+        let error = super::rows(&path).err().expect("cut off").to_string();
+        assert!(error.contains("t.parquet"), "{error}");
     }
 
     #[test]

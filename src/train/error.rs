@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::coverage::CoverageError;
 use crate::encoder::EncoderError;
 use crate::failure::FailureClass;
 use crate::fs::FsError;
@@ -21,6 +22,9 @@ pub enum TrainError {
     /// An evaluation failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A vocabulary cannot be measured or augmented.
+    #[error(transparent)]
+    Coverage(#[from] CoverageError),
     /// A suite cannot be read.
     #[error(transparent)]
     Suite(#[from] SuiteError),
@@ -130,6 +134,7 @@ impl TrainError {
             Self::Fs(e) => e.hint(),
             Self::Encoder(e) => e.hint(),
             Self::Run(e) => e.hint(),
+            Self::Coverage(e) => e.hint(),
             Self::Suite(e) => e.hint(),
             Self::Recipe { hint, .. } | Self::Data { hint, .. } | Self::Export { hint, .. } => {
                 hint.clone()
@@ -172,6 +177,7 @@ impl TrainError {
             | Self::Compute { .. } => FailureClass::Runtime,
             Self::Encoder(e) => e.class(),
             Self::Run(e) => e.class(),
+            Self::Coverage(e) => e.class(),
             Self::Suite(e) => e.class(),
             Self::Recipe { .. } | Self::State { .. } | Self::Export { .. } => FailureClass::Usage,
             Self::Data { .. } => FailureClass::Data,

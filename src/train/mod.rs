@@ -8,6 +8,7 @@
 //! To add an objective: its function in [`loss`], its variant and arm in [`step`], and the kind of
 //! data that asks for it.
 
+pub mod augment;
 pub mod bag;
 pub mod batch;
 pub mod chart;
@@ -23,6 +24,7 @@ pub mod optim;
 pub mod recipe;
 pub mod report;
 pub mod save;
+pub mod segment;
 pub mod session;
 pub mod state;
 pub mod step;

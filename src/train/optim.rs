@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
+use rayon::prelude::*;
 use serde::Deserialize;
+
+use crate::encoder::backend::candle::{change_in_place, serves, wide, with_values};
 
 /// A trainable tensor.
 #[derive(Debug, Clone)]
@@ -61,89 +64,77 @@ pub struct AdamW {
     moments: BTreeMap<String, Moments>,
 }
 
-/// One step of one parameter; the first moment is brought up to date before.
+/// What one step does to one parameter.
 struct Update {
+    options: AdamWOptions,
     learning_rate: f64,
     decay: f64,
     scale_first: f64,
     scale_second: f64,
-    epsilon: f64,
+    /// Factor of the gradient.
+    scale: f64,
 }
 
-/// `m = a m + b g` or `v = a v + b g^2`, in place.
-struct Moment {
-    keep: f64,
-    take: f64,
-    square: bool,
-}
+/// Values that one task moves.
+const PART: usize = 1 << 15;
 
-fn pair<'a>(
-    target: &'a mut CpuStorage,
-    target_layout: &Layout,
-    other: &'a CpuStorage,
-    other_layout: &Layout,
-) -> Result<(&'a mut [f32], &'a [f32])> {
-    let gaps = || candle_core::Error::Msg("the optimiser was given a tensor with gaps".into());
-    let (a, b) = target_layout.contiguous_offsets().ok_or_else(gaps)?;
-    let (c, d) = other_layout.contiguous_offsets().ok_or_else(gaps)?;
-    let CpuStorage::F32(target) = target else {
-        candle_core::bail!("the optimiser keeps float32");
-    };
-    Ok((&mut target[a..b], &other.as_slice::<f32>()?[c..d]))
-}
-
-impl InplaceOp2 for Moment {
-    fn name(&self) -> &'static str {
-        "moment"
+impl Update {
+    /// One pass over parameter, gradient and moments.
+    fn fused(&self, parameter: &Tensor, moments: &Moments, gradient: &Tensor) -> Result<()> {
+        let gradient = gradient.contiguous()?.detach();
+        let (first, second) = (moments.first.as_tensor(), moments.second.as_tensor());
+        with_values(&gradient, |g| {
+            change_in_place(first, |m| {
+                change_in_place(second, |v| {
+                    change_in_place(parameter, |p| {
+                        p.par_chunks_mut(PART)
+                            .zip(m.par_chunks_mut(PART).zip(v.par_chunks_mut(PART)))
+                            .zip(g.par_chunks(PART))
+                            .for_each(|((p, (m, v)), g)| wide(|| self.part(p, m, v, g)));
+                        Ok(())
+                    })
+                })
+            })
+        })
     }
 
-    fn cpu_fwd(
-        &self,
-        moment: &mut CpuStorage,
-        layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> Result<()> {
-        let (moment, gradient) = pair(moment, layout, gradient, gradient_layout)?;
-        let (keep, take) = (self.keep as f32, self.take as f32);
-        if self.square {
-            for (m, &g) in moment.iter_mut().zip(gradient) {
-                *m = keep * *m + take * g * g;
-            }
-        } else {
-            for (m, &g) in moment.iter_mut().zip(gradient) {
-                *m = keep * *m + take * g;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl candle_core::InplaceOp3 for Update {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        layout: &Layout,
-        first: &CpuStorage,
-        first_layout: &Layout,
-        second: &CpuStorage,
-        second_layout: &Layout,
-    ) -> Result<()> {
-        let (parameter, first) = pair(parameter, layout, first, first_layout)?;
-        let gaps = || candle_core::Error::Msg("the optimiser was given a tensor with gaps".into());
-        let (a, b) = second_layout.contiguous_offsets().ok_or_else(gaps)?;
-        let second = &second.as_slice::<f32>()?[a..b];
+    #[inline(always)]
+    fn part(&self, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
+        let (beta1, beta2) = (self.options.beta1, self.options.beta2);
+        let [keep_first, take_first] = [beta1 as f32, (1.0 - beta1) as f32];
+        let [keep_second, take_second] = [beta2 as f32, (1.0 - beta2) as f32];
         let keep = (1.0 - self.learning_rate * self.decay) as f32;
         let rate = (self.learning_rate * self.scale_first) as f32;
-        let (scale, epsilon) = (self.scale_second as f32, self.epsilon as f32);
-        for ((p, &m), &v) in parameter.iter_mut().zip(first).zip(second) {
-            *p = keep * *p - rate * m / ((v * scale).sqrt() + epsilon);
+        let (scale, epsilon) = (self.scale_second as f32, self.options.epsilon as f32);
+        let factor = self.scale as f32;
+        for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+            let g = factor * g;
+            *m = keep_first * *m + take_first * g;
+            *v = keep_second * *v + take_second * g * g;
+            *p = keep * *p - rate * *m / ((*v * scale).sqrt() + epsilon);
         }
-        Ok(())
+    }
+
+    /// The same of candle's own operations, for other devices and number types.
+    fn composed(&self, parameter: &Parameter, moments: &Moments, gradient: &Tensor) -> Result<()> {
+        let AdamWOptions {
+            beta1,
+            beta2,
+            epsilon,
+            ..
+        } = self.options;
+        let mut gradient = gradient.detach();
+        if self.scale != 1.0 {
+            gradient = (gradient * self.scale)?;
+        }
+        let first = ((moments.first.as_tensor() * beta1)? + (&gradient * (1.0 - beta1))?)?;
+        let second = ((moments.second.as_tensor() * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+        let kept = (parameter.variable.as_tensor() * (1.0 - self.learning_rate * self.decay))?;
+        let divisor = ((&second * self.scale_second)?.sqrt()? + epsilon)?;
+        let moved = ((&first / divisor)? * (self.learning_rate * self.scale_first))?;
+        moments.first.set(&first.detach())?;
+        moments.second.set(&second.detach())?;
+        parameter.variable.set(&(kept - moved)?.detach())
     }
 }
 
@@ -184,7 +175,7 @@ impl AdamW {
         &self.moments
     }
 
-    /// Moves every parameter that has a gradient.
+    /// Moves every parameter that has a gradient; gradients are multiplied by `scale` first.
     ///
     /// # Errors
     /// When the device fails.
@@ -193,21 +184,10 @@ impl AdamW {
         parameters: &[Parameter],
         gradients: &Gradients,
         learning_rate: f64,
+        scale: f64,
     ) -> Result<()> {
         self.steps += 1;
-        let AdamWOptions {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } = self.options;
-        let update = |decays: bool| Update {
-            learning_rate,
-            decay: if decays { weight_decay } else { 0.0 },
-            scale_first: 1.0 / (1.0 - beta1.powi(self.steps as i32)),
-            scale_second: 1.0 / (1.0 - beta2.powi(self.steps as i32)),
-            epsilon,
-        };
+        let options = self.options;
         for parameter in parameters {
             let Some(gradient) = gradients.get(&parameter.name) else {
                 continue;
@@ -221,49 +201,26 @@ impl AdamW {
                 self.moments.insert(parameter.name.clone(), moments);
             }
             let moments = &self.moments[&parameter.name];
-            let update = update(parameter.decays);
-            let fused = parameter.variable.device().is_cpu()
-                && parameter.variable.dtype() == candle_core::DType::F32;
-            if fused {
-                let gradient = gradient.contiguous()?.detach();
-                let moment = |keep: f64, square| Moment {
-                    keep,
-                    take: 1.0 - keep,
-                    square,
-                };
-                let (first, second) = (moments.first.as_tensor(), moments.second.as_tensor());
-                first.inplace_op2(&gradient, &moment(beta1, false))?;
-                second.inplace_op2(&gradient, &moment(beta2, true))?;
-                parameter
-                    .variable
-                    .as_tensor()
-                    .inplace_op3(first, second, &update)?;
+            let update = Update {
+                options,
+                learning_rate,
+                decay: if parameter.decays {
+                    options.weight_decay
+                } else {
+                    0.0
+                },
+                scale_first: 1.0 / (1.0 - options.beta1.powi(self.steps as i32)),
+                scale_second: 1.0 / (1.0 - options.beta2.powi(self.steps as i32)),
+                scale,
+            };
+            if serves(parameter.variable.as_tensor()) {
+                update.fused(parameter.variable.as_tensor(), moments, gradient)?;
             } else {
-                composed(parameter, moments, gradient, &update, beta1, beta2)?;
+                update.composed(parameter, moments, gradient)?;
             }
         }
         Ok(())
     }
-}
-
-/// The same of candle's own operations, for other devices and number types.
-fn composed(
-    parameter: &Parameter,
-    moments: &Moments,
-    gradient: &Tensor,
-    update: &Update,
-    beta1: f64,
-    beta2: f64,
-) -> Result<()> {
-    let gradient = gradient.detach();
-    let first = ((moments.first.as_tensor() * beta1)? + (&gradient * (1.0 - beta1))?)?;
-    let second = ((moments.second.as_tensor() * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-    let kept = (parameter.variable.as_tensor() * (1.0 - update.learning_rate * update.decay))?;
-    let divisor = ((&second * update.scale_second)?.sqrt()? + update.epsilon)?;
-    let moved = ((&first / divisor)? * (update.learning_rate * update.scale_first))?;
-    moments.first.set(&first.detach())?;
-    moments.second.set(&second.detach())?;
-    parameter.variable.set(&(kept - moved)?.detach())
 }
 
 /// How the learning rate goes after the warm-up.
@@ -317,26 +274,42 @@ impl Schedule {
 pub fn norm(gradients: &Gradients) -> Result<f64> {
     let mut sum = 0.0;
     for gradient in gradients.values() {
-        // Summed in float32 row by row, then in float64: a sum that does not overflow.
-        let rows = gradient.sqr()?.flatten_all()?.sum_all()?;
-        sum += rows.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        sum += square(gradient)?;
     }
     Ok(sum.sqrt())
 }
 
-/// Scales gradients so that their norm is at most `limit`; gives the norm before.
-///
-/// # Errors
-/// When the device fails.
-pub fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
-    let norm = norm(gradients)?;
-    if norm.is_finite() && norm > limit {
-        let scale = limit / (norm + 1e-6);
-        for gradient in gradients.values_mut() {
-            *gradient = (&*gradient * scale)?;
-        }
+/// The sum of squares: in float32 within a part, then in float64, so that it does not overflow.
+fn square(gradient: &Tensor) -> Result<f64> {
+    if !serves(gradient) {
+        let rows = gradient.sqr()?.flatten_all()?.sum_all()?;
+        return rows.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>();
     }
-    Ok(norm)
+    with_values(&gradient.contiguous()?, |g| {
+        let parts: Vec<f64> = g
+            .par_chunks(PART)
+            .map(|part| {
+                part.chunks(64)
+                    .map(|few| {
+                        few.iter()
+                            .map(|v| f64::from(*v) * f64::from(*v))
+                            .sum::<f64>()
+                    })
+                    .sum()
+            })
+            .collect();
+        Ok(parts.iter().sum())
+    })
+}
+
+/// The factor that brings gradients of that norm to a norm of at most `limit`.
+#[must_use]
+pub fn clip(norm: f64, limit: f64) -> f64 {
+    if norm.is_finite() && norm > limit {
+        limit / (norm + 1e-6)
+    } else {
+        1.0
+    }
 }
 
 #[cfg(test)]
@@ -405,7 +378,8 @@ mod tests {
                     .iter()
                     .map(|p| (p.name.clone(), gradient.clone()))
                     .collect();
-                adam.step(&parameters, &gradients, 0.01).expect("a step");
+                adam.step(&parameters, &gradients, 0.01, 0.5)
+                    .expect("a step");
             }
             assert_eq!(adam.steps(), 5);
             parameters
@@ -428,12 +402,12 @@ mod tests {
     }
 
     #[test]
-    fn clipping_keeps_the_direction() {
+    fn clipping_is_a_factor_of_gradients_that_are_too_long() {
         let gradient = Tensor::new(&[3.0_f32, 4.0], &Device::Cpu).expect("a gradient");
-        let mut gradients: Gradients = [("a".to_owned(), gradient)].into();
-        let norm = clip(&mut gradients, 1.0).expect("clipped");
-        assert!((norm - 5.0).abs() < 1e-6);
-        let values: Vec<f32> = gradients["a"].to_vec1().expect("values");
-        assert!((values[0] - 0.6).abs() < 1e-5 && (values[1] - 0.8).abs() < 1e-5);
+        let gradients: Gradients = [("a".to_owned(), gradient)].into();
+        let norm = norm(&gradients).expect("a norm");
+        assert!((norm - 5.0).abs() < 1e-12);
+        assert!((clip(norm, 1.0) - 0.2).abs() < 1e-6);
+        assert_eq!([clip(norm, 6.0), clip(f64::NAN, 1.0)], [1.0; 2]);
     }
 }

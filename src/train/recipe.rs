@@ -70,6 +70,46 @@ pub struct Base {
     /// A new static embedding.
     #[serde(default, rename = "static")]
     pub fresh: Option<StaticBase>,
+    /// New tokens for `model`.
+    #[serde(default)]
+    pub augment: Option<AugmentBase>,
+}
+
+/// New tokens that a corpus proposes, each with a row of the embedding matrix that starts as the
+/// mean of the rows of the pieces it replaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AugmentBase {
+    /// New tokens at most.
+    pub tokens: usize,
+    /// A text file (lines, `.jsonl`, `.csv`, `.tsv`); absent = the texts that are trained on.
+    #[serde(default)]
+    pub corpus: Option<PathBuf>,
+    /// Field or column of the corpus that holds the text; several with commas.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// SHA-256 of the corpus.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Occurrences that a new token needs.
+    #[serde(default = "five")]
+    pub min_count: u64,
+    /// Script of the new tokens.
+    #[serde(default = "hangul")]
+    pub script: String,
+    /// Longest new token in characters.
+    #[serde(default = "eight")]
+    pub max_characters: usize,
+}
+
+fn five() -> u64 {
+    5
+}
+fn eight() -> usize {
+    8
+}
+fn hangul() -> String {
+    "Hangul".into()
 }
 
 /// A static embedding from nothing: a vocabulary learnt from the training texts, one vector per
@@ -209,6 +249,13 @@ pub struct Stage {
     /// Share of tokens left out of each text at random, for data of kind `parallel`.
     #[serde(default)]
     pub token_dropout: f64,
+    /// Share of texts that are cut into pieces at random in each step, for data of kind `parallel`
+    /// and a new static embedding.
+    #[serde(default)]
+    pub segmentations: f64,
+    /// How much likelier segmentations are preferred in it: 0 = all alike, 1 = as likely as they are.
+    #[serde(default = "fifth")]
+    pub segmentation_sharpness: f64,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
 }
@@ -221,6 +268,9 @@ fn tenth() -> f64 {
 }
 fn hundredth() -> f64 {
     0.01
+}
+fn fifth() -> f64 {
+    0.2
 }
 fn twentieth() -> f64 {
     0.05
@@ -245,12 +295,12 @@ pub enum Negatives {
 }
 
 /// One source of data: exactly one of `triplets`, `shift`, `pairs`, `scored`, `parallel`,
-/// `parallel_suites`.
+/// `parallel_suites`, `glossary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// A JSONL or Parquet file of triplets: `anchor`, `positive`, `negative`, `language`,
-    /// `source`, `pattern`, `origin`.
+    /// A JSONL or Parquet file of triplets: `anchor`, `positive`, `negative`, and, where
+    /// they are known, `language`, `source`, `pattern`, `variant`, `origin`. Other fields are left.
     #[serde(default)]
     pub triplets: Option<PathBuf>,
     /// Variants of the built-in suite `korfin-shift` to train on; they are left out of its
@@ -271,6 +321,9 @@ pub struct DataRecipe {
     /// scores are not read into training.
     #[serde(default)]
     pub parallel_suites: Option<[String; 2]>,
+    /// The built-in list of Korean financial terms with their English glosses, as parallel texts.
+    #[serde(default)]
+    pub glossary: bool,
     /// SHA-256 of the file or files.
     #[serde(default)]
     pub sha256: Vec<String>,
@@ -283,12 +336,28 @@ pub struct DataRecipe {
     /// Whether every word of the teacher's language is a text of its own, for `parallel`.
     #[serde(default)]
     pub words: bool,
-    /// Only triplets of these patterns; empty = all.
+    /// Whether every whole word of the teacher's vocabulary is a text of its own, for `parallel` and
+    /// `parallel_suites`.
+    #[serde(default)]
+    pub teacher_words: bool,
+    /// Only examples of these patterns; empty = all.
     #[serde(default)]
     pub patterns: Vec<String>,
-    /// Only triplets of these languages; empty = all.
+    /// Only examples of these languages; empty = all.
     #[serde(default)]
     pub languages: Vec<String>,
+    /// Only examples of these sources; empty = all.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Only examples of these origins; empty = all.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Only examples of these variants; empty = all.
+    #[serde(default)]
+    pub variants: Vec<String>,
+    /// No example of these variants: they are left for testing.
+    #[serde(default)]
+    pub without_variants: Vec<String>,
 }
 
 /// What is evaluated.
@@ -438,6 +507,27 @@ impl Recipe {
             }
             _ => {}
         }
+        if let Some(augment) = &self.base.augment {
+            positive("tokens", augment.tokens as f64)?;
+            positive("min_count", augment.min_count as f64)?;
+            positive("max_characters", augment.max_characters as f64)?;
+            if self.base.model.is_none() {
+                return Err((
+                    "base.augment",
+                    "`base.augment` adds tokens to a `model`; a new static embedding learns its \
+                     own vocabulary"
+                        .into(),
+                ));
+            }
+            if self.lora.is_some() {
+                return Err((
+                    "base.augment",
+                    "`base.augment` adds rows to the embedding matrix, which low-rank adapters do \
+                     not train"
+                        .into(),
+                ));
+            }
+        }
         if self.stages.is_empty() {
             return Err(("stage", "a recipe needs at least one `[[stage]]`".into()));
         }
@@ -459,6 +549,16 @@ impl Recipe {
             positive("temperature", stage.temperature)?;
             share("warmup", stage.warmup)?;
             share("token_dropout", stage.token_dropout)?;
+            share("segmentations", stage.segmentations)?;
+            share("segmentation_sharpness", stage.segmentation_sharpness)?;
+            if stage.segmentations > 0.0 && self.base.fresh.is_none() {
+                return Err((
+                    "segmentations",
+                    "`segmentations` cuts texts into pieces of a new static embedding's own \
+                     vocabulary; the recipe starts from a model"
+                        .into(),
+                ));
+            }
             if stage.data.is_empty() {
                 return Err(("data", format!("stage `{}` has no data", stage.name)));
             }
@@ -470,19 +570,21 @@ impl Recipe {
                     data.scored.is_some(),
                     data.parallel.is_some(),
                     data.parallel_suites.is_some(),
+                    data.glossary,
                 ];
                 if kinds.iter().filter(|k| **k).count() != 1 {
                     return Err((
                         "data",
                         format!(
                             "each entry of `data` of stage `{}` needs exactly one of `triplets`, \
-                             `shift`, `pairs`, `scored`, `parallel`, `parallel_suites`",
+                             `shift`, `pairs`, `scored`, `parallel`, `parallel_suites`, `glossary`",
                             stage.name
                         ),
                     ));
                 }
                 positive("passes", data.passes)?;
-                let distils = data.parallel.is_some() || data.parallel_suites.is_some();
+                let distils =
+                    data.parallel.is_some() || data.parallel_suites.is_some() || data.glossary;
                 if distils && self.teacher.is_none() {
                     return Err(("teacher", "data of kind `parallel` need a `teacher`".into()));
                 }

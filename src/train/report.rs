@@ -211,7 +211,22 @@ pub fn card(recipe: &Recipe, report: &Report, spec: &EncoderSpec) -> Result<Stri
         what: "writing the card",
         reason: e.to_string(),
     })?;
+    let share = |x: Option<f64>| x.map_or_else(|| "–".into(), |x| format!("{:.2} %", 100.0 * x));
+    let vocabulary = report.outline.vocabulary.as_ref().map(|v| {
+        let texts = v.texts.iter().map(|t| {
+            json!({
+                "name": t.texts, "n": t.n_texts, "used": t.used,
+                "before": number(t.tokens_per_eojeol[0]), "after": number(t.tokens_per_eojeol[1]),
+                "unknown_before": share(t.unknown_rate[0]), "unknown_after": share(t.unknown_rate[1]),
+            })
+        });
+        json!({
+            "rows": v.new_rows - v.old_rows, "model": v.model, "corpus": v.corpus,
+            "from_unknown": v.from_unknown, "texts": texts.collect::<Vec<_>>(),
+        })
+    });
     let values = json!({
+        "vocabulary": vocabulary,
         "recipe": recipe,
         "report": report,
         "rows": rows,

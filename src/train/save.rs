@@ -1,7 +1,7 @@
 //! A checkpoint as a sentence-transformers folder, in the layout that every version of it opens.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
@@ -11,6 +11,7 @@ use super::TrainError;
 use super::error::computing;
 use super::model::{Model, module_tensor};
 use super::recipe::Number;
+use crate::encoder::EncoderSpec;
 use crate::encoder::backend::candle::weights::{LORA_DOWN, LORA_UP};
 use crate::encoder::modules::Module;
 use crate::encoder::pooling::Pooling;
@@ -89,7 +90,8 @@ pub fn safetensors(tensors: &[Values], number: Number) -> Result<Vec<u8>, TrainE
     safetensors::serialize(views.map_err(failed)?, Some(about)).map_err(failed)
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<(), TrainError> {
+/// Writes JSON, readable, with a line end.
+pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), TrainError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|e| TrainError::Compute {
         what: "writing JSON",
         reason: e.to_string(),
@@ -213,6 +215,54 @@ fn float32(tensor: &Tensor) -> Result<Vec<f32>, TrainError> {
         .map_err(computing("reading a parameter"))
 }
 
+/// The values of a stored tensor; `None` for what is no parameter (position ids and the like).
+fn read_stored(checkpoint: &Checkpoint, name: &str) -> Result<Option<Values>, TrainError> {
+    let Some(found) = checkpoint.get(name) else {
+        return Ok(None);
+    };
+    let dtype = match found.dtype {
+        "F64" => DType::F64,
+        "F32" => DType::F32,
+        "F16" => DType::F16,
+        "BF16" => DType::BF16,
+        _ => return Ok(None),
+    };
+    let values = Tensor::from_raw_buffer(found.bytes, dtype, found.shape, &Device::Cpu)
+        .map_err(computing("reading a tensor"))
+        .and_then(|t| float32(&t))?;
+    let shape = found.shape.to_vec();
+    checkpoint.release(name);
+    Ok(Some(Values {
+        name: name.to_owned(),
+        shape,
+        values,
+    }))
+}
+
+/// Every parameter of a checkpoint, and the number type that holds them all.
+///
+/// # Errors
+/// When a file is damaged.
+pub(super) fn stored(weights: &[PathBuf]) -> Result<(Vec<Values>, Number), TrainError> {
+    let checkpoint = Checkpoint::open(weights)?;
+    let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
+    let kinds: BTreeSet<&str> = names
+        .iter()
+        .filter_map(|name| Some(checkpoint.get(name)?.dtype))
+        .filter(|kind| ["F64", "F32", "F16", "BF16"].contains(kind))
+        .collect();
+    let number = match kinds.iter().copied().collect::<Vec<_>>()[..] {
+        ["F16"] => Number::Float16,
+        ["BF16"] => Number::Bfloat16,
+        _ => Number::Float32,
+    };
+    let mut tensors = Vec::with_capacity(names.len());
+    for name in &names {
+        tensors.extend(read_stored(&checkpoint, name)?);
+    }
+    Ok((tensors, number))
+}
+
 /// Values of the model's tensors, adapters merged into the weights they change. Tensors that the
 /// network does not use come as they are.
 ///
@@ -223,23 +273,12 @@ pub fn network(model: &Model) -> Result<Vec<Values>, TrainError> {
     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
     let mut tensors = Vec::with_capacity(names.len());
     for name in names {
-        let Some(found) = checkpoint.get(&name) else {
+        let Some(mut tensor) = read_stored(&checkpoint, &name)? else {
             continue;
         };
-        let dtype = match found.dtype {
-            "F64" => DType::F64,
-            "F32" => DType::F32,
-            "F16" => DType::F16,
-            "BF16" => DType::BF16,
-            // Position ids and the like: not parameters, and rebuilt by whoever loads them.
-            _ => continue,
-        };
-        let mut values = match model.parameter(&name) {
-            Some(parameter) => float32(parameter.variable.as_tensor())?,
-            None => Tensor::from_raw_buffer(found.bytes, dtype, found.shape, &Device::Cpu)
-                .map_err(computing("reading a tensor"))
-                .and_then(|t| float32(&t))?,
-        };
+        if let Some(parameter) = model.parameter(&name) {
+            tensor.values = float32(parameter.variable.as_tensor())?;
+        }
         if let Some(layer) = name.strip_suffix(".weight")
             && let Some(lora) = &model.options().lora
             && let (Some(down), Some(up)) = (
@@ -252,16 +291,11 @@ pub fn network(model: &Model) -> Result<Vec<Values>, TrainError> {
                 .matmul(down.variable.as_tensor())
                 .and_then(|c| c * (lora.alpha / lora.rank as f64))
                 .map_err(computing("merging an adapter"))?;
-            for (value, change) in values.iter_mut().zip(float32(&change)?) {
+            for (value, change) in tensor.values.iter_mut().zip(float32(&change)?) {
                 *value += change;
             }
         }
-        checkpoint.release(&name);
-        tensors.push(Values {
-            name,
-            shape: found.shape.to_vec(),
-            values,
-        });
+        tensors.push(tensor);
     }
     Ok(tensors)
 }
@@ -307,6 +341,27 @@ const COPIED: [&str; 4] = [
     "added_tokens.json",
 ];
 
+/// What of a model's folder is known from what it was read from; its maximum length aside.
+pub(super) fn layout<'a>(spec: &'a EncoderSpec, modules: &'a [Module]) -> Layout<'a> {
+    let field = |name: &str| spec.config.get(name).and_then(Value::as_u64);
+    let width = ["hidden_size", "d_model", "dim"]
+        .into_iter()
+        .find_map(field)
+        .unwrap_or_default() as usize;
+    Layout {
+        fixed: match spec.backend {
+            "static" => "StaticEmbedding",
+            _ => "Transformer",
+        },
+        modules,
+        width,
+        max_tokens: None,
+        prompts: &spec.prompts,
+        default_prompt: spec.default_prompt_name.as_deref(),
+        similarity: spec.similarity.name(),
+    }
+}
+
 /// Writes a model as it is now; `base_share` of its weights are those it started from.
 ///
 /// # Errors
@@ -337,25 +392,11 @@ pub fn model(
             }
         }
     }
-    let field = |name: &str| spec.config.get(name).and_then(Value::as_u64);
-    let width = ["hidden_size", "d_model", "dim"]
-        .into_iter()
-        .find_map(field)
-        .unwrap_or_default() as usize;
     folder(
         target,
         &Layout {
-            fixed: if is_static {
-                "StaticEmbedding"
-            } else {
-                "Transformer"
-            },
-            modules: &modules,
-            width,
             max_tokens: (!is_static).then(|| model.max_tokens()),
-            prompts: &spec.prompts,
-            default_prompt: spec.default_prompt_name.as_deref(),
-            similarity: spec.similarity.name(),
+            ..layout(spec, &modules)
         },
         &tensors,
         number,
@@ -377,19 +418,9 @@ fn average(
     };
     let checkpoint = Checkpoint::open(&model.spec().weights)?;
     for tensor in tensors {
-        let Some(found) = checkpoint.get(&tensor.name) else {
-            continue;
-        };
-        let dtype = match found.dtype {
-            "F64" => DType::F64,
-            "F16" => DType::F16,
-            "BF16" => DType::BF16,
-            _ => DType::F32,
-        };
-        let base = Tensor::from_raw_buffer(found.bytes, dtype, found.shape, &Device::Cpu)
-            .map_err(computing("reading a tensor"))?;
-        mix(&mut tensor.values, &float32(&base)?);
-        checkpoint.release(&tensor.name);
+        if let Some(base) = read_stored(&checkpoint, &tensor.name)? {
+            mix(&mut tensor.values, &base.values);
+        }
     }
     for (now, base) in modules.iter_mut().zip(&model.spec().modules) {
         match (now, base) {

@@ -1,6 +1,6 @@
 //! A whole run: recipe to checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +11,23 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use serde::Serialize;
 
+use super::augment::{self, VocabularyReport};
 use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source};
-use super::data::{self, Places, SHIFT};
+use super::data::{self, Places};
 use super::error::computing;
 use super::leakage::{self, LeakReport};
 use super::model::{Model, ModelOptions};
 use super::optim::{self, AdamW, AdamWOptions, Schedule};
-use super::recipe::{Negatives, Number, Recipe, Stage};
+use super::recipe::{AugmentBase, Negatives, Number, Recipe, Stage};
 use super::report::{self, Report};
+use super::segment::Segmenter;
 use super::state::{self, Position};
 use super::step::{Objective, StepOptions, same_texts, step};
 use super::{TrainError, chart, fresh, save};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::candle::weights::Lora;
 use crate::encoder::lexical::BASELINES;
-use crate::encoder::spec::{Overrides, read};
+use crate::encoder::spec::{Overrides, TRAINED_VARIANTS, read};
 use crate::encoder::{EncoderSpec, PreparedText};
 use crate::fs;
 use crate::metric::BootstrapOptions;
@@ -111,6 +113,12 @@ pub struct Outline {
     pub stages: Vec<StageOutline>,
     /// The leakage check.
     pub leakage: LeakReport,
+    /// The new tokens, where the recipe asks for some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularyReport>,
+    /// Triplets by what the data say of them: by field, then by value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, BTreeMap<String, usize>>,
     /// Tokens of the longest text, and texts that are truncated.
     pub longest_text: usize,
     /// Texts that lose tokens to truncation.
@@ -135,6 +143,8 @@ pub struct Session<'a> {
     stages: Vec<Vec<Source>>,
     batches: Vec<Vec<BatchPlan>>,
     leakage: LeakReport,
+    vocabulary: Option<VocabularyReport>,
+    segmenter: Option<Segmenter>,
     held_out: Vec<String>,
     run: String,
 }
@@ -151,15 +161,10 @@ impl<'a> Session<'a> {
             root: &plan.root,
             registry: plan.registry,
             recipe: &plan.path,
+            teacher: plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()),
         };
         let mut stages = data::load(recipe, places)?;
-        let trained_variants: Vec<String> = recipe
-            .stages
-            .iter()
-            .flat_map(|s| &s.data)
-            .filter_map(|d| d.shift.clone())
-            .flatten()
-            .collect();
+        let trained_variants = variants(&stages);
         let (suites, absent) = leak_suites(&plan, &trained_variants)?;
         let mut leakage = leakage::check(&mut stages, &suites, recipe.leakage)?;
         leakage.absent = absent;
@@ -179,11 +184,24 @@ impl<'a> Session<'a> {
                 hint: None,
             });
         }
-        let base = match &plan.base {
-            Some(base) => base.clone(),
-            None => fresh_base(&plan, &stages)?,
+        let (base, vocabulary) = match (&plan.base, &recipe.base.augment) {
+            (Some(base), None) => (base.clone(), None),
+            (Some(base), Some(augment)) => {
+                let (base, report) = augmented_base(&plan, base, augment, &stages)?;
+                (base, Some(report))
+            }
+            (None, _) => (fresh_base(&plan, &stages)?, None),
         };
         let model = Model::open(&base, model_options(&plan))?;
+        let sharpness = recipe
+            .stages
+            .iter()
+            .find(|s| s.segmentations > 0.0)
+            .map(|s| s.segmentation_sharpness);
+        let segmenter = match (sharpness, &base.tokenizer) {
+            (Some(sharpness), Some(tokenizer)) => Segmenter::new(tokenizer, sharpness)?,
+            _ => None,
+        };
         let batches = recipe
             .stages
             .iter()
@@ -202,15 +220,20 @@ impl<'a> Session<'a> {
             })
             .collect();
         let run = run_key(&plan, &stages, &base)?;
-        Ok(Self {
+        let session = Self {
             plan,
             model,
             stages,
             batches,
             leakage,
+            vocabulary,
+            segmenter,
             held_out: trained_variants,
             run,
-        })
+        };
+        // What is left of the suites is known before anything is computed.
+        session.suites()?;
+        Ok(session)
     }
 
     /// The model as it is now.
@@ -257,6 +280,8 @@ impl<'a> Session<'a> {
                 })
                 .collect(),
             leakage: self.leakage.clone(),
+            vocabulary: self.vocabulary.clone(),
+            labels: labels(&self.stages),
             longest_text,
             truncated_texts,
         })
@@ -275,11 +300,12 @@ impl<'a> Session<'a> {
         }
         let found = state::find(&states, &self.run)?;
         let suites = self.suites()?;
-        let before = if self.plan.recipe.base.fresh.is_none() && !suites.is_empty() {
-            watch.note("evaluating the base model");
-            self.evaluate(self.model.spec(), &suites)?
-        } else {
-            Vec::new()
+        let before = match &self.plan.base {
+            Some(base) if !suites.is_empty() => {
+                watch.note("evaluating the base model");
+                self.evaluate(base, &suites)?
+            }
+            _ => Vec::new(),
         };
         let teacher = self.teacher(watch)?;
         let total: usize = self.batches.iter().map(Vec::len).sum();
@@ -297,6 +323,12 @@ impl<'a> Session<'a> {
         let mut metrics = earlier_metrics(&metrics_path, position.step)?;
         if position.step > 0 {
             watch.note(&format!("going on behind step {}", position.step));
+        }
+        if position.stage >= self.plan.recipe.stages.len()
+            && let Some(path) = resumed.take()
+        {
+            // Every step was made before: only the checkpoint is written again.
+            state::restore(&path, &position, &self.model, AdamWOptions::default())?;
         }
         watch.training(position.step, total);
         let outcome = (|| -> Result<(), TrainError> {
@@ -410,14 +442,14 @@ impl<'a> Session<'a> {
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
         };
-        let (loss, mut gradients) =
+        let (loss, gradients) =
             step(&self.model, &texts, &objective, options).map_err(computing("a step"))?;
         let clip = if stage.clip > 0.0 {
             stage.clip
         } else {
             f64::MAX
         };
-        let norm = optim::clip(&mut gradients, clip).map_err(computing("clipping"))?;
+        let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
         for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
             if !value.is_finite() {
                 return Err(TrainError::NotFinite {
@@ -430,7 +462,12 @@ impl<'a> Session<'a> {
             }
         }
         optimiser
-            .step(self.model.parameters(), &gradients, rate)
+            .step(
+                self.model.parameters(),
+                &gradients,
+                rate,
+                optim::clip(norm, clip),
+            )
             .map_err(computing("the optimiser"))?;
         Ok((loss, norm))
     }
@@ -504,12 +541,22 @@ impl<'a> Session<'a> {
             }
         };
         let prompt = &self.plan.recipe.compute.prompt;
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
+        let segmenter = self
+            .segmenter
+            .as_ref()
+            .filter(|_| stage.segmentations > 0.0 && source.kind == Kind::Parallel);
         let mut prepared = Vec::with_capacity(texts.len());
         for text in texts {
-            prepared.push(self.model.prepare(text, prompt)?);
+            let mut ready = self.model.prepare(text, prompt)?;
+            if let Some(segmenter) = segmenter
+                && uniform(&mut random) < stage.segmentations
+            {
+                ready.ids = segmenter.segment(text, &mut random)?;
+            }
+            prepared.push(ready);
         }
         if stage.token_dropout > 0.0 && source.kind == Kind::Parallel {
-            let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
             for text in &mut prepared {
                 drop_tokens(text, stage.token_dropout, &mut random);
             }
@@ -579,6 +626,20 @@ impl<'a> Session<'a> {
             }
             let mut suite = self.plan.registry.load(&manifest, Some(&split))?;
             hold_out(&mut suite, &self.held_out);
+            if suite.pairs.is_empty() {
+                return Err(TrainError::Recipe {
+                    path: self.plan.path.clone(),
+                    line: None,
+                    reason: format!(
+                        "nothing of `{name}` is left to evaluate: every variant in it is trained on"
+                    ),
+                    hint: Some(
+                        "leave variants for testing with `without_variants` in `data`, or the \
+                         suite out of `evaluate`"
+                            .into(),
+                    ),
+                });
+            }
             suites.push(suite);
         }
         Ok(suites)
@@ -663,6 +724,10 @@ impl<'a> Session<'a> {
         if let Some(teacher) = self.plan.teacher.as_ref().filter(|_| !suites.is_empty()) {
             found.push((teacher.name.clone(), self.evaluate(teacher, suites)?));
         }
+        if self.vocabulary.is_some() && !suites.is_empty() {
+            let untrained = self.model.spec();
+            found.push((untrained.name.clone(), self.evaluate(untrained, suites)?));
+        }
         for baseline in BASELINES {
             let scores = suites
                 .iter()
@@ -688,6 +753,12 @@ impl<'a> Session<'a> {
             recipe.save.dtype,
             recipe.average_with_base,
         )?;
+        let trained = output.join(TRAINED_VARIANTS);
+        if self.held_out.is_empty() {
+            fs::remove_file(&trained)?;
+        } else {
+            save::write_json(&trained, &self.held_out.clone().into())?;
+        }
         let spec = read_trained(output, &self.plan.open)?;
         let after = if suites.is_empty() {
             Vec::new()
@@ -813,28 +884,65 @@ fn named(
     }
 }
 
+/// A number in `[0, 1)`.
+fn uniform(random: &mut Xoshiro256PlusPlus) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// Leaves tokens out at random, never all.
 fn drop_tokens(text: &mut PreparedText, share: f64, random: &mut Xoshiro256PlusPlus) {
     let kept: Vec<u32> = text
         .ids
         .iter()
         .copied()
-        .filter(|_| (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 >= share)
+        .filter(|_| uniform(random) >= share)
         .collect();
     if !kept.is_empty() {
         text.ids = kept;
     }
 }
 
+/// Triplets by label and value; what the data do not say is not counted.
+fn labels(stages: &[Vec<Source>]) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let mut found: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for example in stages
+        .iter()
+        .flatten()
+        .filter(|s| s.kind == Kind::Triplets)
+        .flat_map(|s| &s.examples)
+    {
+        for (field, value) in example.labels.named() {
+            if !value.is_empty() {
+                *found
+                    .entry(field.to_owned())
+                    .or_default()
+                    .entry(value.to_owned())
+                    .or_default() += 1;
+            }
+        }
+    }
+    found
+}
+
+/// The variants that examples are of, sorted.
+fn variants(stages: &[Vec<Source>]) -> Vec<String> {
+    let found: BTreeSet<&String> = stages
+        .iter()
+        .flatten()
+        .flat_map(|s| &s.examples)
+        .map(|e| &e.labels.variant)
+        .filter(|v| !v.is_empty())
+        .collect();
+    found.into_iter().cloned().collect()
+}
+
 /// Pairs of variants that were trained on are no part of an evaluation.
 fn hold_out(suite: &mut Suite, trained: &[String]) {
-    if suite.id == SHIFT {
-        suite.pairs.retain(|pair| {
-            pair.labels
-                .get("variant")
-                .is_none_or(|variant| !trained.contains(variant))
-        });
-    }
+    suite.pairs.retain(|pair| {
+        pair.labels
+            .get("variant")
+            .is_none_or(|variant| !trained.contains(variant))
+    });
 }
 
 /// The suites that training texts are looked for in, and those that are not on disk.
@@ -917,6 +1025,27 @@ fn fresh_base(plan: &Plan<'_>, stages: &[Vec<Source>]) -> Result<EncoderSpec, Tr
         .flat_map(Example::texts);
     fresh::write(&folder, fresh, texts, plan.recipe.seed)?;
     Ok(read(&folder, &Overrides::default())?)
+}
+
+/// Writes and reads the base model with the new tokens that the recipe asks for.
+fn augmented_base(
+    plan: &Plan<'_>,
+    base: &EncoderSpec,
+    recipe: &AugmentBase,
+    stages: &[Vec<Source>],
+) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
+    let beside = plan.output.join(BESIDE);
+    let keep = !plan.restart && state::any(&beside)?;
+    let mut seen = HashSet::new();
+    let texts: Vec<&str> = stages
+        .iter()
+        .flatten()
+        .flat_map(|s| &s.examples)
+        .flat_map(Example::texts)
+        .filter(|text| seen.insert(*text))
+        .collect();
+    let folder = beside.join("base");
+    augment::base(&folder, base, recipe, &plan.root, &texts, keep)
 }
 
 /// Reads a checkpoint that was just written.

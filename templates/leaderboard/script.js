@@ -46,29 +46,30 @@ const value = (row, c) => {
   const text = (cell.firstChild ? cell.firstChild.textContent : '').trim();
   return heads[c].classList.contains('num') ? parseFloat(text.replace('−', '-')) : text.toLowerCase();
 };
+const known = [];
+const values = c => known[c] ??= new Map(rows.map(r => [r, value(r, c)]));
 const sort = () => {
   const [name, way] = (state.get('sort') || '').split('~'), c = names.indexOf(name), down = way !== 'up';
   heads.forEach((h, i) => i === c ? h.setAttribute('aria-sort', down ? 'descending' : 'ascending') : h.removeAttribute('aria-sort'));
   for (const b of bodies) {
-    let list = home.get(b);
+    b.rows = home.get(b);
     if (c >= 0) {
-      const keyed = list.map((row, i) => [value(row, c), i, row]);
+      const keyed = b.rows.map((row, i) => [values(c).get(row), i, row]);
       const less = (x, y) => typeof x === 'number' ? (isNaN(x) - isNaN(y) || (down ? y - x : x - y)) : (!x - !y || (down ? 1 : -1) * (x < y ? -1 : x > y ? 1 : 0));
-      list = keyed.sort((x, y) => less(x[0], y[0]) || x[1] - y[1]).map(k => k[2]);
+      b.rows = keyed.sort((x, y) => less(x[0], y[0]) || x[1] - y[1]).map(k => k[2]);
     }
-    b.rows = list;
     show(b);
-    b.el.append(...list);
   }
 };
-// Of each origin the first hundred are laid out, until the reader asks for all.
+// Of each origin the first hundred stand in the document, until the reader asks for all.
 const most = 100, more = $('more');
 const show = b => {
-  let n = 0, all = state.get('all');
-  for (const r of b.rows) r.hidden = r.off || (n++ >= most && !all);
-  b.first.hidden = !n;
+  const on = b.rows.filter(r => !r.off), shown = state.get('all') ? on : on.slice(0, most);
+  b.rest = on.length - shown.length;
+  b.first.hidden = !on.length;
+  b.el.replaceChildren(b.first, ...shown);
 };
-const rest = () => { const n = rows.filter(r => !r.off && r.hidden).length; more.hidden = !n; more.textContent = '+ ' + n; };
+const rest = () => { const n = bodies.reduce((sum, b) => sum + b.rest, 0); more.hidden = !n; more.textContent = '+ ' + n; };
 more.onclick = () => { set('all', '1'); bodies.forEach(show); rest(); say(); };
 heads.forEach((h, c) => {
   const button = h.querySelector('button');
@@ -151,9 +152,9 @@ $('reset').onclick = () => {
 
 // Two models side by side.
 const {m, s, d, t} = JSON.parse($('data').textContent), a = $('cmp-a'), b = $('cmp-b'), out = $('cmp');
-const known = new Map();
-for (const x of d) { const k = x[0] + ' ' + x[1]; known.has(k) ? known.get(k).push(x) : known.set(k, [x]); }
-for (const el of [a, b]) m.forEach((x, i) => { if (d.some(y => y[0] === i || y[1] === i)) el.add(new Option(x[0] + (x[1] ? ' (' + x[1] + ')' : ''), i)); });
+// Couples of rows: then suite, difference, interval and p of each suite.
+const couples = new Map(d.map(x => [x[0] + ' ' + x[1], x.slice(2)])), compared = new Set(d.flatMap(x => x.slice(0, 2)));
+for (const el of [a, b]) m.forEach((x, i) => { if (compared.has(i)) el.add(new Option(x[0] + (x[1] ? ' (' + x[1] + ')' : ''), i)); });
 const cell = (tag, text, cls) => { const el = doc.createElement(tag); el.textContent = text; if (cls) el.className = cls; if (tag === 'th') el.scope = 'col'; return el; };
 const num = (v, digits, plus) => { const x = (v / 1e4).toFixed(digits); return (plus && v > 0 ? '+' : '') + x.replace('-', '−'); };
 const compare = () => {
@@ -161,7 +162,7 @@ const compare = () => {
   out.replaceChildren();
   if (!a.options.length) return;
   if (i === j) { out.append(cell('p', t.same_model)); return; }
-  const found = known.get(flip ? j + ' ' + i : i + ' ' + j);
+  const found = couples.get(flip ? j + ' ' + i : i + ' ' + j);
   if (!found) { out.append(cell('p', t.none_paired)); return; }
   const box = doc.createElement('div'), el = doc.createElement('table'), h = el.createTHead().insertRow(), body = el.createTBody();
   box.className = 'scroll';
@@ -170,10 +171,10 @@ const compare = () => {
   box.setAttribute('aria-label', m[i][0] + ' − ' + m[j][0]);
   el.createCaption().textContent = m[i][0] + ' − ' + m[j][0];
   for (const [x, c] of [[t.suite], [t.delta, 'num'], [t.interval, 'num'], [t.p, 'num'], [t.verdict]]) h.append(cell('th', x, c));
-  for (const x of found) {
-    const [delta, low, high] = flip ? [-x[3], -x[5], -x[4]] : [x[3], x[4], x[5]], k = low > 0 ? 'gain' : high < 0 ? 'loss' : 'same', r = body.insertRow(), th = cell('th', s[x[2]]);
+  for (let at = 0; at < found.length; at += 5) {
+    const x = found.slice(at, at + 5), [delta, low, high] = flip ? [-x[1], -x[3], -x[2]] : x.slice(1, 4), k = low > 0 ? 'gain' : high < 0 ? 'loss' : 'same', r = body.insertRow(), th = cell('th', s[x[0]]);
     th.scope = 'row';
-    r.append(th, cell('td', num(delta, 4, true), 'num ' + k), cell('td', '[' + num(low, 3, true) + ', ' + num(high, 3, true) + ']', 'num'), cell('td', x[6] < 10 ? '<0.001' : num(x[6], 3), 'num'), cell('td', k === 'same' ? t.verdict_same : m[k === 'gain' ? i : j][0]));
+    r.append(th, cell('td', num(delta, 4, true), 'num ' + k), cell('td', '[' + num(low, 3, true) + ', ' + num(high, 3, true) + ']', 'num'), cell('td', x[4] < 10 ? '<0.001' : num(x[4], 3), 'num'), cell('td', k === 'same' ? t.verdict_same : m[k === 'gain' ? i : j][0]));
   }
   box.append(el);
   out.append(box);

@@ -98,7 +98,7 @@ fn json_holds_the_keys_that_scripts_rely_on() {
         let found = record.pointer(key);
         assert!(found.is_some_and(|v| !v.is_null()), "`{key}` is {found:?}");
     }
-    assert_eq!(record["n_pairs"], 222);
+    assert_eq!(record["n_pairs"], 888);
     let rho = record["scores"]["cosine_spearman"]
         .as_f64()
         .expect("a number");
@@ -197,7 +197,7 @@ fn a_limit_is_said_and_recorded() {
     );
     let warnings = record["warnings"].to_string();
     assert!(
-        warnings.contains("only the first 40 of 222 pairs were scored"),
+        warnings.contains("only the first 40 of 888 pairs were scored"),
         "{warnings}"
     );
 }

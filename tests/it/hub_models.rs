@@ -299,7 +299,7 @@ fn of_several_graphs_only_the_plain_one_is_downloaded_with_its_data() {
     .success()
     .stderr(predicate::str::contains("onnx/model.onnx"))
     .stdout(predicate::str::contains(
-        "org/tiny (protocol `native`) on korfin-shift test: 222 pairs",
+        "org/tiny (protocol `native`) on korfin-shift test: 888 pairs",
     ));
     let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
     let weights: Vec<&String> = asked

@@ -13,6 +13,7 @@ mod candle;
 mod compare;
 mod coverage;
 mod disk_full;
+mod doctor;
 mod durable;
 mod encoders;
 mod endpoints;
@@ -35,6 +36,7 @@ mod release;
 mod rooms;
 mod server;
 mod shards;
+mod shift;
 mod submission;
 mod suite_cli;
 mod suites;
@@ -42,5 +44,7 @@ mod support;
 mod tokenizers;
 #[cfg(feature = "candle")]
 mod train;
+#[cfg(feature = "candle")]
+mod train_augment;
 #[cfg(feature = "candle")]
 mod train_run;

@@ -368,7 +368,7 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
           ties in the gold scores cap Spearman's correlation at 0.866"]
     );
     let suite = registry.load(&manifest, None).expect("it loads");
-    assert_eq!(suite.pairs.len(), 222);
+    assert_eq!(suite.pairs.len(), 888);
     assert_eq!(
         suite.triplets.as_ref().map(|t| t.id.as_str()),
         Some("triplet")
@@ -376,10 +376,10 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
     assert_eq!(
         domains(&suite),
         [
-            ("disclosure", 66),
-            ("legal", 60),
-            ("news", 48),
-            ("report", 48)
+            ("disclosure", 264),
+            ("legal", 240),
+            ("news", 192),
+            ("report", 192)
         ]
         .into()
     );
@@ -405,7 +405,7 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
         };
         assert_eq!(scripts, expected, "{}", pair.id);
     }
-    assert_eq!(triplets.len(), 111);
+    assert_eq!(triplets.len(), 444);
     for (name, pairs) in &triplets {
         let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
         assert_eq!(gold, [1.0, 0.0], "{name}");
@@ -422,7 +422,7 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
     }
     assert_eq!(patterns.len(), 12);
     assert!(
-        patterns.values().all(|n| [12, 18, 24].contains(n)),
+        patterns.values().all(|n| [48, 72, 96].contains(n)),
         "{patterns:?}"
     );
 }

@@ -133,7 +133,7 @@ fn against_golden(folder: &Path, dtype: DType, options: StepOptions<'_>) -> Wors
         let (loss, gradients) = step(&model, &texts, &objective, options).expect("a step");
         worst.losses = worst.losses.max((loss - expected).abs() / expected);
         optimiser
-            .step(model.parameters(), &gradients, rate)
+            .step(model.parameters(), &gradients, rate, 1.0)
             .expect("an AdamW step");
     }
     for parameter in model.parameters() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::support::{Home, full, repository};
 
 /// Triplets that are no part of any suite.
-fn triplets(n: usize) -> String {
+pub(super) fn triplets(n: usize) -> String {
     (0..n)
         .map(|i| {
             let line = serde_json::json!({
@@ -23,7 +23,7 @@ fn triplets(n: usize) -> String {
         .collect()
 }
 
-fn recipe(base: &Path, more: &str) -> String {
+pub(super) fn recipe(base: &Path, more: &str) -> String {
     format!(
         r#"schema = 1
 name = "tiny"
@@ -51,7 +51,7 @@ languages = ["ko", "en"]
     )
 }
 
-fn prepare(base: &str, more: &str) -> Home {
+pub(super) fn prepare(base: &str, more: &str) -> Home {
     let home = Home::new();
     let base = repository("tests/reference/encoders").join(base);
     write(&home.path("tiny.toml"), recipe(&base, more).as_bytes());
@@ -59,11 +59,11 @@ fn prepare(base: &str, more: &str) -> Home {
     home
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+pub(super) fn write(path: &Path, bytes: &[u8]) {
     korfinsts::fs::write_atomic(path, bytes).expect("written");
 }
 
-fn losses(folder: &Path) -> Vec<(u64, f64)> {
+pub(super) fn losses(folder: &Path) -> Vec<(u64, f64)> {
     let path = folder.join("training/metrics.jsonl");
     let text = korfinsts::fs::read(&path).expect("metrics");
     String::from_utf8(text)
@@ -80,12 +80,12 @@ fn losses(folder: &Path) -> Vec<(u64, f64)> {
         .collect()
 }
 
-fn weights(folder: &Path) -> Vec<u8> {
+pub(super) fn weights(folder: &Path) -> Vec<u8> {
     korfinsts::fs::read(&folder.join("model.safetensors")).expect("weights")
 }
 
 /// Runs Python, or says loudly that it is not at hand.
-fn python(needs: &str, script: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn python(needs: &str, script: &str, arguments: &[&str]) -> Option<String> {
     let there = Command::new("python3")
         .args(["-c", needs])
         .output()
@@ -124,7 +124,7 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
     let suite = &report["suites"][0];
     assert_eq!(
         (&suite["suite"], &suite["n_pairs"]),
-        (&"korfin-shift".into(), &222.into())
+        (&"korfin-shift".into(), &888.into())
     );
     for key in ["before", "after", "delta", "p_value", "p_holm"] {
         assert!(suite[key].is_number(), "{key}: {suite}");
@@ -133,7 +133,7 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
     let card = String::from_utf8(card).expect("UTF-8");
     for expected in [
         "license: cc-by-4.0",
-        "| korfin-shift | test | 222 |",
+        "| korfin-shift | test | 888 |",
         "None stands in a suite",
     ] {
         assert!(card.contains(expected), "{expected}\n{card}");
@@ -217,6 +217,116 @@ fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
     }
 }
 
+/// Rows as `korfinsts mine` writes them, of one variant; fields that training does not read are
+/// there too.
+fn mined(variants: &[&str]) -> String {
+    (0..20)
+        .map(|i| {
+            let line = serde_json::json!({
+                "id": i, "anchor": format!("회사 {i}는 배당을 늘렸다."),
+                "positive": format!("회사 {i}의 배당이 증가했다."),
+                "negative": format!("회사 {i}는 배당을 줄였다."),
+                "language": "kor-Hang", "other_language": "kor-Hang", "source": "news",
+                "pattern": "news.temporal", "variant": variants[i % variants.len()],
+                "origin": "template", "edits": [[1, 2]], "negative_score": 9,
+                "negative_rules": ["direction"],
+            });
+            format!("{line}\n")
+        })
+        .collect()
+}
+
+#[test]
+fn a_variant_that_is_trained_on_is_never_tested_on() {
+    let variants = ["news.temporal.phase", "legal.sanction.kind"];
+    let home = prepare("bert-mean", "");
+    write(&home.path("triplets.jsonl"), mined(&variants).as_bytes());
+    let output = home
+        .command(&["train", "tiny.toml", "--format", "json"])
+        .assert()
+        .success();
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("a report");
+    let rows = korfinsts::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
+    let rows = String::from_utf8(rows.expect("rows")).expect("UTF-8");
+    let kept = rows
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|row| !variants.contains(&row["variant"].as_str().expect("a variant")))
+        .count();
+    assert!(kept < rows.lines().count());
+    assert_eq!(report["suites"][0]["n_pairs"], kept);
+    let mut sorted = variants;
+    sorted.sort_unstable();
+    assert_eq!(report["held_out_of_evaluation"], serde_json::json!(sorted));
+    assert_eq!(report["outline"]["labels"]["variant"][variants[0]], 10);
+    let card = korfinsts::fs::read(&home.path("tiny/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    for expected in [
+        "no part of the figures above: `legal.sanction.kind`, `news.temporal.phase`.",
+        "- Triplets by language: `kor-Hang` 20.",
+        "- Triplets by origin: `template` 20.",
+    ] {
+        assert!(card.contains(expected), "{expected}\n{card}");
+    }
+    // Evaluated later on the whole suite, the checkpoint says what it was trained on.
+    let output = home
+        .command(&["eval", "tiny", "--suite", "korfin-shift"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    let all = rows.lines().count();
+    let expected = format!(
+        "trained on triplets of 2 variants of this suite ({} of {all}",
+        all - kept
+    );
+    let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(&expected), "{expected}\n{said}");
+}
+
+#[test]
+fn filters_leave_variants_for_testing_and_misspelt_ones_are_errors() {
+    let rows = korfinsts::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
+    let rows = String::from_utf8(rows.expect("rows")).expect("UTF-8");
+    let all: std::collections::BTreeSet<String> = rows
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|row| row["variant"].as_str().expect("a variant").to_owned())
+        .collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let lines: String = all.iter().map(|v| mined(&[v])).collect();
+    for (filter, code, expected) in [
+        ("", 2, "every variant in it is trained on"),
+        (", without_variants = [\"news.temporal.phase\"]", 0, ""),
+        (
+            ", variants = [\"news.temporal.fase\"]",
+            2,
+            "`variants` names `news.temporal.fase`",
+        ),
+        (", origins = [\"document\"]", 2, "have `template`"),
+        (
+            ", sources = [\"news\"], variants = [\"news.temporal.phase\"]",
+            0,
+            "",
+        ),
+    ] {
+        let home = prepare("bert-mean", "");
+        write(&home.path("triplets.jsonl"), lines.as_bytes());
+        let path = home.path("tiny.toml");
+        let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+        let more = format!("\"triplets.jsonl\"{filter} }}");
+        write(
+            &path,
+            text.replace("\"triplets.jsonl\" }", &more).as_bytes(),
+        );
+        let output = home
+            .command(&["train", "tiny.toml", "--dry-run"])
+            .assert()
+            .code(code);
+        let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{filter}: {said} / {expected}");
+    }
+}
+
 #[test]
 fn a_learning_rate_that_explodes_stops_with_the_batch_named() {
     let home = prepare("bert-mean", "");
@@ -257,7 +367,8 @@ fn adapters_and_averaging_change_the_weights_they_should() {
     }
 }
 
-const EMBED: &str = r"
+/// The largest difference of sentence-transformers' embeddings from those in a JSONL file.
+pub(super) const EMBED: &str = r"
 import sys, json, numpy as np
 from sentence_transformers import SentenceTransformer
 model = SentenceTransformer(sys.argv[1], device='cpu')
@@ -298,7 +409,7 @@ const TEXTS: [&str; 4] = [
 ];
 
 /// Embeddings of a few texts through the library, as JSON objects.
-fn embeddings(home: &Home, model: &str) -> Vec<Value> {
+pub(super) fn embeddings(home: &Home, model: &str) -> Vec<Value> {
     use korfinsts::encoder::spec::{Overrides, read};
     let spec = read(&home.path(model), &Overrides::default()).expect("a model");
     let encoder = spec

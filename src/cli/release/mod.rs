@@ -13,6 +13,7 @@ use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
 use crate::fs;
 use crate::release::{Context, Earlier, Subject};
+use crate::sums::SUMS;
 
 /// Cut, check, sign and compare dataset releases
 #[derive(Debug, Args)]
@@ -57,7 +58,7 @@ pub fn run(args: &ReleaseArgs, global: &Global) -> anyhow::Result<()> {
 /// What a release is compared with, and the day it is looked at.
 #[derive(Debug, Clone, Args)]
 struct ContextArgs {
-    /// Earlier releases [default: the zip files under `releases/`, or beside a zip file]
+    /// Earlier releases [default: the zip files under `releases/`, or beside a built release]
     #[arg(long, value_name = "ZIP")]
     previous: Vec<PathBuf>,
     /// Day on which waivers must hold, YYYY-MM-DD [default: today]
@@ -112,7 +113,7 @@ impl ContextArgs {
 }
 
 fn earlier(subject: &Subject, path: &Path) -> anyhow::Result<Earlier> {
-    let list = subject.files.get(crate::sums::SUMS).ok_or_else(|| {
+    let list = subject.files.get(SUMS).ok_or_else(|| {
         CliError::usage(
             format!("`{}` is not built: it has no release id", path.display()),
             "give the zip file of the release",
@@ -121,12 +122,15 @@ fn earlier(subject: &Subject, path: &Path) -> anyhow::Result<Earlier> {
     Ok(subject.as_earlier(fs::sha256(list)))
 }
 
-/// The zip files in `releases/` of a folder, or beside a zip file.
+/// The zip files in `releases/` of a folder, or beside a zip file or the folder of a built release.
 fn beside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = if path.is_dir() {
+    let folder = if path.is_dir() && !fs::exists(&path.join(SUMS)) {
         path.join("releases")
     } else {
-        path.parent().unwrap_or(Path::new("")).to_owned()
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
     };
     if !folder.is_dir() {
         return Ok(Vec::new());

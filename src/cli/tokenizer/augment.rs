@@ -9,15 +9,10 @@ use super::tables::{number, percent};
 use super::{Page, ReportFormat, ReportOutput, source};
 use crate::cli::output::Table;
 use crate::cli::{CliError, Global};
-use crate::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Words};
-use crate::coverage::corpus::{self, Corpus};
-use crate::coverage::{CoverageError, ScriptQuery, Subject, text};
+use crate::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts, Words};
+use crate::coverage::corpus::Corpus;
+use crate::coverage::{CoverageError, ScriptQuery, Subject};
 use crate::fs;
-
-/// One text in so many is held out: it proposes no token and tells how good the new ones are.
-const HELD_OUT_EVERY: u64 = 10;
-/// Texts of each part that are counted before and after.
-const COUNTED: usize = 20_000;
 
 /// Propose new tokens from a corpus and write the new tokenizer
 ///
@@ -99,7 +94,7 @@ pub fn run(args: &AugmentArgs, global: &Global) -> anyhow::Result<()> {
     let corpus = Corpus::new(&args.corpus, args.field.as_deref())?;
     let before = source::load(&args.tokenizer, global)?;
     refuse_overwriting(args, &before)?;
-    let words = words(&before, &corpus, &options)?;
+    let words = Texts::Corpus(&corpus).words(&before, &options.script)?;
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
     let after = augment::write(&args.into, &before, &tokenizer, &map)?;
     let report = compare(&before, &after, &map, &corpus, &words)?;
@@ -137,24 +132,6 @@ fn refuse_overwriting(args: &AugmentArgs, before: &Subject) -> anyhow::Result<()
     Ok(())
 }
 
-fn words(
-    subject: &Subject,
-    corpus: &Corpus,
-    options: &AugmentOptions,
-) -> Result<Words, CoverageError> {
-    let mut words = Words::new(subject);
-    let slot = &mut words;
-    let mut number = 0_u64;
-    corpus::visit(corpus, move |text| {
-        number += 1;
-        if number.is_multiple_of(HELD_OUT_EVERY) {
-            return Ok(());
-        }
-        slot.add(subject, &options.script, text)
-    })?;
-    Ok(words)
-}
-
 fn compare(
     before: &Subject,
     after: &Subject,
@@ -162,22 +139,7 @@ fn compare(
     corpus: &Corpus,
     words: &Words,
 ) -> Result<Report, CoverageError> {
-    let mut texts = Vec::new();
-    let mut used = Vec::new();
-    for (name, held_out) in [("training texts", false), ("held-out texts", true)] {
-        let part = corpus::sample(
-            corpus,
-            |n| (n + 1).is_multiple_of(HELD_OUT_EVERY) == held_out,
-            COUNTED,
-        )?;
-        let pairs: Vec<(&str, Option<&str>)> = part.iter().map(|t| (t.as_str(), None)).collect();
-        texts.push(BeforeAfter {
-            texts: name,
-            before: text::count_texts(before, &pairs)?,
-            after: text::count_texts(after, &pairs)?,
-        });
-        used.push(augment::used(after, map, &part)?);
-    }
+    let texts = Texts::Corpus(corpus).compare(before, after, map)?;
     let mut warnings = Vec::new();
     if words.pruned() > 0 {
         warnings.push(format!(
@@ -201,8 +163,8 @@ fn compare(
         old_rows: map.old_rows,
         new_rows: map.new_rows,
         added: map.rows.len(),
-        used_in_training_texts: used[0],
-        used_in_held_out_texts: used[1],
+        used_in_training_texts: texts[0].used,
+        used_in_held_out_texts: texts[1].used,
         from_unknown,
         texts,
         warnings,

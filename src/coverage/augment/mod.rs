@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 pub use words::Words;
 
+use super::corpus::{self, Corpus};
 use super::subject::Subject;
-use super::text::TextReport;
+use super::text::{self, TextReport};
 use super::{CoverageError, ScriptQuery};
 use crate::fs;
 
@@ -254,11 +255,92 @@ fn apply(
     Some(proposals.tokens)
 }
 
+/// One text in so many is held out: it proposes no token and tells how good the new ones are.
+pub const HELD_OUT_EVERY: u64 = 10;
+/// Texts of each part that are counted before and after.
+const COUNTED: usize = 20_000;
+
+/// The texts that new tokens are learnt from.
+#[derive(Debug, Clone, Copy)]
+pub enum Texts<'a> {
+    /// A file of any size, read as often as it is needed.
+    Corpus(&'a Corpus),
+    /// Texts in memory.
+    Listed(&'a [&'a str]),
+}
+
+impl Texts<'_> {
+    /// The words of all texts that are not held out.
+    ///
+    /// # Errors
+    /// When the corpus cannot be read, or the tokenizer fails on a text.
+    pub fn words(self, subject: &Subject, script: &ScriptQuery) -> Result<Words, CoverageError> {
+        let mut words = Words::new(subject);
+        let slot = &mut words;
+        let mut number = 0_u64;
+        let mut add = move |text: &str| {
+            number += 1;
+            if number.is_multiple_of(HELD_OUT_EVERY) {
+                return Ok(());
+            }
+            slot.add(subject, script, text)
+        };
+        match self {
+            Self::Corpus(corpus) => {
+                corpus::visit(corpus, add)?;
+            }
+            Self::Listed(texts) => texts.iter().try_for_each(|text| add(text))?,
+        }
+        Ok(words)
+    }
+
+    fn part(self, held_out: bool) -> Result<Vec<String>, CoverageError> {
+        let keep = move |n: u64| (n + 1).is_multiple_of(HELD_OUT_EVERY) == held_out;
+        match self {
+            Self::Corpus(corpus) => corpus::sample(corpus, keep, COUNTED),
+            Self::Listed(texts) => Ok(texts
+                .iter()
+                .zip(0..)
+                .filter(|(_, n)| keep(*n))
+                .take(COUNTED)
+                .map(|(text, _)| (*text).to_owned())
+                .collect()),
+        }
+    }
+
+    /// Both tokenizers on training and on held-out texts.
+    ///
+    /// # Errors
+    /// When the corpus cannot be read, or a tokenizer fails on a text.
+    pub fn compare(
+        self,
+        before: &Subject,
+        after: &Subject,
+        map: &RowMap,
+    ) -> Result<Vec<BeforeAfter>, CoverageError> {
+        let mut found = Vec::new();
+        for (name, held_out) in [("training texts", false), ("held-out texts", true)] {
+            let part = self.part(held_out)?;
+            let texts: Vec<(&str, Option<&str>)> =
+                part.iter().map(|t| (t.as_str(), None)).collect();
+            found.push(BeforeAfter {
+                texts: name,
+                used: used(after, map, &part)?,
+                before: text::count_texts(before, &texts)?,
+                after: text::count_texts(after, &texts)?,
+            });
+        }
+        Ok(found)
+    }
+}
+
 /// A tokenizer before and after on the same texts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BeforeAfter {
     /// `training texts` or `held-out texts`.
     pub texts: &'static str,
+    /// New tokens that occur in them.
+    pub used: usize,
     /// Before.
     pub before: TextReport,
     /// After.

@@ -4,6 +4,7 @@
 //! feature.
 
 pub mod candle;
+#[cfg(any(feature = "candle", feature = "onnxruntime", feature = "rten"))]
 mod lanes;
 pub mod onnxruntime;
 pub mod rten;

@@ -5,6 +5,7 @@
 //! [`plan`] says what the graph is fed and what is read from it, the same for every runtime.
 
 mod graph;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
 pub(crate) mod plan;
 mod sniff;
 mod wire;
@@ -90,15 +91,8 @@ pub fn inspect(path: &Path) -> Result<GraphInfo, EncoderError> {
     })
 }
 
-/// Whether scores of this graph depend on what else is in a batch: numbers are then quantised by
-/// the range that a whole batch spans.
-fn quantises_by_batch(graph: &Graph) -> bool {
-    graph.operators.iter().any(|(_, operator)| {
-        operator.starts_with("DynamicQuantize") || operator == "MatMulIntegerToFloat"
-    })
-}
-
 /// Refuses a graph that needs a library of custom operators.
+#[cfg(any(feature = "onnxruntime", feature = "rten", test))]
 fn refuse_custom(path: &Path, graph: &Graph) -> Result<(), EncoderError> {
     let domains = custom_domains(graph);
     if domains.is_empty() {

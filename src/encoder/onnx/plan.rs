@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::graph::{Dimension, Value};
-use super::{quantises_by_batch, read, refuse_custom};
+use super::graph::{Dimension, Graph, Value};
+use super::{read, refuse_custom};
 use crate::encoder::network::{NetworkOutput, TokenBatch};
 use crate::encoder::{EncoderError, EncoderSpec};
 
@@ -108,6 +108,14 @@ impl Plan {
             external_files,
         })
     }
+}
+
+/// Whether scores of this graph depend on what else is in a batch: numbers are then quantised by
+/// the range that a whole batch spans.
+fn quantises_by_batch(graph: &Graph) -> bool {
+    graph.operators.iter().any(|(_, operator)| {
+        operator.starts_with("DynamicQuantize") || operator == "MatMulIntegerToFloat"
+    })
 }
 
 impl Input {

@@ -22,7 +22,7 @@ use super::backend::{self, BACKENDS};
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
 use super::pooling::Pooling;
-use super::spec::{Decision, ModelFile, WeightsFormat};
+use super::spec::{Decision, ModelFile, TRAINED_VARIANTS, WeightsFormat};
 use super::tokenizer::Tokenizer;
 use super::{EncoderError, EncoderSpec, json, onnx, tensors};
 use crate::fs;
@@ -217,6 +217,7 @@ impl<'a> Reader<'a> {
         let (prompts, default_prompt_name) = self.prompts(&sentence)?;
         let architecture = self.architecture().to_owned();
         let files = self.hash(graph.as_ref())?;
+        let trained_variants = self.trained_variants()?;
         Ok(EncoderSpec {
             name,
             revision: self.overrides.identity.as_ref().map(|(_, r)| r.clone()),
@@ -245,8 +246,22 @@ impl<'a> Reader<'a> {
             similarity,
             tokenizer: Some(Arc::new(tokenizer)),
             endpoint: None,
+            trained_variants,
             decisions: self.decisions,
             warnings: self.warnings,
+        })
+    }
+
+    /// What a checkpoint says it was trained on.
+    fn trained_variants(&self) -> Result<Vec<String>, EncoderError> {
+        let path = self.files.root.join(TRAINED_VARIANTS);
+        let Some(value) = json::load(&path)? else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_value(value).map_err(|e| EncoderError::Invalid {
+            path,
+            reason: format!("{e}, expected a list of texts"),
+            hint: None,
         })
     }
 

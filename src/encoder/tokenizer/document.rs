@@ -168,3 +168,23 @@ impl Model {
         }
     }
 }
+
+impl Model {
+    /// A model with this vocabulary and no settings.
+    pub(super) fn of(vocab: Vocab) -> Self {
+        Self {
+            kind: None,
+            vocab,
+            merges: None,
+            unk_token: None,
+            unk_id: None,
+            dropout: None,
+            continuing_subword_prefix: None,
+            end_of_word_suffix: None,
+            fuse_unk: None,
+            byte_fallback: None,
+            ignore_merges: None,
+            max_input_chars_per_word: None,
+        }
+    }
+}

@@ -15,6 +15,8 @@ mod files;
 mod guard;
 mod inspect;
 mod sentencepiece;
+mod special;
+mod vocabulary;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

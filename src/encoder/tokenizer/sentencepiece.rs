@@ -11,7 +11,8 @@ use tokenizers::AddedToken;
 
 use super::SpecialNames;
 use super::document::{AddedTokenEntry, Document, Merge, Model, Vocab};
-use super::files::{around, special, unsupported};
+use super::files::unsupported;
+use super::special::{around, special};
 use crate::encoder::EncoderError;
 use crate::encoder::base64;
 use crate::fs;

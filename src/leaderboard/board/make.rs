@@ -74,7 +74,7 @@ impl Maker<'_> {
                     Ok(()) => Checked::Sound(pairs),
                     Err(reason) => Checked::Wrong(reason),
                 },
-                Err(LeaderboardError::Fs(e)) if e.is_not_found() => {
+                Err(LeaderboardError::NoPairs { .. }) => {
                     Checked::Absent("its per-pair scores are not here".into())
                 }
                 Err(e) if entry.record.pairs.is_none() => Checked::Absent(bare(&e, entry)),
@@ -99,7 +99,8 @@ impl Maker<'_> {
                 return;
             }
         };
-        let kind = if entry.is_baseline() {
+        // Nobody hands in a baseline: the best one is what every encoder is held against.
+        let kind = if entry.is_baseline() && badge != Badge::Recomputed {
             Kind::Baseline
         } else {
             Kind::Encoder

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::make::{Maker, Scored};
 use super::{Badge, Dispute, Kind, RowDifference, SuiteColumn, TEXT_LENGTH};
@@ -31,14 +32,14 @@ impl Maker<'_> {
         let names: Vec<String> = scored
             .par_iter()
             .map(|s| {
-                let mut text = s.facts.release_id.clone();
+                let mut hash = Sha256::new_with_prefix(&s.facts.release_id);
                 for pair in &s.pairs {
-                    text.push('\n');
-                    text.push_str(&pair.id);
-                    text.push('\t');
-                    text.push_str(&pair.gold.to_bits().to_string());
+                    // The length first: no id can be taken for an id and a number.
+                    hash.update((pair.id.len() as u64).to_le_bytes());
+                    hash.update(&pair.id);
+                    hash.update(pair.gold.to_bits().to_le_bytes());
                 }
-                crate::fs::sha256(text.as_bytes())
+                crate::fs::hex(&hash.finalize())
             })
             .collect();
         let mut releases: BTreeMap<String, Vec<Scored>> = BTreeMap::new();

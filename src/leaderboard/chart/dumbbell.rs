@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, guides, label, most, round, signed,
+    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, guides, label, levels, most, round,
+    signed,
 };
 use crate::leaderboard::board::Board;
 
@@ -20,10 +21,8 @@ pub struct DumbbellRow {
     pub after: f64,
     /// End of the arrow's line, short of the mark.
     pub tip: f64,
-    /// Ends of the interval before.
-    pub before_ends: Option<[f64; 2]>,
-    /// Ends of the interval after.
-    pub after_ends: Option<[f64; 2]>,
+    /// Both intervals, one above the other, as a path.
+    pub intervals: String,
     /// `gain`, `loss` or `same` (not told apart from no change).
     pub class: &'static str,
     /// Change as text.
@@ -84,17 +83,20 @@ pub fn dumbbell(
         .iter()
         .enumerate()
         .map(|(at, (adaptation, change))| {
-            let ends = |e: Option<[f64; 2]>| e.map(|[l, h]| [scale.at(l), scale.at(h)]);
+            let y = TOP + ROW * (at as f64 + 0.5);
+            let intervals = [(-5.0, change.before_interval), (5.0, change.after_interval)];
+            let intervals = intervals
+                .into_iter()
+                .filter_map(|(off, ends)| Some((y + off, ends?.map(|e| scale.at(e)))));
             let (before, after) = (scale.at(change.before), scale.at(change.after));
             let short = (after - before).clamp(-8.0, 8.0);
             DumbbellRow {
-                y: TOP + ROW * (at as f64 + 0.5),
+                y,
                 label: label(&adaptation.name),
                 before,
                 after,
                 tip: round(after - short),
-                before_ends: ends(change.before_interval),
-                after_ends: ends(change.after_interval),
+                intervals: levels(intervals),
                 class: match change.interval {
                     Some([low, _]) if low > 0.0 => "gain",
                     Some([_, high]) if high < 0.0 => "loss",

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, class, decimal, guides, most,
-    row_name,
+    Guide, LABELS, RIGHT, ROW, Scale, TOP, Tick, WIDTH, Words, class, decimal, guides, levels,
+    most, row_name,
 };
 use crate::leaderboard::board::Board;
 
@@ -19,8 +19,6 @@ pub struct ForestRow {
     pub class: &'static str,
     /// Place of the score.
     pub x: f64,
-    /// Ends of the interval.
-    pub ends: Option<[f64; 2]>,
     /// Score as text.
     pub text: String,
 }
@@ -36,6 +34,8 @@ pub struct Forest {
     pub bottom: f64,
     /// Rows.
     pub rows: Vec<ForestRow>,
+    /// The intervals of all rows, as a path.
+    pub intervals: String,
     /// Axis.
     pub ticks: Vec<Tick>,
     /// Ceiling, best baseline, zero.
@@ -62,21 +62,20 @@ pub fn forest(board: &Board, suite: usize, words: Words<'_>) -> Option<Forest> {
     let values: Vec<f64> = values.chain(column.ceiling).collect();
     let scale = Scale::over(values.into_iter(), LABELS, WIDTH - LABELS - RIGHT);
     let bottom = TOP + ROW * rows.len() as f64;
+    let mut intervals = Vec::new();
     let rows = rows
         .iter()
         .enumerate()
         .filter_map(|(at, &row)| {
             let cell = cell(row)?;
-            let score = cell.score?;
+            let y = TOP + ROW * (at as f64 + 0.5);
+            intervals.extend(cell.interval.map(|ends| (y, ends.map(|e| scale.at(e)))));
             Some(ForestRow {
-                y: TOP + ROW * (at as f64 + 0.5),
+                y,
                 label: row_name(&board.rows[row], words),
                 class: class(&board.rows[row]),
-                x: scale.at(score),
-                ends: cell
-                    .interval
-                    .map(|[low, high]| [scale.at(low), scale.at(high)]),
-                text: decimal(score, 4),
+                x: scale.at(cell.score?),
+                text: decimal(cell.score?, 4),
             })
         })
         .collect();
@@ -85,6 +84,7 @@ pub fn forest(board: &Board, suite: usize, words: Words<'_>) -> Option<Forest> {
         top: TOP,
         bottom,
         rows,
+        intervals: levels(intervals.into_iter()),
         ticks: scale.ticks(),
         guides: guides(board, suite, scale, words),
         more,

@@ -1,7 +1,8 @@
 //! The page and its table.
 
 use super::parts::{
-    adaptations, contradictions, coverage, data, detail, disputes, provenance, rivals, scatters,
+    adaptations, common_warnings, contradictions, coverage, data, detail, disputes, provenance,
+    rivals, scatters,
 };
 use super::words::{badge_text, fill, interval, is_korean, rank, text};
 use super::{CellView, Files, Filters, GroupView, Page, RowView, SuiteView, Texts};
@@ -10,8 +11,9 @@ use crate::leaderboard::board::{Badge, Board, Cell, Kind, Row, Stage};
 use crate::leaderboard::chart::{self, Words, decimal};
 use crate::suite::manifest::Area;
 
-/// Rows up to which the provenance stands on the page itself.
-const MOST_PROVENANCE: usize = 40;
+/// Cells up to which the provenance stands on the page itself: it is looked at on demand, and would be a
+/// quarter of the page.
+const MOST_PROVENANCE: usize = 100;
 
 /// Makes what the templates of one language see. `languages` are all: code and name.
 #[must_use]
@@ -25,7 +27,9 @@ pub fn page(board: &Board, lang: &str, t: &Texts, languages: &[[String; 2]]) -> 
     let suites: Vec<SuiteView> = (0..board.suites.len())
         .map(|s| suite(board, s, t))
         .collect();
-    let apart = board.rows.len() > MOST_PROVENANCE;
+    let common = common_warnings(board);
+    let cells = board.rows.iter().flat_map(|r| &r.cells).flatten().count();
+    let apart = cells > MOST_PROVENANCE;
     Page {
         lang: lang.to_owned(),
         languages: languages
@@ -49,7 +53,7 @@ pub fn page(board: &Board, lang: &str, t: &Texts, languages: &[[String; 2]]) -> 
         rivals: rivals(board, t),
         disputes: disputes(board, t),
         provenance: (0..board.rows.len())
-            .map(|r| provenance(board, r, t))
+            .map(|r| provenance(board, r, &common, t))
             .collect(),
         provenance_file: if apart {
             files.provenance

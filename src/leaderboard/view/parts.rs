@@ -37,6 +37,15 @@ pub(super) fn detail(
     } else {
         MOST_DETAILS
     };
+    // Behind them those of which domains alone are known.
+    let only_domains = |&r: &usize| {
+        let cell = board.rows[r].cells[at].as_ref();
+        cell.is_some_and(|c| c.score.is_none() && c.domains.values().any(|d| d.1.is_some()))
+    };
+    let rows: Vec<usize> = rows
+        .into_iter()
+        .chain((0..board.rows.len()).filter(only_domains))
+        .collect();
     let shown: Vec<usize> = rows.iter().copied().take(most).collect();
     let columns: [Column; 14] = [
         ("rank", rank),
@@ -66,10 +75,13 @@ pub(super) fn detail(
     let of = |row: usize| board.rows[row].cells[at].as_ref();
     let used: Vec<&Column> = columns
         .iter()
-        .filter(|(_, get)| {
-            shown
-                .iter()
-                .any(|&r| of(r).is_some_and(|c| !get(c).is_empty()))
+        .filter(|(key, get)| {
+            let mut cells = shown.iter().filter_map(|&r| of(r));
+            match *key {
+                // Where all are those of the suite, its line says so.
+                "pairs" => cells.any(|c| c.n_pairs.is_some() && c.n_pairs != suite.n_pairs),
+                _ => cells.any(|c| !get(c).is_empty()),
+            }
         })
         .collect();
     let domains: Vec<&String> = suite
@@ -84,40 +96,46 @@ pub(super) fn detail(
         })
         .take(12)
         .collect();
+    // Domains stand beside the score that pools them.
+    let beside = used
+        .iter()
+        .take_while(|(key, _)| ["rank", "rho", "interval"].contains(key))
+        .count();
     let mut head: Vec<String> = used.iter().map(|(k, _)| text(t, k).to_owned()).collect();
-    head.extend(domains.iter().map(|d| (*d).clone()));
-    // Models of which only domains are known stand in the heat map alone.
+    head.splice(beside..beside, domains.iter().map(|d| (*d).clone()));
     let rows_view = shown.iter().map(|&r| {
         let row = &board.rows[r];
         let cell = of(r);
-        let mut cells: Vec<String> = used
-            .iter()
-            .map(|(key, get)| {
-                let value = cell.map(get).unwrap_or_default();
-                if *key == "beats" && !value.is_empty() {
-                    text(t, &value).to_owned()
-                } else {
-                    value
-                }
-            })
-            .collect();
-        cells.extend(domains.iter().map(|d| {
-            let found = cell.and_then(|c| c.domains.get(*d));
-            number(found.and_then(|d| d.1), 4)
-        }));
+        let value = |(key, get): &Column| {
+            let value = cell.map(get).unwrap_or_default();
+            let value = if *key == "beats" && !value.is_empty() {
+                text(t, &value).to_owned()
+            } else {
+                value
+            };
+            [value, String::new()]
+        };
+        let domains = domains.iter().map(|d| {
+            let found = cell.and_then(|c| c.domains.get(*d)).and_then(|d| d.1);
+            let shade = found.map(chart::shade).unwrap_or_default();
+            [number(found, 3), shade]
+        });
+        let (first, rest) = used.split_at(beside);
+        let first = first.iter().map(|c| value(c));
+        let cells = first.chain(domains).chain(rest.iter().map(|c| value(c)));
         DetailRow {
             name: name_of(row, t),
             id: row.id.clone(),
             class: class_of(row).to_owned(),
-            cells,
+            cells: cells.collect(),
         }
     });
     DetailView {
         suite: view.clone(),
         forest: chart::forest(board, at, words),
-        heat_map: chart::heat_map(board, at, words, text(t, "pooled")),
         bars: chart::bars(board, at),
         head,
+        by_domain: !domains.is_empty(),
         rows: rows_view.collect(),
         more: rows.len() - shown.len(),
         warnings: warnings(board, at),
@@ -398,7 +416,31 @@ pub(super) fn disputes(board: &Board, t: &Texts) -> Vec<DisputeView> {
     views
 }
 
-pub(super) fn provenance(board: &Board, at: usize, t: &Texts) -> ProvenanceView {
+/// What every record of a suite says: the part on that suite says it once. By suite.
+pub(super) fn common_warnings(board: &Board) -> Vec<Vec<&String>> {
+    let of_suite = |at: usize| {
+        let mut run = board
+            .rows
+            .iter()
+            .filter_map(|r| r.cells[at].as_ref())
+            .filter(|c| c.pairs_sha256.is_some());
+        let first = run.next().map(|c| &c.warnings);
+        let others: Vec<&Cell> = run.collect();
+        first
+            .into_iter()
+            .flatten()
+            .filter(|w| !others.is_empty() && others.iter().all(|c| c.warnings.contains(w)))
+            .collect()
+    };
+    (0..board.suites.len()).map(of_suite).collect()
+}
+
+pub(super) fn provenance(
+    board: &Board,
+    at: usize,
+    common: &[Vec<&String>],
+    t: &Texts,
+) -> ProvenanceView {
     let row = &board.rows[at];
     let mut facts: Vec<[String; 2]> = Vec::new();
     let mut fact = |name: &str, value: Option<String>| {
@@ -409,7 +451,7 @@ pub(super) fn provenance(board: &Board, at: usize, t: &Texts) -> ProvenanceView 
     fact(text(t, "source"), row.source.clone());
     fact(text(t, "protocol"), Some(row.protocol.clone()));
     fact(
-        text(t, "parameters"),
+        text(t, "weights"),
         row.facts.parameters.map(|n| n.to_string()),
     );
     fact(text(t, "licence"), row.facts.licence.clone());
@@ -422,28 +464,30 @@ pub(super) fn provenance(board: &Board, at: usize, t: &Texts) -> ProvenanceView 
         hash.as_deref()
             .map_or_else(String::new, |h| h.chars().take(12).collect())
     };
-    let cells = row
-        .cells
-        .iter()
-        .zip(&board.suites)
-        .filter_map(|(cell, suite)| {
-            let cell = cell.as_ref()?;
-            let mut remarks: Vec<String> = cell.unranked.iter().cloned().collect();
-            if cell.approximate {
-                remarks.push(text(t, "approximate").to_owned());
-            }
-            remarks.extend(cell.warnings.iter().cloned());
-            Some([
-                suite.key.clone(),
-                cell.score.map_or_else(|| "–".into(), |s| s.to_string()),
-                interval(cell.interval, 4),
-                cell.n_pairs.map(|n| n.to_string()).unwrap_or_default(),
-                short(&cell.release_id),
-                short(&cell.pairs_sha256),
-                percent(cell.truncated),
-                remarks.join(" · "),
-            ])
-        });
+    let cells =
+        row.cells
+            .iter()
+            .zip(&board.suites)
+            .zip(common)
+            .filter_map(|((cell, suite), common)| {
+                let cell = cell.as_ref()?;
+                let mut remarks: Vec<String> = cell.unranked.iter().cloned().collect();
+                if cell.approximate {
+                    remarks.push(text(t, "approximate").to_owned());
+                }
+                let own = cell.warnings.iter().filter(|w| !common.contains(w));
+                remarks.extend(own.cloned());
+                Some([
+                    suite.key.clone(),
+                    cell.score.map_or_else(|| "–".into(), |s| s.to_string()),
+                    interval(cell.interval, 4),
+                    cell.n_pairs.map(|n| n.to_string()).unwrap_or_default(),
+                    short(&cell.release_id),
+                    short(&cell.pairs_sha256),
+                    percent(cell.truncated),
+                    remarks.join(" · "),
+                ])
+            });
     let cells = cells.collect();
     ProvenanceView {
         id: row.id.clone(),
@@ -464,21 +508,16 @@ pub(super) fn data(board: &Board, t: &Texts) -> String {
         .iter()
         .map(|r| serde_json::json!([name_of(r, t), r.protocol, r.badge.name()]))
         .collect();
-    let differences: Vec<[i64; 7]> = board
-        .differences
-        .iter()
-        .map(|d| {
-            let [low, high] = d.interval.map(unit);
-            [
-                d.a as i64,
-                d.b as i64,
-                d.suite as i64,
-                unit(d.delta),
-                low,
-                high,
-                unit(d.p_value),
-            ]
-        })
+    // By couple of rows, then suite after suite.
+    let mut couples: BTreeMap<(usize, usize), Vec<i64>> = BTreeMap::new();
+    for d in &board.differences {
+        let [low, high] = d.interval.map(unit);
+        let numbers = [d.suite as i64, unit(d.delta), low, high, unit(d.p_value)];
+        couples.entry((d.a, d.b)).or_default().extend(numbers);
+    }
+    let differences: Vec<Vec<i64>> = couples
+        .into_iter()
+        .map(|((a, b), numbers)| [vec![a as i64, b as i64], numbers].concat())
         .collect();
     let suites: Vec<&str> = board.suites.iter().map(|s| s.title.as_str()).collect();
     let keys = [

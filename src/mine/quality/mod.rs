@@ -293,6 +293,7 @@ mod tests {
             .collect();
         for (source, text, expected) in [
             ("news", clean.to_owned(), None),
+            ("legal", clean.replace("금융", "금융ㆍ증권ㆍ"), None),
             ("news", format!("<p class=\"x\">{clean}</p>&nbsp;"), None),
             ("legal", format!("&lt;p&gt;{clean}"), Some("html")),
             (

@@ -23,8 +23,11 @@ mod r18_loaders;
 pub(super) mod r19_hidden;
 mod r20_datasheet;
 
+use serde::de::DeserializeOwned;
+
 use super::Subject;
 use super::report::Notes;
+use crate::json;
 
 /// One gate.
 pub struct Gate {
@@ -100,3 +103,35 @@ pub static GATES: &[Gate] = &[
     gate("R19", "hidden test sets", true, r19_hidden::run),
     gate("R20", "datasheet is complete", true, r20_datasheet::run),
 ];
+
+/// The lines of a file that holds one object per line, each with its place; `None` where the file is not
+/// there or is no JSONL. What is wrong is noted: `missing` is what its absence means, `form` how a line
+/// is written, `remedy` what to do where there is no file.
+fn objects<T: DeserializeOwned>(
+    subject: &Subject,
+    file: &str,
+    [missing, remedy, form]: [&str; 3],
+    notes: &mut Notes,
+) -> Option<Vec<(String, T)>> {
+    let Some(bytes) = subject.files.get(file) else {
+        notes.error(None, format!("there is no `{file}`{missing}"), remedy);
+        return None;
+    };
+    let values = match json::parse_lines(bytes) {
+        Ok(values) => values,
+        Err((line, reason)) => {
+            let found = format!("{file}:{line}: {reason}");
+            notes.error(None, found, "write one JSON object per line");
+            return None;
+        }
+    };
+    let mut found = Vec::new();
+    for (i, value) in values.into_iter().enumerate() {
+        let place = format!("{file}:{}", i + 1);
+        match serde_json::from_value(value) {
+            Ok(object) => found.push((place, object)),
+            Err(e) => notes.error(None, format!("{place}: {e}"), form),
+        }
+    }
+    Some(found)
+}

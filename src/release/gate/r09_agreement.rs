@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::Subject;
 use super::super::report::Notes;
-use crate::json;
+use super::objects;
 use crate::metric::krippendorff;
 
 const FILE: &str = "annotations/raw.jsonl";
@@ -33,41 +33,18 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };
-    let Some(bytes) = subject.files.get(FILE) else {
-        notes.error(
-            None,
-            format!("there is no `{FILE}`: nobody can see how far annotators agree"),
-            "add one line per label: {\"id\", \"annotator\", \"label\"}; or waive R9 with the reason why there is none",
-        );
+    let said = [
+        ": nobody can see how far annotators agree",
+        "add one line per label: {\"id\", \"annotator\", \"label\"}; or waive R9 with the reason why there is none",
+        "write {\"id\", \"annotator\", \"label\"}",
+    ];
+    let Some(labels) = objects::<Given>(subject, FILE, said, notes) else {
         return;
-    };
-    let values = match json::parse_lines(bytes) {
-        Ok(values) => values,
-        Err((line, reason)) => {
-            notes.error(
-                None,
-                format!("{FILE}:{line}: {reason}"),
-                "write one JSON object per line",
-            );
-            return;
-        }
     };
     let ids: HashSet<&str> = subject.rows().map(|(_, r)| r.id.as_str()).collect();
     let mut units: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut given: HashSet<(String, String)> = HashSet::new();
-    for (i, value) in values.into_iter().enumerate() {
-        let place = format!("{FILE}:{}", i + 1);
-        let label: Given = match serde_json::from_value(value) {
-            Ok(label) => label,
-            Err(e) => {
-                notes.error(
-                    None,
-                    format!("{place}: {e}"),
-                    "write {\"id\", \"annotator\", \"label\"}",
-                );
-                continue;
-            }
-        };
+    for (place, label) in labels {
         let id = Some(label.id.as_str());
         if !ids.contains(label.id.as_str()) {
             notes.error(

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::Subject;
 use super::super::manifest::{Source, is_sha256};
 use super::super::report::Notes;
-use crate::json;
+use super::objects;
 
 const FILE: &str = "provenance/sources.jsonl";
 
@@ -20,6 +20,13 @@ struct Origin {
     sha256: String,
     #[serde(default)]
     generator: Option<String>,
+    /// The document that the row belongs to: splits are drawn by document.
+    #[serde(default)]
+    #[allow(
+        dead_code,
+        reason = "for people; known so that no other key is let through"
+    )]
+    document: Option<String>,
     #[serde(default)]
     #[allow(
         dead_code,
@@ -32,24 +39,13 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };
-    let Some(bytes) = subject.files.get(FILE) else {
-        notes.error(
-            None,
-            format!("there is no `{FILE}`"),
-            "add one line per row: {\"id\", \"source\", \"sha256\", \"generator\"}",
-        );
+    let said = [
+        "",
+        "add one line per row: {\"id\", \"source\", \"sha256\", \"generator\"}",
+        "write {\"id\", \"source\", \"sha256\", \"generator\"}",
+    ];
+    let Some(origins) = objects::<Origin>(subject, FILE, said, notes) else {
         return;
-    };
-    let values = match json::parse_lines(bytes) {
-        Ok(values) => values,
-        Err((line, reason)) => {
-            notes.error(
-                None,
-                format!("{FILE}:{line}: {reason}"),
-                "write one JSON object per line",
-            );
-            return;
-        }
     };
     let ids: HashSet<&str> = subject.rows().map(|(_, r)| r.id.as_str()).collect();
     let sources: HashMap<&str, &Source> = manifest
@@ -59,19 +55,7 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
         .collect();
     let mut seen = HashSet::new();
     let mut used = HashSet::new();
-    for (i, value) in values.into_iter().enumerate() {
-        let place = format!("{FILE}:{}", i + 1);
-        let origin: Origin = match serde_json::from_value(value) {
-            Ok(origin) => origin,
-            Err(e) => {
-                notes.error(
-                    None,
-                    format!("{place}: {e}"),
-                    "write {\"id\", \"source\", \"sha256\", \"generator\"}",
-                );
-                continue;
-            }
-        };
+    for (place, origin) in &origins {
         let id = Some(origin.id.as_str());
         if !ids.contains(origin.id.as_str()) {
             notes.error(

@@ -22,11 +22,11 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
             continue;
         }
         let (Some(rho), Some(auc), Ok(classes)) =
-            (metrics.cosine_spearman, metrics.auc, classes(&suite.gold))
+            (metrics.cosine_spearman, metrics.auc, classes(suite.gold))
         else {
             continue;
         };
-        if tie_share(&suite.predicted).is_ok_and(|t| t > 0.0) {
+        if tie_share(suite.predicted).is_ok_and(|t| t > 0.0) {
             // With ties the two are still bound: both follow from the same ranks, in `metrics`.
             continue;
         }

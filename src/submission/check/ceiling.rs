@@ -11,11 +11,11 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
             continue;
         };
         // Predictions that tie as the gold does may reach 1; those without ties may not.
-        let tied = crate::metric::tie_share(&suite.predicted).is_ok_and(|t| t > 0.0);
+        let tied = crate::metric::tie_share(suite.predicted).is_ok_and(|t| t > 0.0);
         let ceiling = if tied {
             1.0
         } else {
-            spearman_ceiling(&suite.gold).unwrap_or(1.0)
+            spearman_ceiling(suite.gold).unwrap_or(1.0)
         };
         if rho > ceiling + ROUNDING {
             return Err(format!(

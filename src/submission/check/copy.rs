@@ -53,10 +53,17 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
                 entry.name.escape_debug()
             ));
         }
-        // The same weights give the same scores, and a bundle may replace its forerunner.
-        if weights == entry.weights_sha256
-            || manifest.resubmission_of.as_ref() == Some(&entry.sha256)
-        {
+        let replaces = manifest.resubmission_of.as_ref() == Some(&entry.sha256);
+        if replaces && entry.name != manifest.model.id {
+            // Else anyone could have anyone's entry removed, or hand in its scores.
+            return Err(format!(
+                "it replaces the bundle of `{}`; a bundle replaces one of the same name, and this is `{}`",
+                entry.name.escape_debug(),
+                manifest.model.id.escape_debug()
+            ));
+        }
+        // The same weights give the same scores, and a bundle may repeat those of its forerunner.
+        if replaces || weights == entry.weights_sha256 {
             continue;
         }
         for suite in &manifest.suites {

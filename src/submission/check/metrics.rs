@@ -91,7 +91,7 @@ fn differs(claimed: Option<f64>, again: Option<f64>) -> Option<String> {
 
 /// Every metric of one suite, without intervals: no random number is needed.
 pub(in super::super) fn numbers(suite: &Joined<'_>) -> Metrics {
-    let (predicted, gold) = (&suite.predicted, &suite.gold);
+    let (predicted, gold) = (suite.predicted, suite.gold);
     let binary = suite.suite.scale.kind == ScaleKind::Binary;
     let mut found = Metrics {
         cosine_spearman: metric::spearman(predicted, gold).ok(),
@@ -137,7 +137,7 @@ fn triplets(suite: &Joined<'_>, found: &mut Metrics) {
         return;
     };
     let mut sides: BTreeMap<(&str, &str), Sides> = BTreeMap::new();
-    for (pair, score) in suite.suite.pairs.iter().zip(&suite.predicted) {
+    for (pair, score) in suite.suite.pairs.iter().zip(suite.predicted) {
         if let (Some(id), Some(group)) = (
             pair.labels.get(&columns.id),
             pair.labels.get(&columns.group),

@@ -19,8 +19,12 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
         let suite = suite.as_ref().map_err(|e| format!("{name}: {e}"))?;
         if suite.release_id != entry.release_id {
             return Err(format!(
-                "{name}: the release is {}, the bundle names {}",
-                suite.release_id, entry.release_id
+                "{name}: the release is {} (version {}), the bundle names {} (version {}): score the model on the release \
+                 that is here, or verify with the korfinsts that has the other one",
+                suite.release_id,
+                suite.version,
+                entry.release_id,
+                entry.version.escape_debug()
             ));
         }
         if suite.version != entry.version {

@@ -2,7 +2,7 @@
 
 use korfinsts::archive;
 use korfinsts::fs::sha256;
-use korfinsts::release::{Subject, build, rebuild, verify};
+use korfinsts::release::{Bump, Context, Subject, build, rebuild, verify};
 use minisign::KeyPair;
 
 use super::fixture::{CANARY, Fixture};
@@ -326,33 +326,90 @@ fn data_files_are_never_altered_and_tables_for_people_are_safe() {
 }
 
 #[test]
-fn the_release_of_korfin_shift_in_the_repository_is_what_its_source_gives() {
+fn the_releases_of_korfin_shift_in_the_repository_are_what_their_sources_give() {
     let folder = repository("benchmarks/korfin-shift");
-    let context = korfinsts::release::Context::on("2026-11-23".parse().expect("a day"));
-    let built = build(&Subject::open(&folder, context.clone()).expect("read")).expect("built");
-    let zip = folder.join("releases/korfin-shift-1.0.0.zip");
+    let zip = |version: &str| folder.join(format!("releases/korfin-shift-{version}.zip"));
+    let context = Context::on("2026-11-25".parse().expect("a day"));
+    let first = Subject::open(&zip("1.0.0"), context.clone()).expect("the first release");
+    let first_id = sha256(&first.files["SHA256SUMS"]);
+    let mut later = context.clone();
+    later.earlier.push(first.as_earlier(first_id.clone()));
+    let built = build(&Subject::open(&folder, later.clone()).expect("read")).expect("built");
     assert_eq!(
-        std::fs::read(&zip).expect("the released zip file"),
+        std::fs::read(zip("1.1.0")).expect("the released zip file"),
         built.zip
     );
-    let released = Subject::open(&folder.join("releases/korfin-shift-1.0.0"), context)
-        .expect("the released folder");
-    let verdict = verify(&released, None, Some(&built.release_id));
+    let card = std::fs::read_to_string(folder.join("README.md")).expect("a card");
+    for (version, id, context) in [
+        ("1.0.0", &first_id, &context),
+        ("1.1.0", &built.release_id, &later),
+    ] {
+        assert!(card.contains(&format!("| {version} | `{id}` |")), "{id}");
+        for place in [
+            folder.join(format!("releases/korfin-shift-{version}")),
+            zip(version),
+        ] {
+            let released = Subject::open(&place, context.clone()).expect("released");
+            let verdict = verify(&released, None, Some(id));
+            assert!(verdict.passed(), "{verdict:#?}");
+        }
+    }
+    // Rows were added alone, and the tool says so.
+    let released = Subject::open(&zip("1.1.0"), later).expect("the zip file");
+    let change = korfinsts::release::difference(&first.splits, &released.splits);
+    assert_eq!(change.bump(), Bump::Minor);
+    assert_eq!(change.ids().count(), 888 + 444 - 222);
+    // Whoever got this release alone can verify it, and is told what was left out.
+    let alone = Subject::open(&zip("1.1.0"), context).expect("the zip file");
+    let verdict = verify(&alone, None, Some(&built.release_id));
     assert!(verdict.passed(), "{verdict:#?}");
+    let last = verdict.checks.last().expect("checks");
+    assert!(
+        last.message.contains("give that release with `--previous`"),
+        "{last:?}"
+    );
     // The suite that ships in the binary has the same rows.
     let registry =
         korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("built-in suites");
-    let suite = registry
-        .load(&registry.find("korfin-shift").expect("built in"), None)
-        .expect("loaded");
-    let rows: std::collections::BTreeMap<&str, _> =
-        released.rows().map(|(_, r)| (r.id.as_str(), r)).collect();
-    assert_eq!(suite.pairs.len(), rows.len());
-    for pair in &suite.pairs {
-        let row = rows[pair.id.as_str()];
-        assert_eq!(
-            (&pair.sentence1, &pair.sentence2, Some(pair.gold)),
-            (&row.sentence1, &row.sentence2, row.score)
-        );
+    let manifest = registry.find("korfin-shift").expect("built in");
+    for split in &released.splits {
+        let suite = registry.load(&manifest, Some(&split.name)).expect("loaded");
+        let rows: std::collections::BTreeMap<&str, _> =
+            split.rows.iter().map(|r| (r.id.as_str(), r)).collect();
+        assert_eq!(suite.pairs.len(), rows.len());
+        for pair in &suite.pairs {
+            let row = rows[pair.id.as_str()];
+            assert_eq!(
+                (&pair.sentence1, &pair.sentence2, Some(pair.gold)),
+                (&row.sentence1, &row.sentence2, row.score)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_command_verifies_each_release_where_it_lies_and_alone() {
+    let folder = repository("benchmarks/korfin-shift/releases");
+    let home = Home::new();
+    let verify = |arguments: &[&str]| {
+        let output = home
+            .command(&[&["release", "verify", "--as-of", "2026-11-25"], arguments].concat())
+            .assert()
+            .success();
+        String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+    };
+    for name in ["korfin-shift-1.1.0.zip", "korfin-shift-1.1.0"] {
+        let place = folder.join(name).display().to_string();
+        assert!(verify(&[&place]).contains("its inputs build to the same files"));
+        assert!(!verify(&[&place]).contains("--previous"), "{name}");
+    }
+    // In the folder that it was downloaded to, with and without the one before.
+    for (name, told) in [
+        ("korfin-shift-1.1.0.zip", true),
+        ("korfin-shift-1.0.0.zip", false),
+    ] {
+        std::fs::copy(folder.join(name), home.path(name)).expect("copied");
+        let said = verify(&["korfin-shift-1.1.0.zip"]);
+        assert_eq!(said.contains("--previous"), told, "{said}");
     }
 }

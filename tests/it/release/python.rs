@@ -50,8 +50,13 @@ fn datasets_and_mlcroissant_load_the_released_rows() {
     let fixture = korfinsts::release::build(&Fixture::new().subject()).expect("built");
     let small = home.path().join("fixture");
     korfinsts::archive::unpack(&fixture.files, &small).expect("written");
-    let released = repository("benchmarks/korfin-shift/releases/korfin-shift-1.0.0");
-    for (folder, split) in [(&released, "test"), (&small, "test"), (&small, "train")] {
+    let released = repository("benchmarks/korfin-shift/releases/korfin-shift-1.1.0");
+    for (folder, split) in [
+        (&released, "test"),
+        (&released, "dev"),
+        (&small, "test"),
+        (&small, "train"),
+    ] {
         let expected = rows(folder, split);
         let loaded = load(&python, folder, split).expect("loaded");
         for what in ["default", "jsonl", "croissant"] {

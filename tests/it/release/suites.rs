@@ -104,8 +104,13 @@ fn finsts_is_flagged_for_its_length_shortcut() {
 #[test]
 fn korfin_shift_passes() {
     let folder = repository("benchmarks/korfin-shift");
-    let today = "2026-11-23".parse().expect("a day");
-    let subject = Subject::open(Path::new(&folder), Context::on(today)).expect("read");
+    let today = "2026-11-25".parse().expect("a day");
+    let mut context = Context::on(today);
+    let first = folder.join("releases/korfin-shift-1.0.0.zip");
+    let first = Subject::open(&first, context.clone()).expect("the first release");
+    let id = korfinsts::fs::sha256(&first.files["SHA256SUMS"]);
+    context.earlier.push(first.as_earlier(id));
+    let subject = Subject::open(Path::new(&folder), context).expect("read");
     let report = check(&subject);
     assert!(report.passed, "{:#?}", report.findings);
     assert_eq!(report.waived.len(), 1);

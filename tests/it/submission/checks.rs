@@ -98,9 +98,9 @@ fn numbers_that_contradict_each_other_are_found() {
         "the mean over domains is",
     );
     for (n, message) in [
-        (47, "hold 221 pairs"),
-        (49, "hold 223 pairs"),
-        (0, "hold 174 pairs"),
+        (191, "hold 887 pairs"),
+        (193, "hold 889 pairs"),
+        (0, "hold 696 pairs"),
     ] {
         let mut parts = Parts::good();
         parts.manifest["suites"][0]["metrics"]["domains"]["news"]["n_pairs"] = json!(n);
@@ -116,7 +116,7 @@ fn numbers_that_contradict_each_other_are_found() {
         "another domain",
         &parts,
         "domains",
-        "`nieuws` is claimed with 48 pairs, the suite has 0",
+        "`nieuws` is claimed with 192 pairs, the suite has 0",
     );
 }
 
@@ -151,12 +151,12 @@ fn ids_must_be_exactly_those_of_the_suite() {
         refused(what, &parts, "ids", "korfin-shift:test: ");
     }
     let mut parts = Parts::good();
-    parts.manifest["suites"][0]["n_pairs"] = json!(221);
+    parts.manifest["suites"][0]["n_pairs"] = json!(887);
     refused(
         "a wrong count",
         &parts,
         "ids",
-        "222 scores, claimed are 221",
+        "888 scores, claimed are 887",
     );
 }
 
@@ -287,6 +287,16 @@ fn copies_are_found() {
     other(&mut parts);
     parts.manifest["resubmission_of"] = json!(entry.sha256);
     assert!(found(&parts, &entry).passed);
+    // But nobody replaces the bundle of another model.
+    parts.manifest["model"]["id"] = json!("example/other");
+    let copy = found(&parts, &entry);
+    assert!(
+        !copy.passed
+            && copy
+                .message
+                .contains("it replaces the bundle of `example/bert-mean`"),
+        "{copy:?}"
+    );
     // A lexical baseline is no encoder.
     let registry =
         korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");

@@ -241,7 +241,7 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
     assert_eq!(record.truncated_share, original.truncated_share);
     assert_eq!(record.tokens_lost_share, original.tokens_lost_share);
     assert_eq!(record.encoder.sha256, original.encoder.sha256);
-    assert_eq!(pairs.len(), 222);
+    assert_eq!(pairs.len(), 888);
     // One that does not pass gives no records.
     let mut damaged = bytes;
     damaged[100] ^= 1;
@@ -479,4 +479,56 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
     .success();
     let page = std::fs::read_to_string(home.path("site/index.html")).expect("a page");
     assert!(page.contains("example/bert-mean") && page.contains("recomputed"));
+    // Another bundle of the model, whose weights differ, takes its place: its scores are the new ones, and
+    // the old bundle is kept, so that it is still found when it is handed in again.
+    let mut parts = Parts::good();
+    for file in parts.manifest["model"]["files"]
+        .as_array_mut()
+        .expect("files")
+    {
+        file["sha256"] = "2".repeat(64).into();
+    }
+    let mut rows = parts.rows(SCORES);
+    for (i, row) in rows.iter_mut().enumerate() {
+        row["score"] =
+            (row["score"].as_f64().expect("a score") * if i % 3 == 0 { 0.5 } else { 1.0 }).into();
+    }
+    parts.set_rows(SCORES, &rows);
+    rescore(&mut parts);
+    let unknown = "3".repeat(64);
+    parts.manifest["resubmission_of"] = unknown.clone().into();
+    let next = home.path("next.kfsub.zip");
+    std::fs::write(&next, parts.bytes()).expect("written");
+    let (code, _, said) = add(&next);
+    assert!(
+        code == Some(1)
+            && said.contains(&format!(
+                "the bundle {unknown}, which was not taken in here"
+            )),
+        "{said}"
+    );
+    parts.manifest["resubmission_of"] = korfinsts::fs::sha256_file(&bundle).expect("read").into();
+    std::fs::write(&next, parts.bytes()).expect("written");
+    let (code, printed, said) = add(&next);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("replaced: 1 records of the bundle"), "{said}");
+    let records: Vec<_> = korfinsts::fs::walk(&home.path("korfinsts-submitted/records"), 100)
+        .expect("listed")
+        .into_iter()
+        .filter(|p| {
+            p.to_string_lossy().ends_with(".mteb.json")
+                || p.to_string_lossy().ends_with(".native.json")
+        })
+        .collect();
+    assert_eq!(records.len(), 1, "{records:?}");
+    let left = korfinsts::run::record::Record::read(&records[0]).expect("a record");
+    assert_eq!(
+        Value::from(left.scores.cosine_spearman),
+        printed[0]["scores"]["cosine_spearman"]
+    );
+    let (code, _, said) = add(&bundle);
+    assert!(
+        code == Some(1) && said.contains("was taken in before"),
+        "{said}"
+    );
 }

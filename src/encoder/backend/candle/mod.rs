@@ -29,6 +29,10 @@ use crate::encoder::spec::WeightsFormat;
 use crate::encoder::{EncoderError, EncoderSpec, Network};
 
 #[cfg(feature = "candle")]
+pub(crate) use kernels::gradient::{change as change_in_place, serves, wide};
+#[cfg(feature = "candle")]
+pub(crate) use kernels::with_values;
+#[cfg(feature = "candle")]
 pub use network::{CandleNetwork, device, number_type};
 
 /// The line of this backend in the list.

@@ -1,13 +1,14 @@
-//! Operations of the transformer networks, each in two forms that agree: fused for inference, and
-//! composed of candle's differentiable operations for training.
+//! Operations of the transformer networks, each in forms that agree: fused for inference, fused
+//! with a gradient for training, and composed of candle's differentiable operations.
 //!
 //! candle's own fused operations (`softmax_last_dim`, `layer_norm`, `rms_norm`, `rope`) drop the
 //! gradient silently, so which form runs is decided by [`Mode`] and nowhere else. On a CPU the
-//! fused form computes in float32 with the kernels of [`super::kernels`].
+//! fused forms compute in float32 with the kernels of [`super::kernels`]; training in other number
+//! types, or on another device, takes the composed form.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::kernels;
+use super::kernels::{self, gradient};
 use super::mask::Mask;
 
 /// Which form of the operations a network is built of.
@@ -23,6 +24,11 @@ impl Mode {
     /// Whether the CPU kernels are used.
     pub(super) fn on_cpu(self, device: &Device) -> bool {
         self == Self::Fused && device.is_cpu()
+    }
+
+    /// Whether the CPU kernels with a gradient are used.
+    fn learns(self, x: &Tensor) -> bool {
+        self == Self::Differentiable && gradient::serves(x)
     }
 }
 
@@ -88,6 +94,31 @@ pub enum Epilogue {
     Gate(Activation),
 }
 
+impl Epilogue {
+    /// The same of candle's own operations.
+    pub(super) fn composed(self, y: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::None => Ok(y.clone()),
+            Self::Activate(a) => a.composed(y),
+            Self::Gate(a) => {
+                let half = y.dim(D::Minus1)? / 2;
+                let first = y.narrow(D::Minus1, 0, half)?;
+                let second = y.narrow(D::Minus1, half, half)?;
+                a.composed(&first)? * second
+            }
+        }
+    }
+
+    /// The same with a gradient.
+    fn learning(self, y: Tensor) -> Result<Tensor> {
+        match self {
+            Self::None => Ok(y),
+            _ if gradient::serves(&y) => gradient::activate(&y, self),
+            _ => self.composed(&y),
+        }
+    }
+}
+
 /// `x W^T + b`; several layers that read the same input may be joined to one.
 #[derive(Debug)]
 pub struct Linear(Form);
@@ -123,6 +154,12 @@ pub struct Adapter {
 }
 
 impl Part {
+    /// Whether it is `x W^T + b` and nothing else.
+    fn is_plain(&self) -> bool {
+        let same = |d: DType| d == self.weight.dtype();
+        self.adapter.is_none() && self.multiplied_in.is_none_or(same)
+    }
+
     /// `x W^T + b` for `x [rows, in]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
@@ -131,6 +168,7 @@ impl Part {
                 .to_dtype(narrow)?
                 .matmul(&weight.to_dtype(narrow)?.t()?)?
                 .to_dtype(dtype),
+            _ if gradient::serves(x) => gradient::linear(x, weight, None),
             _ => x.matmul(&weight.t()?),
         };
         let mut y = multiply(x, &self.weight)?;
@@ -145,6 +183,26 @@ impl Part {
     }
 }
 
+/// Weights and bias of layers side by side.
+fn join(parts: &[Part]) -> Result<(Tensor, Option<Tensor>)> {
+    let weights: Vec<&Tensor> = parts.iter().map(|p| &p.weight).collect();
+    let weight = match weights[..] {
+        [one] => one.clone(),
+        _ => Tensor::cat(&weights, 0)?,
+    };
+    if parts.iter().all(|p| p.bias.is_none()) {
+        return Ok((weight, None));
+    }
+    let biases: Result<Vec<Tensor>> = parts
+        .iter()
+        .map(|p| match &p.bias {
+            Some(b) => Ok(b.clone()),
+            None => Tensor::zeros(p.weight.dim(0)?, p.weight.dtype(), p.weight.device()),
+        })
+        .collect();
+    Ok((weight, Some(Tensor::cat(&biases?, 0)?)))
+}
+
 impl Linear {
     /// A layer whose output is that of its parts side by side. Fused layers have no adapters.
     ///
@@ -154,23 +212,7 @@ impl Linear {
         if mode == Mode::Differentiable {
             return Ok(Self(Form::Parts(parts)));
         }
-        let weights: Vec<&Tensor> = parts.iter().map(|p| &p.weight).collect();
-        let weight = match weights[..] {
-            [one] => one.clone(),
-            _ => Tensor::cat(&weights, 0)?,
-        };
-        let bias = if parts.iter().any(|p| p.bias.is_some()) {
-            let biases: Result<Vec<Tensor>> = parts
-                .iter()
-                .map(|p| match &p.bias {
-                    Some(b) => Ok(b.clone()),
-                    None => Tensor::zeros(p.weight.dim(0)?, p.weight.dtype(), p.weight.device()),
-                })
-                .collect();
-            Some(Tensor::cat(&biases?, 0)?)
-        } else {
-            None
-        };
+        let (weight, bias) = join(&parts)?;
         if mode.on_cpu(weight.device()) {
             Ok(Self(Form::Packed(kernels::Packed::new(
                 &weight,
@@ -193,19 +235,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, None, epilogue),
-            Form::Parts(parts) => {
-                let y = Self::composed(parts, x)?;
-                match epilogue {
-                    Epilogue::None => Ok(y),
-                    Epilogue::Activate(a) => a.composed(&y),
-                    Epilogue::Gate(a) => {
-                        let half = y.dim(D::Minus1)? / 2;
-                        let first = y.narrow(D::Minus1, 0, half)?;
-                        let second = y.narrow(D::Minus1, half, half)?;
-                        a.composed(&first)? * second
-                    }
-                }
-            }
+            Form::Parts(parts) => epilogue.learning(Self::joined(parts, x)?),
         }
     }
 
@@ -216,8 +246,53 @@ impl Linear {
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, Some(residual), Epilogue::None),
-            Form::Parts(parts) => Self::composed(parts, x)? + residual,
+            Form::Parts(parts) => Self::joined(parts, x)? + residual,
         }
+    }
+
+    /// Applies the layer to `epilogue(inner(x))`, the two layers of a feed-forward block, without
+    /// keeping what the epilogue gives.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn behind(&self, inner: &Self, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
+        if let (Form::Parts(inner), Form::Parts(parts)) = (&inner.0, &self.0)
+            && let [part] = &parts[..]
+            && part.is_plain()
+            && gradient::serves(x)
+        {
+            let z = Self::joined(inner, x)?;
+            return gradient::activated(&z, &part.weight, part.bias.as_ref(), epilogue);
+        }
+        self.forward(&inner.forward(x, epilogue)?, Epilogue::None)
+    }
+
+    /// [`Self::behind`], and adds `residual`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn behind_add(
+        &self,
+        inner: &Self,
+        x: &Tensor,
+        epilogue: Epilogue,
+        residual: &Tensor,
+    ) -> Result<Tensor> {
+        match &self.0 {
+            Form::Packed(_) => self.forward_add(&inner.forward(x, epilogue)?, residual),
+            Form::Parts(_) => self.behind(inner, x, epilogue)? + residual,
+        }
+    }
+
+    fn joined(parts: &[Part], x: &Tensor) -> Result<Tensor> {
+        if !gradient::serves(x) || !parts.iter().all(Part::is_plain) {
+            return Self::composed(parts, x);
+        }
+        let (weight, bias) = match parts {
+            [one] => (one.weight.clone(), one.bias.clone()),
+            _ => join(parts)?,
+        };
+        gradient::linear(x, &weight, bias.as_ref())
     }
 
     fn composed(parts: &[Part], x: &Tensor) -> Result<Tensor> {
@@ -260,6 +335,10 @@ impl LayerNorm {
         if self.mode.on_cpu(x.device()) {
             return kernels::layer_norm(x, &self.weight, self.bias.as_ref(), self.epsilon as f32);
         }
+        if self.mode.learns(x) {
+            let bias = self.bias.as_ref();
+            return gradient::norm(x, None, &self.weight, bias, self.epsilon, true);
+        }
         if let (Mode::Fused, Some(bias)) = (self.mode, &self.bias) {
             let x = x.contiguous()?;
             return candle_nn::ops::layer_norm(&x, &self.weight, bias, self.epsilon as f32);
@@ -278,6 +357,39 @@ impl LayerNorm {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+
+    /// Normalises `linear(x) + residual`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn of_sum(&self, linear: &Linear, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        if self.mode.learns(x) {
+            let y = linear.forward(x, Epilogue::None)?;
+            return self.learnt_sum(&y, residual);
+        }
+        self.forward(&linear.forward_add(x, residual)?)
+    }
+
+    /// Normalises the sum of a feed-forward block `outer(epilogue(inner(x)))` and `x`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn of_block(
+        &self,
+        [inner, outer]: [&Linear; 2],
+        x: &Tensor,
+        epilogue: Epilogue,
+    ) -> Result<Tensor> {
+        if self.mode.learns(x) {
+            return self.learnt_sum(&outer.behind(inner, x, epilogue)?, x);
+        }
+        self.forward(&outer.forward_add(&inner.forward(x, epilogue)?, x)?)
+    }
+
+    fn learnt_sum(&self, y: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref();
+        gradient::norm(y, Some(residual), &self.weight, bias, self.epsilon, true)
     }
 }
 
@@ -300,6 +412,9 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if self.mode.on_cpu(x.device()) {
             return kernels::rms_norm(x, &self.weight, self.epsilon as f32);
+        }
+        if self.mode.learns(x) {
+            return gradient::norm(x, None, &self.weight, None, self.epsilon, false);
         }
         if self.mode == Mode::Fused {
             let x = x.contiguous()?;
@@ -332,6 +447,9 @@ impl Rotation {
     pub fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if mode.on_cpu(x.device()) {
             return kernels::rotate(x, &self.cos, &self.sin);
+        }
+        if mode.learns(x) {
+            return gradient::rotate(x, &self.cos, &self.sin, x.dim(2)?);
         }
         let dtype = x.dtype();
         if mode == Mode::Fused {
@@ -374,6 +492,37 @@ pub struct Attention<'a> {
 }
 
 impl Attention<'_> {
+    /// Runs the attention on `qkv [rows, width, heads + 2 groups, head]`: queries, keys, values.
+    /// Queries and keys are rotated first where there is a rotation.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn joined(
+        &self,
+        qkv: &Tensor,
+        heads: usize,
+        groups: usize,
+        rotation: Option<&Rotation>,
+    ) -> Result<Tensor> {
+        if self.mode.learns(qkv) {
+            return match rotation {
+                Some(Rotation { cos, sin }) => {
+                    let qkv = gradient::rotate(qkv, cos, sin, heads + groups)?;
+                    gradient::attention(self, &qkv, heads, groups)
+                }
+                None => gradient::attention(self, qkv, heads, groups),
+            };
+        }
+        let mut q = qkv.narrow(2, 0, heads)?;
+        let mut k = qkv.narrow(2, heads, groups)?;
+        let v = qkv.narrow(2, heads + groups, groups)?;
+        if let Some(rotation) = rotation {
+            q = rotation.apply(&q, self.mode)?;
+            k = rotation.apply(&k, self.mode)?;
+        }
+        self.forward(&q, &k, &v)
+    }
+
     /// Runs the attention.
     ///
     /// # Errors

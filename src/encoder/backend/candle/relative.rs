@@ -56,7 +56,7 @@ impl RelativeBias {
             .contiguous()?
             .reshape((1, heads, width, width))?;
         Ok(Bias {
-            diagonals: select(numbers)?.t()?.contiguous()?.detach(),
+            diagonals: select(numbers)?.t()?.contiguous()?,
             matrix: Some(matrix),
         })
     }

@@ -270,21 +270,21 @@ impl Transformer for Body {
             3 * self.heads,
             self.head,
         ))?;
-        let part = |i: usize| qkv.narrow(2, i * self.heads, self.heads);
         let attention = Attention {
             scale: 1.0 / (self.head as f64).sqrt(),
             mask: &prepared.mask,
             bias: prepared.bias.as_ref(),
             mode: self.mode,
         };
-        let attended = attention.forward(&part(0)?, &part(1)?, &part(2)?)?;
-        let attended = layer.attended.forward_add(&attended, hidden)?;
-        let attended = layer.attended_norm.forward(&attended)?;
-        let inner = layer
-            .inner
-            .forward(&attended, Epilogue::Activate(layer.activation))?;
-        let outer = layer.outer.forward_add(&inner, &attended)?;
-        layer.outer_norm.forward(&outer)
+        let attended = attention.joined(&qkv, self.heads, self.heads, None)?;
+        let attended = layer
+            .attended_norm
+            .of_sum(&layer.attended, &attended, hidden)?;
+        layer.outer_norm.of_block(
+            [&layer.inner, &layer.outer],
+            &attended,
+            Epilogue::Activate(layer.activation),
+        )
     }
 
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {

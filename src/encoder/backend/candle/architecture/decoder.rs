@@ -207,22 +207,17 @@ impl Transformer for Body {
         let (rows, width, _) = hidden.dims3()?;
         let (heads, groups) = (self.heads, self.groups);
         let x = layer.norm.forward(hidden)?;
-        let qkv = layer.qkv.forward(&x, Epilogue::None)?.reshape((
+        let mut qkv = layer.qkv.forward(&x, Epilogue::None)?.reshape((
             rows,
             width,
             heads + 2 * groups,
             self.head,
         ))?;
-        let mut q = qkv.narrow(2, 0, heads)?;
-        let mut k = qkv.narrow(2, heads, groups)?;
-        let v = qkv.narrow(2, heads + groups, groups)?;
         if let Some([q_norm, k_norm]) = &layer.head_norms {
-            q = q_norm.forward(&q)?;
-            k = k_norm.forward(&k)?;
-        }
-        if let Some(rotation) = &prepared.rotation {
-            q = rotation.apply(&q, self.mode)?;
-            k = rotation.apply(&k, self.mode)?;
+            let q = q_norm.forward(&qkv.narrow(2, 0, heads)?)?;
+            let k = k_norm.forward(&qkv.narrow(2, heads, groups)?)?;
+            let v = qkv.narrow(2, heads + groups, groups)?;
+            qkv = Tensor::cat(&[&q, &k, &v], 2)?;
         }
         let mask = match &prepared.local_mask {
             Some(mask) if layer.local => mask,
@@ -234,11 +229,12 @@ impl Transformer for Body {
             bias: None,
             mode: self.mode,
         };
-        let attended = attention.forward(&q, &k, &v)?;
+        let attended = attention.joined(&qkv, heads, groups, prepared.rotation.as_ref())?;
         let hidden = layer.attended.forward_add(&attended, hidden)?;
         let x = layer.inner_norm.forward(&hidden)?;
-        let inner = layer.inner.forward(&x, Epilogue::Gate(self.activation))?;
-        layer.outer.forward_add(&inner, &hidden)
+        layer
+            .outer
+            .behind_add(&layer.inner, &x, Epilogue::Gate(self.activation), &hidden)
     }
 
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {

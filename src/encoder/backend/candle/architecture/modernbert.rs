@@ -172,27 +172,22 @@ impl Transformer for Encoder {
             3 * self.heads,
             self.head,
         ))?;
-        let part = |i: usize| qkv.narrow(2, i * self.heads, self.heads);
         let (mask, rotation) = match &prepared.local_mask {
             Some(mask) if layer.local => (mask, &prepared.local_rotation),
             _ => (&prepared.mask, &prepared.rotation),
         };
-        let (mut q, mut k) = (part(0)?, part(1)?);
-        if let Some(rotation) = rotation {
-            q = rotation.apply(&q, self.mode)?;
-            k = rotation.apply(&k, self.mode)?;
-        }
         let attention = Attention {
             scale: 1.0 / (self.head as f64).sqrt(),
             mask,
             bias: None,
             mode: self.mode,
         };
-        let attended = attention.forward(&q, &k, &part(2)?)?;
+        let attended = attention.joined(&qkv, self.heads, self.heads, rotation.as_ref())?;
         let hidden = layer.attended.forward_add(&attended, hidden)?;
         let x = layer.inner_norm.forward(&hidden)?;
-        let inner = layer.inner.forward(&x, Epilogue::Gate(self.activation))?;
-        layer.outer.forward_add(&inner, &hidden)
+        layer
+            .outer
+            .behind_add(&layer.inner, &x, Epilogue::Gate(self.activation), &hidden)
     }
 
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {

@@ -176,18 +176,18 @@ impl Transformer for Encoder {
             3 * self.heads,
             self.head,
         ))?;
-        let part = |i: usize| qkv.narrow(2, i * self.heads, self.heads);
         let attention = Attention {
             scale: 1.0,
             mask: &prepared.mask,
             bias: prepared.bias.as_ref(),
             mode: self.mode,
         };
-        let attended = attention.forward(&part(0)?, &part(1)?, &part(2)?)?;
+        let attended = attention.joined(&qkv, self.heads, self.heads, None)?;
         let hidden = layer.attended.forward_add(&attended, hidden)?;
         let x = layer.inner_norm.forward(&hidden)?;
-        let inner = layer.inner.forward(&x, self.epilogue)?;
-        layer.outer.forward_add(&inner, &hidden)
+        layer
+            .outer
+            .behind_add(&layer.inner, &x, self.epilogue, &hidden)
     }
 
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {

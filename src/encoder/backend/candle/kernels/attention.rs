@@ -7,11 +7,11 @@ use rten_tensor::{Matrix, NdTensorView};
 use rten_vecmath::Softmax;
 
 use super::{contiguous, failed, float32, multiply_into, with_values};
-use crate::encoder::backend::candle::mask::Keys;
+use crate::encoder::backend::candle::mask::{Keys, Reach};
 use crate::encoder::backend::candle::ops::Attention;
 
 /// Queries whose scores are computed at once: bounds the memory of long texts.
-const QUERY_BLOCK: usize = 256;
+pub(super) const QUERY_BLOCK: usize = 256;
 
 struct Rotate;
 
@@ -60,12 +60,12 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 }
 
 /// `[rows, width, heads, head]`, possibly a part of a wider tensor.
-struct Heads<'a> {
+pub(super) struct Heads<'a> {
     values: &'a [f32],
-    rows: usize,
-    width: usize,
-    count: usize,
-    head: usize,
+    pub rows: usize,
+    pub width: usize,
+    pub count: usize,
+    pub head: usize,
     strides: [usize; 3],
 }
 
@@ -86,6 +86,22 @@ impl<'a> Heads<'a> {
         })
     }
 
+    /// Heads of a tensor without gaps.
+    pub fn side_by_side(values: &'a [f32], shape: &Shape) -> Result<Self> {
+        let (rows, width, count, head) = shape.dims4()?;
+        if values.len() != shape.elem_count() {
+            return Err(failed(format!("{} values are not {shape:?}", values.len())));
+        }
+        Ok(Self {
+            values,
+            rows,
+            width,
+            count,
+            head,
+            strides: [width * count * head, count * head, head],
+        })
+    }
+
     fn offset(&self, row: usize, token: usize, head: usize) -> usize {
         row * self.strides[0] + token * self.strides[1] + head * self.strides[2]
     }
@@ -96,7 +112,7 @@ impl<'a> Heads<'a> {
     }
 
     /// Tokens of one head as a matrix `[tokens, head]`.
-    fn matrix(
+    pub fn matrix(
         &self,
         row: usize,
         tokens: std::ops::Range<usize>,
@@ -117,41 +133,39 @@ struct AttentionOp<'a> {
     diagonals: Option<&'a [f32]>,
 }
 
-impl AttentionOp<'_> {
-    /// Turns the scores of `query` for the keys of `keys` into weights, in place.
-    fn weigh(
-        &self,
-        scores: &mut [f32],
-        query: usize,
-        keys: &std::ops::Range<usize>,
-        row: &Keys,
-        diagonal: Option<&[f32]>,
-    ) {
-        let seen = self.attention.mask.reach.keys(query, row.span.end);
-        let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
-        if seen.is_empty() {
-            scores.fill(0.0);
-            return;
-        }
-        if let Some(diagonal) = diagonal {
-            let middle = diagonal.len() / 2;
-            let start = middle + keys.start - query;
-            for (score, bias) in scores.iter_mut().zip(&diagonal[start..]) {
-                *score += bias;
-            }
-        }
-        for &hole in &row.holes {
-            if keys.contains(&hole) {
-                scores[hole - keys.start] = f32::NEG_INFINITY;
-            }
-        }
-        let (from, to) = (seen.start - keys.start, seen.end - keys.start);
-        scores[..from].fill(0.0);
-        scores[to..].fill(0.0);
-        Softmax::new_mut(&mut scores[from..to])
-            .flush_nans_to_zero(row.holes.len() >= seen.len())
-            .dispatch();
+/// Turns the scores of `query` for the keys of `keys` into weights, in place.
+pub(super) fn weigh(
+    scores: &mut [f32],
+    query: usize,
+    keys: &std::ops::Range<usize>,
+    row: &Keys,
+    reach: Reach,
+    diagonal: Option<&[f32]>,
+) {
+    let seen = reach.keys(query, row.span.end);
+    let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
+    if seen.is_empty() {
+        scores.fill(0.0);
+        return;
     }
+    if let Some(diagonal) = diagonal {
+        let middle = diagonal.len() / 2;
+        let start = middle + keys.start - query;
+        for (score, bias) in scores.iter_mut().zip(&diagonal[start..]) {
+            *score += bias;
+        }
+    }
+    for &hole in &row.holes {
+        if keys.contains(&hole) {
+            scores[hole - keys.start] = f32::NEG_INFINITY;
+        }
+    }
+    let (from, to) = (seen.start - keys.start, seen.end - keys.start);
+    scores[..from].fill(0.0);
+    scores[to..].fill(0.0);
+    Softmax::new_mut(&mut scores[from..to])
+        .flush_nans_to_zero(row.holes.len() >= seen.len())
+        .dispatch();
 }
 
 impl CustomOp3 for AttentionOp<'_> {
@@ -200,7 +214,7 @@ impl CustomOp3 for AttentionOp<'_> {
                     )?;
                     for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len()))
                     {
-                        self.weigh(scores, query, &keys, real, diagonal);
+                        weigh(scores, query, &keys, real, reach, diagonal);
                     }
                     let weights = NdTensorView::from_data([queries.len(), keys.len()], &scores[..]);
                     multiply_into(

@@ -111,7 +111,7 @@ impl CustomOp1 for LinearOp<'_> {
     }
 }
 
-fn activate(activation: Activation, x: &mut [f32]) {
+pub(super) fn activate(activation: Activation, x: &mut [f32]) {
     match activation {
         Activation::Gelu => Gelu {}.map_mut(x),
         Activation::GeluTanh => ApproxGelu {}.map_mut(x),
