@@ -174,8 +174,8 @@ pub struct DetailView {
     pub bars: Option<Bars>,
     /// Heads of the table, after the name.
     pub head: Vec<String>,
-    /// Domains: the heads behind those.
-    pub domains: Vec<String>,
+    /// Whether some of them are domains.
+    pub by_domain: bool,
     /// Rows: name, id, class, cells.
     pub rows: Vec<DetailRow>,
     /// How many rows are left out.
@@ -193,11 +193,8 @@ pub struct DetailRow {
     pub id: String,
     /// `baseline`, `encoder` or `reported`.
     pub class: String,
-    /// Cells.
-    pub cells: Vec<String>,
-    /// ρ per domain: text, and its shade as [`shade`](super::chart::shade) names it; both empty where
-    /// it is not known.
-    pub domains: Vec<[String; 2]>,
+    /// Cells: text, and the shade of ρ in a domain as [`shade`](super::chart::shade) names it.
+    pub cells: Vec<[String; 2]>,
 }
 
 /// Before and after, from one source.

@@ -40,6 +40,9 @@ pub enum MineError {
         /// What to type next.
         hint: Option<String>,
     },
+    /// The user asked to stop.
+    #[error("stopped: the shard is not finished")]
+    Stopped,
     /// The state of a run cannot be read or written.
     #[error("{}", path.display())]
     State {
@@ -57,9 +60,6 @@ pub enum MineError {
         /// What to type next.
         hint: Option<String>,
     },
-    /// The user asked to stop.
-    #[error("stopped: the shard is not finished")]
-    Stopped,
     /// What was asked for does not exist or does not fit.
     #[error("{what}")]
     Usage {

@@ -35,8 +35,8 @@ pub struct Filtered {
 /// # Errors
 /// When a shard is missing or is of another plan, or a file cannot be read or written.
 pub fn join(folder: &RunFolder) -> Result<Filtered, MineError> {
-    let plan = Plan::read(folder)?;
     let shards = shards(folder)?;
+    let plan = Plan::read(folder)?;
     let (pool, mut groups) = load(folder, &plan, &shards)?;
     let mut left = vec![true; pool.entries.len()];
     let mut contaminated: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();

@@ -82,11 +82,14 @@ fn the_built_in_suite_passes_its_check_and_has_statistics() {
         .assert()
         .code(1)
         .stdout(contains("cap Spearman's correlation at 0.866"))
-        .stderr(contains("error: 0 errors and 1 warning"));
+        .stderr(contains("error: 0 errors and 2 warnings"));
     let stats = json(korfinsts(home.path()).args(["suite", "stats", "--format", "json"]));
-    assert_eq!(stats[0]["pairs"], 888);
-    assert_eq!(stats[0]["gold"]["mean"], 0.5);
-    assert_eq!(stats[0]["repeats"]["duplicate_pairs"], 0);
+    for (at, split, pairs) in [(0, "dev", 444), (1, "test", 888)] {
+        assert_eq!(stats[at]["split"], split);
+        assert_eq!(stats[at]["pairs"], pairs);
+        assert_eq!(stats[at]["gold"]["mean"], 0.5);
+        assert_eq!(stats[at]["repeats"]["duplicate_pairs"], 0);
+    }
     korfinsts(home.path())
         .args(["suite", "stats", "korfin-shift", "--format", "csv"])
         .assert()

@@ -35,7 +35,7 @@ use crate::suite::{Availability, Registry, Suite};
 #[command(after_help = after_help())]
 pub struct GenerateArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    pub(super) folder: FolderArgs,
     /// Who writes
     #[arg(long, value_name = "BACKEND", default_value = "rules")]
     generator: String,

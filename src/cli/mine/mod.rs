@@ -8,6 +8,7 @@ mod corpora;
 mod filter;
 mod generate;
 mod report;
+mod run;
 mod typology;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub struct MineArgs {
 
 #[derive(Debug, Subcommand)]
 enum MineCommand {
+    Run(Box<run::RunArgs>),
     Filter(Box<filter::FilterArgs>),
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
@@ -40,6 +42,7 @@ enum MineCommand {
 /// What the data-construction room returns.
 pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
+        MineCommand::Run(args) => run::run(args, global),
         MineCommand::Filter(args) => filter::run(args, global),
         MineCommand::Audit(args) => audit::run(args, global),
         MineCommand::Report(args) => report::run(args, global),

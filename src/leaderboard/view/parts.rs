@@ -96,39 +96,46 @@ pub(super) fn detail(
         })
         .take(12)
         .collect();
+    // Domains stand beside the score that pools them.
+    let beside = used
+        .iter()
+        .take_while(|(key, _)| ["rank", "rho", "interval"].contains(key))
+        .count();
+    let mut head: Vec<String> = used.iter().map(|(k, _)| text(t, k).to_owned()).collect();
+    head.splice(beside..beside, domains.iter().map(|d| (*d).clone()));
     let rows_view = shown.iter().map(|&r| {
         let row = &board.rows[r];
         let cell = of(r);
-        let cells: Vec<String> = used
-            .iter()
-            .map(|(key, get)| {
-                let value = cell.map(get).unwrap_or_default();
-                if *key == "beats" && !value.is_empty() {
-                    text(t, &value).to_owned()
-                } else {
-                    value
-                }
-            })
-            .collect();
+        let value = |(key, get): &Column| {
+            let value = cell.map(get).unwrap_or_default();
+            let value = if *key == "beats" && !value.is_empty() {
+                text(t, &value).to_owned()
+            } else {
+                value
+            };
+            [value, String::new()]
+        };
         let domains = domains.iter().map(|d| {
             let found = cell.and_then(|c| c.domains.get(*d)).and_then(|d| d.1);
             let shade = found.map(chart::shade).unwrap_or_default();
             [number(found, 3), shade]
         });
+        let (first, rest) = used.split_at(beside);
+        let first = first.iter().map(|c| value(c));
+        let cells = first.chain(domains).chain(rest.iter().map(|c| value(c)));
         DetailRow {
             name: name_of(row, t),
             id: row.id.clone(),
             class: class_of(row).to_owned(),
-            cells,
-            domains: domains.collect(),
+            cells: cells.collect(),
         }
     });
     DetailView {
         suite: view.clone(),
         forest: chart::forest(board, at, words),
         bars: chart::bars(board, at),
-        head: used.iter().map(|(k, _)| text(t, k).to_owned()).collect(),
-        domains: domains.iter().map(|d| (*d).clone()).collect(),
+        head,
+        by_domain: !domains.is_empty(),
         rows: rows_view.collect(),
         more: rows.len() - shown.len(),
         warnings: warnings(board, at),

@@ -204,7 +204,8 @@ impl Registry {
         let path = Path::new(id_or_path);
         if path.extension().is_some_and(|e| e == "toml") {
             let mut manifest: Manifest = checked(path, parse(path, &fs::read(path)?)?)?;
-            manifest.folder = Some(path.parent().unwrap_or(Path::new("")).to_owned());
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+            manifest.folder = Some(parent.unwrap_or(Path::new(".")).to_owned());
             return Ok(manifest);
         }
         Err(MineError::usage(

@@ -161,7 +161,7 @@ impl Work<'_> {
             return Ok(());
         };
         let mut written = Vec::new();
-        let mut why = "the shift cannot be made";
+        let mut why = "cannot be written";
         for (id, span) in &tags {
             let Some(variant) = self.subject.typology.variant(id) else {
                 continue;
@@ -231,7 +231,7 @@ impl Work<'_> {
             }
         }
         let mut written = Vec::new();
-        let mut why = "no paraphrase can be made";
+        let mut why = "cannot be written";
         for wording in wanted {
             match self.write(&self.subject.positive(wording))? {
                 Written::Text(text) => written.push((wording, text)),
@@ -310,7 +310,7 @@ impl Work<'_> {
     fn write(&mut self, call: &Call) -> Result<Written, Stop> {
         Ok(match self.asker.ask(Role::Generator, call)? {
             Ended::Answer(Answer::Text(text)) if text.possible => Written::Text(text),
-            Ended::Answer(_) => Written::Not("the shift cannot be made"),
+            Ended::Answer(_) => Written::Not("cannot be written"),
             other => Written::Not(self.not(&other)),
         })
     }

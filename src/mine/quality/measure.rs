@@ -95,7 +95,10 @@ impl Measures {
             }
             high |= matches!(c, '\u{80}'..='\u{FF}');
             found.visible += 1;
-            if is_jamo(c) {
+            // Korean law writes its middle dot with the letter araea.
+            if c == '\u{318D}' {
+                found.symbols += 1;
+            } else if is_jamo(c) {
                 found.jamo += 1;
                 found.letters += 1;
                 found.of_script += u32::from(hangul);

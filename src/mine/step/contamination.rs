@@ -17,6 +17,9 @@ const GRAM: usize = 13;
 pub const NEAR: f64 = 0.7;
 /// Least grams of a suite text that is looked for inside documents: 25 characters.
 const LEAST_GRAMS: u32 = 13;
+/// Grams below which a document must hold all of them: a headline of 40 characters shares most of
+/// its grams with any text on its matter.
+const FEW_GRAMS: u32 = 28;
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Bits of the filter before the table of grams, per gram.
 const FILTER_BITS: usize = 24;
@@ -158,7 +161,8 @@ impl SuiteIndex {
         hits.dedup();
         for group in hits.chunk_by(|a, b| a.0 == b.0) {
             let (suite, grams) = self.texts[group[0].0 as usize];
-            if group.len() as f64 >= NEAR * f64::from(grams) {
+            let share = if grams < FEW_GRAMS { 1.0 } else { NEAR };
+            if group.len() as f64 >= share * f64::from(grams) {
                 return Some((Contact::Grams, suite));
             }
         }

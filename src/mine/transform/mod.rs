@@ -256,16 +256,39 @@ impl Transforms {
     ) -> BTreeMap<String, Vec<Made>> {
         let mut found: BTreeMap<String, Vec<Made>> = BTreeMap::new();
         for rule in self.negatives.iter().filter(|r| r.is_for(language, source)) {
-            for made in rule.apply(text, self.particles.as_ref()) {
+            for made in self.made(rule, text) {
                 for variant in &rule.text.variants {
-                    found.entry(variant.clone()).or_default().push(Made {
-                        text: made.clone(),
-                        rules: vec![rule.text.id.clone()],
-                    });
+                    found.entry(variant.clone()).or_default().push(made.clone());
                 }
             }
         }
         found
+    }
+
+    /// The negatives of one variant: what [`Self::negatives`] has for it.
+    #[must_use]
+    pub fn negatives_of(
+        &self,
+        variant: &str,
+        text: &str,
+        language: &str,
+        source: &str,
+    ) -> Vec<Made> {
+        self.negatives
+            .iter()
+            .filter(|r| r.is_for(language, source) && r.text.variants.iter().any(|v| v == variant))
+            .flat_map(|rule| self.made(rule, text))
+            .collect()
+    }
+
+    fn made(&self, rule: &Rule, text: &str) -> Vec<Made> {
+        rule.apply(text, self.particles.as_ref())
+            .into_iter()
+            .map(|text| Made {
+                text,
+                rules: vec![rule.text.id.clone()],
+            })
+            .collect()
     }
 
     /// Texts of the same meaning with one rule applied in one place (or everywhere, where the rule
@@ -275,14 +298,7 @@ impl Transforms {
         self.positives
             .iter()
             .filter(|r| r.is_for(language, source))
-            .flat_map(|rule| {
-                rule.apply(text, self.particles.as_ref())
-                    .into_iter()
-                    .map(|text| Made {
-                        text,
-                        rules: vec![rule.text.id.clone()],
-                    })
-            })
+            .flat_map(|rule| self.made(rule, text))
             .collect()
     }
 
@@ -381,14 +397,14 @@ mod tests {
         // 작년 and 지난해 stand for each other: neither is turned back.
         let made = rules
             .free(
-                "하지만 작년 매출은 늘었다. 올해는 당분간 쉬어갈 것으로 전망된다.",
+                "하지만 매출은 작년 수준이다. 올해는 당분간 쉬어갈 것으로 전망된다.",
                 "ko",
                 "news",
             )
             .expect("a wording");
         assert_eq!(
             made.text,
-            "그러나 지난해 매출은 늘었다. 올해는 한동안 쉬어갈 것으로 예상된다."
+            "그러나 매출은 지난해 수준이다. 올해는 한동안 쉬어갈 것으로 예상된다."
         );
         assert_eq!(made.rules, ["P12"]);
         assert_eq!(rules.free("오늘.", "ko", "news"), None);

@@ -573,3 +573,28 @@ fn a_judge_that_is_wrong_about_what_is_known_ends_the_run_before_it_begins() {
         "ten triples, four pairs, two orders, and no document"
     );
 }
+
+#[test]
+fn translations_of_text_and_negative_are_a_triplet_of_their_own() {
+    let home = Home::new();
+    let run = home.path("run");
+    write_passages(&run, 24);
+    let writer = Writer::new(|_| None);
+    generate(&home, &run, &writer, &["--translate"])
+        .assert()
+        .code(predicate::in_iter([0, 1]));
+    assert_eq!(writer.requests(), 24 * 13);
+    let rows = rows(&run);
+    let of = |origin: &str| rows.iter().filter(|r| r["origin"] == origin).count();
+    assert_eq!((of("document"), of("translation")), (24, 24));
+    for row in rows.iter().filter(|r| r["origin"] == "translation") {
+        assert_eq!(
+            (&row["language"], &row["other_language"], &row["edits"]),
+            (&json!("kor-Hang"), &json!("eng-Latn"), &json!([]))
+        );
+        assert_ne!(row["positive"], row["negative"]);
+    }
+    let found = generation(&run);
+    assert_eq!(found["judges"][2]["kind"], "translation");
+    assert_eq!(found["judges"][2]["accepted"], 48);
+}

@@ -116,7 +116,14 @@ fn the_default_mix_passes_the_shortcut_check_and_the_naive_one_fails() {
     let Some(all) = real() else { return };
     let home = Home::new();
     let run = home.path("run");
-    write(&run, &all.concat());
+    // Every fourth text is enough for an ordinary run; all of them take minutes unoptimised.
+    let step = if std::env::var_os("KORFINSTS_FULL").is_some_and(|v| v == "1") {
+        1
+    } else {
+        4
+    };
+    let some: Vec<Document> = all.concat().into_iter().step_by(step).collect();
+    write(&run, &some);
     home.command(&["mine", "generate", "--dir", "run"])
         .assert()
         .success();
@@ -131,7 +138,7 @@ fn the_default_mix_passes_the_shortcut_check_and_the_naive_one_fails() {
         .lines()
         .map(|l| serde_json::from_str(l).expect("a triplet"))
         .collect();
-    assert!(triplets.len() > 200, "{}", triplets.len());
+    assert!(triplets.len() > 400 / step, "{}", triplets.len());
     for triplet in &triplets {
         assert_ne!(triplet.positive, triplet.negative);
         assert!(triplet.negative_score >= 8 && triplet.positive_score >= 9);

@@ -195,6 +195,7 @@ mod tests {
             ("gpt-4o", "gpt-4.5", false),
             ("qwen2.5-7b", "qwen2.5-72b", false),
             ("claude-3", "claude-4", false),
+            ("rules-ko-en-1.1.0", "contrasts-ko-en-1.1.0", false),
         ] {
             assert_eq!(same_model(a, b), same, "{a} {b}");
         }

@@ -128,11 +128,10 @@ impl Rules {
             .pointer("/variant/id")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let made = self.transforms.negatives(text, language, &call.source);
-        let Some(made) = made
-            .get(variant)
-            .and_then(|m| pick(m, &[&call.document, variant]))
-        else {
+        let made = self
+            .transforms
+            .negatives_of(variant, text, language, &call.source);
+        let Some(made) = pick(&made, &[&call.document, variant]) else {
             return TextAnswer::default();
         };
         let mut made = made.clone();
