@@ -1,5 +1,6 @@
 //! `korfinsts encode`: texts to embeddings in a file.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,6 +8,7 @@ use npyz::WriterBuilder as _;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::model::ModelArgs;
+use super::output::print;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt};
 use crate::failure::FailureClass;
@@ -16,14 +18,19 @@ use crate::run::store::{EmbeddingSet, text_key};
 
 /// Write the embeddings of texts to a file, row order kept
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  korfinsts encode ./all-MiniLM-L6-v2 --input texts.txt --output texts.npy
+  cut -f2 notes.tsv | korfinsts encode model.onnx -i - -o - --prompt 'query: ' > notes.jsonl")]
 pub struct EncodeArgs {
     /// Model file or folder, hub id, or endpoint
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Texts: `.txt` (one a line), or `.jsonl` (strings, or objects with `text`)
+    /// Texts: `.txt` (one a line), or `.jsonl` (strings, or objects with `text`); `-` for lines
+    /// from stdin
     #[arg(long, short, value_name = "FILE")]
     input: PathBuf,
-    /// Embeddings: `.npy`, `.safetensors` (tensor `embeddings`), or `.jsonl`
+    /// Embeddings: `.npy`, `.safetensors` (tensor `embeddings`), or `.jsonl`; `-` for JSON lines
+    /// on stdout
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// Key of the text in a `.jsonl` object
@@ -38,6 +45,9 @@ pub struct EncodeArgs {
     #[arg(long)]
     no_resume: bool,
 }
+
+/// Stands for stdin and stdout.
+const DASH: &str = "-";
 
 /// Writes the embeddings of texts to a file.
 type Writer = fn(&EmbeddingSet, &[String], &Path) -> Result<(), fs::FsError>;
@@ -55,7 +65,10 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         .extension()
         .and_then(|e| e.to_str())
         .unwrap_or_default();
-    let Some((_, write)) = FORMATS.iter().find(|(e, _)| *e == extension) else {
+    let to_stdout = args.output.as_os_str() == DASH;
+    let chosen = FORMATS.iter().find(|(e, _)| *e == extension);
+    let write = chosen.map(|(_, write)| *write);
+    if write.is_none() && !to_stdout {
         let allowed: Vec<String> = FORMATS.iter().map(|(e, _)| format!("`.{e}`")).collect();
         return Err(CliError::usage(
             format!(
@@ -63,11 +76,20 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
                 args.output.display(),
                 allowed.join(", ")
             ),
-            "the extension chooses the format",
+            "the extension chooses the format; `-` is JSON lines on stdout",
         )
         .into());
-    };
-    fs::check_writable(&args.output)?;
+    }
+    if args.read.has_second_prompt() {
+        return Err(CliError::usage(
+            "`--prompt2` is of pairs, and here each text stands alone",
+            "run `encode` once for each prompt",
+        )
+        .into());
+    }
+    if !to_stdout {
+        fs::check_writable(&args.output)?;
+    }
     let texts = read_texts(&args.input, &args.field)?;
     let (spec, prompting) = args.read.read(&args.model, global)?;
     let prompt = &prompting.prompts[0];
@@ -87,7 +109,10 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
     let store = engine::embed(&references, prompt, &folder, options, &mut bar, &mut || {
         spec.open(&open)
     })?;
-    write(store.set(), &texts, &args.output)?;
+    match write {
+        Some(write) => write(store.set(), &texts, &args.output)?,
+        None => print(&json_lines(store.set(), &texts))?,
+    }
     let truncated = texts
         .iter()
         .filter(|t| {
@@ -107,9 +132,12 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
             texts.len()
         ));
     }
+    let to = match write {
+        Some(_) => args.output.display().to_string(),
+        None => "stdout".to_owned(),
+    };
     global.note(&format!(
-        "{}: {} embeddings of width {}",
-        args.output.display(),
+        "{to}: {} embeddings of width {}",
         texts.len(),
         store.set().dimension()
     ));
@@ -121,7 +149,15 @@ fn read_texts(path: &Path, field: &str) -> anyhow::Result<Vec<String>> {
         let message = format!("{}:{line}: {reason}", path.display());
         anyhow::Error::from(CliError::new(FailureClass::Data, message, hint))
     };
-    let bytes = fs::read(path)?;
+    let bytes = if path.as_os_str() == DASH {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .map_err(fs::at("read", Path::new("stdin")))?;
+        bytes
+    } else {
+        fs::read(path).map_err(|e| CliError::new(FailureClass::Data, e.to_string(), e.hint()))?
+    };
     let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(e) => {
@@ -159,7 +195,8 @@ fn read_texts(path: &Path, field: &str) -> anyhow::Result<Vec<String>> {
         })?);
     }
     if texts.is_empty() {
-        return Err(wrong(1, "found no text".into(), None));
+        let hint = "one text a line is expected; an empty line is an empty text";
+        return Err(wrong(1, "found no text".into(), Some(hint.into())));
     }
     Ok(texts)
 }
@@ -199,10 +236,17 @@ fn safetensors(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), 
 
 fn jsonl(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
     fs::write_atomic_with(path, |file| {
-        for text in texts {
-            let line = serde_json::json!({"text": text, "embedding": row(set, text)});
-            writeln!(file, "{line}")?;
-        }
-        Ok(())
+        file.write_all(json_lines(set, texts).as_bytes())
     })
+}
+
+/// One object per text, in their order: `{"embedding": [...], "text": "..."}`.
+fn json_lines(set: &EmbeddingSet, texts: &[String]) -> String {
+    texts
+        .iter()
+        .map(|text| {
+            let line = serde_json::json!({"text": text, "embedding": row(set, text)});
+            format!("{line}\n")
+        })
+        .collect()
 }

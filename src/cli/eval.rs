@@ -9,7 +9,7 @@ use clap::Args;
 use super::model::ModelArgs;
 use super::output::OutputArgs;
 use super::progress::Bar;
-use super::{CliError, Global, interrupt, report};
+use super::{CliError, Global, failure, interrupt, report};
 use crate::encoder::lexical::BASELINES;
 use crate::encoder::{EncoderSpec, built_in};
 use crate::failure::FailureClass;
@@ -29,9 +29,10 @@ const BUILT_IN: &str = "korfin-shift";
 /// Evaluate encoders on suites
 ///
 /// Without MODEL the built-in encoder `nmixx-mini` and the lexical baselines are evaluated on
-/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those that are not are named with the
-/// command that gets them. What is encoded is kept, so a run that was stopped goes on, and a
-/// second one costs nothing.
+/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those
+/// that are not are named with the command that gets them. What is encoded is kept, so a run that
+/// was stopped goes on, and a second one costs nothing. Where one of several models fails, the
+/// others are evaluated all the same, and the exit code is that of the first failure.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   korfinsts eval
@@ -115,14 +116,22 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     }
     let args = &args;
     let mut work = Work::new(args, &suites);
+    let mut broken = Broken::among(args.models.len());
     let mut models = Vec::new();
     for (i, source) in args.models.iter().enumerate() {
         if suites.iter().enumerate().any(|(j, _)| work.is_own(i, j)) {
-            models.push((i, args.model.read(source, global)?));
+            match args.model.read(source, global) {
+                Ok(model) => models.push((i, model)),
+                Err(error) => broken.note(source, error)?,
+            }
         }
     }
     if args.run.dry_run {
-        return super::output::print(&work.shown(args, &models, &suites));
+        super::output::print(&work.shown(args, &models, &suites))?;
+        return broken.end();
+    }
+    if models.is_empty() && !broken.is_empty() {
+        return broken.end();
     }
     let _lock = FolderLock::acquire(&work.results)?;
     work.begin()?;
@@ -147,7 +156,15 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
             &some
         };
         let mut sink = |evaluation| kept.keep(evaluation);
-        evaluate::encoder(spec, prompting, of, &open, options, &mut bar, &mut sink)?;
+        match evaluate::encoder(spec, prompting, of, &open, options, &mut bar, &mut sink) {
+            Ok(()) => {}
+            Err(error) if is_of_the_model(&error) => {
+                broken.note(&args.models[*i], error.into())?;
+                kept.places.clear();
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
         for (j, names) in own.into_iter().zip(kept.places(1)) {
             work.done(*i, j, names);
         }
@@ -163,14 +180,74 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
             }
         }
     }
-    work.write(global)?;
+    if broken.is_empty() {
+        work.write(global)?;
+    }
     args.output
         .emit(&report::render(&kept.records, args.output.format))?;
     global.note(&format!("records: {}", work.results.display()));
+    broken.end()?;
     if nothing_asked {
         global.note("next: `korfinsts eval MODEL` with a model file or folder; `korfinsts suite list` shows the suites");
     }
     Ok(())
+}
+
+/// Whether a failure is of one model alone, so that the next one may do better: not that of the
+/// disk, of another process, or a wish of the user.
+fn is_of_the_model(error: &RunError) -> bool {
+    matches!(error, RunError::Encoder(_) | RunError::Width { .. })
+}
+
+/// The models of a call that could not be evaluated. Where there are several, each is said when it
+/// fails, the others go on, and the call ends with the class of the first failure.
+struct Broken {
+    /// Models of the call.
+    among: usize,
+    models: Vec<String>,
+    class: FailureClass,
+}
+
+impl Broken {
+    fn among(models: usize) -> Self {
+        Self {
+            among: models,
+            models: Vec::new(),
+            class: FailureClass::Model,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// Says why a model fails. The only model's failure is that of the call.
+    fn note(&mut self, source: &str, error: anyhow::Error) -> anyhow::Result<()> {
+        if self.among == 1 {
+            return Err(error);
+        }
+        let class = failure::say(&error.context(format!("`{source}` is left out")));
+        if self.models.is_empty() {
+            self.class = class;
+        }
+        self.models.push(format!("`{source}`"));
+        Ok(())
+    }
+
+    fn end(&self) -> anyhow::Result<()> {
+        if self.models.is_empty() {
+            return Ok(());
+        }
+        let names = self.models.join(", ");
+        let what = format!(
+            "{} of {} models could not be evaluated: {names}",
+            self.models.len(),
+            self.among
+        );
+        let hint = "what the others gave is kept; mend these and run the same command again";
+        let hint = (self.models.len() < self.among).then(|| hint.to_owned());
+        Err(CliError::new(self.class, what, hint).into())
+    }
 }
 
 fn own(suites: &[Suite], is: impl Fn(usize) -> bool) -> impl Iterator<Item = (usize, &Suite)> {

@@ -50,6 +50,12 @@ impl CliError {
     pub fn class(&self) -> FailureClass {
         self.class
     }
+
+    /// What to type next, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
 }
 
 /// Class and hint of the first error in the chain that has them.
@@ -87,6 +93,11 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
 
 /// Prints an error with its causes and hint on stderr, and returns its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(say(error).exit_code())
+}
+
+/// Prints an error with its causes and hint on stderr, and returns its class.
+pub fn say(error: &anyhow::Error) -> FailureClass {
     let (class, hint) = classify(error);
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
@@ -96,5 +107,5 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
-    ExitCode::from(class.exit_code())
+    class
 }

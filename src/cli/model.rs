@@ -29,9 +29,9 @@ pub struct ModelArgs {
     /// What runs the model; `auto` takes ONNX Runtime where its library is found, else rten
     #[arg(long, value_name = "NAME", value_parser = backends())]
     backend: Option<String>,
-    /// `cpu` or `cuda`
-    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
-    device: String,
+    /// `cpu` or `cuda` [default: cpu]
+    #[arg(long, value_parser = ["cpu", "cuda"])]
+    device: Option<String>,
     /// Number type of the computation, for safetensors
     #[arg(long, value_parser = ["float32", "float16", "bfloat16"])]
     dtype: Option<String>,
@@ -94,6 +94,12 @@ impl ModelArgs {
             onnxruntime: self.onnxruntime.clone(),
             data_home: Some(global.data_home()?),
         })
+    }
+
+    /// Whether `sentence2` was given a prompt of its own.
+    #[must_use]
+    pub fn has_second_prompt(&self) -> bool {
+        self.prompt2.is_some()
     }
 
     /// These flags with what a submission says it was run with, wherever a flag says nothing else.
@@ -183,7 +189,7 @@ impl ModelArgs {
                 "--backend",
                 self.backend.is_some() || table.backend.is_some(),
             ),
-            ("--device", self.device != "cpu" || table.device.is_some()),
+            ("--device", self.device.is_some() || table.device.is_some()),
             ("--dtype", self.dtype.is_some() || table.dtype.is_some()),
             (
                 "--pooling",
@@ -273,7 +279,7 @@ impl ModelArgs {
         };
         Ok(Overrides {
             backend: self.backend.clone().filter(|b| b != "auto"),
-            device: Some(self.device.clone()),
+            device: self.device.clone(),
             dtype: self.dtype.clone(),
             pooling,
             max_tokens: self.max_tokens.or(rules.max_tokens),

@@ -7,6 +7,7 @@ use indicatif::HumanBytes;
 use super::{CliError, Global};
 use crate::encoder::built_in;
 use crate::encoder::locate::{ModelSource, locate};
+use crate::encoder::onnx;
 use crate::failure::FailureClass;
 use crate::fs;
 use crate::hub::{Hub, Progress, RepoId, RepoKind};
@@ -72,16 +73,22 @@ fn from_hub(
     let snapshot = hub.resolve(&repo, revision.unwrap_or("main"))?;
     let wanted = wanted(&snapshot.files, onnx);
     if !wanted.iter().any(|f| is_weights(f)) {
-        return Err(CliError::new(
-            FailureClass::Model,
-            format!("the hub's `{id}` holds neither `model.onnx` nor `model.safetensors`"),
-            Some("weights in pickle files are not read; convert them to safetensors".into()),
-        )
-        .into());
+        return Err(no_weights(id, &snapshot.files, onnx).into());
     }
     let mut folder = None;
     for file in &wanted {
         let path = hub.file(&repo, &snapshot.commit, file)?;
+        if file.ends_with(".onnx") {
+            // Which files hold the rest of its tensors, the graph itself knows.
+            let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for name in onnx::external_names(&path)? {
+                let data = format!("{beside}/{name}");
+                let data = data.trim_start_matches('/');
+                if snapshot.files.iter().any(|f| f == data) {
+                    hub.file(&repo, &snapshot.commit, data)?;
+                }
+            }
+        }
         let depth = Path::new(file).components().count();
         folder = path.ancestors().nth(depth).map(Path::to_owned);
     }
@@ -102,16 +109,78 @@ fn is_weights(file: &str) -> bool {
     file.ends_with(".onnx") || file.ends_with(".safetensors")
 }
 
-/// The files of a repository that an evaluation needs.
+/// The ONNX files of a repository's root and of its folder `onnx`.
+fn graphs(files: &[String]) -> Vec<&str> {
+    let at_hand = |file: &&str| {
+        let name = file.strip_prefix("onnx/").unwrap_or(file);
+        name.ends_with(".onnx") && !name.contains('/')
+    };
+    files.iter().map(String::as_str).filter(at_hand).collect()
+}
+
+/// Why nothing of a repository can be evaluated, with what it holds instead.
+fn no_weights(id: &str, files: &[String], onnx: bool) -> CliError {
+    let graphs = graphs(files);
+    let (found, hint) = if !onnx && !graphs.is_empty() {
+        (
+            format!("no `model.safetensors`; found `{}`", graphs.join("`, `")),
+            "leave `--backend` out, or choose one that runs ONNX files".to_owned(),
+        )
+    } else if !graphs.is_empty() {
+        (
+            format!(
+                "neither `model.onnx` nor `model.safetensors`, and several other ONNX files: `{}`",
+                graphs.join("`, `")
+            ),
+            format!(
+                "download the one you mean (`hf download {id} --local-dir DIR`) and name its path"
+            ),
+        )
+    } else if let Some(file) = files.iter().find(|f| is_pickle(f)) {
+        (
+            format!(
+                "neither `model.onnx` nor `model.safetensors`; `{file}` is a pickle, which runs \
+                 code, and is not read"
+            ),
+            "convert the model where you trust it: `SentenceTransformer(...)\
+             .save_pretrained(DIR, safe_serialization=True)`, and name the folder"
+                .to_owned(),
+        )
+    } else {
+        (
+            "neither `model.onnx` nor `model.safetensors`".to_owned(),
+            "is this a repository of a model, and the revision the right one?".to_owned(),
+        )
+    };
+    CliError::new(
+        FailureClass::Model,
+        format!("the hub's `{id}` holds {found}"),
+        Some(hint),
+    )
+}
+
+fn is_pickle(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.starts_with("pytorch_model") && name.ends_with(".bin")
+        || name.ends_with(".pt")
+        || name.ends_with(".pth")
+}
+
+/// The files of a repository that an evaluation needs, but for external data of a graph.
 fn wanted(files: &[String], onnx: bool) -> Vec<&str> {
     let has = |name: &str| files.iter().any(|f| f == name);
-    let graph = ["model.onnx", "onnx/model.onnx"]
+    let plain = ["model.onnx", "onnx/model.onnx"]
         .into_iter()
         .find(|f| onnx && has(f));
-    let weights = |file: &str| match graph {
-        // External data lies beside its graph, under a name that begins with the graph's.
-        Some(graph) => file == graph || file.starts_with(&format!("{graph}_data")),
-        None => file == "model.safetensors" || is_shard(file),
+    let safetensors = |file: &str| file == "model.safetensors" || is_shard(file);
+    // The only weights, where they are an ONNX file of another name.
+    let only = match graphs(files)[..] {
+        [only] if onnx && !files.iter().any(|f| f.ends_with(".safetensors")) => Some(only),
+        _ => None,
+    };
+    let weights = |file: &str| match plain.or(only) {
+        Some(graph) => file == graph,
+        None => safetensors(file),
     };
     let small = |file: &str| {
         let name = file.rsplit('/').next().unwrap_or(file);
@@ -158,6 +227,7 @@ mod tests {
             "data_config.json",
             "model.safetensors",
             "modules.json",
+            "onnx/config.json",
             "onnx/model.onnx",
             "onnx/model.onnx_data",
             "onnx/model_quantized.onnx",
@@ -175,13 +245,43 @@ mod tests {
             "config.json",
         ];
         let end = ["sentencepiece.bpe.model", "tokenizer.json"];
-        let onnx = [
-            &both[..],
-            &["modules.json", "onnx/model.onnx", "onnx/model.onnx_data"],
-            &end,
-        ];
+        let onnx = [&both[..], &["modules.json", "onnx/model.onnx"], &end];
         assert_eq!(wanted(&files, true), onnx.concat());
         let safetensors = [&both[..], &["model.safetensors", "modules.json"], &end];
         assert_eq!(wanted(&files, false), safetensors.concat());
+    }
+
+    #[test]
+    fn the_only_graph_is_taken_and_nothing_else_is_guessed() {
+        let list =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|n| (*n).to_owned()).collect() };
+        let one = list(&["config.json", "onnx/encoder.onnx", "pytorch_model.bin"]);
+        assert_eq!(wanted(&one, true), ["config.json", "onnx/encoder.onnx"]);
+        for (files, onnx, says, hint) in [
+            (
+                &one,
+                false,
+                "found `onnx/encoder.onnx`",
+                "leave `--backend` out",
+            ),
+            (
+                &list(&["onnx/a.onnx", "onnx/b.onnx"]),
+                true,
+                "several other ONNX files: `onnx/a.onnx`, `onnx/b.onnx`",
+                "hf download org/m",
+            ),
+            (
+                &list(&["config.json", "pytorch_model-00001-of-00002.bin"]),
+                true,
+                "`pytorch_model-00001-of-00002.bin` is a pickle",
+                "safe_serialization=True",
+            ),
+            (&list(&["README.md"]), true, "neither", "revision"),
+        ] {
+            assert!(!wanted(files, onnx).iter().any(|f| is_weights(f)), "{says}");
+            let error = no_weights("org/m", files, onnx);
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.hint().is_some_and(|h| h.contains(hint)), "{error}");
+        }
     }
 }

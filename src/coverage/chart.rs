@@ -5,11 +5,20 @@
 use std::fmt::Write as _;
 
 use super::TokenizerReport;
+use super::definitions;
 use super::gains::{GainGroup, Measure};
 
 /// The built-in template: `{{id}}`, `{{title}}`, `{{description}}`, `{{width}}`, `{{height}}` and
 /// `{{marks}}` are filled in.
 pub const TEMPLATE: &str = include_str!("../../templates/coverage.svg");
+
+/// Keys of the definitions that the description of the bars states.
+const SHOWN: [&str; 4] = [
+    "hangul.raw_any",
+    "hangul.decoded_any",
+    "tokens_per_eojeol",
+    "unknown_rate",
+];
 
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 190.0;
@@ -221,19 +230,24 @@ pub fn coverage(reports: &[TokenizerReport]) -> String {
         }
     }
     let names: Vec<&str> = reports.iter().map(|r| r.tokenizer.as_str()).collect();
+    let defined: Vec<String> = definitions::all()
+        .filter(|d| SHOWN.contains(&d.key))
+        .map(|d| format!("{}: {}", d.head, d.text))
+        .collect();
     fill(
         TEMPLATE,
         "coverage",
         "Tokenizer coverage of Korean",
         &format!(
             "Bars for {}: entries with Hangul as stored and as decoded, then tokens per eojeol \
-             and unknown rate on {}.",
+             and unknown rate on {}. {}.",
             names.join(", "),
             if bodies.is_empty() {
                 "no text".to_owned()
             } else {
                 bodies.join(", ")
-            }
+            },
+            defined.join(". ")
         ),
         marks.y + 16.0,
         &marks.out,

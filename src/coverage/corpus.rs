@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -150,6 +151,10 @@ pub struct CorpusReport {
     pub reports: Vec<TextReport>,
     /// Bytes read.
     pub bytes: u64,
+    /// Processor time of the threads that counted, summed; absent where the system does not say.
+    /// Unlike time on a clock it holds neither waiting for the corpus (a pipe, a slow disk) nor
+    /// for other programs.
+    pub busy: Option<Duration>,
 }
 
 /// How a corpus is counted.
@@ -201,9 +206,15 @@ pub fn count(
     let mut disagreed = vec![0_u64; subjects.len()];
     let mut failure: Option<CoverageError> = None;
     let (mut bytes, mut cut) = (0, 0);
+    let mut busy = Some(Duration::ZERO);
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| work(subjects, corpus, options.memo, &receiver)))
+            .map(|_| {
+                scope.spawn(|| {
+                    let parts = work(subjects, corpus, options.memo, &receiver)?;
+                    Ok::<_, CoverageError>((parts, processor_time()))
+                })
+            })
             .collect();
         let read = read_blocks(reader, corpus, &sender, progress);
         drop(sender);
@@ -213,7 +224,8 @@ pub fn count(
         }
         for handle in handles {
             match handle.join() {
-                Ok(Ok(parts)) => {
+                Ok(Ok((parts, time))) => {
+                    busy = busy.zip(time).map(|(sum, time)| sum + time);
                     for (i, (part, lines)) in parts.iter().enumerate() {
                         sums[i].merge(part);
                         disagreed[i] += lines;
@@ -257,7 +269,11 @@ pub fn count(
             report
         })
         .collect();
-    Ok(CorpusReport { reports, bytes })
+    Ok(CorpusReport {
+        reports,
+        bytes,
+        busy,
+    })
 }
 
 /// Calls `visit` with every text of a corpus in order, on one thread.
@@ -303,6 +319,14 @@ fn earlier(a: Option<CoverageError>, b: CoverageError) -> CoverageError {
         Some(a) if line(&a) <= line(&b) => a,
         _ => b,
     }
+}
+
+/// Time that this thread has been on a processor, where the system says so (Linux).
+fn processor_time() -> Option<Duration> {
+    let text = fs::read(Path::new("/proc/thread-self/schedstat")).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 type Part = (TextCounts, u64);

@@ -41,7 +41,7 @@ pub enum Progress<'a> {
 }
 
 /// How the hub is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HubSettings {
     /// Address of the hub, without a slash at the end.
     pub endpoint: String,
@@ -55,6 +55,19 @@ pub struct HubSettings {
     pub attempts: u32,
     /// Wait before the second attempt; doubles with each further one.
     pub backoff: Duration,
+}
+
+impl std::fmt::Debug for HubSettings {
+    /// Without the token and the address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubSettings")
+            .field("cache", &self.cache)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("offline", &self.offline)
+            .field("attempts", &self.attempts)
+            .field("backoff", &self.backoff)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HubSettings {
@@ -124,9 +137,7 @@ pub struct Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub")
-            .field("endpoint", &self.settings.endpoint)
-            .field("cache", &self.settings.cache)
-            .field("offline", &self.settings.offline)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// The endpoint cannot be reached.
-    #[error("cannot reach {url}: {reason}")]
+    #[error("cannot reach {}: {}", shown(url), reason.replace(url.as_str(), &shown(url)))]
     Unreachable {
         /// What was asked for.
         url: String,
@@ -53,7 +53,7 @@ pub enum HubError {
         what: String,
     },
     /// The hub answers with an error, after all retries.
-    #[error("{url} answers with status {status}")]
+    #[error("{} answers with status {status}", shown(url))]
     Status {
         /// What was asked for.
         url: String,
@@ -61,7 +61,7 @@ pub enum HubError {
         status: u16,
     },
     /// The hub's answer is not what its protocol promises.
-    #[error("{url}: {reason}")]
+    #[error("{}: {reason}", shown(url))]
     Protocol {
         /// What was asked for.
         url: String,
@@ -82,6 +82,16 @@ pub enum HubError {
     },
 }
 
+/// An address without the user and password that `HF_ENDPOINT` may hold.
+fn shown(url: &str) -> String {
+    let start = url.find("://").map_or(0, |i| i + 3);
+    let end = url[start..].find('/').map_or(url.len(), |i| start + i);
+    match url[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
+        None => url.to_owned(),
+    }
+}
+
 impl HubError {
     /// What to type next, where something helps.
     #[must_use]
@@ -100,11 +110,15 @@ impl HubError {
             Self::Refused {
                 token: false, page, ..
             } => format!(
-                "ask for access at {page}, then put a token into `HF_TOKEN` (or `hf auth login`)"
+                "ask for access at {}, then put a token into `HF_TOKEN` (or `hf auth login`)",
+                shown(page)
             ),
             Self::Refused {
                 token: true, page, ..
-            } => format!("the token was sent and does not suffice: is access granted at {page}?"),
+            } => format!(
+                "the token was sent and does not suffice: is access granted at {}?",
+                shown(page)
+            ),
             Self::NotFound { .. } => {
                 "are the name and the revision spelled right? A private repository needs `HF_TOKEN`"
                     .into()
@@ -127,6 +141,49 @@ impl HubError {
             Self::Fs(_) => FailureClass::Runtime,
             Self::Name { .. } => FailureClass::Usage,
             _ => FailureClass::Network,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_never_shown() {
+        let url = "https://user:hunter2@hub.example:8443/api/models/a@b/revision/main".to_owned();
+        let plain = "https://***@hub.example:8443/api/models/a@b/revision/main";
+        assert_eq!(shown(&url), plain);
+        assert_eq!(shown("https://hub/a@b"), "https://hub/a@b");
+        for error in [
+            HubError::Unreachable {
+                url: url.clone(),
+                reason: format!("bad uri: {url}"),
+            },
+            HubError::Status {
+                url: url.clone(),
+                status: 500,
+            },
+            HubError::Protocol {
+                url: url.clone(),
+                reason: "x".into(),
+            },
+            HubError::Refused {
+                what: "x".into(),
+                status: 401,
+                token: false,
+                page: url.clone(),
+            },
+            HubError::Refused {
+                what: "x".into(),
+                status: 403,
+                token: true,
+                page: url,
+            },
+        ] {
+            let said = format!("{error} {:?}", error.hint());
+            assert!(!said.contains("hunter2"), "{said}");
+            assert!(said.contains("hub.example"), "{said}");
         }
     }
 }

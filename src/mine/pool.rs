@@ -204,28 +204,21 @@ pub fn read(path: &Path, groups: &[u32], entries: &mut Vec<Entry>) -> Result<(),
             }
         }
         let mut rest = &bytes[..];
-        let contact_and_more = {
-            let id = take::<16>(&mut rest);
-            let signature = Signature(take::<BINS>(&mut rest));
-            let corpus = u16::from_le_bytes(take(&mut rest));
-            let file = u32::from_le_bytes(take(&mut rest));
-            let number = u64::from_le_bytes(take(&mut rest));
-            let group = u32::from_le_bytes(take(&mut rest));
-            let tokens = u32::from_le_bytes(take(&mut rest));
-            let length = u32::from_le_bytes(take(&mut rest));
-            let contact = u32::from_le_bytes(take(&mut rest));
-            (
-                id, signature, corpus, file, number, group, tokens, length, contact,
-            )
-        };
-        let (id, signature, corpus, file, number, group, tokens, length, contact) =
-            contact_and_more;
+        let id = take::<16>(&mut rest);
+        let signature = Signature(take::<BINS>(&mut rest));
+        let corpus = u16::from_le_bytes(take(&mut rest));
+        let in_corpus = u32::from_le_bytes(take(&mut rest));
+        let number = u64::from_le_bytes(take(&mut rest));
+        let group = u32::from_le_bytes(take(&mut rest));
+        let tokens = u32::from_le_bytes(take(&mut rest));
+        let length = u32::from_le_bytes(take(&mut rest));
+        let contact = u32::from_le_bytes(take(&mut rest));
         let how = (contact >> 16) as usize;
         entries.push(Entry {
             id,
             signature,
             corpus,
-            file,
+            file: in_corpus,
             row: number,
             group: *groups.get(group as usize).ok_or_else(|| damaged(row))?,
             tokens,

@@ -375,6 +375,41 @@ fn json_holds_the_keys_that_scripts_rely_on() {
     }
 }
 
+/// What a number counts is said wherever the number stands.
+#[test]
+fn every_format_states_its_definitions() {
+    let Some(tokenizer) = shared("tokenizers/qwen2/tokenizer.json") else {
+        return;
+    };
+    let raw = "entries whose stored token has a Hangul code point";
+    let unknown = "share of tokens that are the unknown token";
+    for format in ["table", "json", "csv", "md", "latex", "svg"] {
+        let (code, stdout, stderr) = run(&[
+            "tokenizer",
+            "coverage",
+            tokenizer.to_str().expect("UTF-8"),
+            "--suite",
+            "korfin-shift",
+            "--no-terms",
+            "--format",
+            format,
+        ]);
+        assert_eq!(code, 0, "{format}: {stderr}");
+        for text in [raw, unknown] {
+            assert!(stdout.contains(text), "{format}: {text}");
+        }
+        if format == "csv" {
+            let first = stdout.lines().next().unwrap_or_default();
+            assert_eq!(first, "tokenizer,part,text,domain,measure,value,definition");
+            let stored = stdout
+                .lines()
+                .find(|l| l.contains(",hangul.raw_single_syllable,"))
+                .expect("a row");
+            assert!(stored.contains("of the tokens as stored"), "{stored}");
+        }
+    }
+}
+
 #[test]
 fn wrong_requests_end_with_their_exit_code_and_a_hint() {
     let Some(bert) = shared("tokenizers/bert-base-uncased") else {

@@ -333,6 +333,106 @@ fn suites_that_are_absent_are_named_and_the_others_evaluated() {
 }
 
 #[test]
+fn where_one_of_several_models_is_broken_the_others_are_evaluated() {
+    let home = Home::new();
+    let unreadable = home.path("unreadable");
+    home.copy(
+        &repository("tests/reference/encoders/bert-mean"),
+        &unreadable,
+    );
+    std::fs::remove_file(unreadable.join("1_Pooling/config.json")).expect("removed");
+    // Read without a complaint, and found out when the network is opened.
+    let unopened = home.path("unopened");
+    home.copy(
+        &repository("tests/reference/encoders/mpnet-mean"),
+        &unopened,
+    );
+    let weights = std::fs::read(unopened.join("model.safetensors")).expect("weights");
+    let needle = b"LayerNorm.weight";
+    let mut broken = weights;
+    let mut at = 0;
+    while let Some(i) = broken[at..].windows(needle.len()).position(|w| w == needle) {
+        broken[at + i..at + i + 9].copy_from_slice(b"LayerNerm");
+        at += i + needle.len();
+    }
+    assert!(at > 0, "a tensor was renamed");
+    std::fs::write(unopened.join("model.safetensors"), broken).expect("written");
+    let (good, unreadable, unopened) = (
+        tiny(),
+        unreadable.display().to_string(),
+        unopened.display().to_string(),
+    );
+    let several = |more: &[&str]| {
+        let arguments = ["eval", &unreadable, &unopened, &good, "--no-baselines"];
+        let rest = [
+            "--suite",
+            "korfin-shift",
+            "--resamples",
+            "100",
+            "--format",
+            "json",
+        ];
+        home.command(&[&arguments[..], &rest, more].concat())
+            .assert()
+    };
+    let ran = several(&[])
+        .code(4)
+        .stderr(predicate::str::contains(format!(
+            "error: `{unreadable}` is left out: "
+        )))
+        .stderr(predicate::str::contains(
+            "the configuration of the pooling, is missing",
+        ))
+        .stderr(predicate::str::contains(format!(
+            "error: `{unopened}` is left out: "
+        )))
+        .stderr(predicate::str::contains(
+            "2 of 3 models could not be evaluated",
+        ));
+    let records = json(&ran.get_output().stdout);
+    assert_eq!(records.len(), 1, "the good one is shown");
+    assert_eq!(records[0]["encoder"]["name"], "bert-mean");
+    assert_eq!(files_under(&home.results(), ".pairs.jsonl").len(), 1);
+
+    // A shard with a broken model did not end.
+    several(&["--shard", "1/1", "--results", "spread"]).code(4);
+    home.command(&["merge", "spread", "--into", "joined"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains(
+            "missing or not finished: `--shard 1/1`",
+        ));
+
+    // One model alone is the call's own failure.
+    home.command(&["eval", &unreadable, "--suite", "korfin-shift"])
+        .assert()
+        .code(4)
+        .stdout(predicate::str::is_empty())
+        .stderr(predicate::str::contains("left out").not());
+}
+
+#[test]
+fn a_flag_that_was_not_given_is_not_named_and_does_not_overrule_the_table() {
+    let home = Home::new();
+    let model = tiny();
+    let dry = ["eval", &model, "--suite", "korfin-shift", "--dry-run"];
+    home.command(&dry)
+        .assert()
+        .success()
+        .stderr(predicate::str::is_match(r"device +cpu +\(default\)").expect("a pattern"));
+    let table = format!("[models.{model:?}]\ndevice = \"cuda\"\n");
+    std::fs::write(home.path("korfinsts.toml"), table).expect("written");
+    home.command(&dry)
+        .assert()
+        .success()
+        .stderr(predicate::str::is_match(r"device +cuda +\(korfinsts.toml\)").expect("a pattern"));
+    home.command(&[&dry[..], &["--device", "cpu"]].concat())
+        .assert()
+        .success()
+        .stderr(predicate::str::is_match(r"device +cpu +\(`--device`\)").expect("a pattern"));
+}
+
+#[test]
 fn nan_weights_end_in_an_error_and_no_record() {
     let home = Home::new();
     let model = home.path("nan-model");

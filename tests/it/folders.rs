@@ -600,6 +600,30 @@ fn weights_are_chosen_in_a_fixed_order_and_never_an_altered_file_silently() {
     );
 }
 
+/// Exporters leave a configuration beside the graph; the pooling is known one folder up.
+#[test]
+fn a_named_graph_with_a_configuration_of_its_own_is_pooled_as_its_model() {
+    let folder = Folder::of("xlmr-cls");
+    let config = fs::read(&folder.path("config.json")).expect("it can be read");
+    folder.write("onnx/config.json", &config);
+    folder.write("onnx/model.onnx", "x");
+    let found = find(&folder.path("onnx/model.onnx"), None).expect("it was named");
+    assert_eq!(found.root, folder.root.path());
+    let overrides = Overrides {
+        graph: Some(graph(&[("last_hidden_state", Some(3))])),
+        strict: true,
+        ..Overrides::default()
+    };
+    let spec = spec::read(&folder.path("onnx/model.onnx"), &overrides).expect("nothing is guessed");
+    assert_eq!(modes(&spec), [Pooling::Cls]);
+    assert_eq!(source(&spec, "pooling"), "1_Pooling/config.json");
+
+    // Where nothing above knows better, the folder stands for itself.
+    folder.remove("modules.json");
+    let alone = find(&folder.path("onnx/model.onnx"), None).expect("it was named");
+    assert_eq!(alone.root, folder.path("onnx"));
+}
+
 #[test]
 fn static_embeddings_are_read_from_safetensors_though_a_graph_lies_beside() {
     let folder = Folder::of("static");

@@ -273,6 +273,51 @@ fn what_a_python_user_downloaded_is_found_and_used() {
     assert_eq!(found["encoder"]["revision"], COMMIT);
 }
 
+/// The hub's bge-m3 keeps tensors in `onnx/Constant_7_attr__value`: data that bears no name of its graph.
+#[test]
+fn external_data_is_downloaded_under_whatever_name_the_graph_gives_it() {
+    let mut files = files(&repository(MODEL));
+    let graph = repository("tests/reference/onnx/bert-external");
+    let (old, new): (&[u8; 15], &[u8; 15]) = (b"model.onnx_data", b"Constant_7_data");
+    let mut body = std::fs::read(graph.join("model.onnx")).expect("a graph");
+    let mut renamed = 0;
+    while let Some(at) = body.windows(old.len()).position(|w| w == old) {
+        body[at..at + new.len()].copy_from_slice(new);
+        renamed += 1;
+    }
+    assert!(renamed > 0, "the graph names its data");
+    let data = std::fs::read(graph.join("model.onnx_data")).expect("data");
+    files.insert("onnx/model.onnx".into(), body);
+    files.insert("onnx/Constant_7_data".into(), data);
+    // Not named by the graph, so not needed.
+    files.insert("onnx/model.onnx_data".into(), b"of another export".to_vec());
+    let server = Server::new(move |seen, _| answer(&files, seen));
+    let home = Home::new();
+    let read = |offline: &str| {
+        home.command(&[
+            "eval",
+            "org/tiny",
+            "--suite",
+            "korfin-shift",
+            "--dry-run",
+            "--no-baselines",
+            "--backend",
+            "rten",
+        ])
+        .env("HF_ENDPOINT", &server.address)
+        .env("HF_HUB_OFFLINE", offline)
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("onnx/model.onnx"));
+    };
+    read("0");
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
+    assert!(asked.iter().any(|p| p.ends_with("onnx/Constant_7_data")));
+    assert!(!asked.iter().any(|p| p.ends_with("onnx/model.onnx_data")));
+    read("1");
+    assert_eq!(server.seen().len(), asked.len(), "from the cache");
+}
+
 #[test]
 fn of_several_graphs_only_the_plain_one_is_downloaded_with_its_data() {
     let mut files = files(&repository(MODEL));
@@ -327,4 +372,40 @@ fn of_several_graphs_only_the_plain_one_is_downloaded_with_its_data() {
     .assert()
     .success()
     .stderr(predicate::str::contains("model.safetensors"));
+}
+
+#[test]
+fn a_tokenizer_of_the_hub_is_reported_on_without_its_weights() {
+    let files = files(&repository(MODEL));
+    let server = Server::new(move |seen, _| answer(&files, seen));
+    let home = Home::new();
+    let report = |address: &str, offline: &str| {
+        let assert = home
+            .command(&[
+                "tokenizer",
+                "coverage",
+                "org/tiny@v1.0",
+                "--suite",
+                "korfin-shift",
+                "--no-terms",
+                "--format",
+                "json",
+            ])
+            .env("HF_ENDPOINT", address)
+            .env("HF_HUB_OFFLINE", offline)
+            .assert()
+            .success();
+        serde_json::from_slice::<Value>(&assert.get_output().stdout).expect("JSON")
+    };
+    let found = report(&server.address, "0");
+    assert_eq!(found[0]["tokenizer"], "org/tiny");
+    assert!(found[0]["suites"]["korfin-shift"]["truncated_share"].is_number());
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
+    assert!(asked.iter().any(|p| p.ends_with("/tokenizer.json")));
+    for path in &asked {
+        let weights =
+            path.contains(".safetensors") || path.contains(".onnx") || path.contains(".bin");
+        assert!(!weights, "{path}");
+    }
+    assert_eq!(report("http://127.0.0.1:9", "1"), found, "from the cache");
 }

@@ -15,6 +15,7 @@ mod coverage;
 mod disk_full;
 mod doctor;
 mod durable;
+mod encode;
 mod encoders;
 mod endpoints;
 mod eval;

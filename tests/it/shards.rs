@@ -277,3 +277,128 @@ fn the_recipe_for_plain_shells_gives_what_one_run_gives() {
     assert!(expected.len() >= 12);
     assert_eq!(files(&home.path("joined")), expected);
 }
+
+/// Runs a script of a recipe with tiny models, below this home instead of `/shared`.
+#[cfg(unix)]
+fn follow(home: &Home, script: &str, environment: &[(&str, &str)]) -> assert_cmd::assert::Assert {
+    let binary = assert_cmd::cargo::cargo_bin("korfinsts");
+    let script = script
+        .replace(
+            "korfinsts eval org/model-a org/model-b",
+            &format!(
+                "{} eval {} {} --suite korfin-shift --limit 40 --resamples 100",
+                binary.display(),
+                encoder("bert-mean"),
+                encoder("mpnet-mean")
+            ),
+        )
+        .replace("korfinsts merge", &format!("{} merge", binary.display()))
+        .replace("/shared/", &format!("{}/", home.path("shared").display()));
+    assert_cmd::Command::new("bash")
+        .arg("-c")
+        // Without a scheduler, `srun` is what it runs.
+        .arg(format!("srun() {{ \"$@\"; }}\n{script}"))
+        .current_dir(home.path(""))
+        .env("KORFINSTS_DATA", home.data())
+        .env("HF_HUB_OFFLINE", "1")
+        .envs(environment.iter().copied())
+        .assert()
+}
+
+#[cfg(unix)]
+#[test]
+fn the_array_of_slurm_does_what_it_says_and_one_task_can_be_run_again() {
+    let home = Home::new();
+    let text = std::fs::read_to_string(repository("docs/slurm.md")).expect("a recipe");
+    let script = blocks(&text, "bash")
+        .into_iter()
+        .find(|b| b.contains("#SBATCH"))
+        .expect("the batch script");
+    let shards = script
+        .split("--array=1-")
+        .nth(1)
+        .and_then(|rest| rest.lines().next()?.parse::<usize>().ok())
+        .expect("an array");
+    let task = |index: usize, of: usize| {
+        follow(
+            &home,
+            &script,
+            &[
+                ("SLURM_ARRAY_TASK_ID", &index.to_string()),
+                ("SLURM_ARRAY_TASK_COUNT", &of.to_string()),
+                ("SLURM_CPUS_PER_TASK", "1"),
+            ],
+        )
+        .success();
+    };
+    let runs = home.path("shared/runs/2026-11");
+    let merge = [
+        "merge",
+        runs.to_str().expect("UTF-8"),
+        "--into",
+        "joined",
+        "--format",
+        "csv",
+    ];
+    for index in (1..=shards).filter(|i| *i != 3) {
+        task(index, shards);
+    }
+    home.command(&merge)
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains(format!("`--shard 3/{shards}`")));
+    // `sbatch --array=3 eval.sbatch` has one task.
+    task(3, 1);
+    home.command(&merge).assert().success();
+    assert!(files(&home.path("joined")).len() >= 6);
+}
+
+/// The argument of a `>-` block of a manifest, folded to one line as YAML does.
+#[cfg(unix)]
+fn folded(manifest: &str) -> String {
+    let mut lines = manifest
+        .lines()
+        .skip_while(|l| l.trim() != "- >-")
+        .skip(1)
+        .peekable();
+    let depth = |l: &str| l.len() - l.trim_start().len();
+    let at = lines.peek().map_or(0, |l| depth(l));
+    lines
+        .take_while(|l| depth(l) >= at && !l.trim().is_empty())
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(unix)]
+#[test]
+fn the_pods_of_kubernetes_do_what_they_say() {
+    let home = Home::new();
+    let text = std::fs::read_to_string(repository("docs/kubernetes.md")).expect("a recipe");
+    let manifests = blocks(&text, "yaml");
+    let with = |needle: &str| {
+        manifests
+            .iter()
+            .find(|m| m.contains(needle))
+            .map(|m| folded(m))
+            .expect("a manifest")
+    };
+    let (eval, merge) = (with("korfinsts eval org/model-a"), with("korfinsts merge"));
+    let pods: usize = manifests[0]
+        .split("completions: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next()?.parse().ok())
+        .expect("completions");
+    for index in 0..pods {
+        follow(
+            &home,
+            &eval,
+            &[("JOB_COMPLETION_INDEX", &index.to_string())],
+        )
+        .success();
+    }
+    follow(&home, &merge, &[])
+        .success()
+        .stdout(predicate::str::contains("mpnet-mean"));
+    assert!(files(&home.path("shared/runs/2026-11-joined")).len() >= 6);
+}

@@ -1,6 +1,7 @@
 //! `korfinsts tokenizer coverage`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -121,10 +122,8 @@ pub fn run(args: &CoverageArgs, global: &Global) -> anyhow::Result<()> {
         let seconds = started.elapsed().as_secs_f64();
         let name = corpus.path.display().to_string();
         global.note(&format!(
-            "{name}: {:.1} MB in {seconds:.1} s, {:.1} MB/s for {} tokenizers together",
-            found.bytes as f64 / 1e6,
-            found.bytes as f64 / 1e6 / seconds.max(1e-9),
-            subjects.len()
+            "{name}: {}",
+            pace(found.bytes, seconds, found.busy, subjects.len())
         ));
         for (report, text) in reports.iter_mut().zip(found.reports) {
             report.corpora.insert(name.clone(), text);
@@ -137,6 +136,28 @@ pub fn run(args: &CoverageArgs, global: &Global) -> anyhow::Result<()> {
         format => tables::page(&reports, args.worst).render(format),
     };
     args.output.emit(&text)
+}
+
+/// How much was counted and what it took: on the clock, which runs while a pipe or another program
+/// is waited for as well, and on the processor.
+fn pace(bytes: u64, seconds: f64, busy: Option<Duration>, tokenizers: usize) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    let tokenizers = match tokenizers {
+        1 => "1 tokenizer".to_owned(),
+        n => format!("{n} tokenizers together"),
+    };
+    let on_the_processor = busy.map_or_else(String::new, |busy| {
+        let busy = busy.as_secs_f64();
+        format!(
+            "; {busy:.1} s on the processor, {:.1} MB for each of them",
+            megabytes / busy.max(1e-9)
+        )
+    });
+    format!(
+        "{megabytes:.1} MB for {tokenizers} in {seconds:.1} s on the clock, {:.1} MB/s\
+         {on_the_processor}",
+        megabytes / seconds.max(1e-9)
+    )
 }
 
 fn suites(args: &CoverageArgs, global: &Global) -> anyhow::Result<Vec<Suite>> {
@@ -189,4 +210,23 @@ fn bar(corpus: &Corpus, global: &Global) -> ProgressBar {
     ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(5))
         .with_style(style)
         .with_message(corpus.path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_told_from_counting() {
+        let busy = Duration::from_millis(500);
+        assert_eq!(
+            pace(700_000, 28.0, Some(busy), 2),
+            "0.7 MB for 2 tokenizers together in 28.0 s on the clock, 0.0 MB/s; 0.5 s on the \
+             processor, 1.4 MB for each of them"
+        );
+        assert_eq!(
+            pace(2_000_000, 1.0, None, 1),
+            "2.0 MB for 1 tokenizer in 1.0 s on the clock, 2.0 MB/s"
+        );
+    }
 }

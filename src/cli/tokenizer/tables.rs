@@ -331,19 +331,53 @@ fn warnings(reports: &[TokenizerReport]) -> Vec<String> {
     lines
 }
 
-/// One row per number: tokenizer, part, text, domain, measure, value. Fertility and unknown rate
-/// stand in neighbouring rows.
+/// What a measure of a part counts; empty for plain sums (`counts.tokens`) that others are made of.
+fn definition(part: &str, measure: &str) -> String {
+    let find = |key: &str| definitions::all().find(|d| d.key == key).map(|d| d.text);
+    let key = match part {
+        "terms" => format!("terms.{measure}"),
+        _ => measure.to_owned(),
+    };
+    let as_stored = || {
+        let of = key.replace(".raw_", ".decoded_");
+        (of != key).then(|| find(&of).map(|text| format!("{text}; of the tokens as stored")))?
+    };
+    find(&key)
+        .map(str::to_owned)
+        .or_else(as_stored)
+        .unwrap_or_default()
+}
+
+/// One row per number: tokenizer, part, text, domain, measure, value, definition. Fertility and
+/// unknown rate stand in neighbouring rows.
 pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
     let mut table = Table::new(
         "",
-        &["tokenizer", "part", "text", "domain", "measure", "#value"],
+        &[
+            "tokenizer",
+            "part",
+            "text",
+            "domain",
+            "measure",
+            "#value",
+            "definition",
+        ],
     );
     for report in reports {
         let mut add = |part: &str, body: &str, domain: &str, measure: &str, value: String| {
+            let definition = definition(part, measure);
             table.push(
-                [&report.tokenizer, part, body, domain, measure, &value]
-                    .map(ToOwned::to_owned)
-                    .to_vec(),
+                [
+                    report.tokenizer.as_str(),
+                    part,
+                    body,
+                    domain,
+                    measure,
+                    &value,
+                    &definition,
+                ]
+                .map(ToOwned::to_owned)
+                .to_vec(),
             );
         };
         let json = serde_json::to_value(&report.vocabulary).unwrap_or_default();

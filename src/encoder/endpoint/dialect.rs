@@ -79,7 +79,9 @@ pub trait Dialect: Send + Sync + Debug {
 /// they share is that the limit stands before what was given, or is the smaller number.
 #[must_use]
 pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
-    const MARKS: [&str; 12] = [
+    const MARKS: [&str; 14] = [
+        "maximum model length",
+        "exceed n_ctx",
         "maximum context",
         "context length",
         "context size",
@@ -118,6 +120,23 @@ pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     })
 }
 
+/// The numbers that llama.cpp puts beside its message, in the message: `n_ctx` and
+/// `n_prompt_tokens` of an error's body.
+fn counted(value: &Value) -> Option<String> {
+    let number = |name: &str| value.pointer("/error")?.get(name)?.as_u64();
+    let (given, allowed) = (number("n_prompt_tokens")?, number("n_ctx")?);
+    Some(format!(" ({given} tokens, of {allowed})"))
+}
+
+/// What an answer says that has the status of a success and is an error all the same, as some
+/// servers and gateways send.
+#[must_use]
+pub fn disguised(body: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let error = value.get("error").is_some_and(|e| !e.is_null());
+    error.then(|| format!("an error in the place of embeddings: {}", message(body)))
+}
+
 /// The message in an error's body: `error.message`, `error`, `message` or `detail`, else the body
 /// itself; at most 300 characters on one line.
 #[must_use]
@@ -134,7 +153,7 @@ pub fn message(body: &[u8]) -> String {
     .flatten()
     .find(|v| !v.is_null());
     let text = match found {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text.clone() + &counted(&value).unwrap_or_default(),
         Some(other) => other.to_string(),
         None => text.into_owned(),
     };
@@ -230,6 +249,28 @@ mod tests {
                 "the input length exceeds the context length",
                 Some(TooLong::default()),
             ),
+            (
+                400,
+                "The decoder prompt (length 600) is longer than the maximum model length of 512. \
+                 Make sure that `max_model_len` is no smaller than the number of text tokens.",
+                both(512, 600),
+            ),
+            (
+                400,
+                "Requested tokens (2285) exceed context window of 2048",
+                both(2048, 2285),
+            ),
+            (
+                400,
+                "Illegal param: prefill 744 tokens exceed n_ctx_per_seq",
+                Some(TooLong::default()),
+            ),
+            // Ollama
+            (
+                400,
+                "input length exceeds maximum context length",
+                Some(TooLong::default()),
+            ),
             (500, "internal error", None),
             (400, "unknown model `x`", None),
             (401, "key too long", None),
@@ -256,6 +297,24 @@ mod tests {
             assert_eq!(message(body.as_bytes()), expected);
         }
         assert_eq!(message("가".repeat(1000).as_bytes()).chars().count(), 301);
+    }
+
+    #[test]
+    fn what_stands_beside_a_message_or_under_a_success_is_read() {
+        let body = br#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":1407,"n_ctx":256}}"#;
+        let said = message(body);
+        let expected = TooLong {
+            allowed: Some(256),
+            given: Some(1407),
+        };
+        assert_eq!(too_long(400, &said), Some(expected), "{said}");
+        let found = disguised(body).expect("an error");
+        assert!(
+            found.contains("in the place of embeddings: the request"),
+            "{found}"
+        );
+        assert_eq!(disguised(b"{\"data\":[],\"error\":null}"), None);
+        assert_eq!(disguised(b"no JSON"), None);
     }
 
     #[test]

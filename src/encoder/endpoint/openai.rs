@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http::HeaderMap;
 
-use super::dialect::{Answer, Ask, Dialect, by_index};
+use super::dialect::{self, Answer, Ask, Dialect, by_index};
 use crate::encoder::base64;
 
 /// The protocol as its authors speak it.
@@ -30,7 +30,11 @@ struct Row {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an embedding is neither base64 nor a list of numbers; a list of lists is one \
+                 per token: start the server with a pooling (`--pooling` of llama.cpp)"
+)]
 enum Coded {
     Base64(String),
     /// `null` is how some servers write NaN.
@@ -72,7 +76,8 @@ fn request(ask: &Ask<'_>) -> Value {
 }
 
 fn answer(body: &[u8], headers: &HeaderMap, n: usize) -> Result<Answer, String> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let reply: Reply = serde_json::from_slice(body)
+        .map_err(|e| dialect::disguised(body).unwrap_or_else(|| e.to_string()))?;
     let rows = reply
         .data
         .into_iter()
@@ -182,6 +187,11 @@ mod tests {
         for (body, expected) in [
             ("{\"data\":[{\"index\":0,\"embe", "EOF"),
             ("{}", "missing field `data`"),
+            (r#"{"error":{"message":"no slot"}}"#, "embeddings: no slot"),
+            (
+                r#"{"data":[{"index":0,"embedding":[[1.0],[2.0]]}]}"#,
+                "start the server with a pooling",
+            ),
             (r#"{"data":[{"index":0,"embedding":"AAAA"}]}"#, "of 3 bytes"),
             (r#"{"data":[{"index":0,"embedding":"!"}]}"#, "no base64"),
             (r#"{"data":[]}"#, "found 0 embeddings for 1 texts"),

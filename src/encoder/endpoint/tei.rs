@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use ureq::http::HeaderMap;
 
-use super::dialect::{Answer, Ask, Dialect};
+use super::dialect::{self, Answer, Ask, Dialect};
 
 /// The protocol.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl Dialect for Tei {
     }
 
     fn answer(&self, body: &[u8], headers: &HeaderMap, n: usize) -> Result<Answer, String> {
-        let rows: Vec<Vec<Option<f32>>> =
-            serde_json::from_slice(body).map_err(|e| e.to_string())?;
+        let rows: Vec<Vec<Option<f32>>> = serde_json::from_slice(body)
+            .map_err(|e| dialect::disguised(body).unwrap_or_else(|| e.to_string()))?;
         if rows.len() != n {
             return Err(format!("found {} embeddings for {n} texts", rows.len()));
         }

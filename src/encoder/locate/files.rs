@@ -137,15 +137,17 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
             hint: Some("name the model's folder, or one of these files".into()),
         });
     };
-    // `onnx/model.onnx`: the tokenizer and the configuration lie one folder up.
-    let own = fs::exists(&parent.join("config.json")) || fs::exists(&parent.join("modules.json"));
-    let root = if file_name(&parent) == "onnx" && !own {
-        match parent.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-            _ => PathBuf::from("."),
-        }
-    } else if is_name(&parent, "onnx") && !own {
-        parent.join("..")
+    // `onnx/model.onnx`: the tokenizer and the configuration lie one folder up. Exporters leave a
+    // `config.json` beside the graph as well, and then the folder that knows the pooling counts.
+    let above = match parent.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ if parent == Path::new(".") => parent.join(".."),
+        _ => PathBuf::from("."),
+    };
+    let own = fs::exists(&parent.join("modules.json"))
+        || fs::exists(&parent.join("config.json")) && !fs::exists(&above.join("modules.json"));
+    let root = if (file_name(&parent) == "onnx" || is_name(&parent, "onnx")) && !own {
+        above
     } else {
         parent.clone()
     };

@@ -91,6 +91,22 @@ pub fn inspect(path: &Path) -> Result<GraphInfo, EncoderError> {
     })
 }
 
+/// Names of the files beside an ONNX file that hold tensors of it, sorted; they need not be there
+/// yet. A downloader asks, since exporters name them freely (`model.onnx_data`,
+/// `model.onnx.data`, `Constant_7_attr__value`).
+///
+/// # Errors
+/// When the file cannot be read, is no whole ONNX file, or names data outside its folder.
+pub fn external_names(path: &Path) -> Result<Vec<String>, EncoderError> {
+    let graph = read(path)?;
+    let names: BTreeSet<&str> = graph
+        .externals
+        .iter()
+        .map(|external| bare_name(path, external))
+        .collect::<Result<_, _>>()?;
+    Ok(names.into_iter().map(str::to_owned).collect())
+}
+
 /// Refuses a graph that needs a library of custom operators.
 #[cfg(any(feature = "onnxruntime", feature = "rten", test))]
 fn refuse_custom(path: &Path, graph: &Graph) -> Result<(), EncoderError> {

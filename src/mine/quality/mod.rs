@@ -31,6 +31,10 @@ struct BuiltIn;
 /// The limits of one language.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a check of its own that a language has or has not"
+)]
 pub struct Quality {
     /// ISO 639-3 code of the language.
     pub language: String,

@@ -1,0 +1,140 @@
+//! `korfinsts encode`: texts in, embeddings out, through files and through pipes.
+
+use predicates::prelude::*;
+use serde_json::Value;
+
+use super::support::{Home, repository};
+
+const MODEL: &str = "tests/reference/encoders/bert-mean";
+
+fn model() -> String {
+    repository(MODEL).display().to_string()
+}
+
+/// Texts of the reference, but for those with a line break, and the embeddings that
+/// sentence-transformers computed.
+fn golden() -> (Vec<String>, Vec<Vec<f64>>) {
+    let path = repository(MODEL).join("golden.json");
+    let golden: Value =
+        serde_json::from_slice(&std::fs::read(path).expect("a reference")).expect("JSON");
+    let texts: Vec<String> = serde_json::from_value(golden["texts"].clone()).expect("texts");
+    let rows: Vec<Vec<f64>> =
+        serde_json::from_value(golden["embeddings"].clone()).expect("embeddings");
+    texts
+        .into_iter()
+        .zip(rows)
+        .filter(|(text, _)| !text.contains(['\n', '\r']))
+        .unzip()
+}
+
+fn assert_rows(found: &[Vec<f32>], expected: &[Vec<f64>]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.len(), expected.len());
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f64::from(*f) - e).abs() < 1e-5, "{f} {e}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_a_pipe_give_the_embeddings_of_sentence_transformers() {
+    let home = Home::new();
+    let (texts, expected) = golden();
+    assert!(texts.len() > 3);
+    let output = home
+        .command(&["encode", &model(), "-i", "-", "-o", "-", "--quiet"])
+        .write_stdin(texts.join("\n") + "\n")
+        .assert()
+        .success();
+    let lines = String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8");
+    let (found, rows): (Vec<String>, Vec<Vec<f32>>) = lines
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            let row = serde_json::from_value(line["embedding"].clone()).expect("a row");
+            (line["text"].as_str().expect("a text").to_owned(), row)
+        })
+        .unzip();
+    assert_eq!(found, texts, "row order is kept");
+    assert_rows(&rows, &expected);
+}
+
+#[test]
+fn a_file_of_lines_gives_the_same_rows_as_npy() {
+    let home = Home::new();
+    let (texts, expected) = golden();
+    std::fs::write(home.path("texts.txt"), texts.join("\n") + "\n").expect("written");
+    home.command(&["encode", &model(), "-i", "texts.txt", "-o", "rows.npy"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains(format!(
+            "rows.npy: {} embeddings of width 32",
+            texts.len()
+        )));
+    let bytes = std::fs::read(home.path("rows.npy")).expect("written");
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let text = String::from_utf8_lossy(&bytes[..header]).into_owned();
+    assert!(text.contains("'<f4'") && text.contains("False"), "{text}");
+    let values: Vec<f32> = bytes[header..]
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes")))
+        .collect();
+    let rows: Vec<Vec<f32>> = values.chunks(32).map(<[f32]>::to_vec).collect();
+    assert_rows(&rows, &expected);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let home = Home::new();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(home.path(name), bytes).expect("written");
+    };
+    write("good.txt", b"a\n");
+    write("empty.txt", b"");
+    write("latin.txt", b"a\nb\xff\n");
+    write("keys.jsonl", b"{\"text\": \"a\"}\n{\"body\": \"b\"}\n");
+    let model = model();
+    for (arguments, code, says) in [
+        (["-i", "good.txt", "-o", "x.csv"], 2, "found output `x.csv`"),
+        (["-i", "absent.txt", "-o", "x.npy"], 3, "absent.txt"),
+        (
+            ["-i", "empty.txt", "-o", "x.npy"],
+            3,
+            "empty.txt:1: found no text",
+        ),
+        (
+            ["-i", "latin.txt", "-o", "x.npy"],
+            3,
+            "latin.txt:2: found bytes that are not UTF-8",
+        ),
+        (
+            ["-i", "keys.jsonl", "-o", "x.npy"],
+            3,
+            "keys.jsonl:2: found neither",
+        ),
+    ] {
+        home.command(&[&["encode", &model][..], &arguments].concat())
+            .assert()
+            .code(code)
+            .stderr(predicate::str::contains(says))
+            .stderr(predicate::str::contains("hint: "));
+    }
+    home.command(&[
+        "encode",
+        &model,
+        "-i",
+        "good.txt",
+        "-o",
+        "x.npy",
+        "--prompt",
+        "a",
+        "--prompt2",
+        "b",
+    ])
+    .assert()
+    .code(2)
+    .stderr(predicate::str::contains("`--prompt2` is of pairs"));
+    assert!(!home.path("x.npy").exists());
+}
