@@ -326,7 +326,8 @@ fn processor_time() -> Option<Duration> {
     let text = fs::read(Path::new("/proc/thread-self/schedstat")).ok()?;
     let text = String::from_utf8(text).ok()?;
     let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanoseconds))
+    // A kernel that does not keep count says 0.
+    (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
 }
 
 type Part = (TextCounts, u64);
