@@ -199,6 +199,15 @@ impl<'de> Visitor<'de> for Node {
     }
 }
 
+/// What the program writes for others to read: JSON with two spaces of indent, without a closing newline.
+///
+/// # Panics
+/// When a map of `value` has keys that are no strings, which no type written here has.
+#[must_use]
+pub fn pretty<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("keys are strings, so all of it becomes JSON")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

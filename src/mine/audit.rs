@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Document, MineError, Place, RunFolder};
-use crate::fs;
 use crate::metric::{Measurement, krippendorff};
 use crate::table::Table;
+use crate::{fs, json};
 
 /// What a rater answers with 1 (yes) or 0 (no): the column and the question.
 pub const QUESTIONS: [(&str, &str); 3] = [
@@ -265,7 +265,7 @@ pub fn agreement(folder: &RunFolder, sheets: [&Path; 2]) -> Result<AuditAgreemen
         sheets: sheets.map(|p| p.display().to_string()),
         questions,
     };
-    let json = serde_json::to_vec_pretty(&found).expect("strings and numbers become JSON");
+    let json = json::pretty(&found);
     fs::write_atomic(&folder.audit().join("agreement.json"), &json)?;
     Ok(found)
 }

@@ -11,7 +11,7 @@ use super::setup::Plan;
 use super::sift::{Shard, ShardRecord, Tally};
 use super::step::{POOL_STEPS, Verdict};
 use super::{MineError, Place, RunFolder};
-use crate::fs;
+use crate::{fs, json};
 
 /// `filter.json`: what the filtering steps counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub fn join(folder: &RunFolder) -> Result<Filtered, MineError> {
     };
     filtered.groups.sort_by(|a, b| a.0.cmp(&b.0));
     filtered.passages.sort_by(|a, b| a.0.cmp(&b.0));
-    let json = serde_json::to_vec_pretty(&filtered).expect("strings and numbers become JSON");
+    let json = json::pretty(&filtered);
     fs::write_atomic(&folder.filter(), &json)?;
     Ok(filtered)
 }

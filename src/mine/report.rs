@@ -14,7 +14,7 @@ use super::sift::Tally;
 use super::step;
 use super::{MineError, Place, RunFolder};
 use crate::table::Table;
-use crate::{fs, template};
+use crate::{fs, json, template};
 
 /// Records before filtering, passages, triplets: the paper's Section 3.1.
 const PAPER: [f64; 3] = [2_460_000.0, 46_100.0, 18_800.0];
@@ -76,8 +76,7 @@ impl Report {
     /// # Errors
     /// When a file cannot be written, or the template cannot be rendered.
     pub fn write(&self, folder: &RunFolder, templates: Option<&Path>) -> Result<(), MineError> {
-        let json = serde_json::to_vec_pretty(&self.to_json())
-            .expect("what was read as JSON is written as JSON");
+        let json = json::pretty(&self.to_json());
         fs::write_atomic(&folder.report("json"), &json)?;
         fs::write_atomic(&folder.report("md"), self.to_markdown().as_bytes())?;
         let html = self.to_html(templates)?;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Located;
-use crate::fs;
 use crate::mine::{MineError, RunFolder};
+use crate::{fs, json};
 
 /// What is kept of a corpus: `corpora/<id>/archive.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ pub fn keep(corpus: &Located, folder: &RunFolder) -> Result<Archived, MineError>
         files,
         warnings,
     };
-    let json = serde_json::to_vec_pretty(&archived).expect("strings and numbers become JSON");
+    let json = json::pretty(&archived);
     fs::write_atomic(&own.join("archive.json"), &json)?;
     Ok(archived)
 }

@@ -89,7 +89,7 @@ impl Model {
             let p3 = (n3 + BACKOFF * p2) / (context2.max(n3) + BACKOFF);
             product *= f64::from(p3);
             characters += 1;
-            if characters % 16 == 0 {
+            if characters.is_multiple_of(16) {
                 bits -= product.log2();
                 product = 1.0;
             }

@@ -315,7 +315,7 @@ mod tests {
             ("news", format!("{clean} ㄱㅏㄱㅏㄱㅏ"), Some("loose-jamo")),
             (
                 "news",
-                "Rates were left unchanged. ".repeat(1)
+                "Rates were left unchanged. ".to_owned()
                     + "日本銀行は政策金利を据え置いた。物価の安定が続いている。",
                 Some("script"),
             ),

@@ -89,14 +89,18 @@ pub struct RowEntry {
     pub open: for<'a> fn(&'a Setup) -> Result<Box<dyn RowStep + 'a>, MineError>,
 }
 
+/// What a step over all documents does: the drops among those that are left, by their number in the
+/// pool, ascending.
+pub type PoolStep = fn(&Pool, &PoolOptions, &[bool]) -> Vec<(usize, Drop)>;
+
 /// A step that looks at all documents that are left.
 pub struct PoolEntry {
     /// Id, the name of its verdicts' file.
     pub id: &'static str,
     /// What it looks for.
     pub about: &'static str,
-    /// The drops among documents that are left, by their number in the pool, ascending.
-    pub judge: fn(&Pool, &PoolOptions, &[bool]) -> Vec<(usize, Drop)>,
+    /// The step itself.
+    pub judge: PoolStep,
 }
 
 /// What the steps over all documents are told.
