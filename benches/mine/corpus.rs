@@ -81,7 +81,7 @@ pub struct Options<'a> {
     pub korean: bool,
 }
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 pub struct Random(pub u64);
 
 impl Random {

@@ -78,7 +78,8 @@ fn rules_reach_as_many_real_texts_as_documented() {
         (&all[2], "en", 370, 140),
     ] {
         assert_eq!(documents.len(), texts);
-        let mut by_rule: std::collections::BTreeMap<&str, usize> = Default::default();
+        let mut by_rule: std::collections::BTreeMap<&str, usize> =
+            std::collections::BTreeMap::default();
         let (mut negative, mut positive, mut both) = (0, 0, 0);
         for document in documents {
             for rule in &rules.negatives {
@@ -279,7 +280,8 @@ fn the_guide_is_that_of_the_typology() {
 fn the_audit_of_the_rules_is_kept_and_counts_what_the_documents_say() {
     let text = std::fs::read_to_string(repository("training/transforms/audit-ko-en.tsv"))
         .expect("the audit");
-    let mut counts: std::collections::BTreeMap<(String, String), [usize; 2]> = Default::default();
+    let mut counts: std::collections::BTreeMap<(String, String), [usize; 2]> =
+        std::collections::BTreeMap::default();
     let mut lines = text.lines().filter(|l| !l.starts_with('#'));
     assert_eq!(
         lines.next(),
