@@ -22,7 +22,7 @@ from pathlib import Path
 from contenders import PEERS, WORKLOADS, Contender, Workload, korfinsts, peer
 from measure import Failed, machine, run, wait_for_quiet
 from render import render
-from texts import count, write_long
+from texts import LONG_PAIRS, count, write_long
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,7 +43,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--pairs", type=Path, help="STSBenchmark's sts-test.csv")
     parser.add_argument("--what", default="short", help=f"of {', '.join([*WORKLOADS, 'build'])}")
-    parser.add_argument("--runs", type=int, default=5, help="after one run to warm up")
+    parser.add_argument("--runs", type=int, default=5, help="after those to warm up")
+    parser.add_argument(
+        "--warm-up", type=int, default=1, help="rounds before those that count [default: %(default)s]"
+    )
+    parser.add_argument(
+        "--long-pairs", type=int, default=LONG_PAIRS, help="of `long`, for large models [default: %(default)s]"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--name", help="of the result files, after the date [default: --what]")
     parser.add_argument(
@@ -84,10 +90,10 @@ def measure(args: argparse.Namespace, workload: Workload, scratch: Path) -> dict
     pairs = args.pairs
     if workload.long:
         pairs = scratch / "long.tsv"
-        write_long(args.pairs, pairs)
+        write_long(args.pairs, pairs, args.long_pairs)
     runs, versions = [], {}
     taking_part = contenders(args, workload)
-    for index in range(args.runs + 1):
+    for index in range(1 - args.warm_up, args.runs + 1):
         for contender in taking_part:
             folder = scratch / workload.name / contender.name
             if not workload.cached:
@@ -103,19 +109,26 @@ def measure(args: argparse.Namespace, workload: Workload, scratch: Path) -> dict
                 f"{workload.name:7} round {index} {contender.name:22} {row['result_s']:8.2f} s"
                 f"  encode {row['encode_s'] or float('nan'):7.2f} s  cpu {row['cpu_s']:7.2f} s"
                 f"  peak {row['peak_mb']:6.0f} MB  others {row['others_cores']:.2f} cores"
-                f"  score {row['score']:.10f}" + ("  (warm-up)" if index == 0 else ""),
+                f"  score {row['score']:.10f}" + ("  (warm-up)" if index < 1 else ""),
                 file=sys.stderr,
             )
-            if index:
+            if index > 0:
                 runs.append(row)
     return {
         "workload": workload.name,
-        "description": workload.description,
+        "description": describe(args, workload),
         "max_tokens": workload.max_tokens,
         "texts": count(pairs),
         "versions": versions,
         "runs": runs,
     }
+
+
+def describe(args: argparse.Namespace, workload: Workload) -> str:
+    """What was run, in words."""
+    if workload.long and args.long_pairs != LONG_PAIRS:
+        return workload.description.replace("200", str(2 * args.long_pairs))
+    return workload.description
 
 
 def build(args: argparse.Namespace, scratch: Path) -> dict:

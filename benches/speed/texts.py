@@ -54,10 +54,10 @@ def long_pairs(source: Path) -> list[tuple[float, str, str]]:
     return pairs
 
 
-def write_long(source: Path, target: Path) -> None:
-    """Writes the long pairs as a tab-separated file of seven fields."""
+def write_long(source: Path, target: Path, most: int = LONG_PAIRS) -> None:
+    """Writes the first `most` long pairs as a tab-separated file of seven fields."""
     with target.open("w", encoding="utf-8", newline="\n") as out:
-        for i, (gold, first, second) in enumerate(long_pairs(source)):
+        for i, (gold, first, second) in enumerate(long_pairs(source)[:most]):
             out.write(f"speed\tlong\t2026\t{i:04}\t{gold:.3f}\t{first}\t{second}\n")
 
 
