@@ -47,12 +47,6 @@ impl FsError {
         }
     }
 
-    /// Whether what was asked for is not there.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        self.source.kind() == io::ErrorKind::NotFound
-    }
-
     /// Whether the disk (or a quota on it) is full.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -119,6 +119,28 @@ pub fn eojeol(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
+/// Whether a name is like a pattern, in which `*` stands for any run of characters.
+#[must_use]
+pub fn is_like(name: &str, pattern: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut last = None;
+    for piece in pieces {
+        if let Some(previous) = last.replace(piece) {
+            match rest.find(previous) {
+                Some(at) => rest = &rest[at + previous.len()..],
+                None => return false,
+            }
+        }
+    }
+    match last {
+        Some(end) => rest.ends_with(end),
+        None => rest.is_empty(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

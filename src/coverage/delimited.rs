@@ -90,7 +90,13 @@ pub(super) fn read_csv(
 
 fn csv_error(corpus: &Corpus, error: &csv::Error) -> CoverageError {
     let line = error.position().map_or(0, csv::Position::line);
-    let hint = match error.kind() {
+    corpus.invalid(line, error.to_string(), csv_hint(error))
+}
+
+/// What to do about a record that cannot be read.
+#[must_use]
+pub fn csv_hint(error: &csv::Error) -> Option<&'static str> {
+    match error.kind() {
         csv::ErrorKind::Utf8 { .. } => {
             Some("convert the file first, for instance `iconv -f cp949 -t utf-8`")
         }
@@ -98,8 +104,7 @@ fn csv_error(corpus: &Corpus, error: &csv::Error) -> CoverageError {
             Some("quote fields that hold the delimiter or a line break")
         }
         _ => None,
-    };
-    corpus.invalid(line, error.to_string(), hint)
+    }
 }
 
 /// A reader that ends a record which an open quote lets run through the whole file.

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use delimited::Limited;
+pub use delimited::{Limited, csv_hint};
 pub use error::CoverageError;
 pub use script::ScriptQuery;
 pub use subject::Subject;

@@ -22,7 +22,7 @@ use super::setup::{Setup, document};
 use super::step::contamination::Search;
 use super::step::{Candidate, Drop, INGEST, ROW_STEPS, RowStep, Verdict};
 use super::{MineError, RunFolder};
-use crate::fs;
+use crate::{fs, json};
 
 /// Which part of the work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -503,7 +503,7 @@ impl Sink {
             groups: self.groups,
             survivors: self.count,
         };
-        let json = serde_json::to_vec_pretty(&record).expect("strings and numbers become JSON");
+        let json = json::pretty(&record);
         fs::write_atomic(&self.folder.join("shard.json"), &json)?;
         Ok(record)
     }

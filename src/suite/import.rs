@@ -10,6 +10,7 @@ use super::manifest::{Manifest, Source, SourceFile};
 use super::registry::{IMPORTED, ImportedFile, ImportedHub, ImportedSplit, Registry, verify};
 use crate::fs;
 use crate::hub::{Hub, RepoId, RepoKind};
+use crate::text::is_like;
 
 /// Version of the form of `imported.json`.
 const SCHEMA: u32 = 1;
@@ -444,35 +445,13 @@ fn ends_with(path: &Path, pattern: &str) -> bool {
         && parts[parts.len() - wanted.len()..]
             .iter()
             .zip(&wanted)
-            .all(|(part, wanted)| part_matches(part, wanted))
+            .all(|(part, wanted)| is_like(part, wanted))
 }
 
 fn matches_pattern(name: &str, pattern: &str) -> bool {
     let (name, pattern): (Vec<&str>, Vec<&str>) =
         (name.split('/').collect(), pattern.split('/').collect());
-    name.len() == pattern.len() && name.iter().zip(&pattern).all(|(n, p)| part_matches(n, p))
-}
-
-/// Whether a name matches a pattern in which `*` stands for any characters.
-fn part_matches(name: &str, pattern: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut last: Option<&str> = None;
-    for piece in pieces {
-        if let Some(previous) = last.replace(piece) {
-            match rest.find(previous) {
-                Some(at) => rest = &rest[at + previous.len()..],
-                None => return false,
-            }
-        }
-    }
-    match last {
-        Some(end) => rest.ends_with(end),
-        None => rest.is_empty(),
-    }
+    name.len() == pattern.len() && name.iter().zip(&pattern).all(|(n, p)| is_like(n, p))
 }
 
 #[cfg(test)]

@@ -172,6 +172,16 @@ pub struct StepOptions<'a> {
     pub widths: &'a [usize],
 }
 
+impl StepOptions<'_> {
+    /// How many of `texts` texts go through the network at once.
+    fn at_once(&self, texts: usize) -> usize {
+        match self.micro_batch {
+            0 => texts,
+            n => n,
+        }
+    }
+}
+
 /// Loss and gradients of one batch.
 ///
 /// # Errors
@@ -198,10 +208,7 @@ pub fn step_of(
     ranks: &mut dyn Ranks,
 ) -> Outcome<(f64, Gradients)> {
     let failed = computing("a step");
-    let part = match options.micro_batch {
-        0 => texts.len(),
-        n => n,
-    };
+    let part = options.at_once(texts.len());
     let (loss, mut gradients) = if ranks.count() > 1 {
         shared(model, texts, objective, options, ranks)?
     } else if part >= texts.len() && !options.checkpointing {
@@ -335,10 +342,7 @@ fn shared(
     let costs: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
     let shares = ranks::shares(&costs, ranks.count());
     let own = &shares[ranks.rank()];
-    let at_once = match options.micro_batch {
-        0 => own.len(),
-        n => n,
-    };
+    let at_once = options.at_once(own.len());
     let keeps_graph = at_once >= own.len() && !options.checkpointing && !own.is_empty();
     let parts = Parts::new(model, texts, own, at_once);
     // The graph of a share that fits at once is kept until its gradient is known.

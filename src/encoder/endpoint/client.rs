@@ -73,6 +73,9 @@ pub enum Refusal {
     /// The server does not have this path, or does not know what was asked (status 404, 405, 400,
     /// 422), which in probing means another dialect.
     NotKnown(EncoderError),
+    /// The key or the account does not suffice, so no further request will do better; with the
+    /// status (401, 402, 403, or another that speaks of a spent quota).
+    Barred(u16, EncoderError),
     /// Everything else.
     Failed(EncoderError),
 }
@@ -80,7 +83,10 @@ pub enum Refusal {
 impl From<Refusal> for EncoderError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotKnown(error) | Refusal::Failed(error) | Refusal::TooLong(_, error) => error,
+            Refusal::NotKnown(error)
+            | Refusal::Failed(error)
+            | Refusal::TooLong(_, error)
+            | Refusal::Barred(_, error) => error,
         }
     }
 }
@@ -249,6 +255,8 @@ impl Client {
         Err(match status {
             _ if http::passes(status) && !hopeless => Attempt::Again(error, asked),
             400 | 404 | 405 | 422 | 501 => Attempt::Final(Refusal::NotKnown(error)),
+            401..=403 => Attempt::Final(Refusal::Barred(status, error)),
+            _ if hopeless => Attempt::Final(Refusal::Barred(status, error)),
             _ => Attempt::Final(Refusal::Failed(error)),
         })
     }

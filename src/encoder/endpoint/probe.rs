@@ -54,14 +54,12 @@ pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
             Ok(info) if info.get("model_id").is_some_and(Value::is_string) => {
                 return Ok(tei(&info, &root, address));
             }
-            Ok(_) | Err(Refusal::NotKnown(_) | Refusal::TooLong(..))
-                if address.kind == Kind::Any => {}
-            Ok(_) => return Err(unlike(&root, "`/info` names no `model_id`")),
             // A server that wants a key for `/info` may be of either kind, and its answer to the
             // other path says what is missing.
-            Err(Refusal::Failed(EncoderError::Endpoint { ref reason, .. }))
-                if address.kind == Kind::Any
-                    && (reason.starts_with("status 401") || reason.starts_with("status 403")) => {}
+            Ok(_)
+            | Err(Refusal::NotKnown(_) | Refusal::TooLong(..) | Refusal::Barred(401 | 403, _))
+                if address.kind == Kind::Any => {}
+            Ok(_) => return Err(unlike(&root, "`/info` names no `model_id`")),
             Err(refusal) => return Err(refusal.into()),
         }
     }
@@ -154,7 +152,7 @@ fn models(
                 None => return Err(unlike(api, "`/models` lists none")),
             },
             Err(Refusal::NotKnown(_) | Refusal::TooLong(..)) => {}
-            Err(Refusal::Failed(error)) => return Err(error),
+            Err(Refusal::Failed(error) | Refusal::Barred(_, error)) => return Err(error),
         }
     }
     if address.model.is_some() {

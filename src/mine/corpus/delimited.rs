@@ -6,7 +6,7 @@ use super::chunk::{BYTES, Rows, Sink, Wanted};
 use super::locate::File;
 use super::read::{failed, open};
 use super::{Columns, Row};
-use crate::coverage::Limited;
+use crate::coverage::{Limited, csv_hint};
 use crate::mine::{MineError, Place};
 
 type Reader = csv::Reader<BufReader<Limited<Box<dyn Read + Send>>>>;
@@ -79,15 +79,7 @@ fn wrong(file: &File, error: csv::Error) -> MineError {
     let place = error
         .position()
         .map_or(Place::Whole, |p| Place::Line(p.line()));
-    let hint = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => {
-            Some("convert the file first, for instance `iconv -f cp949 -t utf-8`")
-        }
-        csv::ErrorKind::UnequalLengths { .. } => {
-            Some("quote fields that hold the delimiter or a line break")
-        }
-        _ => None,
-    };
+    let hint = csv_hint(&error);
     let reason = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(e) => failed(file, place, e),

@@ -64,16 +64,8 @@ pub(super) fn each(
     first: u64,
     visit: &mut dyn FnMut(u64, &str) -> Result<(), MineError>,
 ) -> Result<(), MineError> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let before = &bytes[..e.valid_up_to()];
-        let line = first + before.iter().filter(|b| **b == b'\n').count() as u64;
-        MineError::data(
-            &file.path,
-            Place::Line(line),
-            "the line is not UTF-8",
-            Some(ICONV),
-        )
-    })?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| not_utf8(file, first, &bytes[..e.valid_up_to()]))?;
     let text = if first == 1 {
         text.strip_prefix('\u{feff}').unwrap_or(text)
     } else {
@@ -86,6 +78,17 @@ pub(super) fn each(
         }
     }
     Ok(())
+}
+
+/// A line that is not UTF-8, behind the `valid` bytes from line `first` on.
+fn not_utf8(file: &File, first: u64, valid: &[u8]) -> MineError {
+    let line = first + valid.iter().filter(|b| **b == b'\n').count() as u64;
+    MineError::data(
+        &file.path,
+        Place::Line(line),
+        "the line is not UTF-8",
+        Some(ICONV),
+    )
 }
 
 /// A file that is one text.
@@ -106,16 +109,8 @@ pub(super) fn document(file: &File, wanted: Wanted<'_>, sink: Sink<'_>) -> Resul
             Some("if each of its lines is a text, set `format = \"lines\"`"),
         ));
     }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|b| **b == b'\n').count() as u64;
-        MineError::data(
-            &file.path,
-            Place::Line(line),
-            "the line is not UTF-8",
-            Some(ICONV),
-        )
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| not_utf8(file, 1, &e.as_bytes()[..e.utf8_error().valid_up_to()]))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let row = Row {
         number: 1,

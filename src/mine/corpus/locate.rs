@@ -6,6 +6,7 @@ use super::{Format, Manifest};
 use crate::fs;
 use crate::hub::{Hub, RepoId, RepoKind};
 use crate::mine::{MineError, Place};
+use crate::text::is_like;
 
 /// Most files a corpus may have.
 const MOST_FILES: usize = 1_000_000;
@@ -64,7 +65,7 @@ pub fn locate(manifest: &Manifest, place: Option<&Path>, hub: &Hub) -> Result<Lo
             let mut files = Vec::new();
             let mut papers = Vec::new();
             for name in &snapshot.files {
-                if on_hub.files.iter().any(|p| matches(p, name)) {
+                if on_hub.files.iter().any(|p| is_like(name, p)) {
                     let path = hub.file(&repo, &snapshot.commit, name)?;
                     files.push(file(manifest, path, name.clone())?);
                 } else if is_paper(name) {
@@ -118,7 +119,7 @@ fn in_folder(manifest: &Manifest, folder: &Path) -> Result<Located, MineError> {
             papers.push((path, name));
         } else if patterns
             .iter()
-            .any(|p| matches(p, &name) || matches(p, base))
+            .any(|p| is_like(&name, p) || is_like(base, p))
         {
             if manifest.format.is_some() || Format::of(&path).is_some() {
                 files.push(file(manifest, path, name)?);
@@ -188,27 +189,6 @@ fn is_paper(name: &str) -> bool {
         .any(|p| upper.starts_with(p))
 }
 
-/// Whether a name is like a pattern, in which `*` is any run of characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        if let Some(before) = last.replace(part) {
-            match rest.find(before) {
-                Some(at) => rest = &rest[at + before.len()..],
-                None => return false,
-            }
-        }
-    }
-    match last {
-        Some(end) => rest.ends_with(end),
-        None => rest.is_empty(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +208,7 @@ mod tests {
             ("a.csv", "a.csv", true),
             ("a.csv", "aa.csv", false),
         ] {
-            assert_eq!(matches(pattern, name), like, "{pattern} {name}");
+            assert_eq!(is_like(name, pattern), like, "{pattern} {name}");
         }
     }
 }

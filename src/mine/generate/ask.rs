@@ -265,6 +265,27 @@ pub struct Subject<'a> {
     pub language: &'a Language,
 }
 
+impl<'a> Subject<'a> {
+    /// The source text of a triple of the typology.
+    #[must_use]
+    pub fn of(
+        typology: &'a Typology,
+        variant: &'a Variant,
+        language: &'a Language,
+        triple: &'a Triple,
+    ) -> Self {
+        Self {
+            typology,
+            id: &variant.id,
+            text: &triple.source,
+            source: typology
+                .pattern(&variant.pattern)
+                .map_or("", |p| p.source.as_str()),
+            language,
+        }
+    }
+}
+
 impl Subject<'_> {
     fn call(&self, step: Step, pattern: &str, fields: Value) -> Call {
         let source = self.typology.source(self.source);
@@ -404,16 +425,7 @@ pub fn every_kind(
     language: &Language,
     triple: &Triple,
 ) -> Vec<Call> {
-    let source = typology
-        .pattern(&variant.pattern)
-        .map_or("", |p| p.source.as_str());
-    let subject = Subject {
-        typology,
-        id: &variant.id,
-        text: &triple.source,
-        source,
-        language,
-    };
+    let subject = Subject::of(typology, variant, language, triple);
     let mut calls = vec![
         subject.axis(2, false),
         subject.negative(variant, &triple.source, "loose"),

@@ -31,16 +31,7 @@ pub fn calibrate(
     let (mut unscored, mut pending) = (0, false);
     for (variant, language) in chosen {
         let triple = &variant.texts[&language.id];
-        let source = typology
-            .pattern(&variant.pattern)
-            .map_or("", |p| p.source.as_str());
-        let subject = Subject {
-            typology,
-            id: &variant.id,
-            text: &triple.source,
-            source,
-            language,
-        };
+        let subject = Subject::of(typology, variant, language, triple);
         for (at, (kind, text, keep)) in [
             ("negative", &triple.negative, true),
             ("positive", &triple.positive, true),

@@ -16,7 +16,6 @@ use super::prompt::Prompts;
 use super::state::State;
 use super::{margin, shortcut};
 use crate::encoder::Encoder;
-use crate::fs;
 use crate::mine::generation::{
     Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
     Status, StepCount, Yield,
@@ -26,6 +25,7 @@ use crate::mine::step::contamination::{Search, SuiteIndex};
 use crate::mine::typology::{KINDS, MOST};
 use crate::mine::{Document, MineError, Place, RunFolder, Transforms, Triplet, Typology};
 use crate::suite::Suite;
+use crate::{fs, json};
 
 /// What a run needs.
 pub struct Plan<'a> {
@@ -320,7 +320,7 @@ impl Plan<'_> {
                 judge: self.judge.backend.about().into_iter().collect(),
             },
         };
-        let mut text = serde_json::to_vec_pretty(&generation).unwrap_or_default();
+        let mut text = json::pretty(&generation);
         text.push(b'\n');
         fs::write_atomic(&self.folder.generation(), &text)?;
         Ok(Ended {

@@ -177,18 +177,15 @@ impl State {
                 ],
             )
             .map_err(&wrong)?;
-        transaction
-            .execute(
-                "INSERT INTO spend (key, role, understood, prompt_tokens, completion_tokens, cost) VALUES (?1,?2,1,?3,?4,?5)",
-                params![
-                    kept.key,
-                    kept.role,
-                    kept.prompt_tokens.map(|n| n as i64),
-                    kept.completion_tokens.map(|n| n as i64),
-                    kept.cost
-                ],
-            )
-            .map_err(&wrong)?;
+        let tokens = [kept.prompt_tokens, kept.completion_tokens];
+        spend(
+            &transaction,
+            (&kept.key, &kept.role),
+            true,
+            tokens,
+            kept.cost,
+        )
+        .map_err(&wrong)?;
         transaction.commit().map_err(&wrong)
     }
 
@@ -203,13 +200,7 @@ impl State {
         tokens: [Option<u64>; 2],
         cost: Option<f64>,
     ) -> Result<(), MineError> {
-        self.lock()
-            .execute(
-                "INSERT INTO spend (key, role, understood, prompt_tokens, completion_tokens, cost) VALUES (?1,?2,0,?3,?4,?5)",
-                params![key, role, tokens[0].map(|n| n as i64), tokens[1].map(|n| n as i64), cost],
-            )
-            .map(drop)
-            .map_err(at(&self.path))
+        spend(&self.lock(), (key, role), false, tokens, cost).map_err(at(&self.path))
     }
 
     /// What was spent so far.
@@ -309,6 +300,23 @@ fn at(path: &Path) -> impl Fn(rusqlite::Error) -> MineError + '_ {
         path: path.to_owned(),
         source,
     }
+}
+
+/// Notes what a reply cost; `tokens` of its prompt and its answer.
+fn spend(
+    database: &Connection,
+    (key, role): (&str, &str),
+    understood: bool,
+    tokens: [Option<u64>; 2],
+    cost: Option<f64>,
+) -> rusqlite::Result<()> {
+    let [prompt, completion] = tokens.map(|n| n.map(|n| n as i64));
+    database
+        .execute(
+            "INSERT INTO spend (key, role, understood, prompt_tokens, completion_tokens, cost) VALUES (?1,?2,?3,?4,?5,?6)",
+            params![key, role, understood, prompt, completion, cost],
+        )
+        .map(drop)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{Backend, Failure, Kind, Reply, Setting};
-use crate::encoder::EncoderError;
 use crate::encoder::endpoint::address::Address;
 use crate::encoder::endpoint::client::{Client, Refusal, Settings, Wrong};
 use crate::encoder::endpoint::key::Key;
@@ -176,28 +175,12 @@ impl Backend for Chat {
             Err(Refusal::TooLong(_, error)) => {
                 Err(Failure::Refused(error.to_string(), Reply::default()))
             }
-            Err(Refusal::NotKnown(error)) => Err(Failure::Hopeless(error.into())),
-            Err(Refusal::Failed(error)) => Err(if lasting(&error) {
-                Failure::Hopeless(error.into())
-            } else {
-                Failure::Failed(error.into())
-            }),
+            Err(Refusal::NotKnown(error) | Refusal::Barred(_, error)) => {
+                Err(Failure::Hopeless(error.into()))
+            }
+            Err(Refusal::Failed(error)) => Err(Failure::Failed(error.into())),
         }
     }
-}
-
-/// Whether an error is one of the key or the account: every further call has it too.
-fn lasting(error: &EncoderError) -> bool {
-    let said = error.to_string();
-    [
-        "status 401",
-        "status 402",
-        "status 403",
-        "insufficient_quota",
-        "exceeded your current quota",
-    ]
-    .iter()
-    .any(|mark| said.contains(mark))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ask::Role;
 use super::call::Call;
@@ -121,8 +121,10 @@ pub trait Backend: Send + Sync {
     /// Model, as it stands in keys. No two models share a name.
     fn model(&self) -> &str;
 
-    /// Parameters that decide an answer.
-    fn parameters(&self) -> Value;
+    /// Parameters that decide an answer, as an object.
+    fn parameters(&self) -> Value {
+        json!({})
+    }
 
     /// What the report says of it.
     fn about(&self) -> Vec<(String, String)>;

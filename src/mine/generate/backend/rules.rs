@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Backend, Failure, Kind, Reply, Setting, signature};
 use crate::mine::generate::ask::Role;
@@ -42,20 +42,21 @@ struct Rules {
     transforms: Arc<Transforms>,
 }
 
+/// What the report says of a model of this backend.
+pub(super) fn about(model: &str) -> Vec<(String, String)> {
+    vec![
+        ("backend".into(), KIND.name.into()),
+        ("model".into(), model.to_owned()),
+    ]
+}
+
 impl Backend for Rules {
     fn model(&self) -> &str {
         &self.model
     }
 
-    fn parameters(&self) -> Value {
-        json!({})
-    }
-
     fn about(&self) -> Vec<(String, String)> {
-        vec![
-            ("backend".into(), "rules".into()),
-            ("model".into(), self.model.clone()),
-        ]
+        about(&self.model)
     }
 
     fn is_prompted(&self) -> bool {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Backend, Failure, Reply};
 use crate::mine::generate::call::{Call, JudgeAnswer};
@@ -266,15 +266,8 @@ impl Backend for Judge {
         &self.model
     }
 
-    fn parameters(&self) -> Value {
-        json!({})
-    }
-
     fn about(&self) -> Vec<(String, String)> {
-        vec![
-            ("backend".into(), "rules".into()),
-            ("model".into(), self.model.clone()),
-        ]
+        super::rules::about(&self.model)
     }
 
     fn is_prompted(&self) -> bool {
