@@ -271,6 +271,14 @@ pub fn agreement(folder: &RunFolder, sheets: [&Path; 2]) -> Result<AuditAgreemen
 }
 
 fn read(path: &Path) -> Result<Answers, MineError> {
+    if !fs::exists(path) {
+        return Err(MineError::data(
+            path,
+            Place::Whole,
+            "there is no such sheet",
+            Some("`korfinsts mine audit sheet` writes one for each of two raters"),
+        ));
+    }
     let bytes = fs::read(path)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // Spreadsheets of some countries write semicolons.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::RunError;
 use crate::encoder::Usage;
 use crate::encoder::spec::{Decision, ModelFile};
-use crate::fs;
 use crate::suite::{ScaleKind, Suite};
+use crate::{fs, json};
 
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -517,7 +517,7 @@ pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
 /// Never for the types of this crate: their keys are strings and their numbers finite.
 #[must_use]
 pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("records serialise");
+    let mut bytes = json::pretty(value);
     bytes.push(b'\n');
     bytes
 }

@@ -17,6 +17,7 @@ use crate::encoder::modules::Module;
 use crate::encoder::pooling::Pooling;
 use crate::encoder::safetensors::Checkpoint;
 use crate::fs;
+use crate::run::record::to_json;
 
 /// A tensor as float32.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,12 +93,7 @@ pub fn safetensors(tensors: &[Values], number: Number) -> Result<Vec<u8>, TrainE
 
 /// Writes JSON, readable, with a line end.
 pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), TrainError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| TrainError::Compute {
-        what: "writing JSON",
-        reason: e.to_string(),
-    })?;
-    text.push(b'\n');
-    Ok(fs::write_atomic(path, &text)?)
+    Ok(fs::write_atomic(path, &to_json(value))?)
 }
 
 /// Writes everything but the tokenizer and the network's configuration. `modules.json` comes last:

@@ -31,12 +31,12 @@ use crate::encoder::backend::candle::weights::Lora;
 use crate::encoder::lexical::BASELINES;
 use crate::encoder::spec::{Overrides, TRAINED_VARIANTS, read};
 use crate::encoder::{EncoderSpec, PreparedText};
-use crate::fs;
 use crate::metric::BootstrapOptions;
 use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use crate::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
 use crate::run::store::{Store, text_key};
 use crate::suite::{Availability, Registry, Suite};
+use crate::{fs, json};
 
 /// Folder of a checkpoint for what is not the model: metrics, curve, report, states.
 pub const BESIDE: &str = "training";
@@ -864,11 +864,7 @@ impl<'a> Session<'a> {
         }
         let svg = chart::draw(&recipe.name, &loss, &curves)?;
         fs::write_atomic(&beside.join("curve.svg"), svg.as_bytes())?;
-        let text = serde_json::to_vec_pretty(&report).map_err(|e| TrainError::Compute {
-            what: "writing the report",
-            reason: e.to_string(),
-        })?;
-        fs::write_atomic(&beside.join("report.json"), &text)?;
+        fs::write_atomic(&beside.join("report.json"), &json::pretty(&report))?;
         let card = report::card(recipe, &report, &spec)?;
         fs::write_atomic(&output.join("README.md"), card.as_bytes())?;
         Ok(report)

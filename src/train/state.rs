@@ -13,7 +13,7 @@ use super::optim::{AdamW, AdamWOptions, Moments};
 use super::recipe::Number;
 use super::save::{self, Values};
 use crate::encoder::safetensors::Checkpoint;
-use crate::fs;
+use crate::{fs, json};
 
 /// How the names of states begin; the step follows.
 const PREFIX: &str = "state-";
@@ -73,10 +73,7 @@ pub fn write(
         let path = unfinished.path().join(format!("{name}.safetensors"));
         fs::write_atomic(&path, &bytes)?;
     }
-    let text = serde_json::to_vec_pretty(position).map_err(|e| TrainError::Compute {
-        what: "writing the state",
-        reason: e.to_string(),
-    })?;
+    let text = json::pretty(position);
     fs::write_atomic(&unfinished.path().join("position.json"), &text)?;
     let target = folder.join(format!("{PREFIX}{:09}", position.step));
     fs::remove_dir(&target)?;

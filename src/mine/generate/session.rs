@@ -16,6 +16,7 @@ use super::prompt::Prompts;
 use super::state::State;
 use super::{margin, shortcut};
 use crate::encoder::Encoder;
+use crate::fs;
 use crate::mine::generation::{
     Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
     Status, StepCount, Yield,
@@ -24,8 +25,8 @@ use crate::mine::minhash::Signature;
 use crate::mine::step::contamination::{Search, SuiteIndex};
 use crate::mine::typology::{KINDS, MOST};
 use crate::mine::{Document, MineError, Place, RunFolder, Transforms, Triplet, Typology};
+use crate::run::record::to_json;
 use crate::suite::Suite;
-use crate::{fs, json};
 
 /// What a run needs.
 pub struct Plan<'a> {
@@ -110,8 +111,10 @@ pub fn passages(folder: &RunFolder, limit: Option<usize>) -> Result<Vec<Document
             continue;
         }
         let place = Place::Line(at as u64 + 1);
-        let document: Document = crate::json::parse_as(line.as_bytes())
-            .map_err(|reason| MineError::data(&path, place, reason, None))?;
+        let document: Document = crate::json::parse_as(line.as_bytes()).map_err(|reason| {
+            let hint = "was the file cut off? `korfinsts mine filter` writes it anew";
+            MineError::data(&path, place, reason, Some(hint))
+        })?;
         if let Some(first) = seen.insert(document.id.clone(), at + 1) {
             let reason = format!("the document `{}` stands in line {first} too", document.id);
             return Err(MineError::data(&path, place, reason, None));
@@ -320,9 +323,7 @@ impl Plan<'_> {
                 judge: self.judge.backend.about().into_iter().collect(),
             },
         };
-        let mut text = json::pretty(&generation);
-        text.push(b'\n');
-        fs::write_atomic(&self.folder.generation(), &text)?;
+        fs::write_atomic(&self.folder.generation(), &to_json(&generation))?;
         Ok(Ended {
             generation,
             next,

@@ -189,3 +189,31 @@ fn what_is_not_at_hand_is_named_with_what_to_give() {
         assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn what_later_steps_lack_is_named_with_the_command_that_writes_it() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("run")).expect("made");
+    std::fs::write(home.path("run/passages.jsonl"), "{\"id\":\"1\",\"te").expect("written");
+    for (arguments, expected) in [
+        (
+            &["mine", "generate", "--dir", "none"][..],
+            &["passages.jsonl: there is no such file", "mine filter"][..],
+        ),
+        (
+            &["mine", "generate", "--dir", "run"],
+            &["passages.jsonl:1: ", "hint: was the file cut off?"],
+        ),
+        (
+            &["mine", "audit", "agreement", "--dir", "run"],
+            &["rater-1.csv: there is no such sheet", "mine audit sheet"],
+        ),
+    ] {
+        let output = home.command(arguments).output().expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {stderr}");
+        for part in expected {
+            assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+        }
+    }
+}
