@@ -195,7 +195,6 @@ fn feed(
     let mut before = 0;
     for (corpus, located) in setup.corpora.iter().enumerate() {
         for (file, at) in located.files.iter().enumerate() {
-            let mut seen = 0;
             let count = std::cell::Cell::new(0);
             let wanted = |number: u64| {
                 count.set(number + 1);
@@ -210,7 +209,6 @@ fn feed(
                     chunk,
                 };
                 sent += 1;
-                seen += 1;
                 going = !halted() && sender.send(task).is_ok();
                 going
             })?;

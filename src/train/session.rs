@@ -147,6 +147,7 @@ pub struct Session<'a> {
     leakage: LeakReport,
     vocabulary: Option<VocabularyReport>,
     segmenter: Option<Segmenter>,
+    suites: Vec<Suite>,
     held_out: Vec<String>,
     run: String,
 }
@@ -222,7 +223,9 @@ impl<'a> Session<'a> {
             })
             .collect();
         let run = run_key(&plan, &stages, &base)?;
-        let session = Self {
+        Ok(Self {
+            // What is left of the suites is known before anything is computed.
+            suites: suites_left(&plan, &trained_variants)?,
             plan,
             model,
             stages,
@@ -232,10 +235,7 @@ impl<'a> Session<'a> {
             segmenter,
             held_out: trained_variants,
             run,
-        };
-        // What is left of the suites is known before anything is computed.
-        session.suites()?;
-        Ok(session)
+        })
     }
 
     /// The model as it is now.
@@ -321,22 +321,23 @@ impl<'a> Session<'a> {
         if self.plan.restart && first {
             state::clear(&states)?;
         }
-        let (suites, before, teacher) = if first {
-            let suites = self.suites()?;
+        // Rank 0 evaluates.
+        let suites: &[Suite] = if first { &self.suites } else { &[] };
+        let (before, teacher) = if first {
             let before = match &self.plan.base {
                 Some(base) if !suites.is_empty() => {
                     watch.note("evaluating the base model");
-                    self.evaluate(base, &suites)?
+                    self.evaluate(base, suites)?
                 }
                 _ => Vec::new(),
             };
             let teacher = self.teacher(watch)?;
             ranks.wait()?;
-            (suites, before, teacher)
+            (before, teacher)
         } else {
             // The teacher's embeddings lie in the cache now.
             ranks.wait()?;
-            (Vec::new(), Vec::new(), self.teacher(watch)?)
+            (Vec::new(), self.teacher(watch)?)
         };
         let found = state::find(&states, &self.run)?;
         let at = found.as_ref().map_or(0, |(_, position)| position.step);
@@ -393,7 +394,7 @@ impl<'a> Session<'a> {
                     &mut Log {
                         path: &metrics_path,
                         lines: &mut metrics,
-                        suites: &suites,
+                        suites,
                         total,
                         doing: doing.as_mut(),
                     },
@@ -416,7 +417,7 @@ impl<'a> Session<'a> {
         if !first {
             return Ok(None);
         }
-        self.finish(&before, &suites, &metrics, watch).map(Some)
+        self.finish(&before, suites, &metrics, watch).map(Some)
     }
 
     fn options(&self, stage: usize) -> AdamWOptions {
@@ -686,37 +687,6 @@ impl<'a> Session<'a> {
         let mut open = || spec.open(&self.plan.open);
         let store = engine::embed(&texts, "", &folder, options, watch, &mut open)?;
         Ok(Some(store))
-    }
-
-    /// The suites that are evaluated, without what was trained on.
-    fn suites(&self) -> Result<Vec<Suite>, TrainError> {
-        let mut suites = Vec::new();
-        for name in &self.plan.recipe.evaluate.suites {
-            let (manifest, split) = self.plan.registry.select(name)?;
-            if let Availability::Missing { .. } =
-                self.plan.registry.availability(&manifest, Some(&split))?
-            {
-                continue;
-            }
-            let mut suite = self.plan.registry.load(&manifest, Some(&split))?;
-            hold_out(&mut suite, &self.held_out);
-            if suite.pairs.is_empty() {
-                return Err(TrainError::Recipe {
-                    path: self.plan.path.clone(),
-                    line: None,
-                    reason: format!(
-                        "nothing of `{name}` is left to evaluate: every variant in it is trained on"
-                    ),
-                    hint: Some(
-                        "leave variants for testing with `without_variants` in `data`, or the \
-                         suite out of `evaluate`"
-                            .into(),
-                    ),
-                });
-            }
-            suites.push(suite);
-        }
-        Ok(suites)
     }
 
     fn evaluate(
@@ -1010,6 +980,35 @@ fn variants(stages: &[Vec<Source>]) -> Vec<String> {
         .filter(|v| !v.is_empty())
         .collect();
     found.into_iter().cloned().collect()
+}
+
+/// The suites that are evaluated, without what was trained on.
+fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Suite>, TrainError> {
+    let mut suites = Vec::new();
+    for name in &plan.recipe.evaluate.suites {
+        let (manifest, split) = plan.registry.select(name)?;
+        if let Availability::Missing { .. } = plan.registry.availability(&manifest, Some(&split))? {
+            continue;
+        }
+        let mut suite = plan.registry.load(&manifest, Some(&split))?;
+        hold_out(&mut suite, trained);
+        if suite.pairs.is_empty() {
+            return Err(TrainError::Recipe {
+                path: plan.path.clone(),
+                line: None,
+                reason: format!(
+                    "nothing of `{name}` is left to evaluate: every variant in it is trained on"
+                ),
+                hint: Some(
+                    "leave variants for testing with `without_variants` in `data`, or the \
+                     suite out of `evaluate`"
+                        .into(),
+                ),
+            });
+        }
+        suites.push(suite);
+    }
+    Ok(suites)
 }
 
 /// Pairs of variants that were trained on are no part of an evaluation.
