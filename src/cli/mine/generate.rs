@@ -57,6 +57,10 @@ pub struct GenerateArgs {
     /// Most variants per document
     #[arg(long, value_name = "N", default_value = "2")]
     variants: NonZeroUsize,
+    /// Sentences of a passage that its triplets are about, at most; 0: the whole passage [default: 1
+    /// where rules write a balanced mix, else 0]
+    #[arg(long, value_name = "N")]
+    sentences: Option<usize>,
     /// Judgements per order; the least total counts
     #[arg(long, value_name = "N", default_value = "1")]
     judge_samples: u32,
@@ -130,7 +134,7 @@ enum MixArg {
     /// Close negatives with free positives, loose negatives with light ones
     #[default]
     Balanced,
-    /// Close negatives with free positives
+    /// Close negatives with free positives, of whole passages
     Naive,
 }
 
@@ -223,6 +227,10 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
         variants: args.variants.get(),
         samples: args.judge_samples,
         translate: args.translate,
+        // A rule cannot know what the rest of a passage says.
+        sentences: args.sentences.unwrap_or_else(|| {
+            usize::from(generator.backend.is_free() && args.mix == MixArg::Balanced)
+        }),
     };
     let prompts = Prompts::new(args.templates.as_deref());
     if args.dry_run {

@@ -59,7 +59,7 @@ impl Assembler {
                     if positive.text == negative.text {
                         continue;
                     }
-                    let found = features(&document.text, &positive.text, &negative.text);
+                    let found = features(&outcome.anchor, &positive.text, &negative.text);
                     if negative.wording == "close" && positive.wording == "free" {
                         self.naive.push(found);
                     }
@@ -73,7 +73,7 @@ impl Assembler {
             if let Some((_, found, negative, positive)) = best {
                 self.overlap += sign(found[0]);
                 self.length += sign(found[1]);
-                taken.push(row(document, typology, id, positive, negative));
+                taken.push(row(document, outcome, typology, id, positive, negative));
             }
         }
         for (language, positive, negatives) in &outcome.translations {
@@ -84,7 +84,7 @@ impl Assembler {
                 if positive.text == negative.text {
                     continue;
                 }
-                let mut triplet = row(document, typology, id, positive, negative);
+                let mut triplet = row(document, outcome, typology, id, positive, negative);
                 triplet.other_language.clone_from(language);
                 "translation".clone_into(&mut triplet.origin);
                 original.wording.clone_into(&mut triplet.negative_wording);
@@ -99,14 +99,15 @@ impl Assembler {
 
 fn row(
     document: &Document,
+    outcome: &Outcome,
     typology: &Typology,
     variant: &str,
     positive: &Scored,
     negative: &Scored,
 ) -> Triplet {
     Triplet {
-        id: triplet_id(&document.text, &positive.text, &negative.text),
-        anchor: document.text.clone(),
+        id: triplet_id(&outcome.anchor, &positive.text, &negative.text),
+        anchor: outcome.anchor.clone(),
         positive: positive.text.clone(),
         negative: negative.text.clone(),
         language: document.language.clone(),
@@ -124,7 +125,7 @@ fn row(
         positive_rules: positive.rules.clone(),
         negative_wording: negative.wording.into(),
         positive_wording: positive.wording.into(),
-        edits: diff::changed(&document.text, &negative.text),
+        edits: diff::changed(&outcome.anchor, &negative.text),
         negative_score: negative.score,
         positive_score: positive.score,
     }

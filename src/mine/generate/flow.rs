@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ask::{Asker, Ended, Role, Stop, Subject};
 use super::call::{Answer, Call, TextAnswer};
+use super::excerpt::excerpts;
 use crate::mine::Document;
 use crate::mine::typology::{Typology, Variant};
 
@@ -49,6 +50,8 @@ pub struct Way {
     pub samples: u32,
     /// Whether translations are asked for.
     pub translate: bool,
+    /// Sentences of a passage that its triplets are about, at most; 0 = all.
+    pub sentences: usize,
 }
 
 /// A text that was written and judged.
@@ -80,6 +83,8 @@ pub struct Judged {
 /// What became of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// The text that its triplets are about.
+    pub anchor: String,
     /// Per step that it entered: `None` where it went on, else why not.
     pub steps: Vec<(&'static str, Option<String>)>,
     /// Judgements.
@@ -103,6 +108,9 @@ enum Written {
     Text(TextAnswer),
     Not(&'static str),
 }
+
+/// Variants with the words they hang on, and why there are none.
+type Tags = (Vec<(String, String)>, &'static str);
 
 struct Work<'a> {
     asker: &'a Asker<'a>,
@@ -151,15 +159,41 @@ pub fn mine(
         way,
         outcome,
     };
-    work.run()?;
+    work.run(excerpts(&document.text, way.sentences, &document.id))?;
     Ok(work.outcome)
 }
 
-impl Work<'_> {
-    fn run(&mut self) -> Result<(), Stop> {
-        let Some(tags) = self.axis()? else {
+impl<'a> Work<'a> {
+    fn run(&mut self, mut texts: Vec<&'a str>) -> Result<(), Stop> {
+        // Whoever is paid is asked about one excerpt.
+        let free = self.asker.generator.backend.is_free();
+        if !free {
+            texts.truncate(1);
+        }
+        // The first with a variant, better still one that can be worded otherwise too.
+        let mut found: Option<(&str, Vec<(String, String)>)> = None;
+        let mut why = "no sentence says enough";
+        for text in texts {
+            self.subject.text = text;
+            let (tags, reason) = self.axis()?;
+            why = reason;
+            if tags.is_empty() {
+                continue;
+            }
+            let whole = !free || self.can_be_reworded()?;
+            if whole || found.is_none() {
+                found = Some((text, tags));
+            }
+            if whole {
+                break;
+            }
+        }
+        let (text, tags) = found.unwrap_or_default();
+        self.subject.text = text;
+        self.subject.text.clone_into(&mut self.outcome.anchor);
+        if !self.step("axis", !tags.is_empty(), why) {
             return Ok(());
-        };
+        }
         let mut written = Vec::new();
         let mut why = "cannot be written";
         for (id, span) in &tags {
@@ -201,11 +235,20 @@ impl Work<'_> {
         self.positives()
     }
 
-    /// Variants and the words they hang on.
-    fn axis(&mut self) -> Result<Option<Vec<(String, String)>>, Stop> {
+    fn can_be_reworded(&mut self) -> Result<bool, Stop> {
+        for wording in ["free", "light"] {
+            if let Written::Text(_) = self.write(&self.subject.positive(wording))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Variants and the words they hang on, and why there are none where there are none.
+    fn axis(&mut self) -> Result<Tags, Stop> {
         let all = self.asker.generator.backend.crosses_sources();
         let call = self.subject.axis(self.way.variants, all);
-        let (tags, why) = match self.asker.ask(Role::Generator, &call)? {
+        Ok(match self.asker.ask(Role::Generator, &call)? {
             Ended::Answer(Answer::Axis(found)) => {
                 let mut tags: Vec<(String, String)> = Vec::new();
                 for tag in found.variants {
@@ -217,8 +260,7 @@ impl Work<'_> {
                 (tags, "no variant applies")
             }
             other => (Vec::new(), self.not(&other)),
-        };
-        Ok(self.step("axis", !tags.is_empty(), why).then_some(tags))
+        })
     }
 
     fn positives(&mut self) -> Result<(), Stop> {

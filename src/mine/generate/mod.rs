@@ -1,7 +1,7 @@
 //! Triplets of passages: axis → hard negative → judge → positives → judge → assemble.
 //!
 //! Holds what is asked ([`call`], [`ask`], [`prompt`]), who answers ([`backend`]), what is kept
-//! ([`state`]) and may be spent ([`limit`]), what becomes of one document ([`flow`]), which
+//! ([`state`]) and may be spent ([`limit`]), what becomes of one document ([`flow`], [`excerpt`]), which
 //! triplets are taken ([`assemble`], [`shortcut`]), and a whole run ([`session`]).
 
 pub mod ask;
@@ -11,6 +11,7 @@ pub mod calibrate;
 pub mod call;
 pub mod diff;
 pub mod estimate;
+pub mod excerpt;
 pub mod flow;
 pub mod limit;
 pub mod margin;
