@@ -1,6 +1,6 @@
 //! Training data: triplets, pairs and parallel texts, from files and from suites.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::recipe::{DataRecipe, Recipe};
 use crate::coverage::terms;
 use crate::encoder::tokenizer::Tokenizer;
 use crate::fs;
-use crate::suite::{Registry, Suite};
+use crate::suite::{Pair, Registry, Suite};
 
 /// The suite whose variants may be trained on.
 pub const SHIFT: &str = "korfin-shift";
@@ -348,28 +348,30 @@ fn rows(path: &Path) -> Result<Vec<DataRow>, TrainError> {
 
 /// Triplets of variants of the built-in suite: a positive and a negative of one source.
 fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> {
-    let suite = places.suite(SHIFT)?;
-    let label =
-        |pair: &crate::suite::Pair, name: &str| pair.labels.get(name).cloned().unwrap_or_default();
-    let known: HashSet<String> = suite.pairs.iter().map(|p| label(p, "variant")).collect();
+    let (manifest, _) = places.registry.select(SHIFT)?;
+    let mut pairs = Vec::new();
+    for split in manifest.splits.keys() {
+        pairs.extend(places.registry.load(&manifest, Some(split))?.pairs);
+    }
+    let label = |pair: &Pair, name: &str| pair.labels.get(name).cloned().unwrap_or_default();
+    let known: HashSet<String> = pairs.iter().map(|p| label(p, "variant")).collect();
     if let Some(unknown) = variants.iter().find(|v| !known.contains(*v)) {
         return Err(places.wrong(format!("`{SHIFT}` has no variant `{unknown}`")));
     }
-    let mut examples = Vec::new();
-    for positive in suite.pairs.iter().filter(|p| p.gold > 0.5) {
-        if !variants.contains(&label(positive, "variant")) {
-            continue;
-        }
-        let triplet = label(positive, "triplet");
-        let negative = suite
-            .pairs
-            .iter()
-            .find(|p| p.gold < 0.5 && label(p, "triplet") == triplet);
-        if let Some(negative) = negative {
-            examples.push(Example {
+    let negatives: HashMap<String, &Pair> = pairs
+        .iter()
+        .filter(|p| p.gold < 0.5)
+        .map(|p| (label(p, "triplet"), p))
+        .collect();
+    let examples = pairs
+        .iter()
+        .filter(|p| p.gold > 0.5 && variants.contains(&label(p, "variant")))
+        .filter_map(|positive| {
+            let triplet = label(positive, "triplet");
+            Some(Example {
                 first: positive.sentence1.clone(),
                 second: positive.sentence2.clone(),
-                negative: Some(negative.sentence2.clone()),
+                negative: Some(negatives.get(&triplet)?.sentence2.clone()),
                 gold: None,
                 place: format!("{SHIFT} {triplet}"),
                 labels: Labels {
@@ -379,9 +381,9 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
                     variant: label(positive, "variant"),
                     origin: SHIFT.into(),
                 },
-            });
-        }
-    }
+            })
+        })
+        .collect();
     Ok(Source::new(Kind::Triplets, SHIFT.into(), examples))
 }
 

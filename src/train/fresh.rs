@@ -48,14 +48,48 @@ fn document(pieces: &[(String, f64)]) -> serde_json::Value {
     })
 }
 
-/// Learns a vocabulary of `size` pieces from texts; gives the bytes of a `tokenizer.json`.
+/// A Unigram vocabulary: pieces with their log-probabilities, the likeliest first behind the unknown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vocabulary {
+    pieces: Vec<(String, f64)>,
+}
+
+impl Vocabulary {
+    /// The bytes of its `tokenizer.json`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        document(&self.pieces).to_string().into_bytes()
+    }
+
+    /// Pieces that are a whole word of two letters or more: their row, and the word.
+    #[must_use]
+    pub fn words(&self) -> Vec<(usize, &str)> {
+        self.pieces
+            .iter()
+            .enumerate()
+            .filter_map(|(row, (piece, _))| Some((row, piece.strip_prefix('▁')?)))
+            .filter(|(_, word)| word.chars().count() > 1 && word.chars().all(char::is_alphabetic))
+            .collect()
+    }
+}
+
+/// What some vectors and the projection start from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Vectors by row.
+    pub vectors: Vec<(usize, Vec<f32>)>,
+    /// What each component of a vector stands for in an embedding, `[dimension, projection]`.
+    pub directions: Vec<f32>,
+}
+
+/// Learns a vocabulary of `size` pieces from texts.
 ///
 /// # Errors
 /// When the texts hold too little for a vocabulary, or the trainer fails.
 pub fn vocabulary<'a>(
     texts: impl Iterator<Item = &'a str>,
     size: usize,
-) -> Result<(Vec<u8>, usize), TrainError> {
+) -> Result<Vocabulary, TrainError> {
     let unknown = ("[UNK]".to_owned(), 0.0);
     let splitter = document(std::slice::from_ref(&unknown)).to_string();
     let splitter: Tokenizer = splitter.parse().map_err(failed)?;
@@ -85,7 +119,13 @@ pub fn vocabulary<'a>(
         .build()
         .map_err(failed)?;
     let mut trained = Unigram::default();
-    trainer.do_train(sentences, &mut trained).map_err(failed)?;
+    // One thread: the trainer splits its sums by the number of threads.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .map_err(failed)?
+        .install(|| trainer.do_train(sentences, &mut trained))
+        .map_err(|e| failed(format!("`vocabulary` is {size}: {e}")))?;
     let mut pieces: Vec<(String, f64)> = vec![unknown];
     pieces.extend(
         trained
@@ -93,29 +133,61 @@ pub fn vocabulary<'a>(
             .filter(|(piece, _)| piece.as_str() != "[UNK]")
             .map(|(piece, score)| (piece.clone(), *score)),
     );
+    settle(&mut pieces[1..]);
     // The trainer leaves pieces of one score in the order of a hash.
     pieces[1..].sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let bytes = document(&pieces).to_string().into_bytes();
-    Ok((bytes, pieces.len()))
+    Ok(Vocabulary { pieces })
 }
 
-/// Writes a new static embedding as a model folder.
+/// Gives characters that the trainer adds at the end their scores in the order of the characters.
+/// It gives them the lowest score and ten thousandths more, one after another in the order of a
+/// hash, which is another in each run.
+fn settle(pieces: &mut [(String, f64)]) {
+    let lowest = pieces.iter().map(|(_, s)| *s).fold(f64::INFINITY, f64::min);
+    let step = |score: f64| (score - lowest) / 1e-4;
+    let mut added: Vec<usize> = (0..pieces.len())
+        .filter(|&at| {
+            let (piece, score) = &pieces[at];
+            let steps = step(*score);
+            piece.chars().count() == 1 && (steps - steps.round()).abs() < 1e-6
+        })
+        .filter(|&at| step(pieces[at].1) < pieces.len() as f64)
+        .collect();
+    let mut scores: Vec<f64> = added.iter().map(|&at| pieces[at].1).collect();
+    scores.sort_by(f64::total_cmp);
+    added.sort_by(|&a, &b| pieces[a].0.cmp(&pieces[b].0));
+    for (at, score) in added.into_iter().zip(scores) {
+        pieces[at].1 = score;
+    }
+}
+
+/// Writes a new static embedding as a model folder; random numbers where `start` says nothing.
 ///
 /// # Errors
-/// When the vocabulary cannot be learnt or the folder not written.
-pub fn write<'a>(
+/// When the folder cannot be written.
+pub fn write(
     folder: &Path,
     base: &StaticBase,
-    texts: impl Iterator<Item = &'a str>,
+    vocabulary: &Vocabulary,
+    start: Option<&Start>,
     seed: u64,
 ) -> Result<(), TrainError> {
-    let (tokenizer, rows) = vocabulary(texts, base.vocabulary)?;
+    let rows = vocabulary.pieces.len();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let table = normal(&mut random, rows * base.dimension, base.deviation);
+    let mut table = normal(&mut random, rows * base.dimension, base.deviation);
     let bound = 1.0 / (base.dimension as f64).sqrt();
-    let projection = (0..base.projection * base.dimension)
+    let mut projection: Vec<f32> = (0..base.projection * base.dimension)
         .map(|_| (bound * (2.0 * uniform(&mut random) - 1.0)) as f32)
         .collect();
+    if let Some(start) = start {
+        for (row, vector) in &start.vectors {
+            table[row * base.dimension..][..base.dimension].copy_from_slice(vector);
+        }
+        for (at, value) in projection.iter_mut().enumerate() {
+            let (out, component) = (at / base.dimension, at % base.dimension);
+            *value = start.directions[component * base.projection + out];
+        }
+    }
     let modules = [
         Module::Dense {
             weight: projection,
@@ -131,7 +203,7 @@ pub fn write<'a>(
         shape: vec![rows, base.dimension],
         values: table,
     };
-    crate::fs::write_atomic(&folder.join("tokenizer.json"), &tokenizer)?;
+    crate::fs::write_atomic(&folder.join("tokenizer.json"), &vocabulary.to_json())?;
     save::folder(
         folder,
         &Layout {
@@ -176,12 +248,21 @@ mod tests {
             .map(|i| {
                 format!("한국은행은 기준금리를 {i}bp 인상했다. The bank raised rates {i} times!")
             })
+            // Characters that occur once are added at the end.
+            .chain("갉닭닳됐뷁싫앉없읽짧찮홟".chars().map(String::from))
             .collect();
         let learn = || vocabulary(texts.iter().map(String::as_str), 200).expect("a vocabulary");
-        let (first, rows) = learn();
+        let first = learn();
+        let rows = first.pieces.len();
         assert!((20..=201).contains(&rows), "{rows}");
-        assert_eq!(first, learn().0);
-        let tokenizer = Tokenizer::from_bytes(&first).expect("a tokenizer");
+        assert_eq!(first, learn());
+        assert!(
+            first
+                .words()
+                .iter()
+                .all(|(row, word)| first.pieces[*row].0.ends_with(word))
+        );
+        let tokenizer = Tokenizer::from_bytes(first.to_json()).expect("a tokenizer");
         let encoded = tokenizer
             .encode("한국은행은 RATES", false)
             .expect("encoded");

@@ -135,26 +135,6 @@ pub fn similarities(first: &Tensor, second: &Tensor, teacher: &Tensor) -> Result
     (found - wanted)?.sqr()?.mean_all()
 }
 
-/// Mean squared difference between the similarities of neighbours (rows 0 and 1, 2 and 3, and so
-/// on) in the student and in the teacher: the first of each pair from one view, the second from
-/// another.
-///
-/// # Errors
-/// When the shapes do not fit or the device fails.
-pub fn neighbours(first: &Tensor, second: &Tensor, teacher: &Tensor) -> Result<Tensor> {
-    let pairs = teacher.dim(0)? / 2;
-    let side = |x: &Tensor, side: usize| {
-        let width = x.dim(1)?;
-        x.narrow(0, 0, 2 * pairs)?
-            .reshape((pairs, 2, width))?
-            .narrow(1, side, 1)?
-            .squeeze(1)
-    };
-    let found = cosines(&side(first, 0)?, &side(second, 1)?)?;
-    let wanted = cosines(&side(teacher, 0)?, &side(teacher, 1)?)?;
-    (found - wanted)?.sqr()?.mean_all()
-}
-
 /// The value of a scalar.
 ///
 /// # Errors
@@ -241,10 +221,7 @@ mod tests {
         let student = (&teacher * 3.0).expect("scaled");
         assert!(number(to_teacher(&student, &teacher)).abs() < 1e-9);
         assert!(number(similarities(&student, &student, &teacher)).abs() < 1e-9);
-        assert!(number(neighbours(&student, &student, &teacher)).abs() < 1e-9);
         let other = tensor(&[[0.6, 0.8], [-1.0, 0.0]]);
-        // Cosines -0.6 and 0.6.
-        assert!((number(neighbours(&other, &other, &teacher)) - 1.44).abs() < 1e-9);
         assert!((number(to_teacher(&other, &teacher)) - 1.0).abs() < 1e-9);
     }
 }

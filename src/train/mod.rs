@@ -10,6 +10,7 @@
 
 pub mod augment;
 pub mod bag;
+mod base;
 pub mod batch;
 pub mod chart;
 pub mod data;
@@ -18,15 +19,16 @@ mod error;
 pub mod export;
 pub mod fresh;
 pub mod head;
+mod held_out;
 pub mod leakage;
 pub mod loss;
 pub mod model;
 pub mod optim;
+mod principal;
 pub mod ranks;
 pub mod recipe;
 pub mod report;
 pub mod save;
-pub mod segment;
 pub mod session;
 pub mod state;
 pub mod step;

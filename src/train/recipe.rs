@@ -126,6 +126,22 @@ pub struct StaticBase {
     /// Standard deviation of the first values of the vectors.
     #[serde(default = "first_deviation")]
     pub deviation: f64,
+    /// What the vectors of words start from.
+    #[serde(default)]
+    pub first: First,
+}
+
+/// What the vectors of a new static embedding start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum First {
+    /// Random numbers.
+    #[default]
+    Random,
+    /// The teacher's embedding of a word on the principal directions of its embeddings, for pieces
+    /// that are words of the teacher's language; random numbers for the others. The projection
+    /// starts as those directions (Tulkens and van Dongen, 2024: model2vec).
+    Teacher,
 }
 
 fn first_deviation() -> f64 {
@@ -239,23 +255,12 @@ pub struct Stage {
     /// Weight of the similarity matrices in a distillation.
     #[serde(default)]
     pub similarity: f64,
-    /// Weight of the similarities of the two texts of a pair in a distillation of
-    /// `parallel_suites`.
-    #[serde(default)]
-    pub pair_similarity: f64,
     /// Share of extra texts (spans, words) per row of a distillation.
     #[serde(default)]
     pub extra: f64,
     /// Share of tokens left out of each text at random, for data of kind `parallel`.
     #[serde(default)]
     pub token_dropout: f64,
-    /// Share of texts that are cut into pieces at random in each step, for data of kind `parallel`
-    /// and a new static embedding.
-    #[serde(default)]
-    pub segmentations: f64,
-    /// How much likelier segmentations are preferred in it: 0 = all alike, 1 = as likely as they are.
-    #[serde(default = "fifth")]
-    pub segmentation_sharpness: f64,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
 }
@@ -268,9 +273,6 @@ fn tenth() -> f64 {
 }
 fn hundredth() -> f64 {
     0.01
-}
-fn fifth() -> f64 {
-    0.2
 }
 fn twentieth() -> f64 {
     0.05
@@ -303,8 +305,8 @@ pub struct DataRecipe {
     /// they are known, `language`, `source`, `pattern`, `variant`, `origin`. Other fields are left.
     #[serde(default)]
     pub triplets: Option<PathBuf>,
-    /// Variants of the built-in suite `korfin-shift` to train on; they are left out of its
-    /// evaluation.
+    /// Variants of the built-in suite `korfin-shift` to train on, of every split; they are left out
+    /// of its evaluation.
     #[serde(default)]
     pub shift: Option<Vec<String>>,
     /// A JSONL or Parquet file of pairs that mean the same: `first`, `second`. Other texts of the
@@ -504,6 +506,21 @@ impl Recipe {
                     ));
                 }
                 positive("deviation", fresh.deviation)?;
+                if fresh.first == First::Teacher && self.teacher.is_none() {
+                    return Err((
+                        "first",
+                        "`first` is `teacher`, and the recipe has none".into(),
+                    ));
+                }
+                if fresh.first == First::Teacher && fresh.dimension > fresh.projection {
+                    return Err((
+                        "dimension",
+                        format!(
+                            "`dimension` is {}: a teacher of `projection` {} has no more directions",
+                            fresh.dimension, fresh.projection
+                        ),
+                    ));
+                }
             }
             _ => {}
         }
@@ -549,16 +566,6 @@ impl Recipe {
             positive("temperature", stage.temperature)?;
             share("warmup", stage.warmup)?;
             share("token_dropout", stage.token_dropout)?;
-            share("segmentations", stage.segmentations)?;
-            share("segmentation_sharpness", stage.segmentation_sharpness)?;
-            if stage.segmentations > 0.0 && self.base.fresh.is_none() {
-                return Err((
-                    "segmentations",
-                    "`segmentations` cuts texts into pieces of a new static embedding's own \
-                     vocabulary; the recipe starts from a model"
-                        .into(),
-                ));
-            }
             if stage.data.is_empty() {
                 return Err(("data", format!("stage `{}` has no data", stage.name)));
             }

@@ -1,6 +1,6 @@
 //! A whole run: recipe to checkpoint.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +11,22 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use serde::Serialize;
 
-use super::augment::{self, VocabularyReport};
+use super::augment::VocabularyReport;
+use super::base;
 use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source};
 use super::data::{self, Places};
 use super::doing::Doing;
 use super::error::computing;
+use super::held_out;
 use super::leakage::{self, LeakReport};
 use super::model::{Model, ModelOptions};
 use super::optim::{self, AdamW, AdamWOptions, Schedule};
 use super::ranks::Ranks;
-use super::recipe::{AugmentBase, Negatives, Number, Recipe, Stage};
+use super::recipe::{Negatives, Number, Recipe, Stage};
 use super::report::{self, Report};
-use super::segment::Segmenter;
 use super::state::{self, Position};
 use super::step::{Objective, StepOptions, same_texts, step_of};
-use super::{TrainError, chart, fresh, save};
+use super::{TrainError, chart, save};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::candle::weights::Lora;
 use crate::encoder::lexical::BASELINES;
@@ -34,8 +35,8 @@ use crate::encoder::{EncoderSpec, PreparedText};
 use crate::metric::BootstrapOptions;
 use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use crate::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
-use crate::run::store::{Store, text_key};
-use crate::suite::{Availability, Registry, Suite};
+use crate::run::store::Store;
+use crate::suite::{Registry, Suite};
 use crate::{fs, json};
 
 /// Folder of a checkpoint for what is not the model: metrics, curve, report, states.
@@ -146,7 +147,6 @@ pub struct Session<'a> {
     batches: Vec<Vec<BatchPlan>>,
     leakage: LeakReport,
     vocabulary: Option<VocabularyReport>,
-    segmenter: Option<Segmenter>,
     suites: Vec<Suite>,
     held_out: Vec<String>,
     run: String,
@@ -167,8 +167,8 @@ impl<'a> Session<'a> {
             teacher: plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()),
         };
         let mut stages = data::load(recipe, places)?;
-        let trained_variants = variants(&stages);
-        let (suites, absent) = leak_suites(&plan, &trained_variants)?;
+        let trained_variants = held_out::variants(&stages);
+        let (suites, absent) = held_out::leak_suites(&plan, &trained_variants)?;
         let mut leakage = leakage::check(&mut stages, &suites, recipe.leakage)?;
         leakage.absent = absent;
         if leakage.dropped > 0 {
@@ -190,21 +190,12 @@ impl<'a> Session<'a> {
         let (base, vocabulary) = match (&plan.base, &recipe.base.augment) {
             (Some(base), None) => (base.clone(), None),
             (Some(base), Some(augment)) => {
-                let (base, report) = augmented_base(&plan, base, augment, &stages)?;
+                let (base, report) = base::augmented(&plan, base, augment, &stages)?;
                 (base, Some(report))
             }
-            (None, _) => (fresh_base(&plan, &stages)?, None),
+            (None, _) => (base::fresh(&plan, &stages, watch)?, None),
         };
         let model = Model::open(&base, model_options(&plan))?;
-        let sharpness = recipe
-            .stages
-            .iter()
-            .find(|s| s.segmentations > 0.0)
-            .map(|s| s.segmentation_sharpness);
-        let segmenter = match (sharpness, &base.tokenizer) {
-            (Some(sharpness), Some(tokenizer)) => Segmenter::new(tokenizer, sharpness)?,
-            _ => None,
-        };
         let batches = recipe
             .stages
             .iter()
@@ -225,14 +216,13 @@ impl<'a> Session<'a> {
         let run = run_key(&plan, &stages, &base)?;
         Ok(Self {
             // What is left of the suites is known before anything is computed.
-            suites: suites_left(&plan, &trained_variants)?,
+            suites: held_out::suites_left(&plan, &trained_variants)?,
             plan,
             model,
             stages,
             batches,
             leakage,
             vocabulary,
-            segmenter,
             held_out: trained_variants,
             run,
         })
@@ -606,31 +596,16 @@ impl<'a> Session<'a> {
                     views: 2,
                     extra: more,
                     similarity: stage.similarity,
-                    neighbours: if source.group == 2 {
-                        stage.pair_similarity
-                    } else {
-                        0.0
-                    },
                 };
                 (texts, objective)
             }
         };
         let prompt = &self.plan.recipe.compute.prompt;
         let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
-        let segmenter = self
-            .segmenter
-            .as_ref()
-            .filter(|_| stage.segmentations > 0.0 && source.kind == Kind::Parallel);
-        let mut prepared = Vec::with_capacity(texts.len());
-        for text in texts {
-            let mut ready = self.model.prepare(text, prompt)?;
-            if let Some(segmenter) = segmenter
-                && uniform(&mut random) < stage.segmentations
-            {
-                ready.ids = segmenter.segment(text, &mut random)?;
-            }
-            prepared.push(ready);
-        }
+        let mut prepared = texts
+            .into_iter()
+            .map(|text| self.model.prepare(text, prompt))
+            .collect::<Result<Vec<_>, _>>()?;
         if stage.token_dropout > 0.0 && source.kind == Kind::Parallel {
             for text in &mut prepared {
                 drop_tokens(text, stage.token_dropout, &mut random);
@@ -641,23 +616,10 @@ impl<'a> Session<'a> {
 
     /// The teacher's embeddings of texts, rows of length 1.
     fn targets(&self, teacher: Option<&Store>, texts: &[&str]) -> Result<Tensor, TrainError> {
-        let missing = || TrainError::Compute {
-            what: "reading the teacher's embeddings",
-            reason: "one is missing".into(),
-        };
-        let set = teacher.ok_or_else(missing)?.set();
-        let mut values = Vec::with_capacity(texts.len() * set.dimension());
-        for text in texts {
-            let (row, _) = set.get(&text_key(text)).ok_or_else(missing)?;
-            let norm = row
-                .iter()
-                .map(|&v| f64::from(v).powi(2))
-                .sum::<f64>()
-                .sqrt();
-            values.extend(row.iter().map(|&v| (f64::from(v) / norm.max(1e-12)) as f32));
-        }
+        let store = teacher.ok_or_else(base::no_embedding)?;
+        let (values, dimension) = base::unit_rows(store, texts)?;
         let options = self.model.options();
-        Tensor::from_vec(values, (texts.len(), set.dimension()), &Device::Cpu)
+        Tensor::from_vec(values, (texts.len(), dimension), &Device::Cpu)
             .and_then(|t| t.to_dtype(options.dtype)?.to_device(&options.device))
             .map_err(computing("reading the teacher's embeddings"))
     }
@@ -677,16 +639,7 @@ impl<'a> Session<'a> {
             .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
             .chain(sources().flat_map(|s| s.extra.iter().map(String::as_str)))
             .collect();
-        let options = EncodeOptions {
-            batch_tokens: BATCH_TOKENS,
-            resume: true,
-            label: &spec.name,
-            stop: self.plan.stop,
-        };
-        let folder = self.plan.cache.join(spec.key(""));
-        let mut open = || spec.open(&self.plan.open);
-        let store = engine::embed(&texts, "", &folder, options, watch, &mut open)?;
-        Ok(Some(store))
+        Ok(Some(base::imitated(&self.plan, spec, &texts, watch)?))
     }
 
     fn evaluate(
@@ -970,86 +923,6 @@ fn labels(stages: &[Vec<Source>]) -> BTreeMap<String, BTreeMap<String, usize>> {
     found
 }
 
-/// The variants that examples are of, sorted.
-fn variants(stages: &[Vec<Source>]) -> Vec<String> {
-    let found: BTreeSet<&String> = stages
-        .iter()
-        .flatten()
-        .flat_map(|s| &s.examples)
-        .map(|e| &e.labels.variant)
-        .filter(|v| !v.is_empty())
-        .collect();
-    found.into_iter().cloned().collect()
-}
-
-/// The suites that are evaluated, without what was trained on.
-fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Suite>, TrainError> {
-    let mut suites = Vec::new();
-    for name in &plan.recipe.evaluate.suites {
-        let (manifest, split) = plan.registry.select(name)?;
-        if let Availability::Missing { .. } = plan.registry.availability(&manifest, Some(&split))? {
-            continue;
-        }
-        let mut suite = plan.registry.load(&manifest, Some(&split))?;
-        hold_out(&mut suite, trained);
-        if suite.pairs.is_empty() {
-            return Err(TrainError::Recipe {
-                path: plan.path.clone(),
-                line: None,
-                reason: format!(
-                    "nothing of `{name}` is left to evaluate: every variant in it is trained on"
-                ),
-                hint: Some(
-                    "leave variants for testing with `without_variants` in `data`, or the \
-                     suite out of `evaluate`"
-                        .into(),
-                ),
-            });
-        }
-        suites.push(suite);
-    }
-    Ok(suites)
-}
-
-/// Pairs of variants that were trained on are no part of an evaluation.
-fn hold_out(suite: &mut Suite, trained: &[String]) {
-    suite.pairs.retain(|pair| {
-        pair.labels
-            .get("variant")
-            .is_none_or(|variant| !trained.contains(variant))
-    });
-}
-
-/// The suites that training texts are looked for in, and those that are not on disk.
-fn leak_suites(
-    plan: &Plan<'_>,
-    trained: &[String],
-) -> Result<(Vec<Suite>, Vec<String>), TrainError> {
-    let registry = plan.registry;
-    let mut names = plan.recipe.leakage_suites.clone();
-    if names.is_empty() {
-        names = registry.all().iter().map(|m| m.id.clone()).collect();
-    }
-    for name in &plan.recipe.evaluate.suites {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    let (mut suites, mut absent) = (Vec::new(), Vec::new());
-    for name in names {
-        let (manifest, split) = registry.select(&name)?;
-        match registry.availability(&manifest, Some(&split))? {
-            Availability::Available => {
-                let mut suite = registry.load(&manifest, Some(&split))?;
-                hold_out(&mut suite, trained);
-                suites.push(suite);
-            }
-            Availability::Missing { .. } => absent.push(name),
-        }
-    }
-    Ok((suites, absent))
-}
-
 fn model_options(plan: &Plan<'_>) -> ModelOptions {
     let recipe = &plan.recipe;
     let matmul = match recipe.compute.matmul {
@@ -1073,54 +946,6 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
             seed: recipe.seed,
         }),
     }
-}
-
-/// Writes and reads the static base that the recipe asks for.
-fn fresh_base(plan: &Plan<'_>, stages: &[Vec<Source>]) -> Result<EncoderSpec, TrainError> {
-    let Some(fresh) = &plan.recipe.base.fresh else {
-        return Err(TrainError::Recipe {
-            path: plan.path.clone(),
-            line: None,
-            reason: "the base model was not found".into(),
-            hint: None,
-        });
-    };
-    let folder = plan.output.join(BESIDE).join("base");
-    if !plan.restart
-        && state::any(&plan.output.join(BESIDE))?
-        && fs::exists(&folder.join("modules.json"))
-    {
-        // A run goes on with the base it began with.
-        return Ok(read(&folder, &Overrides::default())?);
-    }
-    let texts = stages
-        .iter()
-        .flatten()
-        .flat_map(|s| &s.examples)
-        .flat_map(Example::texts);
-    fresh::write(&folder, fresh, texts, plan.recipe.seed)?;
-    Ok(read(&folder, &Overrides::default())?)
-}
-
-/// Writes and reads the base model with the new tokens that the recipe asks for.
-fn augmented_base(
-    plan: &Plan<'_>,
-    base: &EncoderSpec,
-    recipe: &AugmentBase,
-    stages: &[Vec<Source>],
-) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
-    let beside = plan.output.join(BESIDE);
-    let keep = !plan.restart && state::any(&beside)?;
-    let mut seen = HashSet::new();
-    let texts: Vec<&str> = stages
-        .iter()
-        .flatten()
-        .flat_map(|s| &s.examples)
-        .flat_map(Example::texts)
-        .filter(|text| seen.insert(*text))
-        .collect();
-    let folder = beside.join("base");
-    augment::base(&folder, base, recipe, &plan.root, &texts, keep)
 }
 
 /// Reads a checkpoint that was just written.

@@ -54,8 +54,6 @@ pub enum Objective {
         extra: Option<Tensor>,
         /// Weight of the similarity matrices.
         similarity: f64,
-        /// Weight of the similarities of neighbours: rows 0 and 1, 2 and 3, and so on.
-        neighbours: f64,
     },
 }
 
@@ -97,14 +95,7 @@ impl Objective {
                 views,
                 extra,
                 similarity,
-                neighbours,
-            } => distil(
-                all,
-                teacher,
-                *views,
-                extra.as_ref(),
-                [*similarity, *neighbours],
-            ),
+            } => distil(all, teacher, *views, extra.as_ref(), *similarity),
         }
     }
 }
@@ -114,7 +105,7 @@ fn distil(
     teacher: &Tensor,
     views: usize,
     extra: Option<&Tensor>,
-    [similarity, neighbours]: [f64; 2],
+    similarity: f64,
 ) -> Result<Tensor> {
     let n = teacher.dim(0)?;
     let mut targets: Vec<&Tensor> = vec![teacher; views];
@@ -126,15 +117,6 @@ fn distil(
             for j in i..views {
                 let part = loss::similarities(&view(i)?, &view(j)?, teacher)?;
                 total = (total + (part * similarity)?)?;
-            }
-        }
-    }
-    if neighbours > 0.0 && n > 1 {
-        for i in 0..views {
-            for j in 0..views {
-                let (first, second) = (all.narrow(0, i * n, n)?, all.narrow(0, j * n, n)?);
-                let part = loss::neighbours(&first, &second, teacher)?;
-                total = (total + (part * neighbours)?)?;
             }
         }
     }

@@ -48,6 +48,8 @@ mod train;
 #[cfg(feature = "candle")]
 mod train_augment;
 #[cfg(feature = "candle")]
+mod train_distil;
+#[cfg(feature = "candle")]
 mod train_ranks;
 #[cfg(feature = "candle")]
 mod train_run;

@@ -1,0 +1,185 @@
+//! What training starts from where it is no model as it stands: a new static embedding, or a model
+//! with new tokens; and the embeddings of the encoder that is imitated.
+
+use std::collections::HashSet;
+
+use super::augment::{self, VocabularyReport};
+use super::batch::{Example, Kind, Source};
+use super::fresh::{self, Start};
+use super::principal;
+use super::recipe::{AugmentBase, First, StaticBase};
+use super::session::{BESIDE, Plan, Watch};
+use super::{TrainError, state};
+use crate::encoder::EncoderSpec;
+use crate::encoder::spec::{Overrides, read};
+use crate::fs;
+use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use crate::run::store::{Store, text_key};
+
+/// Writes and reads the static base that the recipe asks for.
+pub(super) fn fresh(
+    plan: &Plan<'_>,
+    stages: &[Vec<Source>],
+    watch: &mut dyn Watch,
+) -> Result<EncoderSpec, TrainError> {
+    let Some(recipe) = &plan.recipe.base.fresh else {
+        return Err(wrong(plan, "the base model was not found".into()));
+    };
+    let beside = plan.output.join(BESIDE);
+    let folder = beside.join("base");
+    if !plan.restart && state::any(&beside)? && fs::exists(&folder.join("modules.json")) {
+        // A run goes on with the base it began with.
+        return Ok(read(&folder, &Overrides::default())?);
+    }
+    let examples = || stages.iter().flatten().flat_map(|s| &s.examples);
+    let vocabulary = fresh::vocabulary(examples().flat_map(Example::texts), recipe.vocabulary)?;
+    let start = match (recipe.first, &plan.teacher) {
+        (First::Teacher, Some(teacher)) => {
+            let words = vocabulary.words();
+            Some(start(plan, recipe, teacher, stages, &words, watch)?)
+        }
+        _ => None,
+    };
+    fresh::write(
+        &folder,
+        recipe,
+        &vocabulary,
+        start.as_ref(),
+        plan.recipe.seed,
+    )?;
+    Ok(read(&folder, &Overrides::default())?)
+}
+
+/// Where the vectors of `words` (piece, word) start: those that stand in the teacher's texts.
+fn start(
+    plan: &Plan<'_>,
+    recipe: &StaticBase,
+    teacher: &EncoderSpec,
+    stages: &[Vec<Source>],
+    words: &[(usize, &str)],
+    watch: &mut dyn Watch,
+) -> Result<Start, TrainError> {
+    let parallel = || stages.iter().flatten().filter(|s| s.kind == Kind::Parallel);
+    let texts: Vec<&str> = parallel()
+        .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
+        .collect();
+    let known: HashSet<String> = parallel()
+        .flat_map(|s| s.examples.iter().map(|e| &e.first).chain(&s.extra))
+        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+        .map(str::to_lowercase)
+        .collect();
+    let words: Vec<(usize, &str)> = words
+        .iter()
+        .copied()
+        .filter(|(_, word)| known.contains(*word))
+        .collect();
+    let wanted: Vec<&str> = words
+        .iter()
+        .map(|(_, word)| *word)
+        .chain(texts.iter().copied())
+        .collect();
+    let store = imitated(plan, teacher, &wanted, watch)?;
+    let (rows, width) = unit_rows(&store, &wanted)?;
+    if width != recipe.projection {
+        return Err(wrong(
+            plan,
+            format!(
+                "`projection` is {}, and embeddings of the teacher have {width} components",
+                recipe.projection
+            ),
+        ));
+    }
+    let directions = principal::directions(&rows, width, recipe.dimension);
+    let vectors = words
+        .iter()
+        .zip(rows.chunks_exact(width))
+        .map(|((piece, _), row)| {
+            let parts = directions.chunks_exact(width).map(|direction| {
+                direction
+                    .iter()
+                    .zip(row)
+                    .map(|(d, v)| f64::from(*d) * f64::from(*v))
+                    .sum::<f64>() as f32
+            });
+            (*piece, parts.collect())
+        })
+        .collect();
+    Ok(Start {
+        vectors,
+        directions,
+    })
+}
+
+fn wrong(plan: &Plan<'_>, reason: String) -> TrainError {
+    TrainError::Recipe {
+        path: plan.path.clone(),
+        line: None,
+        reason,
+        hint: None,
+    }
+}
+
+/// Writes and reads the base model with the new tokens that the recipe asks for.
+pub(super) fn augmented(
+    plan: &Plan<'_>,
+    base: &EncoderSpec,
+    recipe: &AugmentBase,
+    stages: &[Vec<Source>],
+) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
+    let beside = plan.output.join(BESIDE);
+    let keep = !plan.restart && state::any(&beside)?;
+    let mut seen = HashSet::new();
+    let texts: Vec<&str> = stages
+        .iter()
+        .flatten()
+        .flat_map(|s| &s.examples)
+        .flat_map(Example::texts)
+        .filter(|text| seen.insert(*text))
+        .collect();
+    let folder = beside.join("base");
+    augment::base(&folder, base, recipe, &plan.root, &texts, keep)
+}
+
+/// Embeddings of texts by the encoder that is imitated, computed once and kept.
+pub(super) fn imitated(
+    plan: &Plan<'_>,
+    teacher: &EncoderSpec,
+    texts: &[&str],
+    watch: &mut dyn Watch,
+) -> Result<Store, TrainError> {
+    let options = EncodeOptions {
+        batch_tokens: BATCH_TOKENS,
+        resume: true,
+        label: &teacher.name,
+        stop: plan.stop,
+    };
+    let folder = plan.cache.join(teacher.key(""));
+    let mut open = || teacher.open(&plan.open);
+    Ok(engine::embed(
+        texts, "", &folder, options, watch, &mut open,
+    )?)
+}
+
+/// An embedding that should be in a store is not.
+pub(super) fn no_embedding() -> TrainError {
+    TrainError::Compute {
+        what: "reading the teacher's embeddings",
+        reason: "one is missing".into(),
+    }
+}
+
+/// The stored embeddings of texts as rows of length 1, one after another, and their width.
+pub(super) fn unit_rows(store: &Store, texts: &[&str]) -> Result<(Vec<f32>, usize), TrainError> {
+    let set = store.set();
+    let mut values = Vec::with_capacity(texts.len() * set.dimension());
+    for text in texts {
+        let (row, _) = set.get(&text_key(text)).ok_or_else(no_embedding)?;
+        let norm = row
+            .iter()
+            .map(|&v| f64::from(v).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        values.extend(row.iter().map(|&v| (f64::from(v) / norm.max(1e-12)) as f32));
+    }
+    Ok((values, set.dimension()))
+}

@@ -1,0 +1,156 @@
+//! A new static embedding that imitates an encoder: its vocabulary, where its vectors start, and the
+//! whole run to a card.
+
+use serde_json::Value;
+
+use super::support::Home;
+use super::train_run::{losses, weights, write};
+
+const ENGLISH: [&str; 6] = [
+    "The bank raised its base rate.",
+    "Exports of semiconductors rose last month.",
+    "The company will pay a dividend next quarter.",
+    "Shares of the shipbuilder fell after the report.",
+    "The regulator approved the merger of two insurers.",
+    "Household debt grew faster than income.",
+];
+const KOREAN: [&str; 6] = [
+    "은행이 기준금리를 올렸다.",
+    "지난달 반도체 수출이 늘었다.",
+    "회사는 다음 분기에 배당을 지급한다.",
+    "보고서가 나온 뒤 조선사 주가가 내렸다.",
+    "당국은 두 보험사의 합병을 승인했다.",
+    "가계부채가 소득보다 빠르게 늘었다.",
+];
+
+/// A recipe for a student of the encoder that ships in the binary.
+fn home(first: &str, dimension: usize) -> Home {
+    let home = Home::new();
+    let lines = |texts: [&str; 6]| -> String {
+        (0..48)
+            .map(|i| format!("{} {i}\n", texts[i % 6].trim_end_matches('.')))
+            .collect()
+    };
+    write(&home.path("en.txt"), lines(ENGLISH).as_bytes());
+    write(&home.path("ko.txt"), lines(KOREAN).as_bytes());
+    let recipe = format!(
+        r#"schema = 1
+name = "student"
+seed = 3
+teacher = "nmixx-mini"
+leakage_suites = ["korfin-shift"]
+[base.static]
+vocabulary = 1400
+dimension = {dimension}
+projection = 384
+first = "{first}"
+deviation = 0.02
+[[stage]]
+name = "distil"
+epochs = 6
+batch = 16
+learning_rate = 5e-3
+similarity = 10.0
+extra = 0.5
+token_dropout = 0.1
+data = [
+  {{ parallel = ["en.txt", "ko.txt"], spans = 2, words = true, teacher_words = true }},
+  {{ glossary = true, passes = 0.1 }},
+]
+[evaluate]
+suites = ["korfin-shift"]
+[save]
+every = 5
+[card]
+licence = "CC-BY-4.0"
+"#
+    );
+    write(&home.path("student.toml"), recipe.as_bytes());
+    home
+}
+
+fn train(home: &Home, output: &str) -> Value {
+    let out = home
+        .command(&[
+            "train",
+            "student.toml",
+            "--output",
+            output,
+            "--format",
+            "json",
+        ])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    serde_json::from_slice(&out).expect("a report")
+}
+
+#[test]
+fn a_student_is_made_from_nothing_and_has_a_card() {
+    let home = home("random", 16);
+    let report = train(&home, "out");
+    assert_eq!(report["suites"][0]["suite"], "korfin-shift");
+    assert!(report["suites"][0]["after"].is_number());
+    assert!(report["suites"][0]["beside"]["nmixx-mini"].is_number());
+    let losses = losses(&home.path("out"));
+    assert!(losses[losses.len() - 1].1 < 0.7 * losses[0].1, "{losses:?}");
+    let card = korfinsts::fs::read(&home.path("out/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    assert!(
+        card.contains("Teacher of the parallel texts: `nmixx-mini`"),
+        "{card}"
+    );
+    assert!(!card.contains("Triplets by"), "{card}");
+    // The same recipe gives the same bytes, and the checkpoint is a model like any other.
+    train(&home, "again");
+    assert!(weights(&home.path("out")) == weights(&home.path("again")));
+    home.command(&["eval", "out", "--suite", "korfin-shift", "--offline"])
+        .assert()
+        .success();
+}
+
+#[test]
+fn words_start_where_the_teacher_has_them() {
+    let random = home("random", 64);
+    train(&random, "out");
+    let taught = home("teacher", 64);
+    train(&taught, "out");
+    let first = |home: &Home| losses(&home.path("out"))[0].1;
+    // The first batch is the same; half of it begins near the teacher.
+    assert!(
+        first(&taught) < 0.85 * first(&random),
+        "{} {}",
+        first(&taught),
+        first(&random)
+    );
+    assert!(weights(&random.path("out")) != weights(&taught.path("out")));
+}
+
+#[test]
+fn a_start_that_cannot_be_is_said() {
+    for (from, to, expected) in [
+        ("teacher = \"nmixx-mini\"\n", "", "the recipe has none"),
+        ("dimension = 64", "dimension = 500", "no more directions"),
+        (
+            "projection = 384",
+            "projection = 128",
+            "embeddings of the teacher have 384 components",
+        ),
+    ] {
+        let home = home("teacher", 64);
+        let path = home.path("student.toml");
+        let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+        write(&path, text.replacen(from, to, 1).as_bytes());
+        let out = home
+            .command(&["train", "student.toml", "--output", "out"])
+            .assert()
+            .failure()
+            .get_output()
+            .stderr
+            .clone();
+        let out = String::from_utf8_lossy(&out);
+        assert!(out.contains(expected), "{expected}\n{out}");
+    }
+}
