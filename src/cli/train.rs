@@ -145,11 +145,12 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         device: device(&args.device)?,
         open,
         restart: args.restart,
+        dry: args.dry_run,
         stop: interrupt::flag(),
         recipe,
     };
     let mut watch = Screen::new(global.quiet);
-    let dry = if args.dry_run {
+    if args.dry_run {
         let scratch = crate::fs::temporary_dir_in(&std::env::temp_dir())?;
         let plan = Plan {
             output: scratch.path().to_owned(),
@@ -157,12 +158,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         };
         let session = Session::open(plan, &mut watch)?;
         let outline = session.outline()?;
-        output::print(&outlined(&outline, args.format))?;
-        return Ok(());
-    } else {
-        plan
-    };
-    let mut ranks = meet(args, &dry.device)?;
+        return output::print(&outlined(&outline, args.format));
+    }
+    let mut ranks = meet(args, &plan.device)?;
     // What rank 0 writes for a run that begins is there before others look.
     let first = rank == 0;
     let _lock = if first {
@@ -171,7 +169,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         ranks.wait()?;
         None
     };
-    let session = Session::open(dry, &mut watch).inspect_err(|e| ranks.fail(&e.to_string()))?;
+    let session = Session::open(plan, &mut watch).inspect_err(|e| ranks.fail(&e.to_string()))?;
     if first {
         ranks.wait()?;
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::document::draw;
 use super::{Document, MineError, Place, RunFolder};
 use crate::metric::{Measurement, krippendorff};
 use crate::table::Table;
@@ -161,9 +162,7 @@ fn lot(id: &str, seed: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
     hasher.update(id.as_bytes());
-    let mut half = [0; 8];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(half)
+    draw(&hasher.finalize())
 }
 
 fn passages(folder: &RunFolder, mut visit: impl FnMut(u64, Document)) -> Result<(), MineError> {

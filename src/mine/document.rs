@@ -34,6 +34,14 @@ pub fn document_id(text: &str) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
+/// The first 64 bits of a hash as a number: a draw that comes out alike wherever it is made.
+#[must_use]
+pub(super) fn draw(hash: &blake3::Hash) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

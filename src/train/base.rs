@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use super::augment::{self, VocabularyReport};
-use super::batch::{Example, Kind, Source};
-use super::fresh::{self, Start};
+use super::batch::{Example, Kind, Source, examples, of_kind};
+use super::fresh::{self, Start, Vocabulary};
 use super::principal;
 use super::recipe::{AugmentBase, First, StaticBase};
 use super::session::{BESIDE, Plan, Watch};
@@ -23,7 +23,7 @@ pub(super) fn fresh(
     watch: &mut dyn Watch,
 ) -> Result<EncoderSpec, TrainError> {
     let Some(recipe) = &plan.recipe.base.fresh else {
-        return Err(wrong(plan, "the base model was not found".into()));
+        return Err(plan.wrong("the base model was not found".into()));
     };
     let beside = plan.output.join(BESIDE);
     let folder = beside.join("base");
@@ -31,12 +31,12 @@ pub(super) fn fresh(
         // A run goes on with the base it began with.
         return Ok(read(&folder, &Overrides::default())?);
     }
-    let examples = || stages.iter().flatten().flat_map(|s| &s.examples);
-    let vocabulary = fresh::vocabulary(examples().flat_map(Example::texts), recipe.vocabulary)?;
+    let texts = examples(stages).flat_map(Example::texts);
+    let vocabulary = fresh::vocabulary(texts, recipe.vocabulary)?;
     let start = match (recipe.first, &plan.teacher) {
-        (First::Teacher, Some(teacher)) => {
-            let words = vocabulary.words();
-            Some(start(plan, recipe, teacher, stages, &words, watch)?)
+        // A dry run has no use for embeddings.
+        (First::Teacher, Some(teacher)) if !plan.dry => {
+            Some(start(plan, recipe, teacher, stages, &vocabulary, watch)?)
         }
         _ => None,
     };
@@ -50,44 +50,35 @@ pub(super) fn fresh(
     Ok(read(&folder, &Overrides::default())?)
 }
 
-/// Where the vectors of `words` (piece, word) start: those that stand in the teacher's texts.
+/// Where the vectors of words that stand in the teacher's texts start.
 fn start(
     plan: &Plan<'_>,
     recipe: &StaticBase,
     teacher: &EncoderSpec,
     stages: &[Vec<Source>],
-    words: &[(usize, &str)],
+    vocabulary: &Vocabulary,
     watch: &mut dyn Watch,
 ) -> Result<Start, TrainError> {
-    let parallel = || stages.iter().flatten().filter(|s| s.kind == Kind::Parallel);
-    let texts: Vec<&str> = parallel()
-        .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
-        .collect();
+    let parallel = || of_kind(stages, Kind::Parallel);
     let known: HashSet<String> = parallel()
         .flat_map(|s| s.examples.iter().map(|e| &e.first).chain(&s.extra))
         .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
         .map(str::to_lowercase)
         .collect();
-    let words: Vec<(usize, &str)> = words
-        .iter()
-        .copied()
-        .filter(|(_, word)| known.contains(*word))
-        .collect();
+    let mut words = vocabulary.words();
+    words.retain(|(_, word)| known.contains(*word));
     let wanted: Vec<&str> = words
         .iter()
         .map(|(_, word)| *word)
-        .chain(texts.iter().copied())
+        .chain(parallel().flat_map(|s| s.examples.iter().map(|e| e.first.as_str())))
         .collect();
     let store = imitated(plan, teacher, &wanted, watch)?;
     let (rows, width) = unit_rows(&store, &wanted)?;
     if width != recipe.projection {
-        return Err(wrong(
-            plan,
-            format!(
-                "`projection` is {}, and embeddings of the teacher have {width} components",
-                recipe.projection
-            ),
-        ));
+        return Err(plan.wrong(format!(
+            "`projection` is {}, and embeddings of the teacher have {width} components",
+            recipe.projection
+        )));
     }
     let directions = principal::directions(&rows, width, recipe.dimension);
     let vectors = words
@@ -110,15 +101,6 @@ fn start(
     })
 }
 
-fn wrong(plan: &Plan<'_>, reason: String) -> TrainError {
-    TrainError::Recipe {
-        path: plan.path.clone(),
-        line: None,
-        reason,
-        hint: None,
-    }
-}
-
 /// Writes and reads the base model with the new tokens that the recipe asks for.
 pub(super) fn augmented(
     plan: &Plan<'_>,
@@ -129,10 +111,7 @@ pub(super) fn augmented(
     let beside = plan.output.join(BESIDE);
     let keep = !plan.restart && state::any(&beside)?;
     let mut seen = HashSet::new();
-    let texts: Vec<&str> = stages
-        .iter()
-        .flatten()
-        .flat_map(|s| &s.examples)
+    let texts: Vec<&str> = examples(stages)
         .flat_map(Example::texts)
         .filter(|text| seen.insert(*text))
         .collect();

@@ -109,6 +109,16 @@ pub struct Source {
     pub extra: Vec<String>,
 }
 
+/// Every example of every stage.
+pub(super) fn examples(stages: &[Vec<Source>]) -> impl Iterator<Item = &Example> {
+    stages.iter().flatten().flat_map(|s| &s.examples)
+}
+
+/// The sources of a kind, of every stage.
+pub(super) fn of_kind(stages: &[Vec<Source>], kind: Kind) -> impl Iterator<Item = &Source> {
+    stages.iter().flatten().filter(move |s| s.kind == kind)
+}
+
 impl Source {
     /// A source that is passed once per epoch.
     #[must_use]

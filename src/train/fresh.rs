@@ -144,14 +144,14 @@ pub fn vocabulary<'a>(
 /// hash, which is another in each run.
 fn settle(pieces: &mut [(String, f64)]) {
     let lowest = pieces.iter().map(|(_, s)| *s).fold(f64::INFINITY, f64::min);
-    let step = |score: f64| (score - lowest) / 1e-4;
     let mut added: Vec<usize> = (0..pieces.len())
         .filter(|&at| {
             let (piece, score) = &pieces[at];
-            let steps = step(*score);
-            piece.chars().count() == 1 && (steps - steps.round()).abs() < 1e-6
+            let steps = (score - lowest) / 1e-4;
+            piece.chars().count() == 1
+                && (steps - steps.round()).abs() < 1e-6
+                && steps < pieces.len() as f64
         })
-        .filter(|&at| step(pieces[at].1) < pieces.len() as f64)
         .collect();
     let mut scores: Vec<f64> = added.iter().map(|&at| pieces[at].1).collect();
     scores.sort_by(f64::total_cmp);

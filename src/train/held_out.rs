@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::TrainError;
-use super::batch::Source;
+use super::batch::{Source, examples};
 use super::session::Plan;
 use crate::suite::{Availability, Suite};
 
 /// The variants that examples are of, sorted.
 pub(super) fn variants(stages: &[Vec<Source>]) -> Vec<String> {
-    let found: BTreeSet<&String> = stages
-        .iter()
-        .flatten()
-        .flat_map(|s| &s.examples)
+    let found: BTreeSet<&String> = examples(stages)
         .map(|e| &e.labels.variant)
         .filter(|v| !v.is_empty())
         .collect();

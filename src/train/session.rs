@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::augment::VocabularyReport;
 use super::base;
-use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source};
+use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source, examples, of_kind};
 use super::data::{self, Places};
 use super::doing::Doing;
 use super::error::computing;
@@ -66,8 +66,22 @@ pub struct Plan<'a> {
     pub open: OpenOptions,
     /// Whether what an earlier run left is dropped.
     pub restart: bool,
+    /// Whether nothing is trained: a new base keeps its random first values.
+    pub dry: bool,
     /// Set when the user wants to stop.
     pub stop: &'a AtomicBool,
+}
+
+impl Plan<'_> {
+    /// An error in the recipe.
+    pub(super) fn wrong(&self, reason: String) -> TrainError {
+        TrainError::Recipe {
+            path: self.path.clone(),
+            line: None,
+            reason,
+            hint: None,
+        }
+    }
 }
 
 /// One line of `metrics.jsonl`.
@@ -180,12 +194,10 @@ impl<'a> Session<'a> {
             ));
         }
         if let Some(empty) = stages.iter().flatten().find(|s| s.examples.is_empty()) {
-            return Err(TrainError::Recipe {
-                path: plan.path.clone(),
-                line: None,
-                reason: format!("no example of `{}` is left to train on", empty.name),
-                hint: None,
-            });
+            return Err(plan.wrong(format!(
+                "no example of `{}` is left to train on",
+                empty.name
+            )));
         }
         let (base, vocabulary) = match (&plan.base, &recipe.base.augment) {
             (Some(base), None) => (base.clone(), None),
@@ -241,7 +253,7 @@ impl<'a> Session<'a> {
     pub fn outline(&self) -> Result<Outline, TrainError> {
         let prompt = &self.plan.recipe.compute.prompt;
         let (mut longest_text, mut truncated_texts) = (0, 0);
-        for example in self.stages.iter().flatten().flat_map(|s| &s.examples) {
+        for example in examples(&self.stages) {
             for text in example.texts() {
                 let prepared = self.model.prepare(text, prompt)?;
                 longest_text = longest_text.max(prepared.ids.len() + prepared.lost_tokens);
@@ -629,12 +641,7 @@ impl<'a> Session<'a> {
         let Some(spec) = &self.plan.teacher else {
             return Ok(None);
         };
-        let sources = || {
-            self.stages
-                .iter()
-                .flatten()
-                .filter(|s| s.kind == Kind::Parallel)
-        };
+        let sources = || of_kind(&self.stages, Kind::Parallel);
         let texts: Vec<&str> = sources()
             .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
             .chain(sources().flat_map(|s| s.extra.iter().map(String::as_str)))
@@ -904,12 +911,7 @@ fn drop_tokens(text: &mut PreparedText, share: f64, random: &mut Xoshiro256PlusP
 /// Triplets by label and value; what the data do not say is not counted.
 fn labels(stages: &[Vec<Source>]) -> BTreeMap<String, BTreeMap<String, usize>> {
     let mut found: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for example in stages
-        .iter()
-        .flatten()
-        .filter(|s| s.kind == Kind::Triplets)
-        .flat_map(|s| &s.examples)
-    {
+    for example in of_kind(stages, Kind::Triplets).flat_map(|s| &s.examples) {
         for (field, value) in example.labels.named() {
             if !value.is_empty() {
                 *found
@@ -974,7 +976,7 @@ fn run_key(
         what: "naming the run",
         reason: e.to_string(),
     })?;
-    for example in stages.iter().flatten().flat_map(|s| &s.examples) {
+    for example in examples(stages) {
         for part in example.texts() {
             text.push('\u{1f}');
             text.push_str(part);

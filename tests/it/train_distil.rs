@@ -129,6 +129,16 @@ fn words_start_where_the_teacher_has_them() {
 }
 
 #[test]
+fn a_dry_run_asks_no_teacher() {
+    let home = home("teacher", 64);
+    home.command(&["train", "student.toml", "--output", "out", "--dry-run"])
+        .assert()
+        .success();
+    assert!(!korfinsts::fs::exists(&home.data().join("embeddings")));
+    assert!(!korfinsts::fs::exists(&home.path("out")));
+}
+
+#[test]
 fn a_start_that_cannot_be_is_said() {
     for (from, to, expected) in [
         ("teacher = \"nmixx-mini\"\n", "", "the recipe has none"),

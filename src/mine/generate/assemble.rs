@@ -73,7 +73,14 @@ impl Assembler {
             if let Some((_, found, negative, positive)) = best {
                 self.overlap += sign(found[0]);
                 self.length += sign(found[1]);
-                taken.push(row(document, outcome, typology, id, positive, negative));
+                taken.push(row(
+                    document,
+                    &outcome.anchor,
+                    typology,
+                    id,
+                    positive,
+                    negative,
+                ));
             }
         }
         for (language, positive, negatives) in &outcome.translations {
@@ -84,7 +91,7 @@ impl Assembler {
                 if positive.text == negative.text {
                     continue;
                 }
-                let mut triplet = row(document, outcome, typology, id, positive, negative);
+                let mut triplet = row(document, &outcome.anchor, typology, id, positive, negative);
                 triplet.other_language.clone_from(language);
                 "translation".clone_into(&mut triplet.origin);
                 original.wording.clone_into(&mut triplet.negative_wording);
@@ -99,15 +106,15 @@ impl Assembler {
 
 fn row(
     document: &Document,
-    outcome: &Outcome,
+    anchor: &str,
     typology: &Typology,
     variant: &str,
     positive: &Scored,
     negative: &Scored,
 ) -> Triplet {
     Triplet {
-        id: triplet_id(&outcome.anchor, &positive.text, &negative.text),
-        anchor: outcome.anchor.clone(),
+        id: triplet_id(anchor, &positive.text, &negative.text),
+        anchor: anchor.to_owned(),
         positive: positive.text.clone(),
         negative: negative.text.clone(),
         language: document.language.clone(),
@@ -125,7 +132,7 @@ fn row(
         positive_rules: positive.rules.clone(),
         negative_wording: negative.wording.into(),
         positive_wording: positive.wording.into(),
-        edits: diff::changed(&outcome.anchor, &negative.text),
+        edits: diff::changed(anchor, &negative.text),
         negative_score: negative.score,
         positive_score: positive.score,
     }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::mine::document::draw;
 use crate::mine::transform::sentence::sentences;
 
 /// Letters and digits that an excerpt has at least.
@@ -27,18 +28,14 @@ pub fn excerpts<'a>(text: &'a str, most: usize, document: &str) -> Vec<&'a str> 
             let letters = text[range.clone()].chars().filter(|c| c.is_alphanumeric());
             letters.take(LEAST).count() == LEAST
         })
-        .map(|range| (chance(document, &range), range))
+        .map(|range| {
+            let key = format!("{document}|{}|{}", range.start, range.end);
+            (draw(&blake3::hash(key.as_bytes())), range)
+        })
         .collect();
-    runs.sort_by_key(|(chance, range)| (*chance, range.start, range.end));
+    runs.sort_by_key(|(drawn, range)| (*drawn, range.start, range.end));
     runs.truncate(MOST);
     runs.into_iter().map(|(_, range)| &text[range]).collect()
-}
-
-fn chance(document: &str, range: &Range<usize>) -> u64 {
-    let hash = blake3::hash(format!("{document}|{}|{}", range.start, range.end).as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(first)
 }
 
 #[cfg(test)]

@@ -180,20 +180,20 @@ impl<'a> Work<'a> {
             if tags.is_empty() {
                 continue;
             }
-            let whole = !free || self.can_be_reworded()?;
-            if whole || found.is_none() {
+            let complete = !free || self.can_be_reworded()?;
+            if complete || found.is_none() {
                 found = Some((text, tags));
             }
-            if whole {
+            if complete {
                 break;
             }
         }
-        let (text, tags) = found.unwrap_or_default();
-        self.subject.text = text;
-        self.subject.text.clone_into(&mut self.outcome.anchor);
-        if !self.step("axis", !tags.is_empty(), why) {
+        self.step("axis", found.is_some(), why);
+        let Some((text, tags)) = found else {
             return Ok(());
-        }
+        };
+        self.subject.text = text;
+        text.clone_into(&mut self.outcome.anchor);
         let mut written = Vec::new();
         let mut why = "cannot be written";
         for (id, span) in &tags {
@@ -235,8 +235,10 @@ impl<'a> Work<'a> {
         self.positives()
     }
 
+    /// Whether a positive of some wording can be written; of who costs nothing every close negative
+    /// asks for all of them.
     fn can_be_reworded(&mut self) -> Result<bool, Stop> {
-        for wording in ["free", "light"] {
+        for wording in self.positive_wordings("close") {
             if let Written::Text(_) = self.write(&self.subject.positive(wording))? {
                 return Ok(true);
             }

@@ -65,6 +65,8 @@ struct File {
     #[serde(default)]
     particles: Option<Particles>,
     #[serde(default)]
+    lists: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     neg: Vec<RuleText>,
     #[serde(default)]
     pos: Vec<RuleText>,
@@ -139,8 +141,19 @@ impl Transforms {
         let mut rules = |texts: Vec<RuleText>, negative: bool| {
             texts
                 .into_iter()
-                .map(|text| {
+                .map(|mut text| {
                     let id = text.id.clone();
+                    for name in &text.deny_lists {
+                        let list = file.lists.get(name).ok_or_else(|| {
+                            let known: Vec<&str> = file.lists.keys().map(String::as_str).collect();
+                            let known = known.join("`, `");
+                            wrong(
+                                &id,
+                                format!("`deny_lists` names `{name}`, allowed are `{known}`"),
+                            )
+                        })?;
+                        text.deny.extend_from_slice(list);
+                    }
                     if !ids.insert(id.clone()) {
                         return Err(wrong(&id, "the id stands twice".into()));
                     }
@@ -430,6 +443,10 @@ mod tests {
             (rule("op = \"krw_scale\""), "`factors` must be"),
             (rule("op = \"role_swap\"\nm = \"a\""), "needs four groups"),
             (rule("op = \"table\"\nskip = true"), "unknown field `skip`"),
+            (
+                rule("op = \"table\"\ndeny_lists = [\"q\"]\n[lists]\nplain = [\"z\"]"),
+                "rule `A`: `deny_lists` names `q`, allowed are `plain`",
+            ),
             ("[meta]\nname = \"x\"\n".into(), "missing field `version`"),
         ] {
             let error = Transforms::parse(text.as_bytes(), Path::new("rules.toml"))

@@ -31,6 +31,9 @@ pub struct RuleText {
     /// Patterns none of which may match.
     #[serde(default)]
     pub deny: Vec<String>,
+    /// Lists of the file's `[lists]` whose patterns are denied too.
+    #[serde(default)]
+    pub deny_lists: Vec<String>,
     /// Patterns that the result may not match.
     #[serde(default)]
     pub never: Vec<String>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Backend, Failure, Kind, Reply, Setting, signature};
+use crate::mine::document::draw;
 use crate::mine::generate::ask::Role;
 use crate::mine::generate::call::{AxisAnswer, Call, Step, Tag, TextAnswer};
 use crate::mine::generate::diff;
@@ -195,7 +196,5 @@ fn hash(parts: &[&str]) -> u64 {
         hasher.update(part.as_bytes());
         hasher.update(&[0]);
     }
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(bytes)
+    draw(&hasher.finalize())
 }
