@@ -4,13 +4,12 @@
 //! rest by one or the other. To add a question: a line in [`QUESTIONS`].
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::document::draw;
-use super::{Document, MineError, Place, RunFolder};
+use super::document::{draw, passages};
+use super::{MineError, Place, RunFolder};
 use crate::metric::{Measurement, krippendorff};
 use crate::table::Table;
 use crate::{fs, json};
@@ -91,12 +90,13 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
         }
     }
     let mut sources: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
-    passages(folder, |number, document| {
+    passages(folder, &mut |number, document| {
         let lot = lot(&document.id, options.seed);
         sources
             .entry(document.source)
             .or_default()
             .push((lot, number));
+        Ok(true)
     })?;
     // Line of a passage to the raters who see it.
     let mut chosen: BTreeMap<u64, [bool; 2]> = BTreeMap::new();
@@ -125,9 +125,9 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
     head.extend(QUESTIONS.iter().map(|(name, _)| *name));
     head.push("comment");
     let mut sheets = [Table::new("", &head), Table::new("", &head)];
-    passages(folder, |number, document| {
+    passages(folder, &mut |number, document| {
         let Some(raters) = chosen.get(&number) else {
-            return;
+            return Ok(true);
         };
         for (sheet, rates) in sheets.iter_mut().zip(raters) {
             if *rates {
@@ -143,6 +143,7 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
                 sheet.push(row);
             }
         }
+        Ok(true)
     })?;
     for (i, table) in sheets.iter().enumerate() {
         fs::write_atomic(&sheet(folder, i + 1), table.to_csv().as_bytes())?;
@@ -163,30 +164,6 @@ fn lot(id: &str, seed: u64) -> u64 {
     hasher.update(&seed.to_le_bytes());
     hasher.update(id.as_bytes());
     draw(&hasher.finalize())
-}
-
-fn passages(folder: &RunFolder, mut visit: impl FnMut(u64, Document)) -> Result<(), MineError> {
-    let path = folder.passages();
-    if !fs::exists(&path) {
-        return Err(MineError::usage(
-            format!("`{}` is not there", path.display()),
-            "run `korfinsts mine filter` first, or name its folder with `--dir`",
-        ));
-    }
-    let reader = BufReader::with_capacity(1 << 18, fs::open(&path)?);
-    for (number, line) in (1..).zip(reader.lines()) {
-        let line = line.map_err(fs::at("read", &path))?;
-        let document = serde_json::from_str(&line).map_err(|e| {
-            MineError::data(
-                &path,
-                Place::Line(number),
-                format!("not a passage: {e}"),
-                Some("run `korfinsts mine filter` again"),
-            )
-        })?;
-        visit(number, document);
-    }
-    Ok(())
 }
 
 /// Agreement on one question.

@@ -1,7 +1,12 @@
 //! One text on its way from a corpus to a triplet.
 
+use std::io::{BufRead as _, BufReader};
+
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use super::{MineError, Place, RunFolder};
+use crate::{fs, json};
 
 /// One passage of a corpus, as every step of this room sees it and as `passages.jsonl` holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,49 @@ pub fn document_id(text: &str) -> String {
         hasher.update(character.encode_utf8(&mut buffer).as_bytes());
     }
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// Calls `visit` with the line number, from 1, of every passage of a run folder, and the passage, until it
+/// returns `false`.
+///
+/// # Errors
+/// When the file is missing or a line is no document, and what `visit` returns.
+pub(super) fn passages(
+    folder: &RunFolder,
+    visit: &mut dyn FnMut(u64, Document) -> Result<bool, MineError>,
+) -> Result<(), MineError> {
+    let path = folder.passages();
+    if !fs::exists(&path) {
+        return Err(MineError::data(
+            &path,
+            Place::Whole,
+            "there is no such file",
+            Some("`korfinsts mine filter` writes it; or write one document per line yourself"),
+        ));
+    }
+    let mut reader = BufReader::with_capacity(1 << 18, fs::open(&path)?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if reader
+            .read_until(b'\n', &mut line)
+            .map_err(fs::at("read", &path))?
+            == 0
+        {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let document = json::parse_as(&line).map_err(|reason| {
+            let hint = "was the file cut off? `korfinsts mine filter` writes it anew";
+            MineError::data(&path, Place::Line(number), reason, Some(hint))
+        })?;
+        if !visit(number, document)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The first 64 bits of a hash as a number: a draw that comes out alike wherever it is made.

@@ -20,16 +20,11 @@ pub(super) fn stream(
     sink: Sink<'_>,
 ) -> Result<(), MineError> {
     let broken = |place: Place, e: &ParquetError| {
-        let compression = matches!(e, ParquetError::General(m) if m.contains("Disabled feature"));
         MineError::data(
             &file.path,
             place,
             format!("not valid Parquet: {e}"),
-            Some(if compression {
-                "it is compressed in a way that is not read here: write it again with snappy"
-            } else {
-                "was the file cut off? Copy or download it again"
-            }),
+            Some("was the file cut off? Copy or download it again"),
         )
     };
     let opened = fs::open(&file.path)?;

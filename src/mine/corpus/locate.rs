@@ -145,7 +145,9 @@ fn in_folder(manifest: &Manifest, folder: &Path) -> Result<Located, MineError> {
                 manifest.id,
                 patterns.join(", ")
             ),
-            Some("files end in .jsonl, .csv, .tsv, .parquet or .txt, with .gz behind or not"),
+            Some(
+                "files end in .jsonl, .csv, .tsv, .parquet or .txt, with .gz or .zst behind or not",
+            ),
         ));
     }
     Ok(Located {

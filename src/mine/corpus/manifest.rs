@@ -112,11 +112,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the end of a file's name tells, `.gz` aside.
+    /// The format that the end of a file's name tells, `.gz` and `.zst` aside.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let packed = name
+            .strip_suffix(".gz")
+            .or_else(|| name.strip_suffix(".zst"));
+        let name = packed.unwrap_or(&name);
         Some(match name.rsplit_once('.')?.1 {
             "jsonl" | "ndjson" => Self::Jsonl,
             "csv" => Self::Csv,

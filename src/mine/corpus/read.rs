@@ -58,23 +58,25 @@ pub fn rows(
     }
 }
 
-/// Opens a file, unpacking it where it is gzip.
+/// Opens a file, unpacking it where its first bytes are those of gzip or Zstandard.
 pub(super) fn open(file: &File) -> Result<Box<dyn Read + Send>, MineError> {
+    let at = |e| MineError::from(fs::at("read", &file.path)(e));
+    let mut start = Vec::with_capacity(4);
     let mut opened = fs::open(&file.path)?;
-    let mut start = [0; 2];
-    let mut held = 0;
-    while held < 2 {
-        match opened.read(&mut start[held..]) {
-            Ok(0) => break,
-            Ok(n) => held += n,
-            Err(e) => return Err(fs::at("read", &file.path)(e).into()),
-        }
-    }
-    let whole = std::io::Cursor::new(start[..held].to_vec()).chain(opened);
-    Ok(if start == [0x1F, 0x8B] {
-        Box::new(MultiGzDecoder::new(whole))
-    } else {
-        Box::new(whole)
+    opened
+        .by_ref()
+        .take(4)
+        .read_to_end(&mut start)
+        .map_err(at)?;
+    let packed = [
+        start.starts_with(&[0x1F, 0x8B]),
+        start == [0x28, 0xB5, 0x2F, 0xFD],
+    ];
+    let whole = std::io::Cursor::new(start).chain(opened);
+    Ok(match packed {
+        [true, _] => Box::new(MultiGzDecoder::new(whole)),
+        [_, true] => Box::new(zstd::Decoder::new(whole).map_err(at)?),
+        _ => Box::new(whole),
     })
 }
 
@@ -92,5 +94,105 @@ pub(super) fn failed(file: &File, place: Place, error: std::io::Error) -> MineEr
             MineError::data(&file.path, place, format!("cannot be read: {error}"), None)
         }
         _ => fs::at("read", &file.path)(error).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+
+    use super::*;
+
+    const TEXTS: [&str; 3] = ["기준금리를 동결했다.", "Net sales rose, by 4%.", "“둘”\t셋"];
+
+    fn columns() -> Columns {
+        Columns {
+            text: vec!["text".into()],
+            licence: None,
+            source: None,
+        }
+    }
+
+    fn parquet(compression: Compression) -> Vec<u8> {
+        let schema = "message m { required binary text (UTF8); }";
+        let schema = parquet::schema::parser::parse_message_type(schema).expect("a schema");
+        let properties = WriterProperties::builder().set_compression(compression);
+        let mut bytes = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut bytes, schema.into(), Arc::new(properties.build()))
+                .expect("a writer");
+        let mut group = writer.next_row_group().expect("a group");
+        let mut column = group.next_column().expect("a column").expect("one");
+        let values: Vec<ByteArray> = TEXTS.iter().map(|t| ByteArray::from(*t)).collect();
+        column
+            .typed::<ByteArrayType>()
+            .write_batch(&values, None, None)
+            .expect("written");
+        column.close().expect("closed");
+        group.close().expect("closed");
+        writer.close().expect("closed");
+        bytes
+    }
+
+    #[test]
+    fn the_same_rows_come_out_of_every_format_and_compression() {
+        let lines: String = TEXTS
+            .iter()
+            .map(|text| format!("{}\n", serde_json::json!({"text": text})))
+            .collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(lines.as_bytes()).expect("packed");
+        let tsv = format!("text\n{}\n", TEXTS.map(|t| format!("\"{t}\"")).join("\n"));
+        let files = [
+            ("a.jsonl", lines.clone().into_bytes()),
+            ("a.jsonl.gz", gzip.finish().expect("packed")),
+            (
+                "a.jsonl.zst",
+                zstd::encode_all(lines.as_bytes(), 3).expect("packed"),
+            ),
+            ("a.tsv", tsv.into_bytes()),
+            ("plain.parquet", parquet(Compression::UNCOMPRESSED)),
+            ("snappy.parquet", parquet(Compression::SNAPPY)),
+            (
+                "gzip.parquet",
+                parquet(Compression::GZIP(GzipLevel::default())),
+            ),
+            (
+                "zstd.parquet",
+                parquet(Compression::ZSTD(ZstdLevel::default())),
+            ),
+            (
+                "brotli.parquet",
+                parquet(Compression::BROTLI(BrotliLevel::default())),
+            ),
+            ("lz4.parquet", parquet(Compression::LZ4_RAW)),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            fs::write_atomic(&path, &bytes).expect("written");
+            let file = File {
+                format: Format::of(&path).expect("a known ending"),
+                path,
+                name: name.into(),
+            };
+            let mut found = Vec::new();
+            stream(&file, &columns(), &|_| true, &mut |_, chunk| {
+                let read = rows(&file, &columns(), chunk, &mut |row| {
+                    found.push(row.text);
+                    Ok(())
+                });
+                read.expect("rows");
+                true
+            })
+            .expect("read");
+            assert_eq!(found, TEXTS, "{name}");
+        }
     }
 }

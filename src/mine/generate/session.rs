@@ -1,7 +1,6 @@
 //! A whole run: passages in, triplets and `generation.json` out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +16,7 @@ use super::state::State;
 use super::{margin, shortcut};
 use crate::encoder::Encoder;
 use crate::fs;
+use crate::mine::document::passages as each_passage;
 use crate::mine::generation::{
     Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
     Status, StepCount, Yield,
@@ -90,37 +90,24 @@ pub struct Ended {
 /// # Errors
 /// When the file is missing or a line is no document.
 pub fn passages(folder: &RunFolder, limit: Option<usize>) -> Result<Vec<Document>, MineError> {
-    let path = folder.passages();
-    if !fs::exists(&path) {
-        return Err(MineError::data(
-            &path,
-            Place::Whole,
-            "there is no such file",
-            Some("`korfinsts mine filter` writes it; or write one document per line yourself"),
-        ));
-    }
-    let reader = BufReader::new(fs::open(&path)?);
     let mut found = Vec::new();
     let mut seen = HashMap::new();
-    for (at, line) in reader.lines().enumerate() {
+    each_passage(folder, &mut |line, document| {
         if limit.is_some_and(|most| found.len() >= most) {
-            break;
+            return Ok(false);
         }
-        let line = line.map_err(fs::at("read", &path))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let place = Place::Line(at as u64 + 1);
-        let document: Document = crate::json::parse_as(line.as_bytes()).map_err(|reason| {
-            let hint = "was the file cut off? `korfinsts mine filter` writes it anew";
-            MineError::data(&path, place, reason, Some(hint))
-        })?;
-        if let Some(first) = seen.insert(document.id.clone(), at + 1) {
+        if let Some(first) = seen.insert(document.id.clone(), line) {
             let reason = format!("the document `{}` stands in line {first} too", document.id);
-            return Err(MineError::data(&path, place, reason, None));
+            return Err(MineError::data(
+                &folder.passages(),
+                Place::Line(line),
+                reason,
+                None,
+            ));
         }
         found.push(document);
-    }
+        Ok(true)
+    })?;
     Ok(found)
 }
 

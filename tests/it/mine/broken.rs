@@ -195,6 +195,13 @@ fn what_later_steps_lack_is_named_with_the_command_that_writes_it() {
     let home = Home::new();
     std::fs::create_dir(home.path("run")).expect("made");
     std::fs::write(home.path("run/passages.jsonl"), "{\"id\":\"1\",\"te").expect("written");
+    // Cut off inside a letter of its second line.
+    let document = "{\"id\":\"1\",\"text\":\"금리\",\"language\":\"kor-Hang\",\"source\":\"news\",\
+                    \"corpus\":\"c\",\"licence\":\"MIT\",\"origin\":\"a:1\"}\n";
+    let twice = document.repeat(2);
+    let cut = twice.rfind('리').expect("a letter") + 1;
+    std::fs::create_dir(home.path("cut")).expect("made");
+    std::fs::write(home.path("cut/passages.jsonl"), &twice.as_bytes()[..cut]).expect("written");
     for (arguments, expected) in [
         (
             &["mine", "generate", "--dir", "none"][..],
@@ -203,6 +210,14 @@ fn what_later_steps_lack_is_named_with_the_command_that_writes_it() {
         (
             &["mine", "generate", "--dir", "run"],
             &["passages.jsonl:1: ", "hint: was the file cut off?"],
+        ),
+        (
+            &["mine", "generate", "--dir", "cut"],
+            &["passages.jsonl:2: not UTF-8", "hint: was the file cut off?"],
+        ),
+        (
+            &["mine", "audit", "sheet", "--dir", "cut"],
+            &["passages.jsonl:2: not UTF-8", "hint: was the file cut off?"],
         ),
         (
             &["mine", "audit", "agreement", "--dir", "run"],
