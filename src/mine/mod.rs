@@ -14,6 +14,7 @@ pub mod folder;
 pub mod generate;
 pub mod generation;
 pub mod guide;
+pub mod histogram;
 pub mod join;
 pub mod minhash;
 pub mod pool;

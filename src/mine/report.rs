@@ -7,8 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::histogram::{Histogram, shape};
 use super::join::Filtered;
 use super::pool::Group;
+use super::quality::{Bound, CHECKS};
 use super::setup::Plan;
 use super::sift::Tally;
 use super::step;
@@ -141,6 +143,7 @@ impl Report {
             self.reasons(),
             self.row_lengths(),
             self.token_lengths(),
+            self.measured(),
             self.contamination(),
             self.provenance(),
         ];
@@ -286,6 +289,80 @@ impl Report {
         table
     }
 
+    /// What the quality step measured, by source and language.
+    fn measured(&self) -> Table {
+        let mut table = Table::new(
+            "What quality was measured (quantiles are lower edges of steps; beyond: a text may be beyond several limits)",
+            &[
+                "source",
+                "language",
+                "figure",
+                "from 0 up",
+                "#texts",
+                "#5 %",
+                "#median",
+                "#95 %",
+                "#99 %",
+                "#limit",
+                "#beyond",
+                "#%",
+            ],
+        );
+        let mut groups: BTreeMap<(&str, &str), BTreeMap<&str, Histogram>> = BTreeMap::new();
+        for (group, tally) in &self.filtered.groups {
+            let own = groups.entry((&group.source, &group.language)).or_default();
+            for (metric, histogram) in &tally.measured {
+                own.entry(metric).or_default().merge(histogram);
+            }
+        }
+        for ((source, language), figures) in groups {
+            for (metric, histogram) in figures {
+                let at = |share| {
+                    histogram
+                        .quantile(share)
+                        .map(|x| format!("{x:.3}"))
+                        .unwrap_or_default()
+                };
+                table.push(vec![
+                    source.to_owned(),
+                    language.to_owned(),
+                    metric.to_owned(),
+                    histogram.shape(),
+                    count(histogram.total()),
+                    at(0.05),
+                    at(0.5),
+                    at(0.95),
+                    at(0.99),
+                    self.limit(source, language, metric),
+                    count(histogram.beyond),
+                    percent(histogram.beyond, histogram.total()),
+                ]);
+            }
+        }
+        table
+    }
+
+    /// The limit of this run on a figure: `≤ 0.350`, `≥ 0.500`.
+    fn limit(&self, source: &str, language: &str, metric: &str) -> String {
+        if metric == step::quality::BITS {
+            let mut learned = self.plan.entropy.iter();
+            return learned
+                .find(|e| e.source == source && e.language == language)
+                .map(|e| format!("≤ {:.3}", e.max_bits_per_character))
+                .unwrap_or_default();
+        }
+        let quality = self.plan.quality.iter().find(|q| q.is_of(language));
+        let check = CHECKS.iter().find(|c| c.metric == metric);
+        let (Some(quality), Some(check)) = (quality, check) else {
+            return String::new();
+        };
+        match (check.bound)(quality, &quality.limits_of(source)) {
+            Bound::Open => String::new(),
+            Bound::Most(most) => format!("≤ {most:.3}"),
+            Bound::Least(least) => format!("≥ {least:.3}"),
+        }
+    }
+
     fn contamination(&self) -> Table {
         let mut table = Table::new(
             &format!(
@@ -362,19 +439,17 @@ impl Report {
         }
         let mut judges = Table::new(
             "What judges said, by total",
-            &["kind", "#kept from", "0 to 10", "#unscored", "#kept"],
+            &["kind", "#kept from", "0 to 10", "", "#unscored", "#kept"],
         );
         for judge in list("judges") {
-            let histogram: Vec<String> = judge["histogram"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(ToString::to_string)
-                .collect();
+            let counts = judge["histogram"].as_array().into_iter().flatten();
+            let counts: Vec<u64> = counts.filter_map(Value::as_u64).collect();
+            let histogram: Vec<String> = counts.iter().map(u64::to_string).collect();
             judges.push(vec![
                 shown(&judge["kind"]),
                 shown(&judge["threshold"]),
                 histogram.join(" "),
+                shape(&counts),
                 shown(&judge["unscored"]),
                 shown(&judge["accepted"]),
             ]);

@@ -16,11 +16,12 @@ use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::corpus::{read, read::Part};
+use super::histogram::Histogram;
 use super::minhash::Signature;
 use super::pool::{Entry, Group, Writer};
 use super::setup::{Setup, document};
 use super::step::contamination::Search;
-use super::step::{Candidate, Drop, INGEST, ROW_STEPS, RowStep, Verdict};
+use super::step::{Candidate, Drop, INGEST, Measured, ROW_STEPS, RowStep, Verdict};
 use super::{MineError, RunFolder};
 use crate::{fs, json};
 
@@ -51,7 +52,7 @@ impl Shard {
 }
 
 /// What happened to the rows of one group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
     /// Rows read.
@@ -64,6 +65,9 @@ pub struct Tally {
     pub dropped: BTreeMap<String, BTreeMap<String, u64>>,
     /// Rows by the power of two of their text's bytes.
     pub lengths: BTreeMap<u32, u64>,
+    /// What steps measured of the rows that came so far, by figure.
+    #[serde(default)]
+    pub measured: BTreeMap<String, Histogram>,
 }
 
 impl Tally {
@@ -81,11 +85,27 @@ impl Tally {
         for (length, n) in &other.lengths {
             *self.lengths.entry(*length).or_default() += n;
         }
+        for (metric, histogram) in &other.measured {
+            let own = self.measured.entry(metric.clone()).or_default();
+            own.merge(histogram);
+        }
+    }
+
+    fn measure(&mut self, figures: &[Measured]) {
+        for figure in figures {
+            if !self.measured.contains_key(figure.metric) {
+                let empty = Histogram::new(figure.step);
+                self.measured.insert(figure.metric.to_owned(), empty);
+            }
+            if let Some(own) = self.measured.get_mut(figure.metric) {
+                own.add(figure.value, figure.beyond);
+            }
+        }
     }
 }
 
 /// `shard.json`: what a shard did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardRecord {
     /// Which shard.
@@ -293,12 +313,14 @@ impl Worker<'_> {
             let mut candidate = Candidate {
                 document,
                 tokens: None,
+                measured: Vec::new(),
             };
             let drop = self.judge(&mut candidate, &mut out.verdicts)?;
             if let Some(tally) = out.tallies.get_mut(&group) {
                 tally.rows += 1;
                 tally.bytes += length as u64;
                 tally.cleaned += u64::from(marked);
+                tally.measure(&candidate.measured);
                 *tally
                     .lengths
                     .entry(usize::BITS - length.leading_zeros())

@@ -33,10 +33,56 @@ pub struct Measures {
     pub hangul_words: u32,
     /// Those of one syllable.
     pub single_syllables: u32,
+    /// Words with Latin letters.
+    pub latin_words: u32,
+    /// Those with a digit between two small letters: recognition takes `l` for `1` and `o` for `0`.
+    pub digit_words: u32,
     /// Share of lines that repeat an earlier one.
     pub duplicate_lines: f64,
     /// Share of characters in the most frequent run of 2, 3 and 4 words.
     pub top_grams: [f64; 3],
+}
+
+/// What was seen of the word at hand.
+#[derive(Default)]
+struct Word {
+    syllables: u32,
+    /// Other letters and digits.
+    others: u32,
+    latin: bool,
+    run: Run,
+}
+
+/// How far a word has come towards a digit between two small letters.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    #[default]
+    Nothing,
+    Small,
+    /// Digits behind a small letter.
+    Digits,
+    /// It has one.
+    Inside,
+}
+
+impl Word {
+    fn ascii(&mut self, c: char) {
+        self.latin |= c.is_ascii_alphabetic();
+        self.others += u32::from(c.is_ascii_alphanumeric());
+        self.run = match self.run {
+            Run::Inside => Run::Inside,
+            Run::Digits if c.is_ascii_lowercase() => Run::Inside,
+            _ if c.is_ascii_lowercase() => Run::Small,
+            Run::Small | Run::Digits if c.is_ascii_digit() => Run::Digits,
+            _ => Run::Nothing,
+        };
+    }
+
+    fn other(&mut self) {
+        if self.run != Run::Inside {
+            self.run = Run::Nothing;
+        }
+    }
 }
 
 /// Working space that is used again.
@@ -61,36 +107,35 @@ impl Measures {
         let latin = scripts.contains(&Script::Latin);
         let mut found = Self::default();
         let mut high = false;
-        // Syllables and other letters or digits of the word at hand.
-        let (mut syllables, mut others) = (0_u32, 0_u32);
+        let mut word = Word::default();
         for c in text.chars() {
             if c.is_ascii() {
                 if c.is_ascii_whitespace() {
-                    found.word(&mut syllables, &mut others);
+                    found.end(&mut word);
                     continue;
                 }
                 found.visible += 1;
+                word.ascii(c);
                 if c.is_ascii_alphabetic() {
                     found.letters += 1;
                     found.of_script += u32::from(latin);
-                    others += 1;
                 } else if c.is_ascii_digit() {
                     found.digits += 1;
-                    others += 1;
                 } else {
                     found.symbols += 1;
                 }
                 continue;
             }
+            word.other();
             if is_hangul_syllable(c) {
                 found.visible += 1;
                 found.letters += 1;
                 found.of_script += u32::from(hangul);
-                syllables += 1;
+                word.syllables += 1;
                 continue;
             }
             if c.is_whitespace() && c != '\u{85}' {
-                found.word(&mut syllables, &mut others);
+                found.end(&mut word);
                 continue;
             }
             high |= matches!(c, '\u{80}'..='\u{FF}');
@@ -102,14 +147,14 @@ impl Measures {
                 found.jamo += 1;
                 found.letters += 1;
                 found.of_script += u32::from(hangul);
-                others += 1;
+                word.others += 1;
             } else if c.is_numeric() {
                 found.digits += 1;
-                others += 1;
+                word.others += 1;
             } else if c.is_alphabetic() {
                 found.letters += 1;
                 found.of_script += u32::from(scripts.contains(&c.script()));
-                others += 1;
+                word.others += 1;
             } else {
                 // Vowel signs of other scripts are marks, and belong to their letters.
                 let own = scripts.contains(&c.script());
@@ -119,7 +164,7 @@ impl Measures {
                 found.controls += u32::from(matches!(c, '\u{80}'..='\u{9F}'));
             }
         }
-        found.word(&mut syllables, &mut others);
+        found.end(&mut word);
         if high {
             found.mojibake = encoding::mojibake(text);
         }
@@ -129,13 +174,14 @@ impl Measures {
         found
     }
 
-    fn word(&mut self, syllables: &mut u32, others: &mut u32) {
-        if *syllables > 0 && *others == 0 {
+    fn end(&mut self, word: &mut Word) {
+        let word = std::mem::take(word);
+        if word.syllables > 0 && word.others == 0 {
             self.hangul_words += 1;
-            self.single_syllables += u32::from(*syllables == 1);
+            self.single_syllables += u32::from(word.syllables == 1);
         }
-        *syllables = 0;
-        *others = 0;
+        self.latin_words += u32::from(word.latin);
+        self.digit_words += u32::from(word.run == Run::Inside);
     }
 
     /// Jamo among letters.
@@ -166,5 +212,11 @@ impl Measures {
     #[must_use]
     pub fn single_syllable_share(&self) -> f64 {
         share(self.single_syllables, self.hangul_words)
+    }
+
+    /// Words with a digit between two small letters among words with Latin letters.
+    #[must_use]
+    pub fn digit_word_share(&self) -> f64 {
+        share(self.digit_words, self.latin_words)
     }
 }

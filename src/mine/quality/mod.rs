@@ -1,7 +1,8 @@
 //! What makes a text too broken to learn from: limits as data, and the measures they are of.
 //!
 //! To add a language: a TOML file under `training/quality/`, or one of one's own. To add a
-//! measure: its line in [`measure`], its field in [`Quality`] and its line in [`Quality::judge`].
+//! measure: its line in [`measure`], its field in [`Quality`] or [`Limits`] and its line in
+//! [`CHECKS`].
 
 mod encoding;
 pub mod entropy;
@@ -84,6 +85,9 @@ pub struct Limits {
     /// Most Hangul words of one syllable among Hangul words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_single_syllable_share: Option<f64>,
+    /// Most words with a digit between two small letters among words of Latin letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_digit_word_share: Option<f64>,
 }
 
 /// Limits of what repeats, each a share.
@@ -155,6 +159,7 @@ impl Quality {
             max_single_syllable_share: own
                 .max_single_syllable_share
                 .or(all.max_single_syllable_share),
+            max_digit_word_share: own.max_digit_word_share.or(all.max_digit_word_share),
         }
     }
 
@@ -165,80 +170,162 @@ impl Quality {
             .collect()
     }
 
-    /// The first limit that measures pass, in the order in which they are listed; entropy aside.
+    /// The first limit that measures pass, in the order of [`CHECKS`]; entropy aside.
     #[must_use]
     pub fn judge(&self, source: &str, found: &Measures) -> Option<Flaw> {
         let limits = self.limits_of(source);
-        let above = |reason, metric, value: f64, most: Option<f64>| {
-            most.filter(|most| value > *most)
-                .map(|_| (reason, metric, value))
-        };
-        let count = |reason, asked: bool, count: u32| {
-            (asked && count > 0).then_some((reason, "characters", f64::from(count)))
-        };
-        count("replacement-character", self.replacement, found.replacement)
-            .or_else(|| count("control-character", self.controls, found.controls))
-            .or_else(|| count("mojibake", self.mojibake, found.mojibake))
-            .or_else(|| count("html", self.html, found.html))
-            .or_else(|| {
-                above(
-                    "loose-jamo",
-                    "jamo_share",
-                    found.jamo_share(),
-                    limits.max_jamo_share,
-                )
-            })
-            .or_else(|| {
-                let share = found.script_share();
-                (share < self.min_script_share).then_some(("script", "script_share", share))
-            })
-            .or_else(|| {
-                above(
-                    "digits",
-                    "digit_share",
-                    found.digit_share(),
-                    limits.max_digit_share,
-                )
-            })
-            .or_else(|| {
-                above(
-                    "symbols",
-                    "symbol_share",
-                    found.symbol_share(),
-                    limits.max_symbol_share,
-                )
-            })
-            .or_else(|| {
-                above(
-                    "single-syllables",
-                    "single_syllable_share",
-                    found.single_syllable_share(),
-                    limits.max_single_syllable_share,
-                )
-            })
-            .or_else(|| {
-                let limits = &self.repetition;
-                above(
-                    "duplicate-lines",
-                    "duplicate_line_share",
-                    found.duplicate_lines,
-                    Some(limits.max_duplicate_lines),
-                )
-                .or_else(|| {
-                    [
-                        ("repeated-2-gram", "top_2_gram", limits.max_top_2_gram),
-                        ("repeated-3-gram", "top_3_gram", limits.max_top_3_gram),
-                        ("repeated-4-gram", "top_4_gram", limits.max_top_4_gram),
-                    ]
-                    .into_iter()
-                    .zip(found.top_grams)
-                    .find_map(|((reason, metric, most), share)| {
-                        above(reason, metric, share, Some(most))
-                    })
-                })
-            })
+        CHECKS.iter().find_map(|check| {
+            let value = (check.value)(found);
+            (check.bound)(self, &limits).is_passed_by(value).then_some((
+                check.reason,
+                check.metric,
+                value,
+            ))
+        })
     }
 }
+
+/// Where a figure ceases to be usual.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// Nowhere: the language sets no limit.
+    Open,
+    /// Above this.
+    Most(f64),
+    /// Below this.
+    Least(f64),
+}
+
+impl Bound {
+    fn most(limit: Option<f64>) -> Self {
+        limit.map_or(Self::Open, Self::Most)
+    }
+
+    fn none_at_all(asked: bool) -> Self {
+        if asked { Self::Most(0.0) } else { Self::Open }
+    }
+
+    /// Whether a figure lies beyond it.
+    #[must_use]
+    pub fn is_passed_by(self, value: f64) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Most(most) => value > most,
+            Self::Least(least) => value < least,
+        }
+    }
+}
+
+/// A figure of a text and the limit on it.
+pub struct Check {
+    /// Why a text beyond the limit is dropped.
+    pub reason: &'static str,
+    /// Name of the figure.
+    pub metric: &'static str,
+    /// The figure.
+    pub value: fn(&Measures) -> f64,
+    /// The limit.
+    pub bound: fn(&Quality, &Limits) -> Bound,
+}
+
+impl Check {
+    /// Whether the figure is a share, 0 to 1, and not a count.
+    #[must_use]
+    pub fn is_share(&self) -> bool {
+        self.metric != CHARACTERS
+    }
+}
+
+/// The figure of what makes a text unusable wherever it stands.
+const CHARACTERS: &str = "characters";
+
+/// What is looked at, in order.
+pub const CHECKS: [Check; 14] = [
+    Check {
+        reason: "replacement-character",
+        metric: CHARACTERS,
+        value: |m| m.replacement.into(),
+        bound: |q, _| Bound::none_at_all(q.replacement),
+    },
+    Check {
+        reason: "control-character",
+        metric: CHARACTERS,
+        value: |m| m.controls.into(),
+        bound: |q, _| Bound::none_at_all(q.controls),
+    },
+    Check {
+        reason: "mojibake",
+        metric: CHARACTERS,
+        value: |m| m.mojibake.into(),
+        bound: |q, _| Bound::none_at_all(q.mojibake),
+    },
+    Check {
+        reason: "html",
+        metric: CHARACTERS,
+        value: |m| m.html.into(),
+        bound: |q, _| Bound::none_at_all(q.html),
+    },
+    Check {
+        reason: "loose-jamo",
+        metric: "jamo_share",
+        value: Measures::jamo_share,
+        bound: |_, l| Bound::most(l.max_jamo_share),
+    },
+    Check {
+        reason: "script",
+        metric: "script_share",
+        value: Measures::script_share,
+        bound: |q, _| Bound::Least(q.min_script_share),
+    },
+    Check {
+        reason: "digits",
+        metric: "digit_share",
+        value: Measures::digit_share,
+        bound: |_, l| Bound::most(l.max_digit_share),
+    },
+    Check {
+        reason: "symbols",
+        metric: "symbol_share",
+        value: Measures::symbol_share,
+        bound: |_, l| Bound::most(l.max_symbol_share),
+    },
+    Check {
+        reason: "single-syllables",
+        metric: "single_syllable_share",
+        value: Measures::single_syllable_share,
+        bound: |_, l| Bound::most(l.max_single_syllable_share),
+    },
+    Check {
+        reason: "digits-in-words",
+        metric: "digit_word_share",
+        value: Measures::digit_word_share,
+        bound: |_, l| Bound::most(l.max_digit_word_share),
+    },
+    Check {
+        reason: "duplicate-lines",
+        metric: "duplicate_line_share",
+        value: |m| m.duplicate_lines,
+        bound: |q, _| Bound::Most(q.repetition.max_duplicate_lines),
+    },
+    Check {
+        reason: "repeated-2-gram",
+        metric: "top_2_gram",
+        value: |m| m.top_grams[0],
+        bound: |q, _| Bound::Most(q.repetition.max_top_2_gram),
+    },
+    Check {
+        reason: "repeated-3-gram",
+        metric: "top_3_gram",
+        value: |m| m.top_grams[1],
+        bound: |q, _| Bound::Most(q.repetition.max_top_3_gram),
+    },
+    Check {
+        reason: "repeated-4-gram",
+        metric: "top_4_gram",
+        value: |m| m.top_grams[2],
+        bound: |q, _| Bound::Most(q.repetition.max_top_4_gram),
+    },
+];
 
 /// The limits for the languages of some corpora: a user's own files first, then those built in.
 ///
@@ -334,6 +421,13 @@ mod tests {
         ] {
             assert_eq!(judged("kor-Hang", source, &text), expected, "{text}");
         }
+        let broken = "The bo5rd of dire8tors app0oved the div1dend for the third quarter.";
+        assert_eq!(
+            judged("eng-Latn", "report", broken),
+            Some("digits-in-words")
+        );
+        let named = "H1N1, COVID19, 3M, Q1FY24E, 10-K, 2b2 and U238b are not broken words.";
+        assert_eq!(judged("eng-Latn", "report", named), None);
         let filing = "Net sales 1234567 2345678 3456789 were up in the half year.";
         assert_eq!(judged("eng-Latn", "disclosure", filing), Some("digits"));
         assert_eq!(

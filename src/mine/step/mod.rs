@@ -9,7 +9,7 @@ pub mod contamination;
 pub mod duplicate;
 mod length;
 mod licence;
-mod quality;
+pub(super) mod quality;
 
 use serde::Serialize;
 
@@ -68,6 +68,21 @@ pub struct Candidate {
     pub document: Document,
     /// Its length, once the length step has seen it.
     pub tokens: Option<TokenBounds>,
+    /// Figures that steps took of it, for the report.
+    pub measured: Vec<Measured>,
+}
+
+/// A figure of a document.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Its name.
+    pub metric: &'static str,
+    /// The figure, never negative.
+    pub value: f64,
+    /// Whether it lies beyond the limit on it.
+    pub beyond: bool,
+    /// Width of the steps in which the report counts it.
+    pub step: f64,
 }
 
 /// A step that looks at one document at a time; each worker has its own.

@@ -3,10 +3,13 @@
 use ahash::AHashMap;
 use unicode_script::Script;
 
-use super::{Candidate, Drop, RowEntry, RowStep};
-use crate::mine::MineError;
-use crate::mine::quality::{Measures, Quality, Scratch};
+use super::{Candidate, Drop, Measured, RowEntry, RowStep};
+use crate::mine::quality::{CHECKS, Measures, Quality, Scratch};
 use crate::mine::setup::Setup;
+use crate::mine::{MineError, histogram};
+
+/// The figure that has no check of its own: its limit is learned.
+pub(in crate::mine) const BITS: &str = "bits_per_character";
 
 pub(super) const ENTRY: RowEntry = RowEntry {
     id: "quality",
@@ -42,6 +45,17 @@ impl RowStep for QualityStep<'_> {
             return Ok(None);
         };
         let found = Measures::of(&document.text, scripts, &mut self.scratch);
+        let limits = quality.limits_of(&document.source);
+        let shares = CHECKS.iter().filter(|check| check.is_share());
+        candidate.measured.extend(shares.map(|check| {
+            let value = (check.value)(&found);
+            Measured {
+                metric: check.metric,
+                value,
+                beyond: (check.bound)(quality, &limits).is_passed_by(value),
+                step: histogram::SHARE,
+            }
+        }));
         if let Some((reason, metric, value)) = quality.judge(&document.source, &found) {
             return Ok(Some(Drop::new(reason, metric, value)));
         }
@@ -51,12 +65,16 @@ impl RowStep for QualityStep<'_> {
             .get(&(document.source.clone(), document.language.clone()));
         Ok(calibrated.and_then(|calibrated| {
             let bits = calibrated.model.bits(&document.text);
-            (bits > calibrated.limit).then(|| Drop {
+            let beyond = bits > calibrated.limit;
+            candidate.measured.push(Measured {
+                metric: BITS,
+                value: bits,
+                beyond,
+                step: histogram::BITS,
+            });
+            beyond.then(|| Drop {
                 reason: "unlike-its-source",
-                metrics: vec![
-                    ("bits_per_character", bits.into()),
-                    ("limit", calibrated.limit.into()),
-                ],
+                metrics: vec![(BITS, bits.into()), ("limit", calibrated.limit.into())],
             })
         }))
     }
