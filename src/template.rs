@@ -33,18 +33,31 @@ pub struct TemplateError {
 /// # Errors
 /// When there is neither, or the file cannot be read.
 pub fn source(name: &str, folder: Option<&Path>) -> Result<String, TemplateError> {
+    find(name, folder)?.ok_or_else(|| TemplateError {
+        name: name.to_owned(),
+        reason: "there is no such template".into(),
+    })
+}
+
+/// As [`source`], and `None` where there is neither.
+///
+/// # Errors
+/// When the file cannot be read or is not UTF-8.
+pub fn find(name: &str, folder: Option<&Path>) -> Result<Option<String>, TemplateError> {
     let wrong = |reason: String| TemplateError {
         name: name.to_owned(),
         reason,
     };
     let bytes = match folder.map(|f| f.join(name)).filter(|p| fs::exists(p)) {
         Some(path) => fs::read(&path).map_err(|e| wrong(format!("{e}: {}", e.source)))?,
-        None => BuiltIn::get(name)
-            .ok_or_else(|| wrong("there is no such template".into()))?
-            .data
-            .into_owned(),
+        None => match BuiltIn::get(name) {
+            Some(file) => file.data.into_owned(),
+            None => return Ok(None),
+        },
     };
-    String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|e| wrong(e.to_string()))
 }
 
 /// Renders a text as a template. Filters beyond minijinja's own: `json` (any value, one line; also

@@ -115,7 +115,7 @@ impl Asker<'_> {
         let backend = speaker.backend.as_ref();
         let parameters = backend.parameters();
         let version = if backend.is_prompted() {
-            self.prompts.template(call)?.2
+            self.prompts.template(call)?.version()
         } else {
             String::new()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,32 @@ use crate::template;
 #[derive(Debug, Default)]
 pub struct Prompts {
     folder: Option<PathBuf>,
-    used: Mutex<BTreeMap<String, (String, String)>>,
+    used: Mutex<BTreeMap<String, Template>>,
+}
+
+/// A template with what is said of one source and one pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its name under `templates/`.
+    pub name: String,
+    /// Its text.
+    text: String,
+    /// What the template shows as `guide`: guidance on the source, then on the pattern.
+    guide: String,
+}
+
+impl Template {
+    /// The first 12 digits of blake3 over the text and its guidance: a call asked with another
+    /// wording is another call.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let mut hash = blake3::Hasher::new();
+        hash.update(self.text.as_bytes());
+        if !self.guide.is_empty() {
+            hash.update(b"\0").update(self.guide.as_bytes());
+        }
+        hash.finalize().to_hex()[..12].to_owned()
+    }
 }
 
 /// A prompt, rendered.
@@ -59,35 +84,51 @@ impl Prompts {
         ]
     }
 
-    /// Template of a call and its version: the first 12 digits of blake3 over its text.
+    /// Names of guidance: `negative/guide/legal.md`, `negative/guide/legal.sanction.md`.
+    fn guides(step: Step, source: &str, pattern: &str) -> Vec<String> {
+        let mut about = vec![source, pattern];
+        about.retain(|name| !name.is_empty());
+        about
+            .iter()
+            .map(|name| format!("mine/prompts/{}/guide/{name}.md", step.name()))
+            .collect()
+    }
+
+    /// Template of a call.
     ///
     /// # Errors
-    /// When no template is found.
-    pub fn template(&self, call: &Call) -> Result<(String, String, String), MineError> {
-        let names = Self::names(call.step, &call.source, &call.pattern);
+    /// When no template is found, or one cannot be read.
+    pub fn template(&self, call: &Call) -> Result<Template, MineError> {
         let place = format!("{}|{}|{}", call.step.name(), call.source, call.pattern);
-        let mut used = self
-            .used
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((name, text)) = used.get(&place) {
-            return Ok((name.clone(), text.clone(), version(text)));
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(template) = used.get(&place) {
+            return Ok(template.clone());
         }
-        let mut last = None;
-        for name in names {
-            match template::source(&name, self.folder.as_deref()) {
-                Ok(text) => {
-                    used.insert(place, (name.clone(), text.clone()));
-                    let version = version(&text);
-                    return Ok((name, text, version));
-                }
-                Err(e) => last = Some(e),
+        let mut found = None;
+        for name in Self::names(call.step, &call.source, &call.pattern) {
+            if let Some(text) = template::find(&name, self.folder.as_deref())? {
+                found = Some((name, text));
+                break;
             }
         }
-        Err(last.map_or_else(
-            || MineError::usage("no prompt", "give `--templates`"),
-            MineError::from,
-        ))
+        let (name, text) = found.ok_or_else(|| {
+            MineError::usage(
+                format!("no prompt for the step `{}`", call.step.name()),
+                "give a folder that has it with `--templates`",
+            )
+        })?;
+        let mut guide = Vec::new();
+        for name in Self::guides(call.step, &call.source, &call.pattern) {
+            let text = template::find(&name, self.folder.as_deref())?;
+            guide.extend(text.map(|t| t.trim().to_owned()));
+        }
+        let template = Template {
+            name,
+            text,
+            guide: guide.join("\n"),
+        };
+        used.insert(place, template.clone());
+        Ok(template)
     }
 
     /// The prompt of a call.
@@ -95,14 +136,15 @@ impl Prompts {
     /// # Errors
     /// When its template is missing or cannot be rendered.
     pub fn render(&self, call: &Call) -> Result<Prompt, MineError> {
-        let (name, text, _) = self.template(call)?;
+        let template = self.template(call)?;
         let values = json!({
             "input": call.input,
             "source": call.source,
             "pattern": call.pattern,
             "schema": call.schema(),
+            "guide": template.guide,
         });
-        let rendered = template::render(&name, &text, &values)?;
+        let rendered = template::render(&template.name, &template.text, &values)?;
         let (system, user) = match rendered.split_once(SPLIT) {
             Some((system, user)) => (system.trim().to_owned(), user.trim().to_owned()),
             None => (String::new(), rendered.trim().to_owned()),
@@ -110,20 +152,23 @@ impl Prompts {
         Ok(Prompt { system, user })
     }
 
-    /// Versions of the prompts used so far, by name.
+    /// Versions of the prompts used so far, by template, source and pattern.
     #[must_use]
     pub fn versions(&self) -> BTreeMap<String, String> {
-        self.used
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .values()
-            .map(|(name, text)| (name.clone(), version(text)))
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.iter()
+            .map(|(place, template)| {
+                let (_, about) = place.split_once('|').unwrap_or_default();
+                let about = about.trim_matches('|').replace('|', ", ");
+                let name = if template.guide.is_empty() || about.is_empty() {
+                    template.name.clone()
+                } else {
+                    format!("{} for {about}", template.name)
+                };
+                (name, template.version())
+            })
             .collect()
     }
-}
-
-fn version(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex()[..12].to_owned()
 }
 
 /// Messages of the `OpenAI` protocol.
@@ -143,6 +188,18 @@ mod tests {
     use crate::mine::generate::ask;
     use crate::mine::typology::Typology;
 
+    /// What ships for the negatives of a pattern: two texts, the source's and its own.
+    fn guides_of(call: &Call) -> String {
+        let names = [&call.source, &call.pattern];
+        let texts: Vec<String> = names
+            .iter()
+            .map(|name| format!("mine/prompts/negative/guide/{name}.md"))
+            .map(|name| template::source(&name, None).expect("every pattern has its guide"))
+            .map(|text| text.trim().to_owned())
+            .collect();
+        texts.join("\n")
+    }
+
     #[test]
     fn every_step_source_and_pattern_has_a_prompt_with_its_parts() {
         let typology = Typology::built_in("ko-en").expect("built in");
@@ -161,6 +218,9 @@ mod tests {
                     );
                     if call.step == Step::Negative {
                         assert!(prompt.user.contains(&variant.trap), "{}", variant.id);
+                        let guide = prompts.template(&call).expect("there").guide;
+                        assert_eq!(guide, guides_of(&call), "{}", variant.id);
+                        assert!(prompt.user.ends_with(&guide), "{}", variant.id);
                     }
                 }
             }
