@@ -73,9 +73,9 @@ fn rules_reach_as_many_real_texts_as_documented() {
     let Some(all) = real() else { return };
     let rules = Transforms::built_in("ko-en").expect("built in");
     for (documents, language, texts, negatives) in [
-        (&all[0], "ko", 498, 225),
-        (&all[1], "ko", 499, 180),
-        (&all[2], "en", 370, 146),
+        (&all[0], "ko", 498, 223),
+        (&all[1], "ko", 499, 175),
+        (&all[2], "en", 370, 119),
     ] {
         assert_eq!(documents.len(), texts);
         let mut by_rule: std::collections::BTreeMap<&str, usize> =
@@ -139,7 +139,7 @@ fn the_default_mix_passes_the_shortcut_check_and_the_naive_one_fails() {
         .lines()
         .map(|l| serde_json::from_str(l).expect("a triplet"))
         .collect();
-    assert!(triplets.len() > 400 / step, "{}", triplets.len());
+    assert!(triplets.len() > 360 / step, "{}", triplets.len());
     for triplet in &triplets {
         assert_ne!(triplet.positive, triplet.negative);
         assert!(triplet.negative_score >= 8 && triplet.positive_score >= 9);
@@ -280,7 +280,7 @@ fn the_guide_is_that_of_the_typology() {
 fn the_audit_of_the_rules_is_kept_and_counts_what_the_documents_say() {
     let text = std::fs::read_to_string(repository("training/transforms/audit-ko-en.tsv"))
         .expect("the audit");
-    let mut counts: std::collections::BTreeMap<(String, String), [usize; 2]> =
+    let mut counts: std::collections::BTreeMap<String, [usize; 2]> =
         std::collections::BTreeMap::default();
     let mut lines = text.lines().filter(|l| !l.starts_with('#'));
     assert_eq!(
@@ -290,16 +290,25 @@ fn the_audit_of_the_rules_is_kept_and_counts_what_the_documents_say() {
     for line in lines {
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields.len(), 8, "{line}");
+        assert_eq!(fields[6] == "wrong", !fields[7].is_empty(), "{line}");
         assert!(["right", "wrong"].contains(&fields[6]), "{line}");
-        let entry = counts
-            .entry((fields[0].into(), fields[1].into()))
-            .or_default();
-        entry[0] += 1;
-        entry[1] += usize::from(fields[6] == "wrong");
+        let [wrong, outputs] = counts.entry(fields[..3].join(" ")).or_default();
+        *outputs += 1;
+        *wrong += usize::from(fields[6] == "wrong");
     }
-    for language in ["ko", "en"] {
-        let [outputs, _] = counts[&("1".to_owned(), language.to_owned())];
-        assert!(outputs >= 100, "{language}: {outputs}");
+    // The table of `docs/generating.md`: a row for each round with a cell for each kind.
+    let documented = std::fs::read_to_string(repository("docs/generating.md")).expect("the page");
+    let kinds = ["ko neg", "en neg", "ko pos", "en pos"];
+    for round in 1..=7 {
+        let cells = kinds.map(|kind| match counts.get(&format!("{round} {kind}")) {
+            Some([wrong, outputs]) => format!("{wrong} of {outputs}"),
+            None => "–".to_owned(),
+        });
+        let cells = format!("| {} |\n", cells.join(" | "));
+        let row = documented
+            .lines()
+            .find(|l| l.starts_with(&format!("| {round} |")))
+            .expect("a row for the round");
+        assert!(format!("{row}\n").ends_with(&cells), "{row}: {cells}");
     }
-    eprintln!("{counts:?}");
 }
