@@ -3,7 +3,7 @@
 
     score.py RUN-FOLDER CORPUS=FILE.jsonl ...
 
-CORPUS is the id that the run read FILE under; FILE has a `planted` label in every row.
+CORPUS is the id that the run read FILE under; FILE has a `planted` label in every row. Corpora that are not named are left out.
 Prints, for every kind, its rows, how many each step dropped, and how many passed.
 """
 import collections
@@ -31,7 +31,9 @@ for path in sorted(run.joinpath("verdicts").glob("*.jsonl")):
             verdict = json.loads(line)
             if verdict["verdict"] != "drop":
                 continue
-            kind = labels[verdict["corpus"], verdict["origin"]]
+            kind = labels.get((verdict["corpus"], verdict["origin"]))
+            if kind is None:
+                continue
             dropped[kind, step] += 1
             reasons[kind, step, verdict["reason"]] += 1
 
