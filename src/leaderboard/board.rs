@@ -223,6 +223,8 @@ pub struct Cell {
     pub pairs_sha256: Option<String>,
     /// Why it is not ranked.
     pub unranked: Option<String>,
+    /// Whether the model was trained on a part of the suite.
+    pub trained_on: bool,
 }
 
 /// Two rows on one suite.

@@ -61,6 +61,7 @@ fn table(board: &Board) -> Table {
             match cell.rank {
                 Some([best, worst]) if best == worst => text.push_str(&format!(" ({best})")),
                 Some([best, worst]) => text.push_str(&format!(" ({best}–{worst})")),
+                None if cell.trained_on => text.push_str(" †"),
                 None => {}
             }
             text
@@ -70,9 +71,17 @@ fn table(board: &Board) -> Table {
     table
 }
 
+/// Whether a row has a score on a suite that the model was trained on in part.
+fn has_trained(row: &Row) -> bool {
+    row.cells.iter().flatten().any(|cell| cell.trained_on)
+}
+
 fn markdown(board: &Board, table: &Table) -> String {
     let mut out = table.to_markdown();
     out.push_str("\nReported figures were not run by this project and are not ranked.\n");
+    if board.rows.iter().any(has_trained) {
+        out.push_str("† The model was trained on a part of the suite: not ranked.\n");
+    }
     let mut sources: Vec<&str> = board
         .rows
         .iter()

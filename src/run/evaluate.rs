@@ -10,7 +10,7 @@ use super::RunError;
 use super::engine::{self, EncodeOptions, Progress};
 use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
-    SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing,
+    SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
@@ -135,7 +135,10 @@ pub fn encoder(
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
         record.warnings.extend(spec.warnings.iter().cloned());
-        record.warnings.extend(trained_on(spec, suite));
+        record.trained_on = trained_on(spec, suite, &scored.pairs, &options.bootstrap);
+        record
+            .warnings
+            .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
         // A server makes batches of its own, unseen.
         record.batch = spec.endpoint.is_none().then_some(BatchFacts {
             batch_tokens: options.encode.batch_tokens,
@@ -386,6 +389,7 @@ fn assemble(
         truncated_share: None,
         tokens_lost_share: None,
         tie_share: numbers.tie_share,
+        trained_on: None,
         warnings,
         bootstrap: BootstrapFacts {
             resamples: options.bootstrap.resamples,
@@ -466,23 +470,20 @@ fn facts(
         decisions: spec.decisions.clone(),
     }
 }
-/// What must be said where a suite holds variants of triplets that a model was trained on.
-fn trained_on(spec: &EncoderSpec, suite: &Suite) -> Option<String> {
-    let variants: Vec<&String> = suite
-        .pairs
-        .iter()
-        .filter_map(|pair| pair.labels.get("variant"))
-        .collect();
-    let known = |v: &&&String| spec.trained_variants.contains(v);
-    let pairs = variants.iter().filter(known).count();
-    if pairs == 0 {
-        return None;
-    }
-    let distinct: BTreeSet<&&String> = variants.iter().filter(known).collect();
-    Some(format!(
-        "the model was trained on triplets of {} variants of this suite ({pairs} of {} pairs): its card \
-         gives the figure over the others",
-        distinct.len(),
-        suite.pairs.len()
-    ))
+/// Where a suite holds variants of triplets that a model was trained on: how many, and its score
+/// on the others. `pairs` are the suite's first pairs, scored.
+fn trained_on(
+    spec: &EncoderSpec,
+    suite: &Suite,
+    pairs: &[ScoredPair],
+    bootstrap: &BootstrapOptions,
+) -> Option<TrainedOn> {
+    let of = |pair: &Pair| {
+        let variant = pair.labels.get("variant")?;
+        spec.trained_variants.iter().find(|v| *v == variant)
+    };
+    let found: Vec<Option<&String>> = suite.pairs.iter().map(of).collect();
+    let variants: BTreeSet<&String> = found.iter().flatten().copied().collect();
+    let seen: Vec<bool> = found.iter().map(Option::is_some).collect();
+    score::trained_on(pairs, &seen, variants.len(), bootstrap)
 }

@@ -48,6 +48,10 @@ pub struct Record {
     pub tokens_lost_share: Option<f64>,
     /// Share of pairs whose predicted score another pair shares.
     pub tie_share: Option<f64>,
+    /// Where the model was trained on a part of the suite: which part, and its score on the rest. The
+    /// numbers above are of all pairs, as every model's are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
     /// What a reader of the numbers must know.
     pub warnings: Vec<String>,
     /// How the intervals were made.
@@ -58,6 +62,43 @@ pub struct Record {
     pub harness: Harness,
     /// The file of per-pair scores, from which every number above can be computed again.
     pub pairs: Option<PairsFile>,
+}
+
+/// A model that was trained on a part of a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Variants of the suite that it was trained on triplets of; 0 where pairs were named instead.
+    pub variants: usize,
+    /// Pairs of the suite that it may know from training.
+    pub pairs: usize,
+    /// The other pairs.
+    pub other_pairs: usize,
+    /// Spearman's correlation of the cosine over those; `null` where it does not exist.
+    pub cosine_spearman_of_others: Option<f64>,
+    /// Its 95 % interval.
+    pub interval_of_others: Option<[f64; 2]>,
+}
+
+impl TrainedOn {
+    /// What a reader must know, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let score = match (self.cosine_spearman_of_others, self.interval_of_others) {
+            (Some(x), Some([low, high])) => format!("{x:.4} [{low:.4}, {high:.4}]"),
+            (Some(x), None) => format!("{x:.4}"),
+            (None, _) => "no correlation".to_owned(),
+        };
+        let part = match self.variants {
+            0 => "pairs".to_owned(),
+            n => format!("triplets of {n} variants"),
+        };
+        format!(
+            "the model was trained on {part} of this suite ({} of {} pairs): over the other {} it has {score}",
+            self.pairs,
+            self.pairs + self.other_pairs,
+            self.other_pairs
+        )
+    }
 }
 
 /// What was run.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{DomainScores, ScoredPair, Scores};
+use super::record::{DomainScores, ScoredPair, Scores, TrainedOn};
 use crate::metric::{
     self, AucSample, BootstrapOptions, Domains, MacroSample, SpearmanSample, Statistic, Undefined,
     WithinSample,
@@ -56,6 +56,38 @@ impl Asked {
 
 /// Backend that records of lexical baselines name.
 pub const LEXICAL: &str = "lexical";
+
+/// The score over the pairs that a model was not trained on, where it was trained on some: `seen`
+/// says of each pair whether it was.
+#[must_use]
+pub fn trained_on(
+    pairs: &[ScoredPair],
+    seen: &[bool],
+    variants: usize,
+    bootstrap: &BootstrapOptions,
+) -> Option<TrainedOn> {
+    let others: Vec<ScoredPair> = pairs
+        .iter()
+        .zip(seen)
+        .filter(|(_, seen)| !**seen)
+        .map(|(pair, _)| pair.clone())
+        .collect();
+    if others.len() == pairs.len() {
+        return None;
+    }
+    let asked = Asked {
+        binary: false,
+        breakdown: false,
+    };
+    let found = numbers(&others, asked, bootstrap);
+    Some(TrainedOn {
+        variants,
+        pairs: pairs.len() - others.len(),
+        other_pairs: others.len(),
+        cosine_spearman_of_others: found.scores.cosine_spearman,
+        interval_of_others: found.interval.get("cosine_spearman").copied(),
+    })
+}
 
 /// Computes every number that scored pairs hold and that is asked for. A number that does not exist is `None`, and the
 /// reason is a warning.
@@ -335,6 +367,41 @@ mod tests {
             resamples: 200,
             ..BootstrapOptions::default()
         }
+    }
+
+    #[test]
+    fn what_was_trained_on_has_a_score_over_the_rest() {
+        let pairs: Vec<ScoredPair> = (0..60)
+            .map(|i| {
+                let score = if i % 3 == 0 { i } else { i * 7 % 61 };
+                pair(i, i as f64, Some(score as f64))
+            })
+            .collect();
+        let seen: Vec<bool> = (0..60).map(|i| i % 3 == 0).collect();
+        let found = trained_on(&pairs, &seen, 4, &options()).expect("some were seen");
+        let rest: Vec<ScoredPair> = pairs
+            .iter()
+            .zip(&seen)
+            .filter(|(_, seen)| !**seen)
+            .map(|(pair, _)| pair.clone())
+            .collect();
+        let alone = numbers(&rest, ENCODER, &options());
+        assert_eq!(
+            (found.variants, found.pairs, found.other_pairs),
+            (4, 20, 40)
+        );
+        assert_eq!(
+            found.cosine_spearman_of_others,
+            alone.scores.cosine_spearman
+        );
+        assert_eq!(
+            found.interval_of_others.as_ref(),
+            alone.interval.get("cosine_spearman")
+        );
+        assert_eq!(trained_on(&pairs, &[false; 60], 0, &options()), None);
+        let all = trained_on(&pairs, &[true; 60], 4, &options()).expect("all were seen");
+        assert_eq!((all.other_pairs, all.cosine_spearman_of_others), (0, None));
+        assert!(all.sentence().ends_with("no correlation"));
     }
 
     #[test]

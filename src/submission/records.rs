@@ -1,5 +1,6 @@
 //! From a verified bundle to records, for tables and the leaderboard.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::verify::{Examined, Joined, Level, verify};
@@ -8,6 +9,7 @@ use crate::encoder::spec::ModelFile;
 use crate::metric::BootstrapOptions;
 use crate::run::record::{
     BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair, SuiteFacts,
+    TrainedOn,
 };
 use crate::run::score::{self, Asked};
 use crate::suite::{Registry, ScaleKind};
@@ -100,8 +102,21 @@ fn record(
         breakdown: true,
     };
     let numbers = score::numbers(&pairs, asked, bootstrap);
+    let disclosed: HashSet<&str> = bundle
+        .manifest
+        .disclosure
+        .contaminated_ids
+        .iter()
+        .filter_map(|id| id.strip_prefix(&suite.id)?.strip_prefix('/'))
+        .collect();
+    let seen: Vec<bool> = pairs
+        .iter()
+        .map(|pair| disclosed.contains(pair.id.as_str()))
+        .collect();
+    let trained_on = score::trained_on(&pairs, &seen, 0, bootstrap);
     let mut warnings = numbers.warnings;
     warnings.extend(suite.warnings.iter().cloned());
+    warnings.extend(trained_on.as_ref().map(TrainedOn::sentence));
     let (model, run) = (&bundle.manifest.model, &bundle.manifest.run);
     let of_role = |role: &str| {
         model
@@ -152,6 +167,7 @@ fn record(
         truncated_share,
         tokens_lost_share,
         tie_share: numbers.tie_share,
+        trained_on,
         warnings,
         bootstrap: BootstrapFacts {
             resamples: bootstrap.resamples,

@@ -339,6 +339,39 @@ fn a_record_without_its_pairs_is_shown_as_reported() {
 }
 
 #[test]
+fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
+    let home = home();
+    let pairs = pairs(150, true, 3.0, 7);
+    let mut seen = record("seen-it", "finsts", "binary", &pairs);
+    let whole = seen.scores.cosine_spearman;
+    seen.trained_on = Some(korfinsts::run::record::TrainedOn {
+        variants: 2,
+        pairs: 50,
+        other_pairs: 100,
+        cosine_spearman_of_others: Some(0.125),
+        interval_of_others: Some([-0.05, 0.3]),
+    });
+    keep(&home.results(), seen, &pairs);
+    let board = board(&build(&home, &[]));
+    let found = cell(&board, row(&board, "seen-it", "reproduced"), "finsts");
+    assert_eq!(found["rank"], Value::Null);
+    assert_eq!(
+        found["unranked"],
+        "the model was trained on triplets of 2 variants of this suite (50 of 150 pairs): over the other 100 \
+         it has 0.1250 [-0.0500, 0.3000]"
+    );
+    assert_eq!(found["score"].as_f64(), whole);
+    // Nobody's rank counts it.
+    let ranked = cell(&board, row(&board, "length", "reproduced"), "finsts");
+    let suites = board["suites"].as_array().expect("suites");
+    let at = suites.iter().position(|s| s["key"] == "finsts");
+    let at = at.expect("the suite");
+    let rows = board["rows"].as_array().expect("rows").iter();
+    let with_rank = rows.filter(|r| r["cells"][at]["rank"].is_array()).count();
+    assert_eq!(ranked["ranked"], with_rank);
+}
+
+#[test]
 fn another_release_is_shown_and_not_ranked() {
     let home = home();
     let pairs = pairs(150, true, 3.0, 7);

@@ -99,6 +99,11 @@ impl Maker<'_> {
                 return;
             }
         };
+        // What was trained on a part of a suite is shown, and no rank is lost to it.
+        let (pairs, unranked) = match &record.trained_on {
+            Some(trained) => (None, Some(visible(&trained.sentence(), TEXT_LENGTH))),
+            None => (pairs, unranked),
+        };
         // Nobody hands in a baseline: the best one is what every encoder is held against.
         let kind = if entry.is_baseline() && badge != Badge::Recomputed {
             Kind::Baseline
@@ -141,6 +146,7 @@ impl Maker<'_> {
         });
         let mut cell = cell_of(entry);
         cell.unranked = unranked;
+        cell.trained_on = record.trained_on.is_some();
         self.column(&key, entry);
         if self.rows[at].cells.contains_key(&key) {
             let name = entry.name();

@@ -214,6 +214,9 @@ fn cell(cell: &Cell) -> CellView {
     if cell.rank.is_some_and(|[best, _]| best == 1) {
         class.push_str(" r1");
     }
+    if cell.trained_on {
+        class.push_str(" t");
+    }
     CellView {
         text: decimal(score, 4),
         interval: interval(cell.interval, 2),

@@ -413,6 +413,24 @@ fn disclosure_must_say_something_true() {
     parts.manifest["disclosure"]["contaminated_ids"] =
         json!(["korfin-shift/news.temporal.outlook_to_outturn.ko.pos"]);
     assert!(verify(&parts.bytes(), &[], &[]).passed);
+    // What is disclosed stands in the record, and counts against its rank.
+    let home = crate::support::Home::new();
+    let path = home.path("disclosed.zip");
+    let registry = korfinsts::suite::Registry::open(&home.data()).expect("suites");
+    let options = korfinsts::metric::BootstrapOptions {
+        resamples: 50,
+        ..korfinsts::metric::BootstrapOptions::default()
+    };
+    let accepted =
+        korfinsts::submission::accepted(&path, &parts.bytes(), &registry, &[], &[], &options)
+            .expect("accepted");
+    let (record, pairs) = &accepted.records[0];
+    let seen = record.trained_on.as_ref().expect("disclosed");
+    assert_eq!(
+        (seen.variants, seen.pairs, seen.other_pairs),
+        (0, 1, pairs.len() - 1)
+    );
+    assert!(record.warnings.contains(&seen.sentence()));
 }
 
 #[test]

@@ -242,6 +242,7 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
     assert_eq!(record.tokens_lost_share, original.tokens_lost_share);
     assert_eq!(record.encoder.sha256, original.encoder.sha256);
     assert_eq!(pairs.len(), 888);
+    assert_eq!(record.trained_on, None);
     // One that does not pass gives no records.
     let mut damaged = bytes;
     damaged[100] ^= 1;
