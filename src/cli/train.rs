@@ -17,11 +17,13 @@ use crate::encoder::spec::{Overrides, read};
 use crate::run::engine::Progress;
 use crate::run::lock::FolderLock;
 use crate::suite::Registry;
+use crate::train::metrics::StepMetrics;
+use crate::train::outline::Outline;
 use crate::train::ranks::tcp::{PATIENCE, Tcp};
 use crate::train::ranks::{Alone, Ranks};
 use crate::train::recipe::Recipe;
 use crate::train::report::Report;
-use crate::train::session::{BESIDE, Outline, Plan, Session, StepMetrics, Watch};
+use crate::train::session::{BESIDE, Plan, Session, Watch};
 
 /// Train an encoder by a recipe
 ///

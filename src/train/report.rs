@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
+use super::metrics::StepMetrics;
+use super::outline::Outline;
 use super::recipe::Recipe;
-use super::session::{Outline, StepMetrics};
 use super::{TrainError, template};
 use crate::encoder::EncoderSpec;
 use crate::encoder::modules::Module;

@@ -1,43 +1,37 @@
 //! A whole run: recipe to checkpoint.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
-use serde::Serialize;
+use candle_core::{DType, Device};
 
+use super::TrainError;
 use super::augment::VocabularyReport;
 use super::base;
-use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source, examples, of_kind};
+use super::batch::{BatchPlan, Kind, PlanOptions, Source, examples, of_kind};
 use super::data::{self, Places};
 use super::doing::Doing;
 use super::error::computing;
 use super::held_out;
 use super::leakage::{self, LeakReport};
+use super::metrics::{Log, StepMetrics, memory_mib};
 use super::model::{Model, ModelOptions};
 use super::optim::{self, AdamW, AdamWOptions, Schedule};
 use super::ranks::Ranks;
-use super::recipe::{Negatives, Number, Recipe, Stage};
-use super::report::{self, Report};
+use super::recipe::{Number, Recipe, Stage};
+use super::report::Report;
 use super::state::{self, Position};
-use super::step::{Objective, StepOptions, same_texts, step_of};
-use super::{TrainError, chart, save};
+use super::step::{StepOptions, step_of};
+use super::task::{named, places};
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::backend::candle::weights::Lora;
-use crate::encoder::lexical::BASELINES;
-use crate::encoder::spec::{Overrides, TRAINED_VARIANTS, read};
 use crate::encoder::{EncoderSpec, PreparedText};
-use crate::metric::BootstrapOptions;
-use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
-use crate::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
+use crate::fs;
+use crate::run::engine;
 use crate::run::store::Store;
 use crate::suite::{Registry, Suite};
-use crate::{fs, json};
 
 /// Folder of a checkpoint for what is not the model: metrics, curve, report, states.
 pub const BESIDE: &str = "training";
@@ -84,29 +78,6 @@ impl Plan<'_> {
     }
 }
 
-/// One line of `metrics.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
-pub struct StepMetrics {
-    /// Step, from 1, over all stages.
-    pub step: usize,
-    /// Stage.
-    pub stage: String,
-    /// Loss of the step's batch.
-    pub loss: f64,
-    /// Learning rate of the step.
-    pub learning_rate: f64,
-    /// Norm of the gradients before clipping.
-    pub gradient_norm: f64,
-    /// Examples per second of this step.
-    pub triplets_per_second: f64,
-    /// Resident memory of this process in MiB; absent where the system does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_mib: Option<f64>,
-    /// Spearman's correlation by suite, at steps with an evaluation.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub evaluation: BTreeMap<String, f64>,
-}
-
 /// Told how a run goes on.
 pub trait Watch: engine::Progress {
     /// Training begins (or goes on) at step `done` of `total`.
@@ -117,53 +88,17 @@ pub trait Watch: engine::Progress {
     fn trained(&mut self);
 }
 
-/// What a dry run found out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Outline {
-    /// Name of the recipe.
-    pub name: String,
-    /// Trainable values.
-    pub parameters: usize,
-    /// Tensors they lie in.
-    pub tensors: usize,
-    /// Stages: name, sources with their examples, steps.
-    pub stages: Vec<StageOutline>,
-    /// The leakage check.
-    pub leakage: LeakReport,
-    /// The new tokens, where the recipe asks for some.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vocabulary: Option<VocabularyReport>,
-    /// Triplets by what the data say of them: by field, then by value.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, BTreeMap<String, usize>>,
-    /// Tokens of the longest text, and texts that are truncated.
-    pub longest_text: usize,
-    /// Texts that lose tokens to truncation.
-    pub truncated_texts: usize,
-}
-
-/// One stage of an [`Outline`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StageOutline {
-    /// Its name.
-    pub name: String,
-    /// Examples by source.
-    pub sources: Vec<(String, usize)>,
-    /// Steps.
-    pub steps: usize,
-}
-
 /// A run that is ready to train.
 pub struct Session<'a> {
-    plan: Plan<'a>,
-    model: Model,
-    stages: Vec<Vec<Source>>,
-    batches: Vec<Vec<BatchPlan>>,
-    leakage: LeakReport,
-    vocabulary: Option<VocabularyReport>,
-    suites: Vec<Suite>,
-    held_out: Vec<String>,
-    run: String,
+    pub(super) plan: Plan<'a>,
+    pub(super) model: Model,
+    pub(super) stages: Vec<Vec<Source>>,
+    pub(super) batches: Vec<Vec<BatchPlan>>,
+    pub(super) leakage: LeakReport,
+    pub(super) vocabulary: Option<VocabularyReport>,
+    pub(super) suites: Vec<Suite>,
+    pub(super) held_out: Vec<String>,
+    pub(super) run: String,
 }
 
 impl<'a> Session<'a> {
@@ -246,51 +181,6 @@ impl<'a> Session<'a> {
         &self.model
     }
 
-    /// What would be trained.
-    ///
-    /// # Errors
-    /// When a text cannot be tokenised.
-    pub fn outline(&self) -> Result<Outline, TrainError> {
-        let prompt = &self.plan.recipe.compute.prompt;
-        let (mut longest_text, mut truncated_texts) = (0, 0);
-        for example in examples(&self.stages) {
-            for text in example.texts() {
-                let prepared = self.model.prepare(text, prompt)?;
-                longest_text = longest_text.max(prepared.ids.len() + prepared.lost_tokens);
-                truncated_texts += usize::from(prepared.lost_tokens > 0);
-            }
-        }
-        Ok(Outline {
-            name: self.plan.recipe.name.clone(),
-            parameters: self.model.size(),
-            tensors: self.model.parameters().len(),
-            stages: self
-                .plan
-                .recipe
-                .stages
-                .iter()
-                .zip(&self.stages)
-                .zip(&self.batches)
-                .map(|((stage, sources), batches)| StageOutline {
-                    name: stage.name.clone(),
-                    sources: sources
-                        .iter()
-                        .map(|s| {
-                            let name = format!("{} ({})", s.name, s.kind.name());
-                            (name, s.examples.len())
-                        })
-                        .collect(),
-                    steps: batches.len(),
-                })
-                .collect(),
-            leakage: self.leakage.clone(),
-            vocabulary: self.vocabulary.clone(),
-            labels: labels(&self.stages),
-            longest_text,
-            truncated_texts,
-        })
-    }
-
     /// Trains, writes the checkpoint and its card, and gives the report of before and after: at
     /// rank 0, and nothing at the others.
     ///
@@ -354,11 +244,10 @@ impl<'a> Session<'a> {
                 in_stage: 0,
             },
         };
-        let metrics_path = beside.join("metrics.jsonl");
-        let mut metrics = if first {
-            earlier_metrics(&metrics_path, position.step)?
+        let mut log = if first {
+            Some(Log::open(beside.join("metrics.jsonl"), position.step)?)
         } else {
-            Vec::new()
+            None
         };
         // Nobody removes a state that another still reads.
         let mut restored = match &found {
@@ -393,9 +282,8 @@ impl<'a> Session<'a> {
                     &mut position,
                     &mut optimiser,
                     teacher.as_ref(),
-                    &mut Log {
-                        path: &metrics_path,
-                        lines: &mut metrics,
+                    &mut Desk {
+                        log: log.as_mut(),
                         suites,
                         total,
                         doing: doing.as_mut(),
@@ -416,10 +304,10 @@ impl<'a> Session<'a> {
             doing.end()?;
         }
         outcome?;
-        if !first {
-            return Ok(None);
+        match log {
+            Some(log) => self.finish(&before, suites, log.lines(), watch).map(Some),
+            None => Ok(None),
         }
-        self.finish(&before, suites, &metrics, watch).map(Some)
     }
 
     fn options(&self, stage: usize) -> AdamWOptions {
@@ -435,7 +323,7 @@ impl<'a> Session<'a> {
         position: &mut Position,
         optimiser: &mut AdamW,
         teacher: Option<&Store>,
-        log: &mut Log<'_>,
+        desk: &mut Desk<'_>,
         watch: &mut dyn Watch,
         ranks: &mut dyn Ranks,
     ) -> Result<(), TrainError> {
@@ -457,7 +345,7 @@ impl<'a> Session<'a> {
                 }
                 return Err(TrainError::Interrupted {
                     step: position.step,
-                    total: log.total,
+                    total: desk.total,
                 });
             }
             let start = Instant::now();
@@ -465,7 +353,7 @@ impl<'a> Session<'a> {
             let source = &self.stages[position.stage][batch.source];
             let rate = schedule.at(position.in_stage);
             let step = position.step + 1;
-            if let Some(doing) = &mut log.doing {
+            if let Some(doing) = &mut desk.doing {
                 let places = places(source, batch);
                 doing.next(&format!(
                     "step {step} ({}); the batch: {places}",
@@ -477,9 +365,9 @@ impl<'a> Session<'a> {
                 .map_err(|e| named(e, stage, step, source, batch))?;
             position.step = step;
             position.in_stage += 1;
-            if !first {
+            let Some(log) = &mut desk.log else {
                 continue;
-            }
+            };
             let mut line = StepMetrics {
                 step,
                 stage: stage.name.clone(),
@@ -492,10 +380,10 @@ impl<'a> Session<'a> {
             };
             let every = recipe.evaluate.every;
             if every > 0 && step.is_multiple_of(every) {
-                line.evaluation = self.score(log.suites)?;
+                line.evaluation = self.score(desk.suites)?;
             }
             log.write(&line)?;
-            watch.stepped(&line, log.total);
+            watch.stepped(&line, desk.total);
             if recipe.save.every > 0 && step.is_multiple_of(recipe.save.every) {
                 state::write(&states, position, &self.model, optimiser)?;
             }
@@ -549,93 +437,6 @@ impl<'a> Session<'a> {
         Ok((loss, norm))
     }
 
-    /// Texts of a batch in the order of their roles, and what they are trained for.
-    fn objective(
-        &self,
-        stage: &Stage,
-        source: &Source,
-        batch: &BatchPlan,
-        teacher: Option<&Store>,
-    ) -> Result<(Vec<PreparedText>, Objective), TrainError> {
-        let examples: Vec<&Example> = batch.rows.iter().map(|&i| &source.examples[i]).collect();
-        let first = examples.iter().map(|e| e.first.as_str());
-        let second = examples.iter().map(|e| e.second.as_str());
-        let negative = examples.iter().filter_map(|e| e.negative.as_deref());
-        let temperature = stage.temperature;
-        let (texts, objective): (Vec<&str>, Objective) = match source.kind {
-            Kind::Triplets => (
-                first.chain(second).chain(negative).collect(),
-                match stage.negatives {
-                    Negatives::Hard => Objective::Triplet { temperature },
-                    Negatives::HardAndBatch => Objective::InBatch {
-                        temperature,
-                        hard: true,
-                        same: same_texts(&examples),
-                    },
-                },
-            ),
-            Kind::Pairs => (
-                first.chain(second).collect(),
-                Objective::InBatch {
-                    temperature,
-                    hard: false,
-                    same: same_texts(&examples),
-                },
-            ),
-            Kind::Scored => (
-                first.chain(second).collect(),
-                Objective::Scored {
-                    temperature,
-                    gold: examples.iter().filter_map(|e| e.gold).collect(),
-                },
-            ),
-            Kind::Parallel => {
-                let extra: Vec<&str> = batch
-                    .extra
-                    .iter()
-                    .map(|&i| source.extra[i].as_str())
-                    .collect();
-                let firsts: Vec<&str> = first.collect();
-                let targets = self.targets(teacher, &firsts)?;
-                let more = if extra.is_empty() {
-                    None
-                } else {
-                    Some(self.targets(teacher, &extra)?)
-                };
-                let texts = firsts.into_iter().chain(second).chain(extra).collect();
-                let objective = Objective::Distil {
-                    teacher: targets,
-                    views: 2,
-                    extra: more,
-                    similarity: stage.similarity,
-                };
-                (texts, objective)
-            }
-        };
-        let prompt = &self.plan.recipe.compute.prompt;
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
-        let mut prepared = texts
-            .into_iter()
-            .map(|text| self.model.prepare(text, prompt))
-            .collect::<Result<Vec<_>, _>>()?;
-        if stage.token_dropout > 0.0 && source.kind == Kind::Parallel {
-            for text in &mut prepared {
-                drop_tokens(text, stage.token_dropout, &mut random);
-            }
-        }
-        Ok((prepared, objective))
-    }
-
-    /// The teacher's embeddings of texts, rows of length 1.
-    fn targets(&self, teacher: Option<&Store>, texts: &[&str]) -> Result<Tensor, TrainError> {
-        let store = teacher.ok_or_else(base::no_embedding)?;
-        let (values, dimension) = base::unit_rows(store, texts)?;
-        let options = self.model.options();
-        Tensor::from_vec(values, (texts.len(), dimension), &Device::Cpu)
-            .and_then(|t| t.to_dtype(options.dtype)?.to_device(&options.device))
-            .map_err(computing("reading the teacher's embeddings"))
-    }
-
     /// Embeddings of every text that is distilled, computed once and kept.
     fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
         let Some(spec) = &self.plan.teacher else {
@@ -648,281 +449,14 @@ impl<'a> Session<'a> {
             .collect();
         Ok(Some(base::imitated(&self.plan, spec, &texts, watch)?))
     }
-
-    fn evaluate(
-        &self,
-        spec: &EncoderSpec,
-        suites: &[Suite],
-    ) -> Result<Vec<Evaluation>, TrainError> {
-        let prompt = self.plan.recipe.compute.prompt.clone();
-        let prompting = Prompting {
-            protocol: if prompt.is_empty() { "raw" } else { "custom" }.into(),
-            prompts: [prompt.clone(), prompt],
-            float32_cosine: false,
-        };
-        let options = EvaluateOptions {
-            encode: EncodeOptions {
-                batch_tokens: BATCH_TOKENS,
-                resume: true,
-                label: &spec.name,
-                stop: self.plan.stop,
-            },
-            bootstrap: BootstrapOptions {
-                resamples: 1000,
-                ..BootstrapOptions::default()
-            },
-            limit: None,
-            cache: &self.plan.cache,
-        };
-        let mut found = Vec::new();
-        evaluate::encoder(
-            spec,
-            &prompting,
-            suites,
-            &self.plan.open,
-            options,
-            &mut engine::Silent,
-            &mut |evaluation| {
-                found.push(evaluation);
-                Ok(())
-            },
-        )?;
-        Ok(found)
-    }
-
-    /// Spearman's correlation by suite of the model as it is now, read back from a folder as every
-    /// other model is.
-    fn score(&self, suites: &[Suite]) -> Result<BTreeMap<String, f64>, TrainError> {
-        let beside = self.plan.output.join(BESIDE);
-        fs::create_dir(&beside)?;
-        let folder = fs::temporary_dir_in(&beside)?;
-        save::model(&self.model, folder.path(), Number::Float32, 0.0)?;
-        let spec = read_trained(folder.path(), &self.plan.open)?;
-        let prompt = spec.key(&self.plan.recipe.compute.prompt);
-        let found = self.evaluate(&spec, suites);
-        // Nobody will ask for these embeddings again.
-        fs::remove_dir(&self.plan.cache.join(prompt))?;
-        Ok(found?
-            .into_iter()
-            .filter_map(|e| Some((e.record.suite.id.clone(), e.record.scores.cosine_spearman?)))
-            .collect())
-    }
-
-    /// What the checkpoint is shown beside: the lexical baselines, and the teacher.
-    fn beside(&self, suites: &[Suite]) -> Result<report::Beside, TrainError> {
-        let options = EvaluateOptions {
-            encode: EncodeOptions {
-                batch_tokens: BATCH_TOKENS,
-                resume: true,
-                label: "",
-                stop: self.plan.stop,
-            },
-            bootstrap: BootstrapOptions {
-                resamples: 1000,
-                ..BootstrapOptions::default()
-            },
-            limit: None,
-            cache: &self.plan.cache,
-        };
-        let mut found = Vec::new();
-        if let Some(teacher) = self.plan.teacher.as_ref().filter(|_| !suites.is_empty()) {
-            found.push((teacher.name.clone(), self.evaluate(teacher, suites)?));
-        }
-        if self.vocabulary.is_some() && !suites.is_empty() {
-            let untrained = self.model.spec();
-            found.push((untrained.name.clone(), self.evaluate(untrained, suites)?));
-        }
-        for baseline in BASELINES {
-            let scores = suites
-                .iter()
-                .map(|suite| evaluate::baseline(baseline, suite, options));
-            found.push((baseline.name.to_owned(), scores.collect()));
-        }
-        Ok(found)
-    }
-
-    /// Writes the checkpoint, evaluates it, and writes curve, report and card.
-    fn finish(
-        &self,
-        before: &[Evaluation],
-        suites: &[Suite],
-        metrics: &[StepMetrics],
-        watch: &mut dyn Watch,
-    ) -> Result<Report, TrainError> {
-        let recipe = &self.plan.recipe;
-        let output = &self.plan.output;
-        save::model(
-            &self.model,
-            output,
-            recipe.save.dtype,
-            recipe.average_with_base,
-        )?;
-        let trained = output.join(TRAINED_VARIANTS);
-        if self.held_out.is_empty() {
-            fs::remove_file(&trained)?;
-        } else {
-            save::write_json(&trained, &self.held_out.clone().into())?;
-        }
-        let spec = read_trained(output, &self.plan.open)?;
-        let after = if suites.is_empty() {
-            Vec::new()
-        } else {
-            watch.note("evaluating the checkpoint");
-            self.evaluate(&spec, suites)?
-        };
-        let beside = self.beside(suites)?;
-        let report = report::build(
-            recipe,
-            &self.outline()?,
-            before,
-            &after,
-            &beside,
-            metrics,
-            &self.held_out,
-        );
-        let beside = output.join(BESIDE);
-        fs::write_atomic(&beside.join("recipe.toml"), &fs::read(&self.plan.path)?)?;
-        let loss = metrics.iter().map(|m| (m.step, m.loss)).collect();
-        let mut curves: BTreeMap<String, chart::Curve> = BTreeMap::new();
-        for line in metrics {
-            for (suite, score) in &line.evaluation {
-                curves
-                    .entry(suite.clone())
-                    .or_default()
-                    .push((line.step, *score));
-            }
-        }
-        let svg = chart::draw(&recipe.name, &loss, &curves)?;
-        fs::write_atomic(&beside.join("curve.svg"), svg.as_bytes())?;
-        fs::write_atomic(&beside.join("report.json"), &json::pretty(&report))?;
-        let card = report::card(recipe, &report, &spec)?;
-        fs::write_atomic(&output.join("README.md"), card.as_bytes())?;
-        Ok(report)
-    }
 }
 
-struct Log<'a> {
-    path: &'a Path,
-    lines: &'a mut Vec<StepMetrics>,
+/// What rank 0 keeps beside the steps; the others have no log.
+struct Desk<'a> {
+    log: Option<&'a mut Log>,
     suites: &'a [Suite],
     total: usize,
     doing: Option<&'a mut Doing>,
-}
-
-impl Log<'_> {
-    fn write(&mut self, line: &StepMetrics) -> Result<(), TrainError> {
-        let mut file = fs::open_append(self.path)?;
-        let mut text = serde_json::to_vec(line).map_err(|e| TrainError::Compute {
-            what: "writing metrics",
-            reason: e.to_string(),
-        })?;
-        text.push(b'\n');
-        file.write_all(&text).map_err(fs::at("write", self.path))?;
-        self.lines.push(line.clone());
-        Ok(())
-    }
-}
-
-/// What an earlier run logged up to `step`; the file is cut back to that.
-fn earlier_metrics(path: &Path, step: usize) -> Result<Vec<StepMetrics>, TrainError> {
-    if !fs::exists(path) {
-        return Ok(Vec::new());
-    }
-    let text = fs::read(path)?;
-    let lines: Vec<StepMetrics> = String::from_utf8_lossy(&text)
-        .lines()
-        .filter_map(|l| serde_json::from_str(l).ok())
-        .filter(|m: &StepMetrics| m.step <= step)
-        .collect();
-    let mut kept = Vec::new();
-    for line in &lines {
-        // A line that was read can be written.
-        kept.extend(serde_json::to_vec(line).unwrap_or_default());
-        kept.push(b'\n');
-    }
-    fs::write_atomic(path, &kept)?;
-    Ok(lines)
-}
-
-/// Where the rows of a batch came from, the first of them.
-fn places(source: &Source, batch: &BatchPlan) -> String {
-    let places: Vec<&str> = batch
-        .rows
-        .iter()
-        .take(4)
-        .map(|&i| source.examples[i].place.as_str())
-        .collect();
-    let more = batch.rows.len().saturating_sub(places.len());
-    let names = format!("{}: {}", source.name, places.join(", "));
-    match more {
-        0 => names,
-        n => format!("{names} and {n} more"),
-    }
-}
-
-/// Names step and batch in an error.
-fn named(
-    error: TrainError,
-    stage: &Stage,
-    step: usize,
-    source: &Source,
-    batch: &BatchPlan,
-) -> TrainError {
-    let batch = places(source, batch);
-    match error {
-        TrainError::NotFinite { what, value, .. } => TrainError::NotFinite {
-            stage: stage.name.clone(),
-            step,
-            what,
-            value,
-            batch,
-        },
-        TrainError::Compute { reason, .. }
-            if reason.contains("OUT_OF_MEMORY") || reason.contains("out of memory") =>
-        {
-            TrainError::OutOfMemory {
-                stage: stage.name.clone(),
-                step,
-                batch,
-            }
-        }
-        other => other,
-    }
-}
-
-/// A number in `[0, 1)`.
-fn uniform(random: &mut Xoshiro256PlusPlus) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// Leaves tokens out at random, never all.
-fn drop_tokens(text: &mut PreparedText, share: f64, random: &mut Xoshiro256PlusPlus) {
-    let kept: Vec<u32> = text
-        .ids
-        .iter()
-        .copied()
-        .filter(|_| uniform(random) >= share)
-        .collect();
-    if !kept.is_empty() {
-        text.ids = kept;
-    }
-}
-
-/// Triplets by label and value; what the data do not say is not counted.
-fn labels(stages: &[Vec<Source>]) -> BTreeMap<String, BTreeMap<String, usize>> {
-    let mut found: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for example in of_kind(stages, Kind::Triplets).flat_map(|s| &s.examples) {
-        for (field, value) in example.labels.named() {
-            if !value.is_empty() {
-                *found
-                    .entry(field.to_owned())
-                    .or_default()
-                    .entry(value.to_owned())
-                    .or_default() += 1;
-            }
-        }
-    }
-    found
 }
 
 fn model_options(plan: &Plan<'_>) -> ModelOptions {
@@ -948,15 +482,6 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
             seed: recipe.seed,
         }),
     }
-}
-
-/// Reads a checkpoint that was just written.
-fn read_trained(folder: &Path, open: &OpenOptions) -> Result<EncoderSpec, TrainError> {
-    let overrides = Overrides {
-        open: open.clone(),
-        ..Overrides::default()
-    };
-    Ok(read(folder, &overrides)?)
 }
 
 /// Names everything that decides how a run goes.
@@ -986,13 +511,4 @@ fn run_key(
         text.push_str(&fs::sha256_file(file)?);
     }
     Ok(fs::sha256(text.as_bytes()))
-}
-
-/// Resident memory of this process.
-fn memory_mib() -> Option<f64> {
-    let status = fs::read(Path::new("/proc/self/status")).ok()?;
-    let status = String::from_utf8_lossy(&status).into_owned();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some((kib / 102.4).round() / 10.0)
 }

@@ -1,0 +1,111 @@
+//! What a run would do, found out without a step.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::TrainError;
+use super::augment::VocabularyReport;
+use super::batch::{Kind, Source, examples, of_kind};
+use super::leakage::LeakReport;
+use super::session::Session;
+
+/// What a dry run found out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outline {
+    /// Name of the recipe.
+    pub name: String,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Tensors they lie in.
+    pub tensors: usize,
+    /// Stages: name, sources with their examples, steps.
+    pub stages: Vec<StageOutline>,
+    /// The leakage check.
+    pub leakage: LeakReport,
+    /// The new tokens, where the recipe asks for some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularyReport>,
+    /// Triplets by what the data say of them: by field, then by value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Tokens of the longest text, and texts that are truncated.
+    pub longest_text: usize,
+    /// Texts that lose tokens to truncation.
+    pub truncated_texts: usize,
+}
+
+/// One stage of an [`Outline`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageOutline {
+    /// Its name.
+    pub name: String,
+    /// Examples by source.
+    pub sources: Vec<(String, usize)>,
+    /// Steps.
+    pub steps: usize,
+}
+
+impl Session<'_> {
+    /// What would be trained.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised.
+    pub fn outline(&self) -> Result<Outline, TrainError> {
+        let prompt = &self.plan.recipe.compute.prompt;
+        let (mut longest_text, mut truncated_texts) = (0, 0);
+        for example in examples(&self.stages) {
+            for text in example.texts() {
+                let prepared = self.model.prepare(text, prompt)?;
+                longest_text = longest_text.max(prepared.ids.len() + prepared.lost_tokens);
+                truncated_texts += usize::from(prepared.lost_tokens > 0);
+            }
+        }
+        Ok(Outline {
+            name: self.plan.recipe.name.clone(),
+            parameters: self.model.size(),
+            tensors: self.model.parameters().len(),
+            stages: self
+                .plan
+                .recipe
+                .stages
+                .iter()
+                .zip(&self.stages)
+                .zip(&self.batches)
+                .map(|((stage, sources), batches)| StageOutline {
+                    name: stage.name.clone(),
+                    sources: sources
+                        .iter()
+                        .map(|s| {
+                            let name = format!("{} ({})", s.name, s.kind.name());
+                            (name, s.examples.len())
+                        })
+                        .collect(),
+                    steps: batches.len(),
+                })
+                .collect(),
+            leakage: self.leakage.clone(),
+            vocabulary: self.vocabulary.clone(),
+            labels: labels(&self.stages),
+            longest_text,
+            truncated_texts,
+        })
+    }
+}
+
+/// Triplets by label and value; what the data do not say is not counted.
+fn labels(stages: &[Vec<Source>]) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let mut found: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for example in of_kind(stages, Kind::Triplets).flat_map(|s| &s.examples) {
+        for (field, value) in example.labels.named() {
+            if !value.is_empty() {
+                *found
+                    .entry(field.to_owned())
+                    .or_default()
+                    .entry(value.to_owned())
+                    .or_default() += 1;
+            }
+        }
+    }
+    found
+}
