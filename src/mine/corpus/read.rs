@@ -68,14 +68,10 @@ pub(super) fn open(file: &File) -> Result<Box<dyn Read + Send>, MineError> {
         .take(4)
         .read_to_end(&mut start)
         .map_err(at)?;
-    let packed = [
-        start.starts_with(&[0x1F, 0x8B]),
-        start == [0x28, 0xB5, 0x2F, 0xFD],
-    ];
-    let whole = std::io::Cursor::new(start).chain(opened);
-    Ok(match packed {
-        [true, _] => Box::new(MultiGzDecoder::new(whole)),
-        [_, true] => Box::new(zstd::Decoder::new(whole).map_err(at)?),
+    let whole = std::io::Cursor::new(start.clone()).chain(opened);
+    Ok(match start[..] {
+        [0x1F, 0x8B, ..] => Box::new(MultiGzDecoder::new(whole)),
+        [0x28, 0xB5, 0x2F, 0xFD] => Box::new(zstd::Decoder::new(whole).map_err(at)?),
         _ => Box::new(whole),
     })
 }

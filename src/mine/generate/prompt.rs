@@ -14,7 +14,8 @@ use crate::template;
 #[derive(Debug, Default)]
 pub struct Prompts {
     folder: Option<PathBuf>,
-    used: Mutex<BTreeMap<String, Template>>,
+    /// By step, source and pattern.
+    used: Mutex<BTreeMap<[String; 3], Template>>,
 }
 
 /// A template with what is said of one source and one pattern.
@@ -99,7 +100,7 @@ impl Prompts {
     /// # Errors
     /// When no template is found, or one cannot be read.
     pub fn template(&self, call: &Call) -> Result<Template, MineError> {
-        let place = format!("{}|{}|{}", call.step.name(), call.source, call.pattern);
+        let place = [call.step.name(), &call.source, &call.pattern].map(str::to_owned);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = used.get(&place) {
             return Ok(template.clone());
@@ -157,13 +158,14 @@ impl Prompts {
     pub fn versions(&self) -> BTreeMap<String, String> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.iter()
-            .map(|(place, template)| {
-                let (_, about) = place.split_once('|').unwrap_or_default();
-                let about = about.trim_matches('|').replace('|', ", ");
-                let name = if template.guide.is_empty() || about.is_empty() {
+            .map(|([_, source, pattern], template)| {
+                let mut about = vec![source.as_str(), pattern];
+                about.retain(|name| !name.is_empty());
+                // One template with several texts of guidance is several prompts.
+                let name = if template.guide.is_empty() {
                     template.name.clone()
                 } else {
-                    format!("{} for {about}", template.name)
+                    format!("{} for {}", template.name, about.join(", "))
                 };
                 (name, template.version())
             })

@@ -173,14 +173,23 @@ impl Quality {
     /// The first limit that measures pass, in the order of [`CHECKS`]; entropy aside.
     #[must_use]
     pub fn judge(&self, source: &str, found: &Measures) -> Option<Flaw> {
+        self.figures(source, found).find_map(|figure| figure.flaw())
+    }
+
+    /// Every figure of a text, in the order of [`CHECKS`].
+    pub fn figures<'a>(
+        &'a self,
+        source: &str,
+        found: &'a Measures,
+    ) -> impl Iterator<Item = Figure> + use<'a> {
         let limits = self.limits_of(source);
-        CHECKS.iter().find_map(|check| {
+        CHECKS.iter().map(move |check| {
             let value = (check.value)(found);
-            (check.bound)(self, &limits).is_passed_by(value).then_some((
-                check.reason,
-                check.metric,
+            Figure {
+                check,
                 value,
-            ))
+                beyond: (check.bound)(self, &limits).is_passed_by(value),
+            }
         })
     }
 }
@@ -236,11 +245,31 @@ impl Check {
     }
 }
 
+/// What a check found in a text.
+#[derive(Clone, Copy)]
+pub struct Figure {
+    /// The check.
+    pub check: &'static Check,
+    /// The figure.
+    pub value: f64,
+    /// Whether it lies beyond the limit.
+    pub beyond: bool,
+}
+
+impl Figure {
+    /// Why the text is unusable, where the figure lies beyond the limit.
+    #[must_use]
+    pub fn flaw(&self) -> Option<Flaw> {
+        let Check { reason, metric, .. } = *self.check;
+        self.beyond.then_some((reason, metric, self.value))
+    }
+}
+
 /// The figure of what makes a text unusable wherever it stands.
 const CHARACTERS: &str = "characters";
 
 /// What is looked at, in order.
-pub const CHECKS: [Check; 14] = [
+pub static CHECKS: [Check; 14] = [
     Check {
         reason: "replacement-character",
         metric: CHARACTERS,

@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use unicode_script::Script;
 
 use super::{Candidate, Drop, Measured, RowEntry, RowStep};
-use crate::mine::quality::{CHECKS, Measures, Quality, Scratch};
+use crate::mine::quality::{Measures, Quality, Scratch};
 use crate::mine::setup::Setup;
 use crate::mine::{MineError, histogram};
 
@@ -45,18 +45,19 @@ impl RowStep for QualityStep<'_> {
             return Ok(None);
         };
         let found = Measures::of(&document.text, scripts, &mut self.scratch);
-        let limits = quality.limits_of(&document.source);
-        let shares = CHECKS.iter().filter(|check| check.is_share());
-        candidate.measured.extend(shares.map(|check| {
-            let value = (check.value)(&found);
-            Measured {
-                metric: check.metric,
-                value,
-                beyond: (check.bound)(quality, &limits).is_passed_by(value),
-                step: histogram::SHARE,
+        let mut flaw = None;
+        for figure in quality.figures(&document.source, &found) {
+            flaw = flaw.or_else(|| figure.flaw());
+            if figure.check.is_share() {
+                candidate.measured.push(Measured {
+                    metric: figure.check.metric,
+                    value: figure.value,
+                    beyond: figure.beyond,
+                    step: histogram::SHARE,
+                });
             }
-        }));
-        if let Some((reason, metric, value)) = quality.judge(&document.source, &found) {
+        }
+        if let Some((reason, metric, value)) = flaw {
             return Ok(Some(Drop::new(reason, metric, value)));
         }
         let calibrated = self
