@@ -478,11 +478,10 @@ fn trained_on(
     pairs: &[ScoredPair],
     bootstrap: &BootstrapOptions,
 ) -> Option<TrainedOn> {
-    let of = |pair: &Pair| {
-        let variant = pair.labels.get("variant")?;
-        spec.trained_variants.iter().find(|v| *v == variant)
-    };
-    let found: Vec<Option<&String>> = suite.pairs.iter().map(of).collect();
+    let scored = suite.pairs.iter().take(pairs.len());
+    let found: Vec<Option<&String>> = scored
+        .map(|pair| pair.variant_among(&spec.trained_variants))
+        .collect();
     let variants: BTreeSet<&String> = found.iter().flatten().copied().collect();
     let seen: Vec<bool> = found.iter().map(Option::is_some).collect();
     score::trained_on(pairs, &seen, variants.len(), bootstrap)

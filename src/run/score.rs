@@ -66,15 +66,15 @@ pub fn trained_on(
     variants: usize,
     bootstrap: &BootstrapOptions,
 ) -> Option<TrainedOn> {
+    if !seen.contains(&true) {
+        return None;
+    }
     let others: Vec<ScoredPair> = pairs
         .iter()
         .zip(seen)
         .filter(|(_, seen)| !**seen)
         .map(|(pair, _)| pair.clone())
         .collect();
-    if others.len() == pairs.len() {
-        return None;
-    }
     let asked = Asked {
         binary: false,
         breakdown: false,

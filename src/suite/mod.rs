@@ -71,6 +71,15 @@ pub struct Pair {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Pair {
+    /// The one of some variants of a typology that the pair is of, where its suite labels them.
+    #[must_use]
+    pub fn variant_among<'a>(&self, variants: &'a [String]) -> Option<&'a String> {
+        let own = self.labels.get("variant")?;
+        variants.iter().find(|variant| *variant == own)
+    }
+}
+
 /// Names of the label columns that join pairs to triplets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

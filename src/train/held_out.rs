@@ -47,11 +47,9 @@ pub(super) fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Sui
 
 /// Pairs of variants that were trained on are no part of an evaluation.
 fn hold_out(suite: &mut Suite, trained: &[String]) {
-    suite.pairs.retain(|pair| {
-        pair.labels
-            .get("variant")
-            .is_none_or(|variant| !trained.contains(variant))
-    });
+    suite
+        .pairs
+        .retain(|pair| pair.variant_among(trained).is_none());
 }
 
 /// The suites that training texts are looked for in, and those that are not on disk.

@@ -285,6 +285,41 @@ fn a_variant_that_is_trained_on_is_never_tested_on() {
     );
     let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains(&expected), "{expected}\n{said}");
+    // Of a part of the suite, only that part counts.
+    let rows: Vec<Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let is = |row: &Value, variant: &str| row["variant"] == variant;
+    let limit = 1 + rows
+        .iter()
+        .position(|row| is(row, variants[0]))
+        .expect("the variant is there");
+    assert!(!rows[..limit].iter().any(|row| is(row, variants[1])));
+    let some = limit.to_string();
+    let output = home
+        .command(&[
+            "eval",
+            "tiny",
+            "--suite",
+            "korfin-shift",
+            "--limit",
+            &some,
+            "--format",
+            "json",
+        ])
+        .assert()
+        .success();
+    let records: Value = serde_json::from_slice(&output.get_output().stdout).expect("records");
+    let trained_on = &records[0]["trained_on"];
+    assert_eq!(
+        [
+            &trained_on["variants"],
+            &trained_on["pairs"],
+            &trained_on["other_pairs"]
+        ],
+        [1, 1, limit - 1]
+    );
 }
 
 #[test]
