@@ -344,15 +344,18 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
     let pairs = pairs(150, true, 3.0, 7);
     let mut seen = record("seen-it", "finsts", "binary", &pairs);
     let whole = seen.scores.cosine_spearman;
-    seen.trained_on = Some(korfinsts::run::record::TrainedOn {
+    let trained_on = korfinsts::run::record::TrainedOn {
         variants: 2,
         pairs: 50,
         other_pairs: 100,
         cosine_spearman_of_others: Some(0.125),
         interval_of_others: Some([-0.05, 0.3]),
-    });
+    };
+    seen.warnings.push(trained_on.sentence());
+    seen.trained_on = Some(trained_on);
     keep(&home.results(), seen, &pairs);
-    let board = board(&build(&home, &[]));
+    let page = build(&home, &[]);
+    let board = board(&page);
     let found = cell(&board, row(&board, "seen-it", "reproduced"), "finsts");
     assert_eq!(found["rank"], Value::Null);
     assert_eq!(
@@ -361,6 +364,9 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
          it has 0.1250 [-0.0500, 0.3000]"
     );
     assert_eq!(found["score"].as_f64(), whole);
+    // Said once under the suite's table and once beside the score's origin.
+    let page = read(&page, "index.html");
+    assert_eq!(page.matches("over the other 100").count(), 2);
     // Nobody's rank counts it.
     let ranked = cell(&board, row(&board, "length", "reproduced"), "finsts");
     let suites = board["suites"].as_array().expect("suites");

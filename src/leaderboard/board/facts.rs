@@ -56,6 +56,7 @@ pub(super) fn cell_of(entry: &Entry) -> Cell {
         triplets: map(&r.triplet_accuracy),
         truncated: r.truncated_share,
         ties: r.tie_share,
+        trained_on: r.trained_on.is_some(),
         warnings: r
             .warnings
             .iter()

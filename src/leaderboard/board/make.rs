@@ -146,7 +146,6 @@ impl Maker<'_> {
         });
         let mut cell = cell_of(entry);
         cell.unranked = unranked;
-        cell.trained_on = record.trained_on.is_some();
         self.column(&key, entry);
         if self.rows[at].cells.contains_key(&key) {
             let name = entry.name();

@@ -475,7 +475,8 @@ pub(super) fn provenance(
                 if cell.approximate {
                     remarks.push(text(t, "approximate").to_owned());
                 }
-                let own = cell.warnings.iter().filter(|w| !common.contains(w));
+                let said = |w: &&String| common.contains(w) || cell.unranked.as_ref() == Some(*w);
+                let own = cell.warnings.iter().filter(|w| !said(w));
                 remarks.extend(own.cloned());
                 Some([
                     suite.key.clone(),
