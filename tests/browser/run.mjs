@@ -259,6 +259,8 @@ await test('a row leads to where its numbers come from', {}, async (page) => {
   await page.goto(page_of(records, join(home, 'small'), '--no-reported'));
   await page.locator('#t a', { hasText: 'alpha' }).first().click();
   assert.match(page.url(), /index\.html#p-alpha$/);
+  // The page hears of its new address only after the click has returned.
+  await page.locator('#p-alpha[open]').waitFor();
   assert.ok(await page.locator('#p-alpha').getAttribute('open') !== null);
   assert.ok((await page.locator('#p-alpha').innerText()).includes('sha256'));
   assert.ok((await names(page)).flat().length > 0);
