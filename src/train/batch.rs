@@ -21,6 +21,8 @@ pub struct Example {
     pub place: String,
     /// What the data say of it.
     pub labels: Labels,
+    /// Whether it stays in one batch with the example before it.
+    pub tied: bool,
 }
 
 /// What the data say of an example; empty where they say nothing.
@@ -101,8 +103,6 @@ pub struct Source {
     pub name: String,
     /// The examples.
     pub examples: Vec<Example>,
-    /// So many examples in a row stay in one batch.
-    pub group: usize,
     /// Passes per epoch.
     pub passes: f64,
     /// Further texts for a teacher.
@@ -127,10 +127,34 @@ impl Source {
             kind,
             name,
             examples,
-            group: 1,
             passes: 1.0,
             extra: Vec::new(),
         }
+    }
+
+    /// Leaves the examples that are wanted, and says how many went. What was tied to an example
+    /// that goes stands alone.
+    pub fn retain(&mut self, wanted: impl Fn(&Example) -> bool) -> usize {
+        let before = self.examples.len();
+        let mut kept = true;
+        self.examples.retain_mut(|example| {
+            example.tied &= kept;
+            kept = wanted(example);
+            kept
+        });
+        before - self.examples.len()
+    }
+
+    /// Rows that stay in one batch.
+    fn groups(&self) -> Vec<std::ops::Range<usize>> {
+        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+        for (i, example) in self.examples.iter().enumerate() {
+            match groups.last_mut().filter(|_| example.tied) {
+                Some(group) => group.end = i + 1,
+                None => groups.push(i..i + 1),
+            }
+        }
+        groups
     }
 }
 
@@ -169,21 +193,16 @@ pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
     for _ in 0..options.epochs {
         let first = batches.len();
         for (index, source) in sources.iter().enumerate() {
-            let group = source.group.max(1);
-            let groups = source.examples.len().div_ceil(group);
-            let wanted = (groups as f64 * source.passes).round().max(1.0) as usize;
+            let groups = source.groups();
+            let wanted = (groups.len() as f64 * source.passes).round().max(1.0) as usize;
             let mut order: Vec<usize> = Vec::with_capacity(wanted);
             while order.len() < wanted {
-                let mut pass: Vec<usize> = (0..groups).collect();
+                let mut pass: Vec<usize> = (0..groups.len()).collect();
                 shuffle(&mut pass, &mut random);
                 pass.truncate(wanted - order.len());
                 order.extend(pass);
             }
-            for part in order.chunks((options.batch / group).max(1)) {
-                let rows: Vec<usize> = part
-                    .iter()
-                    .flat_map(|g| g * group..((g + 1) * group).min(source.examples.len()))
-                    .collect();
+            for rows in full(&order, &groups, options.batch) {
                 let n = match source.extra.len() {
                     0 => 0,
                     _ => (rows.len() as f64 * options.extra).round() as usize,
@@ -204,6 +223,18 @@ pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
     batches
 }
 
+/// Groups in order, as many per batch as fit; a group that is larger than a batch is one.
+fn full(order: &[usize], groups: &[std::ops::Range<usize>], batch: usize) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for group in order.iter().map(|&g| groups[g].clone()) {
+        match batches.last_mut() {
+            Some(rows) if rows.len() + group.len() <= batch => rows.extend(group),
+            _ => batches.push(group.collect()),
+        }
+    }
+    batches
+}
+
 fn shuffle<T>(items: &mut [T], random: &mut Xoshiro256PlusPlus) {
     for i in (1..items.len()).rev() {
         items.swap(i, below(random, i + 1));
@@ -216,7 +247,9 @@ mod tests {
 
     fn source(n: usize, group: usize, passes: f64) -> Source {
         let mut source = Source::new(Kind::Triplets, "x".into(), vec![Example::default(); n]);
-        source.group = group;
+        for (i, example) in source.examples.iter_mut().enumerate() {
+            example.tied = i % group != 0;
+        }
         source.passes = passes;
         source
     }
@@ -256,6 +289,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_tied_to_an_example_that_goes_stands_alone() {
+        let mut source = source(6, 2, 1.0);
+        for (i, example) in source.examples.iter_mut().enumerate() {
+            example.place = i.to_string();
+        }
+        let gone = source.retain(|e| e.place != "1" && e.place != "2");
+        let left: Vec<(&str, bool)> = source
+            .examples
+            .iter()
+            .map(|e| (e.place.as_str(), e.tied))
+            .collect();
+        assert_eq!(gone, 2);
+        assert_eq!(
+            left,
+            [("0", false), ("3", false), ("4", false), ("5", true)]
+        );
+        assert_eq!(source.groups(), [0..1, 1..2, 2..4]);
+    }
+
+    #[test]
+    fn a_batch_holds_as_many_groups_as_fit() {
+        let groups = [0..2, 2..3, 3..5, 5..10];
+        assert_eq!(
+            full(&[0, 1, 2, 3], &groups, 4),
+            [vec![0, 1, 2], vec![3, 4], vec![5, 6, 7, 8, 9]]
+        );
     }
 
     #[test]

@@ -127,10 +127,7 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
     } else if let Some([first, second]) = &data.parallel_suites {
         let suites = [places.suite(first)?, places.suite(second)?];
         let examples = parallel_suites(&suites, [first, second], places)?;
-        let mut source = Source::new(Kind::Parallel, format!("{first} + {second}"), examples);
-        // The two texts of a pair stay in one batch: near texts are what similarities learn from.
-        source.group = 2;
-        source
+        Source::new(Kind::Parallel, format!("{first} + {second}"), examples)
     } else if data.glossary {
         let examples = terms::built_in()
             .into_iter()
@@ -190,7 +187,7 @@ fn filter(source: &mut Source, data: &DataRecipe, places: Places<'_>) -> Result<
             )));
         }
     }
-    source.examples.retain(|e| {
+    source.retain(|e| {
         wanted
             .iter()
             .all(|(_, values, label)| values.is_empty() || values.contains(label(&e.labels)))
@@ -372,7 +369,6 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
                 first: positive.sentence1.clone(),
                 second: positive.sentence2.clone(),
                 negative: Some(negatives.get(&triplet)?.sentence2.clone()),
-                gold: None,
                 place: format!("{SHIFT} {triplet}"),
                 labels: Labels {
                     language: label(positive, "language"),
@@ -381,6 +377,7 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
                     variant: label(positive, "variant"),
                     origin: SHIFT.into(),
                 },
+                ..Example::default()
             })
         })
         .collect();
@@ -458,11 +455,14 @@ fn parallel_suites(
                 q.gold
             )));
         }
-        for (first, second) in [(&p.sentence1, &q.sentence1), (&p.sentence2, &q.sentence2)] {
+        // The two texts of a pair stay in one batch: near texts are what similarities learn from.
+        let texts = [(&p.sentence1, &q.sentence1), (&p.sentence2, &q.sentence2)];
+        for (tied, (first, second)) in [false, true].into_iter().zip(texts) {
             examples.push(Example {
                 first: first.clone(),
                 second: second.clone(),
                 place: format!("{} pair {}", names[0], row + 1),
+                tied,
                 ..Example::default()
             });
         }

@@ -60,12 +60,10 @@ pub fn check(
     };
     for source in stages.iter_mut().flatten() {
         report.examples += source.examples.len();
-        let mut leaks = vec![false; source.examples.len()];
-        for (leak, example) in leaks.iter_mut().zip(&source.examples) {
+        for example in &source.examples {
             let Some(&suite) = example.texts().find_map(|t| known.get(&essence(t))) else {
                 continue;
             };
-            *leak = true;
             *report.found.entry(name(suite)).or_default() += 1;
             if report.first.len() < 5 {
                 report.first.push(format!(
@@ -77,18 +75,9 @@ pub fn check(
             }
         }
         if policy == Leakage::Drop {
-            // Examples that stay together go together.
-            let group = source.group.max(1);
-            let dropped: Vec<bool> = leaks
-                .chunks(group)
-                .flat_map(|g| vec![g.contains(&true); g.len()])
-                .collect();
-            report.dropped += dropped.iter().filter(|d| **d).count();
-            let mut dropped = dropped.into_iter();
-            source.examples.retain(|_| !dropped.next().unwrap_or(false));
-            source
-                .extra
-                .retain(|text| !known.contains_key(&essence(text)));
+            let leaks = |text: &str| known.contains_key(&essence(text));
+            report.dropped += source.retain(|e| !e.texts().any(leaks));
+            source.extra.retain(|text| !leaks(text));
         }
     }
     if policy == Leakage::Error && !report.found.is_empty() {
@@ -172,9 +161,11 @@ mod tests {
         let report = check(&mut kept, &[suite()], Leakage::Drop).expect("a report");
         assert_eq!((report.dropped, kept[0][0].examples.len()), (2, 2));
         assert_eq!(kept[0][0].extra, ["a train"]);
-        let mut grouped = stages();
-        grouped[0][0].group = 2;
-        let report = check(&mut grouped, &[suite()], Leakage::Drop).expect("a report");
-        assert_eq!(report.dropped, 4);
+        let mut tied = stages();
+        tied[0][0].examples[2].tied = true;
+        let report = check(&mut tied, &[suite()], Leakage::Drop).expect("a report");
+        let left = &tied[0][0].examples;
+        assert_eq!((report.dropped, left.len()), (2, 2), "nothing else goes");
+        assert!(!left[1].tied, "what it was tied to is gone");
     }
 }
