@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::augment::{self, VocabularyReport};
 use super::batch::{Example, Kind, Source, examples, of_kind};
+use super::data::whole_words;
 use super::fresh::{self, Start, Vocabulary};
 use super::principal;
 use super::recipe::{AugmentBase, First, StaticBase};
@@ -31,7 +32,13 @@ pub(super) fn fresh(
         // A run goes on with the base it began with.
         return Ok(read(&folder, &Overrides::default())?);
     }
-    let texts = examples(stages).flat_map(Example::texts);
+    let words = match plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()) {
+        Some(tokenizer) if recipe.teacher_words => whole_words(tokenizer),
+        _ => Vec::new(),
+    };
+    let texts = examples(stages)
+        .flat_map(Example::texts)
+        .chain(words.iter().map(String::as_str));
     let vocabulary = fresh::vocabulary(texts, recipe.vocabulary)?;
     let start = match (recipe.first, &plan.teacher) {
         // A dry run has no use for embeddings.

@@ -158,17 +158,42 @@ impl Source {
     }
 }
 
-/// One batch: a source and rows of it.
+/// A row of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Index of the source in its stage.
+    pub source: usize,
+    /// Index of the example, or of the extra text.
+    pub row: usize,
+}
+
+/// One batch: examples of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPlan {
-    /// Index of the source.
-    pub source: usize,
-    /// Rows of the source.
-    pub rows: Vec<usize>,
-    /// Rows of the source's extra texts.
-    pub extra: Vec<usize>,
+    /// What its examples are trained for.
+    pub kind: Kind,
+    /// Its examples.
+    pub rows: Vec<At>,
+    /// Its further texts for the teacher.
+    pub extra: Vec<At>,
     /// Seed of what is random within the batch.
     pub seed: u64,
+}
+
+impl BatchPlan {
+    /// Its examples.
+    pub fn examples<'a>(&self, sources: &'a [Source]) -> impl Iterator<Item = &'a Example> {
+        self.rows
+            .iter()
+            .map(|at| &sources[at.source].examples[at.row])
+    }
+
+    /// Its further texts for the teacher.
+    pub fn extra<'a>(&self, sources: &'a [Source]) -> impl Iterator<Item = &'a str> {
+        self.extra
+            .iter()
+            .map(|at| sources[at.source].extra[at.row].as_str())
+    }
 }
 
 /// How a stage is cut into batches.
@@ -184,36 +209,42 @@ pub struct PlanOptions {
     pub seed: u64,
 }
 
-/// Every batch of a stage. Sources of one kind are mixed within batches; batches of different
-/// kinds take turns at random. The last batch of an epoch may be smaller.
+/// Every batch of a stage. Parallel texts of all sources are mixed within batches, so that
+/// similarities are learnt across them; a batch of another kind has one source, so that the other
+/// rows of a batch are no easy negatives and gold scores one scale. Batches take turns at random.
+/// The last batch of an epoch may be smaller.
 #[must_use]
 pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed ^ 0x6b6f_7266_696e);
     let mut batches = Vec::new();
+    let pools = pools(sources);
     for _ in 0..options.epochs {
         let first = batches.len();
-        for (index, source) in sources.iter().enumerate() {
-            let groups = source.groups();
-            let wanted = (groups.len() as f64 * source.passes).round().max(1.0) as usize;
-            let mut order: Vec<usize> = Vec::with_capacity(wanted);
-            while order.len() < wanted {
-                let mut pass: Vec<usize> = (0..groups.len()).collect();
-                shuffle(&mut pass, &mut random);
-                pass.truncate(wanted - order.len());
-                order.extend(pass);
+        for pool in &pools {
+            let mut groups: Vec<Vec<At>> = pool
+                .iter()
+                .flat_map(|&source| pass(sources, source, &mut random))
+                .collect();
+            if pool.len() > 1 {
+                shuffle(&mut groups, &mut random);
             }
-            for rows in full(&order, &groups, options.batch) {
-                let n = match source.extra.len() {
+            let extra: Vec<At> = pool
+                .iter()
+                .flat_map(|&source| {
+                    (0..sources[source].extra.len()).map(move |row| At { source, row })
+                })
+                .collect();
+            for rows in full(groups, options.batch) {
+                let n = match extra.len() {
                     0 => 0,
                     _ => (rows.len() as f64 * options.extra).round() as usize,
                 };
-                let extra = (0..n)
-                    .map(|_| below(&mut random, source.extra.len()))
-                    .collect();
                 batches.push(BatchPlan {
-                    source: index,
+                    kind: sources[pool[0]].kind,
                     rows,
-                    extra,
+                    extra: (0..n)
+                        .map(|_| extra[below(&mut random, extra.len())])
+                        .collect(),
                     seed: below(&mut random, usize::MAX) as u64,
                 });
             }
@@ -223,13 +254,47 @@ pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
     batches
 }
 
+/// Sources whose rows are mixed within batches.
+fn pools(sources: &[Source]) -> Vec<Vec<usize>> {
+    let mut pools: Vec<Vec<usize>> = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let with = pools
+            .iter_mut()
+            .find(|pool| source.kind == Kind::Parallel && sources[pool[0]].kind == source.kind);
+        match with {
+            Some(pool) => pool.push(index),
+            None => pools.push(vec![index]),
+        }
+    }
+    pools
+}
+
+/// One epoch of a source: its groups at random, each as often as its passes say.
+fn pass(sources: &[Source], source: usize, random: &mut Xoshiro256PlusPlus) -> Vec<Vec<At>> {
+    let groups = sources[source].groups();
+    let wanted = (groups.len() as f64 * sources[source].passes)
+        .round()
+        .max(1.0) as usize;
+    let mut order: Vec<usize> = Vec::with_capacity(wanted);
+    while order.len() < wanted {
+        let mut pass: Vec<usize> = (0..groups.len()).collect();
+        shuffle(&mut pass, random);
+        pass.truncate(wanted - order.len());
+        order.extend(pass);
+    }
+    order
+        .into_iter()
+        .map(|g| groups[g].clone().map(|row| At { source, row }).collect())
+        .collect()
+}
+
 /// Groups in order, as many per batch as fit; a group that is larger than a batch is one.
-fn full(order: &[usize], groups: &[std::ops::Range<usize>], batch: usize) -> Vec<Vec<usize>> {
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    for group in order.iter().map(|&g| groups[g].clone()) {
+fn full(groups: Vec<Vec<At>>, batch: usize) -> Vec<Vec<At>> {
+    let mut batches: Vec<Vec<At>> = Vec::new();
+    for group in groups {
         match batches.last_mut() {
             Some(rows) if rows.len() + group.len() <= batch => rows.extend(group),
-            _ => batches.push(group.collect()),
+            _ => batches.push(group),
         }
     }
     batches
@@ -267,7 +332,7 @@ mod tests {
             let batches = plan(&[source(n, group, passes)], OPTIONS);
             let mut seen = vec![0_usize; n];
             for row in batches.iter().flat_map(|b| &b.rows) {
-                seen[*row] += 1;
+                seen[row.row] += 1;
             }
             let total: usize = seen.iter().sum();
             let expected = ((n as f64 * passes).round() * 2.0) as usize;
@@ -285,7 +350,7 @@ mod tests {
             );
             for rows in batches.iter().map(|b| &b.rows).filter(|_| group == 2) {
                 for pair in rows.chunks(2) {
-                    assert_eq!((pair[0] % 2, pair[1]), (0, pair[0] + 1));
+                    assert_eq!((pair[0].row % 2, pair[1].row), (0, pair[0].row + 1));
                 }
             }
         }
@@ -314,10 +379,41 @@ mod tests {
     #[test]
     fn a_batch_holds_as_many_groups_as_fit() {
         let groups = [0..2, 2..3, 3..5, 5..10];
-        assert_eq!(
-            full(&[0, 1, 2, 3], &groups, 4),
-            [vec![0, 1, 2], vec![3, 4], vec![5, 6, 7, 8, 9]]
+        let at = |row| At { source: 0, row };
+        let batches = full(groups.map(|g| g.map(at).collect()).to_vec(), 4);
+        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 2, 5]);
+    }
+
+    #[test]
+    fn parallel_texts_are_mixed_and_other_kinds_are_not() {
+        let mut sources = [source(50, 1, 1.0), source(20, 1, 1.0)];
+        let mixed = |sources: &[Source]| {
+            let batches = plan(sources, OPTIONS);
+            let of = |b: &BatchPlan| b.rows.iter().map(|at| at.source).collect::<Vec<_>>();
+            batches
+                .iter()
+                .filter(|b| of(b).contains(&0) && of(b).contains(&1))
+                .count()
+        };
+        assert_eq!(mixed(&sources), 0);
+        for source in &mut sources {
+            source.kind = Kind::Parallel;
+        }
+        sources[1].extra = vec!["a text".into()];
+        assert!(mixed(&sources) > 10, "{}", mixed(&sources));
+        let options = PlanOptions {
+            extra: 0.5,
+            ..OPTIONS
+        };
+        let batches = plan(&sources, options);
+        assert_eq!(batches.iter().map(|b| b.rows.len()).sum::<usize>(), 140);
+        assert!(
+            batches
+                .iter()
+                .all(|b| b.extra(&sources).all(|t| t == "a text"))
         );
+        assert_eq!(batches.iter().map(|b| b.extra.len()).sum::<usize>(), 70);
     }
 
     #[test]
@@ -326,7 +422,10 @@ mod tests {
         assert_eq!(plan(&sources, OPTIONS), plan(&sources, OPTIONS));
         let other = PlanOptions { seed: 4, ..OPTIONS };
         assert_ne!(plan(&sources, OPTIONS), plan(&sources, other));
-        let kinds: Vec<usize> = plan(&sources, OPTIONS).iter().map(|b| b.source).collect();
+        let kinds: Vec<usize> = plan(&sources, OPTIONS)
+            .iter()
+            .map(|b| b.rows[0].source)
+            .collect();
         assert!(!kinds.is_sorted(), "sources take turns");
     }
 }

@@ -504,7 +504,7 @@ fn extra(examples: &[Example], spans: usize, words: bool, seed: u64) -> Vec<Stri
 
 /// The entries of a vocabulary that are whole words of two or more letters, in the order of ids:
 /// what a teacher knows beyond the training texts.
-fn whole_words(tokenizer: &Tokenizer) -> Vec<String> {
+pub(super) fn whole_words(tokenizer: &Tokenizer) -> Vec<String> {
     let marks_words = tokenizer.model_kind() != "WordPiece";
     tokenizer
         .vocabulary()

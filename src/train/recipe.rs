@@ -129,6 +129,10 @@ pub struct StaticBase {
     /// What the vectors of words start from.
     #[serde(default)]
     pub first: First,
+    /// Whether the vocabulary is learnt from every whole word of the teacher's vocabulary too: a
+    /// word of few training texts, or none, then has a piece of its own more often.
+    #[serde(default)]
+    pub teacher_words: bool,
 }
 
 /// What the vectors of a new static embedding start from.
@@ -506,11 +510,18 @@ impl Recipe {
                     ));
                 }
                 positive("deviation", fresh.deviation)?;
-                if fresh.first == First::Teacher && self.teacher.is_none() {
-                    return Err((
-                        "first",
-                        "`first` is `teacher`, and the recipe has none".into(),
-                    ));
+                for (key, needs) in [
+                    ("first", fresh.first == First::Teacher),
+                    ("teacher_words", fresh.teacher_words),
+                ] {
+                    if needs && self.teacher.is_none() {
+                        return Err((
+                            key,
+                            format!(
+                                "`{key}` of `base.static` needs a `teacher`, and the recipe has none"
+                            ),
+                        ));
+                    }
                 }
                 if fresh.first == First::Teacher && fresh.dimension > fresh.projection {
                     return Err((

@@ -350,19 +350,19 @@ impl<'a> Session<'a> {
             }
             let start = Instant::now();
             let batch = &batches[position.in_stage];
-            let source = &self.stages[position.stage][batch.source];
+            let sources = &self.stages[position.stage];
             let rate = schedule.at(position.in_stage);
             let step = position.step + 1;
             if let Some(doing) = &mut desk.doing {
-                let places = places(source, batch);
+                let places = places(sources, batch);
                 doing.next(&format!(
                     "step {step} ({}); the batch: {places}",
                     stage.name
                 ))?;
             }
             let (loss, norm) = self
-                .make_step((stage, source, batch), teacher, optimiser, rate, ranks)
-                .map_err(|e| named(e, stage, step, source, batch))?;
+                .make_step((stage, sources, batch), teacher, optimiser, rate, ranks)
+                .map_err(|e| named(e, stage, step, sources, batch))?;
             position.step = step;
             position.in_stage += 1;
             let Some(log) = &mut desk.log else {
@@ -394,14 +394,14 @@ impl<'a> Session<'a> {
     /// Loss and gradient norm of one step.
     fn make_step(
         &self,
-        (stage, source, batch): (&Stage, &Source, &BatchPlan),
+        (stage, sources, batch): (&Stage, &[Source], &BatchPlan),
         teacher: Option<&Store>,
         optimiser: &mut AdamW,
         rate: f64,
         ranks: &mut dyn Ranks,
     ) -> Result<(f64, f64), TrainError> {
         let compute = &self.plan.recipe.compute;
-        let (texts, objective) = self.objective(stage, source, batch, teacher)?;
+        let (texts, objective) = self.objective(stage, sources, batch, teacher)?;
         let texts: Vec<&PreparedText> = texts.iter().collect();
         let options = StepOptions {
             micro_batch: compute.micro_batch,

@@ -18,16 +18,16 @@ impl Session<'_> {
     pub(super) fn objective(
         &self,
         stage: &Stage,
-        source: &Source,
+        sources: &[Source],
         batch: &BatchPlan,
         teacher: Option<&Store>,
     ) -> Result<(Vec<PreparedText>, Objective), TrainError> {
-        let examples: Vec<&Example> = batch.rows.iter().map(|&i| &source.examples[i]).collect();
+        let examples: Vec<&Example> = batch.examples(sources).collect();
         let first = examples.iter().map(|e| e.first.as_str());
         let second = examples.iter().map(|e| e.second.as_str());
         let negative = examples.iter().filter_map(|e| e.negative.as_deref());
         let temperature = stage.temperature;
-        let (texts, objective): (Vec<&str>, Objective) = match source.kind {
+        let (texts, objective): (Vec<&str>, Objective) = match batch.kind {
             Kind::Triplets => (
                 first.chain(second).chain(negative).collect(),
                 match stage.negatives {
@@ -55,11 +55,7 @@ impl Session<'_> {
                 },
             ),
             Kind::Parallel => {
-                let extra: Vec<&str> = batch
-                    .extra
-                    .iter()
-                    .map(|&i| source.extra[i].as_str())
-                    .collect();
+                let extra: Vec<&str> = batch.extra(sources).collect();
                 let firsts: Vec<&str> = first.collect();
                 let targets = self.targets(teacher, &firsts)?;
                 let more = if extra.is_empty() {
@@ -83,7 +79,7 @@ impl Session<'_> {
             .into_iter()
             .map(|text| self.model.prepare(text, prompt))
             .collect::<Result<Vec<_>, _>>()?;
-        if stage.token_dropout > 0.0 && source.kind == Kind::Parallel {
+        if stage.token_dropout > 0.0 && batch.kind == Kind::Parallel {
             for text in &mut prepared {
                 drop_tokens(text, stage.token_dropout, &mut random);
             }
@@ -103,15 +99,21 @@ impl Session<'_> {
 }
 
 /// Where the rows of a batch came from, the first of them.
-pub(super) fn places(source: &Source, batch: &BatchPlan) -> String {
+pub(super) fn places(sources: &[Source], batch: &BatchPlan) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for at in &batch.rows {
+        let name = sources[at.source].name.as_str();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let places: Vec<&str> = batch
-        .rows
-        .iter()
+        .examples(sources)
         .take(4)
-        .map(|&i| source.examples[i].place.as_str())
+        .map(|e| e.place.as_str())
         .collect();
     let more = batch.rows.len().saturating_sub(places.len());
-    let names = format!("{}: {}", source.name, places.join(", "));
+    let names = format!("{}: {}", names.join(" and "), places.join(", "));
     match more {
         0 => names,
         n => format!("{names} and {n} more"),
@@ -123,10 +125,10 @@ pub(super) fn named(
     error: TrainError,
     stage: &Stage,
     step: usize,
-    source: &Source,
+    sources: &[Source],
     batch: &BatchPlan,
 ) -> TrainError {
-    let batch = places(source, batch);
+    let batch = places(sources, batch);
     match error {
         TrainError::NotFinite { what, value, .. } => TrainError::NotFinite {
             stage: stage.name.clone(),
