@@ -271,7 +271,10 @@ fn outlined(outline: &Outline, format: Format) -> String {
                 first(stage.name.clone()),
                 name.clone(),
                 examples.to_string(),
-                first(stage.steps.to_string()),
+                first(match stage.runs {
+                    1 => stage.steps.to_string(),
+                    n => format!("{} ({n} runs, averaged)", stage.steps),
+                }),
             ]);
         }
     }

@@ -33,6 +33,7 @@ pub mod recipe;
 pub mod report;
 pub mod save;
 pub mod session;
+pub mod soup;
 pub mod state;
 pub mod step;
 mod task;

@@ -42,7 +42,9 @@ pub struct StageOutline {
     pub name: String,
     /// Examples by source.
     pub sources: Vec<(String, usize)>,
-    /// Steps.
+    /// Runs, whose weights are averaged.
+    pub runs: usize,
+    /// Steps, over all runs.
     pub steps: usize,
 }
 
@@ -72,7 +74,7 @@ impl Session<'_> {
                 .iter()
                 .zip(&self.stages)
                 .zip(&self.batches)
-                .map(|((stage, sources), batches)| StageOutline {
+                .map(|((stage, sources), runs)| StageOutline {
                     name: stage.name.clone(),
                     sources: sources
                         .iter()
@@ -81,7 +83,8 @@ impl Session<'_> {
                             (name, s.examples.len())
                         })
                         .collect(),
-                    steps: batches.len(),
+                    runs: runs.len(),
+                    steps: runs.iter().map(Vec::len).sum(),
                 })
                 .collect(),
             leakage: self.leakage.clone(),

@@ -265,6 +265,10 @@ pub struct Stage {
     /// Share of tokens left out of each text at random, for data of kind `parallel`.
     #[serde(default)]
     pub token_dropout: f64,
+    /// Runs of the stage, each from the weights it begins with and with an order, left-out tokens
+    /// and drawn texts of its own; it ends with the mean of their weights (Wortsman et al., 2022).
+    #[serde(default = "one")]
+    pub soup: usize,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
 }
@@ -573,6 +577,15 @@ impl Recipe {
         for stage in &self.stages {
             positive("batch", stage.batch as f64)?;
             positive("epochs", stage.epochs as f64)?;
+            positive("soup", stage.soup as f64)?;
+            if stage.soup > 1 && self.lora.is_some() {
+                return Err((
+                    "soup",
+                    "`soup` takes the mean of weights, and that of low-rank factors is not the \
+                     factors of a mean"
+                        .into(),
+                ));
+            }
             positive("learning_rate", stage.learning_rate)?;
             positive("temperature", stage.temperature)?;
             share("warmup", stage.warmup)?;
@@ -690,6 +703,7 @@ data = [{ triplets = "triplets.jsonl" }]
                 "need a `teacher`",
             ),
             ("5e-5", "nan", "`learning_rate` is NaN"),
+            ("5e-5", "5e-5\nsoup = 0", "`soup` is 0"),
         ] {
             let text = SMALL.replace(from, to);
             let error = Recipe::parse(&text, Path::new("small.toml")).expect_err(expected);

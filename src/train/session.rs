@@ -22,6 +22,7 @@ use super::optim::{self, AdamW, AdamWOptions, Schedule};
 use super::ranks::Ranks;
 use super::recipe::{Number, Recipe, Stage};
 use super::report::Report;
+use super::soup::Soup;
 use super::state::{self, Position};
 use super::step::{StepOptions, step_of};
 use super::task::{named, places};
@@ -35,6 +36,9 @@ use crate::suite::{Registry, Suite};
 
 /// Folder of a checkpoint for what is not the model: metrics, curve, report, states.
 pub const BESIDE: &str = "training";
+
+/// What the runs of a stage end with.
+const MEAN: &str = "the mean of the runs of a stage";
 
 /// A run as it was asked for.
 pub struct Plan<'a> {
@@ -93,7 +97,8 @@ pub struct Session<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) model: Model,
     pub(super) stages: Vec<Vec<Source>>,
-    pub(super) batches: Vec<Vec<BatchPlan>>,
+    /// By stage, then by run of the stage.
+    pub(super) batches: Vec<Vec<Vec<BatchPlan>>>,
     pub(super) leakage: LeakReport,
     pub(super) vocabulary: Option<VocabularyReport>,
     pub(super) suites: Vec<Suite>,
@@ -149,15 +154,17 @@ impl<'a> Session<'a> {
             .zip(&stages)
             .enumerate()
             .map(|(i, (stage, sources))| {
-                super::batch::plan(
-                    sources,
-                    PlanOptions {
-                        batch: stage.batch,
-                        epochs: stage.epochs,
-                        extra: stage.extra,
-                        seed: recipe.seed.wrapping_add(1000 * (i as u64 + 1)),
-                    },
-                )
+                let lap = |lap: usize| PlanOptions {
+                    batch: stage.batch,
+                    epochs: stage.epochs,
+                    extra: stage.extra,
+                    seed: (recipe.seed)
+                        .wrapping_add(1000 * (i as u64 + 1))
+                        .wrapping_add(1_000_000 * lap as u64),
+                };
+                (0..stage.soup)
+                    .map(|l| super::batch::plan(sources, lap(l)))
+                    .collect()
             })
             .collect();
         let run = run_key(&plan, &stages, &base)?;
@@ -234,14 +241,15 @@ impl<'a> Session<'a> {
         let found = state::find(&states, &self.run)?;
         let at = found.as_ref().map_or(0, |(_, position)| position.step);
         ranks.same("last state", &(at as u64).to_le_bytes())?;
-        let total: usize = self.batches.iter().map(Vec::len).sum();
+        let total: usize = self.batches.iter().flatten().map(Vec::len).sum();
         let mut position = match &found {
             Some((_, position)) => position.clone(),
             None => Position {
                 run: self.run.clone(),
                 step: 0,
                 stage: 0,
-                in_stage: 0,
+                lap: 0,
+                in_lap: 0,
             },
         };
         let mut log = if first {
@@ -277,24 +285,50 @@ impl<'a> Session<'a> {
         let outcome = (|| -> Result<(), TrainError> {
             while position.stage < self.plan.recipe.stages.len() {
                 let options = self.options(position.stage);
-                let mut optimiser = restored.take().unwrap_or_else(|| AdamW::new(options));
-                self.stage(
-                    &mut position,
-                    &mut optimiser,
-                    teacher.as_ref(),
-                    &mut Desk {
-                        log: log.as_mut(),
-                        suites,
-                        total,
-                        doing: doing.as_mut(),
-                    },
-                    watch,
-                    ranks,
-                )?;
+                let laps = self.batches[position.stage].len();
+                let (mut optimiser, mut soup) = match restored.take() {
+                    Some(restored) => restored,
+                    None if laps > 1 => {
+                        let soup = Soup::begin(self.model.parameters()).map_err(computing(MEAN))?;
+                        (AdamW::new(options), Some(soup))
+                    }
+                    None => (AdamW::new(options), None),
+                };
+                while position.lap < laps {
+                    self.lap(
+                        &mut position,
+                        (&mut optimiser, soup.as_ref()),
+                        teacher.as_ref(),
+                        &mut Desk {
+                            log: log.as_mut(),
+                            suites,
+                            total,
+                            doing: doing.as_mut(),
+                        },
+                        watch,
+                        ranks,
+                    )?;
+                    position.lap += 1;
+                    position.in_lap = 0;
+                    optimiser = AdamW::new(options);
+                    let Some(soup) = &mut soup else { continue };
+                    soup.add(self.model.parameters()).map_err(computing(MEAN))?;
+                    if position.lap < laps {
+                        soup.restart(self.model.parameters())
+                            .map_err(computing(MEAN))?;
+                        if first {
+                            state::write(&states, &position, &self.model, &optimiser, Some(soup))?;
+                        }
+                    }
+                }
+                if let Some(soup) = soup {
+                    soup.finish(self.model.parameters(), laps)
+                        .map_err(computing(MEAN))?;
+                }
                 position.stage += 1;
-                position.in_stage = 0;
+                position.lap = 0;
                 if first {
-                    state::write(&states, &position, &self.model, &AdamW::new(options))?;
+                    state::write(&states, &position, &self.model, &optimiser, None)?;
                 }
             }
             Ok(())
@@ -317,11 +351,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// One stage from where it stands to its end.
-    fn stage(
+    /// One run of a stage from where it stands to its end.
+    fn lap(
         &self,
         position: &mut Position,
-        optimiser: &mut AdamW,
+        (optimiser, soup): (&mut AdamW, Option<&Soup>),
         teacher: Option<&Store>,
         desk: &mut Desk<'_>,
         watch: &mut dyn Watch,
@@ -330,7 +364,7 @@ impl<'a> Session<'a> {
         let first = ranks.rank() == 0;
         let recipe = &self.plan.recipe;
         let stage = &recipe.stages[position.stage];
-        let batches = &self.batches[position.stage];
+        let batches = &self.batches[position.stage][position.lap];
         let schedule = Schedule {
             peak: stage.learning_rate,
             warmup: (batches.len() as f64 * stage.warmup).round() as usize,
@@ -338,10 +372,10 @@ impl<'a> Session<'a> {
             shape: stage.schedule,
         };
         let states = self.plan.output.join(BESIDE);
-        while position.in_stage < batches.len() {
+        while position.in_lap < batches.len() {
             if ranks.any(self.plan.stop.load(Ordering::Relaxed))? {
                 if first {
-                    state::write(&states, position, &self.model, optimiser)?;
+                    state::write(&states, position, &self.model, optimiser, soup)?;
                 }
                 return Err(TrainError::Interrupted {
                     step: position.step,
@@ -349,9 +383,9 @@ impl<'a> Session<'a> {
                 });
             }
             let start = Instant::now();
-            let batch = &batches[position.in_stage];
+            let batch = &batches[position.in_lap];
             let sources = &self.stages[position.stage];
-            let rate = schedule.at(position.in_stage);
+            let rate = schedule.at(position.in_lap);
             let step = position.step + 1;
             if let Some(doing) = &mut desk.doing {
                 let places = places(sources, batch);
@@ -364,7 +398,7 @@ impl<'a> Session<'a> {
                 .make_step((stage, sources, batch), teacher, optimiser, rate, ranks)
                 .map_err(|e| named(e, stage, step, sources, batch))?;
             position.step = step;
-            position.in_stage += 1;
+            position.in_lap += 1;
             let Some(log) = &mut desk.log else {
                 continue;
             };
@@ -385,7 +419,7 @@ impl<'a> Session<'a> {
             log.write(&line)?;
             watch.stepped(&line, desk.total);
             if recipe.save.every > 0 && step.is_multiple_of(recipe.save.every) {
-                state::write(&states, position, &self.model, optimiser)?;
+                state::write(&states, position, &self.model, optimiser, soup)?;
             }
         }
         Ok(())

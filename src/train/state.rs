@@ -12,6 +12,7 @@ use super::model::Model;
 use super::optim::{AdamW, AdamWOptions, Moments};
 use super::recipe::Number;
 use super::save::{self, Values};
+use super::soup::Soup;
 use crate::encoder::safetensors::Checkpoint;
 use crate::{fs, json};
 
@@ -28,8 +29,10 @@ pub struct Position {
     pub step: usize,
     /// Stage of the next step.
     pub stage: usize,
-    /// Steps done in that stage.
-    pub in_stage: usize,
+    /// Runs of that stage that are done.
+    pub lap: usize,
+    /// Steps done in the next one.
+    pub in_lap: usize,
 }
 
 fn values(name: &str, tensor: &Tensor) -> Result<Values, TrainError> {
@@ -52,6 +55,7 @@ pub fn write(
     position: &Position,
     model: &Model,
     optimiser: &AdamW,
+    soup: Option<&Soup>,
 ) -> Result<(), TrainError> {
     fs::create_dir(folder)?;
     let unfinished = fs::temporary_dir_in(folder)?;
@@ -64,11 +68,23 @@ pub fn write(
             second.push(values(&parameter.name, moments.second.as_tensor())?);
         }
     }
-    for (name, tensors) in [
-        ("parameters", &parameters),
-        ("first", &first),
-        ("second", &second),
-    ] {
+    let mut files = vec![
+        ("parameters", parameters),
+        ("first", first),
+        ("second", second),
+    ];
+    if let Some(soup) = soup {
+        for (name, tensors) in [("start", &soup.start), ("sum", &soup.sum)] {
+            let tensors = model
+                .parameters()
+                .iter()
+                .zip(tensors)
+                .map(|(parameter, tensor)| values(&parameter.name, tensor))
+                .collect::<Result<_, _>>()?;
+            files.push((name, tensors));
+        }
+    }
+    for (name, tensors) in &files {
         let bytes = save::safetensors(tensors, Number::Float32)?;
         let path = unfinished.path().join(format!("{name}.safetensors"));
         fs::write_atomic(&path, &bytes)?;
@@ -141,7 +157,8 @@ pub fn clear(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Puts a state back: parameters into the model, moments into the optimiser that is returned.
+/// Puts a state back: parameters into the model, moments into the optimiser that is returned, with
+/// the soup where the stage makes one.
 ///
 /// # Errors
 /// When the state does not fit the model.
@@ -150,43 +167,57 @@ pub fn restore(
     position: &Position,
     model: &Model,
     options: AdamWOptions,
-) -> Result<AdamW, TrainError> {
+) -> Result<(AdamW, Option<Soup>), TrainError> {
     let open = |name: &str| Checkpoint::open(&[path.join(format!("{name}.safetensors"))]);
     let (parameters, first, second) = (open("parameters")?, open("first")?, open("second")?);
-    let tensor = |from: &Checkpoint, name: &str, like: &Var| -> Result<Option<Var>, TrainError> {
-        let Some(found) = from.get(name) else {
-            return Ok(None);
-        };
-        if found.shape != like.dims() {
-            return Err(TrainError::State {
-                path: path.to_owned(),
-                reason: format!("`{name}` has the shape {:?}", found.shape),
-            });
-        }
-        Tensor::from_raw_buffer(found.bytes, DType::F32, found.shape, &Device::Cpu)
-            .and_then(|t| t.to_dtype(like.dtype())?.to_device(like.device()))
-            .and_then(|t| Var::from_tensor(&t))
-            .map(Some)
-            .map_err(computing("reading the state"))
-    };
     let mut moments = BTreeMap::new();
     for parameter in model.parameters() {
         let (name, variable) = (&parameter.name, &parameter.variable);
-        let Some(values) = tensor(&parameters, name, variable)? else {
-            return Err(TrainError::State {
-                path: path.to_owned(),
-                reason: format!("it holds no `{name}`"),
-            });
-        };
-        variable
-            .set(&values.as_tensor().detach())
-            .map_err(computing("reading the state"))?;
-        if let (Some(first), Some(second)) = (
-            tensor(&first, name, variable)?,
-            tensor(&second, name, variable)?,
-        ) {
+        let values = tensor(path, &parameters, name, variable)?;
+        variable.set(&values).map_err(reading)?;
+        if first.get(name).is_some() && second.get(name).is_some() {
+            let moment =
+                |from| Var::from_tensor(&tensor(path, from, name, variable)?).map_err(reading);
+            let (first, second) = (moment(&first)?, moment(&second)?);
             moments.insert(name.clone(), Moments { first, second });
         }
     }
-    Ok(AdamW::resumed(options, position.in_stage, moments))
+    let optimiser = AdamW::resumed(options, position.in_lap, moments);
+    if !fs::exists(&path.join("sum.safetensors")) {
+        return Ok((optimiser, None));
+    }
+    let of = |name: &str| -> Result<Vec<Tensor>, TrainError> {
+        let file = open(name)?;
+        model
+            .parameters()
+            .iter()
+            .map(|p| tensor(path, &file, &p.name, &p.variable))
+            .collect()
+    };
+    let soup = Soup {
+        start: of("start")?,
+        sum: of("sum")?,
+    };
+    Ok((optimiser, Some(soup)))
+}
+
+/// A tensor of a state, as `like` is: shape, number type, device.
+fn tensor(path: &Path, from: &Checkpoint, name: &str, like: &Var) -> Result<Tensor, TrainError> {
+    let wrong = |reason: String| TrainError::State {
+        path: path.to_owned(),
+        reason,
+    };
+    let Some(found) = from.get(name) else {
+        return Err(wrong(format!("it holds no `{name}`")));
+    };
+    if found.shape != like.dims() {
+        return Err(wrong(format!("`{name}` has the shape {:?}", found.shape)));
+    }
+    Tensor::from_raw_buffer(found.bytes, DType::F32, found.shape, &Device::Cpu)
+        .and_then(|t| t.to_dtype(like.dtype())?.to_device(like.device()))
+        .map_err(reading)
+}
+
+fn reading(error: candle_core::Error) -> TrainError {
+    computing("reading the state")(error)
 }

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use predicates::str::contains;
+
 use super::support::Home;
 use super::train_run::{losses, weights, write};
 
@@ -109,6 +111,82 @@ fn a_student_is_made_from_nothing_and_has_a_card() {
     home.command(&["eval", "out", "--suite", "korfin-shift", "--offline"])
         .assert()
         .success();
+}
+
+#[test]
+fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
+    let home = home("random", 16);
+    let path = home.path("student.toml");
+    let recipe = String::from_utf8(korfinsts::fs::read(&path).expect("a recipe")).expect("UTF-8");
+    let with = |runs: usize| {
+        let text = recipe.replace("epochs = 6\n", &format!("epochs = 20\nsoup = {runs}\n"));
+        write(&path, text.as_bytes());
+    };
+    with(1);
+    let steps = train(&home, "one")["steps"].as_u64().expect("steps");
+    with(3);
+    assert_eq!(train(&home, "whole")["steps"].as_u64(), Some(3 * steps));
+    let of_one = losses(&home.path("one"));
+    let of_three = losses(&home.path("whole"));
+    let step = |run: usize| run * steps as usize;
+    assert_eq!(of_three[..step(1)], of_one, "the first run is that of one");
+    // Each starts from the same weights, with an order of its own.
+    for run in 1..3 {
+        let first = of_three[step(run)].1;
+        assert!((first / of_one[0].1 - 1.0).abs() < 0.2, "{first}");
+        assert_ne!(first, of_one[0].1);
+    }
+    let card = korfinsts::fs::read(&home.path("whole/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    assert!(card.contains("in 3 runs from the same weights, which are then averaged,"));
+    // Killed in its second run or its third.
+    let killed = (0..10).any(|attempt| {
+        let output = format!("killed-{attempt}");
+        let states = home.path(&format!("{output}/training"));
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("korfinsts"))
+            .current_dir(home.path(""))
+            .args(["train", "student.toml", "--offline", "--output", &output])
+            .env("KORFINSTS_DATA", home.data())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("started");
+        while child.try_wait().expect("asked").is_none() {
+            if reached(&states).is_some_and(|s| s > step(1) + 10) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        if reached(&states).is_none_or(|s| s >= step(3)) {
+            return false;
+        }
+        train(&home, &output);
+        assert_eq!(losses(&home.path(&output)), of_three);
+        assert!(weights(&home.path(&output)) == weights(&home.path("whole")));
+        true
+    });
+    assert!(killed, "no run was killed in time");
+    home.command(&["train", "student.toml", "--dry-run"])
+        .assert()
+        .success()
+        .stdout(contains(format!("{} (3 runs, averaged)", 3 * steps)));
+}
+
+/// The step of the state that a run has kept.
+fn reached(states: &std::path::Path) -> Option<usize> {
+    let found = korfinsts::fs::list(states).ok()?;
+    found
+        .iter()
+        .filter_map(|p| {
+            p.file_name()?
+                .to_str()?
+                .strip_prefix("state-")?
+                .parse()
+                .ok()
+        })
+        .max()
 }
 
 #[test]
