@@ -27,7 +27,7 @@ pub(super) fn fresh(
         return Err(plan.wrong("the base model was not found".into()));
     };
     let beside = plan.output.join(BESIDE);
-    let folder = beside.join("base");
+    let folder = beside.join(start_of(0));
     if !plan.restart && state::any(&beside)? && fs::exists(&folder.join("modules.json")) {
         // A run goes on with the base it began with.
         return Ok(read(&folder, &Overrides::default())?);
@@ -47,14 +47,46 @@ pub(super) fn fresh(
         }
         _ => None,
     };
-    fresh::write(
-        &folder,
-        recipe,
-        &vocabulary,
-        start.as_ref(),
-        plan.recipe.seed,
-    )?;
+    let runs = match (&start, plan.recipe.stages.first()) {
+        (Some(_), Some(stage)) => stage.soup,
+        _ => 1,
+    };
+    for run in (0..runs).rev() {
+        let seed = plan.recipe.seed.wrapping_add(run as u64);
+        let folder = beside.join(start_of(run));
+        fresh::write(&folder, recipe, &vocabulary, start.as_ref(), seed)?;
+    }
     Ok(read(&folder, &Overrides::default())?)
+}
+
+/// Folder of the weights that a run of the first stage starts from, in that of the states.
+fn start_of(run: usize) -> String {
+    match run {
+        0 => "base".into(),
+        n => format!("base-{n}"),
+    }
+}
+
+/// A new static base as a later run of the first stage starts from it: with random numbers of its
+/// own. Only where vectors of words and the projection start as the teacher has them, which
+/// keeps the runs near enough for a mean.
+pub(super) fn other(plan: &Plan<'_>, run: usize) -> Result<Option<EncoderSpec>, TrainError> {
+    match &plan.recipe.base.fresh {
+        Some(recipe) if recipe.first == First::Teacher => {
+            let folder = plan.output.join(BESIDE).join(start_of(run));
+            Ok(Some(read(&folder, &Overrides::default())?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Removes what only runs of the first stage needed.
+pub(super) fn remove_others(plan: &Plan<'_>) -> Result<(), TrainError> {
+    let runs = plan.recipe.stages.first().map_or(1, |stage| stage.soup);
+    for run in 1..runs {
+        fs::remove_dir(&plan.output.join(BESIDE).join(start_of(run)))?;
+    }
+    Ok(())
 }
 
 /// Where the vectors of words that stand in the teacher's texts start.

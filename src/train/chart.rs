@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
+use super::metrics::StepMetrics;
 use super::{TrainError, template};
 
 /// The built-in template.
 pub const TEMPLATE: &str = include_str!("../../templates/training-curve.svg");
 
 /// Points of one curve, `(step, value)`.
-pub type Curve = Vec<(usize, f64)>;
+type Curve = Vec<(usize, f64)>;
 
 #[derive(Debug, Serialize)]
 struct Line {
@@ -22,69 +23,143 @@ struct Line {
     y: f64,
 }
 
+/// Where an axis has a number, or a stage begins.
+#[derive(Debug, Serialize)]
+struct Mark {
+    at: f64,
+    text: String,
+}
+
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 220.0;
+/// Losses below are drawn as it: the axis is logarithmic.
+const LEAST_LOSS: f64 = 1e-4;
 
-/// Draws the loss, and the scores of suites where there are any.
+/// Draws the losses, one line for each kind of data since their scales differ, and the scores of
+/// suites where there are any; marks where a stage, and a run of a stage, begins.
 ///
 /// # Errors
 /// When the template fails.
-pub fn draw(
-    title: &str,
-    loss: &Curve,
-    scores: &BTreeMap<String, Curve>,
-) -> Result<String, TrainError> {
-    let steps = loss.last().map_or(1, |p| p.0).max(1) as f64;
-    let smooth = smoothed(loss);
-    let highest = smooth.iter().map(|p| p.1).fold(f64::MIN, f64::max);
-    let lowest = smooth.iter().map(|p| p.1).fold(f64::MAX, f64::min).min(0.0);
-    let line = |name: &str, class: usize, curve: &Curve, low: f64, high: f64| {
-        let place = |value: f64| HEIGHT - (value - low) / (high - low).max(1e-9) * HEIGHT;
-        let points: Vec<String> = curve
-            .iter()
-            .map(|(step, value)| {
-                format!("{:.1},{:.1}", *step as f64 / steps * WIDTH, place(*value))
-            })
-            .collect();
-        let last = curve.last().map_or(0.0, |p| p.1);
-        Line {
-            name: name.to_owned(),
-            class,
-            points: points.join(" "),
-            last: format!("{last:.3}"),
-            y: place(last),
+pub fn draw(title: &str, metrics: &[StepMetrics]) -> Result<String, TrainError> {
+    let steps = metrics.last().map_or(1, |m| m.step).max(1) as f64;
+    let across = |step: usize| tenths(step as f64 / steps * WIDTH);
+    let mut losses: BTreeMap<&str, Curve> = BTreeMap::new();
+    let mut scores: BTreeMap<&str, Curve> = BTreeMap::new();
+    let mut stages: Vec<Mark> = Vec::new();
+    let mut before: Option<&StepMetrics> = None;
+    for line in metrics {
+        let loss = (line.step, f64::from(line.loss).max(LEAST_LOSS).log10());
+        losses.entry(&line.kind).or_default().push(loss);
+        for (suite, score) in &line.evaluation {
+            scores.entry(suite).or_default().push((line.step, *score));
         }
-    };
-    let loss_line = line("loss", 0, &smooth, lowest, highest);
-    let low = scores
-        .values()
-        .flatten()
-        .map(|p| p.1)
-        .fold(f64::MAX, f64::min)
-        .min(1.0);
-    let high = scores
-        .values()
-        .flatten()
-        .map(|p| p.1)
-        .fold(f64::MIN, f64::max);
-    let mut lines: Vec<Line> = scores
-        .iter()
-        .enumerate()
-        .map(|(i, (name, curve))| line(name, i % 4 + 1, curve, low, high))
-        .collect();
-    // Labels that would lie on each other are moved apart.
-    lines.sort_by(|a, b| a.y.total_cmp(&b.y));
-    for i in 1..lines.len() {
-        let least = lines[i - 1].y + 15.0;
-        lines[i].y = lines[i].y.max(least);
+        let same_stage = before.is_some_and(|b| b.stage == line.stage);
+        if !same_stage || before.is_some_and(|b| b.run != line.run) {
+            stages.push(Mark {
+                at: across(line.step - 1),
+                text: if same_stage {
+                    String::new()
+                } else {
+                    line.stage.clone()
+                },
+            });
+        }
+        before = Some(line);
     }
+    for curve in losses.values_mut() {
+        *curve = smoothed(curve);
+    }
+    let line =
+        |name: String, class: usize, curve: &Curve, (low, high): (f64, f64), last: String| {
+            let points: Vec<String> = curve
+                .iter()
+                .map(|(step, value)| format!("{},{}", across(*step), place(*value, low, high)))
+                .collect();
+            Line {
+                name,
+                class,
+                points: points.join(" "),
+                last,
+                y: place(curve.last().map_or(low, |p| p.1), low, high),
+            }
+        };
+    let range = range(losses.values());
+    let loss_lines = losses.iter().enumerate().map(|(i, (kind, curve))| {
+        let name = match *kind {
+            "" => "loss".to_owned(),
+            kind => format!("loss of {kind}"),
+        };
+        let last = format!("{:.3}", 10_f64.powf(curve.last().map_or(0.0, |p| p.1)));
+        line(name, i % CLASSES, curve, range, last)
+    });
+    let (low, high) = self::range(scores.values());
+    let score_lines = scores.iter().enumerate().map(|(i, (suite, curve))| {
+        let last = format!("{:.3}", curve.last().map_or(0.0, |p| p.1));
+        line((*suite).to_owned(), i % CLASSES, curve, (low, high), last)
+    });
     let values = json!({
-        "title": title, "steps": steps as usize, "loss": loss_line, "scores": lines,
-        "loss_high": format!("{highest:.3}"), "loss_low": format!("{lowest:.3}"),
-        "score_high": format!("{high:.3}"), "score_low": format!("{low:.3}"),
-        "width": WIDTH, "height": HEIGHT,
+        "title": title,
+        "steps": steps as usize,
+        "losses": apart(loss_lines.collect()),
+        "scores": apart(score_lines.collect()),
+        "ticks": ticks(range),
+        "stages": stages,
+        "score_high": format!("{high:.3}"),
+        "score_low": format!("{low:.3}"),
+        "width": WIDTH,
+        "height": HEIGHT,
     });
     template::fill("training-curve.svg", TEMPLATE, &values, true)
+}
+
+/// Colours of lines.
+const CLASSES: usize = 5;
+
+/// Height of a value, from the top.
+fn place(value: f64, low: f64, high: f64) -> f64 {
+    tenths(HEIGHT - (value - low) / (high - low).max(1e-9) * HEIGHT)
+}
+
+/// As exact as a drawing needs.
+fn tenths(value: f64) -> f64 {
+    (10.0 * value).round() / 10.0
+}
+
+/// The lowest and highest value, `(0, 1)` of none.
+fn range<'a>(curves: impl Iterator<Item = &'a Curve>) -> (f64, f64) {
+    curves
+        .flatten()
+        .map(|p| (p.1, p.1))
+        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        .unwrap_or((0.0, 1.0))
+}
+
+/// Numbers of a logarithmic axis: 1, 2 and 5 times powers of ten, or the powers alone where those
+/// are many.
+fn ticks((low, high): (f64, f64)) -> Vec<Mark> {
+    let decades = (low.floor() as i32)..=(high.ceil() as i32);
+    let factors: &[f64] = if high - low > 2.0 {
+        &[1.0]
+    } else {
+        &[1.0, 2.0, 5.0]
+    };
+    decades
+        .flat_map(|decade| factors.iter().map(move |f| f * 10_f64.powi(decade)))
+        .filter(|value| (low..=high).contains(&value.log10()))
+        .map(|value| Mark {
+            at: place(value.log10(), low, high),
+            text: format!("{value}"),
+        })
+        .collect()
+}
+
+/// Moves labels apart that would lie on each other.
+fn apart(mut lines: Vec<Line>) -> Vec<Line> {
+    lines.sort_by(|a, b| a.y.total_cmp(&b.y));
+    for i in 1..lines.len() {
+        lines[i].y = lines[i].y.max(lines[i - 1].y + 15.0);
+    }
+    lines
 }
 
 /// At most 200 points, each the mean of its neighbours.
@@ -104,13 +179,72 @@ fn smoothed(curve: &Curve) -> Curve {
 mod tests {
     use super::*;
 
+    fn step(step: usize, stage: &str, run: usize, kind: &str, loss: f32) -> StepMetrics {
+        StepMetrics {
+            step,
+            stage: stage.into(),
+            run,
+            kind: kind.into(),
+            loss,
+            learning_rate: 1e-3,
+            gradient_norm: 1.0,
+            triplets_per_second: 1.0,
+            memory_mib: None,
+            evaluation: BTreeMap::new(),
+        }
+    }
+
     #[test]
     fn a_curve_is_drawn_with_its_names_escaped() {
-        let loss = (1..=500).map(|i| (i, 1.0 / i as f64)).collect();
-        let scores = BTreeMap::from([("a<b".to_owned(), vec![(1, 0.5), (500, 0.75)])]);
-        let svg = draw("run & more", &loss, &scores).expect("drawn");
+        let mut metrics: Vec<StepMetrics> = (1..=500)
+            .map(|i| step(i, "s", 1, "pairs", 1.0 / i as f32))
+            .collect();
+        for (at, score) in [(0, 0.5), (499, 0.75)] {
+            metrics[at].evaluation.insert("a<b".into(), score);
+        }
+        let svg = draw("run & more", &metrics).expect("drawn");
         assert!(svg.contains("a&lt;b") && svg.contains("run &amp; more") && svg.contains("0.750"));
-        assert!(!svg.contains("NaN"));
-        assert!(draw("empty", &vec![], &BTreeMap::new()).is_ok_and(|s| !s.contains("NaN")));
+        assert!(!svg.contains("NaN") && !svg.contains("inf"));
+        let none = draw("empty", &[]).expect("drawn");
+        assert!(!none.contains("NaN") && !none.contains("inf"));
+        let zero = draw("zero", &[step(1, "s", 1, "pairs", 0.0)]).expect("drawn");
+        assert!(!zero.contains("NaN") && !zero.contains("inf"));
+    }
+
+    #[test]
+    fn kinds_have_lines_of_their_own_and_stages_and_runs_are_marked() {
+        let metrics: Vec<StepMetrics> = (1..=40)
+            .map(|i| match i {
+                1..=10 => step(i, "first", 1, "parallel texts", 2.0),
+                11..=20 => step(i, "first", 2, "parallel texts", 2.0),
+                _ if i % 2 == 0 => step(i, "second", 1, "triplets", 0.1),
+                _ => step(i, "second", 1, "parallel texts", 1.0),
+            })
+            .collect();
+        let svg = draw("x", &metrics).expect("drawn");
+        for expected in [
+            "loss of parallel texts 1.000",
+            "loss of triplets 0.100",
+            ">first</text>",
+            ">second</text>",
+        ] {
+            assert!(svg.contains(expected), "{expected}\n{svg}");
+        }
+        assert_eq!(
+            svg.matches("class=\"mark\"").count(),
+            3,
+            "two stages, of which one has two runs"
+        );
+        assert_eq!(svg.matches("<polyline").count(), 2);
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_in_range() {
+        let texts = |low: f64, high: f64| -> Vec<String> {
+            let marks = ticks((low.log10(), high.log10()));
+            marks.into_iter().map(|m| m.text).collect()
+        };
+        assert_eq!(texts(0.15, 6.0), ["0.2", "0.5", "1", "2", "5"]);
+        assert_eq!(texts(0.0005, 20.0), ["0.001", "0.01", "0.1", "1", "10"]);
     }
 }

@@ -153,7 +153,7 @@ impl TrainError {
                     .into(),
             ),
             Self::NotFinite { .. } => Some(
-                "lower `learning_rate`, raise `temperature`, or set `clip`; the last state is kept"
+                "lower `learning_rate`, raise `temperature`, or set `clip`; a state that was written stays"
                     .into(),
             ),
             Self::OutOfMemory { .. } => Some(

@@ -7,7 +7,7 @@ use super::metrics::StepMetrics;
 use super::recipe::Number;
 use super::report::{self, Report};
 use super::session::{BESIDE, Session, Watch};
-use super::{TrainError, chart, save};
+use super::{TrainError, base, chart, save};
 use crate::encoder::EncoderSpec;
 use crate::encoder::backend::OpenOptions;
 use crate::encoder::lexical::BASELINES;
@@ -143,21 +143,12 @@ impl Session<'_> {
         );
         let beside = output.join(BESIDE);
         fs::write_atomic(&beside.join("recipe.toml"), &fs::read(&self.plan.path)?)?;
-        let loss = metrics.iter().map(|m| (m.step, m.loss)).collect();
-        let mut curves: BTreeMap<String, chart::Curve> = BTreeMap::new();
-        for line in metrics {
-            for (suite, score) in &line.evaluation {
-                curves
-                    .entry(suite.clone())
-                    .or_default()
-                    .push((line.step, *score));
-            }
-        }
-        let svg = chart::draw(&recipe.name, &loss, &curves)?;
+        let svg = chart::draw(&recipe.name, metrics)?;
         fs::write_atomic(&beside.join("curve.svg"), svg.as_bytes())?;
         fs::write_atomic(&beside.join("report.json"), &json::pretty(&report))?;
         let card = report::card(recipe, &report, &spec)?;
         fs::write_atomic(&output.join("README.md"), card.as_bytes())?;
+        base::remove_others(&self.plan)?;
         Ok(report)
     }
 }

@@ -16,20 +16,35 @@ pub struct StepMetrics {
     pub step: usize,
     /// Stage.
     pub stage: String,
+    /// Run of the stage, from 1; absent where it has one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub run: usize,
+    /// What the batch was trained for; losses of different kinds are not on one scale.
+    #[serde(default)]
+    pub kind: String,
     /// Loss of the step's batch.
-    pub loss: f64,
+    pub loss: f32,
     /// Learning rate of the step.
-    pub learning_rate: f64,
+    pub learning_rate: f32,
     /// Norm of the gradients before clipping.
-    pub gradient_norm: f64,
+    pub gradient_norm: f32,
     /// Examples per second of this step.
-    pub triplets_per_second: f64,
+    pub triplets_per_second: f32,
     /// Resident memory of this process in MiB; absent where the system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_mib: Option<f64>,
+    pub memory_mib: Option<f32>,
     /// Spearman's correlation by suite, at steps with an evaluation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evaluation: BTreeMap<String, f64>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 /// The file, and what stands in it.
@@ -86,10 +101,10 @@ fn earlier(path: &Path, step: usize) -> Result<Vec<StepMetrics>, TrainError> {
 }
 
 /// Resident memory of this process; absent where the system does not say.
-pub(super) fn memory_mib() -> Option<f64> {
+pub(super) fn memory_mib() -> Option<f32> {
     let status = fs::read(Path::new("/proc/self/status")).ok()?;
     let status = String::from_utf8_lossy(&status).into_owned();
     let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let kib: f32 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some((kib / 102.4).round() / 10.0)
 }

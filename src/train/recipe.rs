@@ -267,6 +267,8 @@ pub struct Stage {
     pub token_dropout: f64,
     /// Runs of the stage, each from the weights it begins with and with an order, left-out tokens
     /// and drawn texts of its own; it ends with the mean of their weights (Wortsman et al., 2022).
+    /// In the first stage of a new static base whose `first` is `teacher`, each run starts with
+    /// random numbers of its own too, which the mean evens out.
     #[serde(default = "one")]
     pub soup: usize,
     /// What is trained on.

@@ -110,7 +110,7 @@ pub fn build(
     let losses: Vec<f64> = metrics
         .iter()
         .filter(|m| Some(&m.stage) == last_stage.as_ref())
-        .map(|m| m.loss)
+        .map(|m| f64::from(m.loss))
         .collect();
     let tenth = losses.len().div_ceil(10);
     let mean =

@@ -314,8 +314,7 @@ impl<'a> Session<'a> {
                     let Some(soup) = &mut soup else { continue };
                     soup.add(self.model.parameters()).map_err(computing(MEAN))?;
                     if position.lap < laps {
-                        soup.restart(self.model.parameters())
-                            .map_err(computing(MEAN))?;
+                        self.restart(soup, &position)?;
                         if first {
                             state::write(&states, &position, &self.model, &optimiser, Some(soup))?;
                         }
@@ -342,6 +341,23 @@ impl<'a> Session<'a> {
             Some(log) => self.finish(&before, suites, log.lines(), watch).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Gives the model the weights that the next run of the stage starts from.
+    fn restart(&self, soup: &Soup, position: &Position) -> Result<(), TrainError> {
+        let parameters = self.model.parameters();
+        let other = match position.stage {
+            0 => base::other(&self.plan, position.lap)?,
+            _ => None,
+        };
+        let start = match other {
+            Some(spec) => {
+                let model = Model::open(&spec, model_options(&self.plan))?;
+                Soup::begin(model.parameters()).and_then(|other| other.restart(parameters))
+            }
+            None => soup.restart(parameters),
+        };
+        start.map_err(computing(MEAN))
     }
 
     fn options(&self, stage: usize) -> AdamWOptions {
@@ -405,10 +421,12 @@ impl<'a> Session<'a> {
             let mut line = StepMetrics {
                 step,
                 stage: stage.name.clone(),
-                loss,
-                learning_rate: rate,
-                gradient_norm: norm,
-                triplets_per_second: batch.rows.len() as f64 / start.elapsed().as_secs_f64(),
+                run: position.lap + 1,
+                kind: batch.kind.name().to_owned(),
+                loss: loss as f32,
+                learning_rate: rate as f32,
+                gradient_norm: norm as f32,
+                triplets_per_second: batch.rows.len() as f32 / start.elapsed().as_secs_f32(),
                 memory_mib: memory_mib(),
                 evaluation: BTreeMap::new(),
             };

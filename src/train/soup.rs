@@ -42,7 +42,7 @@ impl Soup {
         Ok(())
     }
 
-    /// Puts the weights back from which every run starts.
+    /// Puts the weights back that the stage began with.
     ///
     /// # Errors
     /// When the device fails.
