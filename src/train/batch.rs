@@ -134,7 +134,7 @@ impl Source {
 
     /// Leaves the examples that are wanted, and says how many went. What was tied to an example
     /// that goes stands alone.
-    pub fn retain(&mut self, wanted: impl Fn(&Example) -> bool) -> usize {
+    pub fn retain(&mut self, mut wanted: impl FnMut(&Example) -> bool) -> usize {
         let before = self.examples.len();
         let mut kept = true;
         self.examples.retain_mut(|example| {
@@ -217,10 +217,19 @@ pub struct PlanOptions {
 pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed ^ 0x6b6f_7266_696e);
     let mut batches = Vec::new();
-    let pools = pools(sources);
+    let pools: Vec<(Vec<usize>, Vec<At>)> = pools(sources)
+        .into_iter()
+        .map(|pool| {
+            let rows = |&source: &usize| {
+                (0..sources[source].extra.len()).map(move |row| At { source, row })
+            };
+            let extra = pool.iter().flat_map(rows).collect();
+            (pool, extra)
+        })
+        .collect();
     for _ in 0..options.epochs {
         let first = batches.len();
-        for pool in &pools {
+        for (pool, extra) in &pools {
             let mut groups: Vec<Vec<At>> = pool
                 .iter()
                 .flat_map(|&source| pass(sources, source, &mut random))
@@ -228,12 +237,6 @@ pub fn plan(sources: &[Source], options: PlanOptions) -> Vec<BatchPlan> {
             if pool.len() > 1 {
                 shuffle(&mut groups, &mut random);
             }
-            let extra: Vec<At> = pool
-                .iter()
-                .flat_map(|&source| {
-                    (0..sources[source].extra.len()).map(move |row| At { source, row })
-                })
-                .collect();
             for rows in full(groups, options.batch) {
                 let n = match extra.len() {
                     0 => 0,

@@ -83,16 +83,16 @@ pub fn draw(title: &str, metrics: &[StepMetrics]) -> Result<String, TrainError> 
                 y: place(curve.last().map_or(low, |p| p.1), low, high),
             }
         };
-    let range = range(losses.values());
+    let ends = range(losses.values());
     let loss_lines = losses.iter().enumerate().map(|(i, (kind, curve))| {
         let name = match *kind {
             "" => "loss".to_owned(),
             kind => format!("loss of {kind}"),
         };
         let last = format!("{:.3}", 10_f64.powf(curve.last().map_or(0.0, |p| p.1)));
-        line(name, i % CLASSES, curve, range, last)
+        line(name, i % CLASSES, curve, ends, last)
     });
-    let (low, high) = self::range(scores.values());
+    let (low, high) = range(scores.values());
     let score_lines = scores.iter().enumerate().map(|(i, (suite, curve))| {
         let last = format!("{:.3}", curve.last().map_or(0.0, |p| p.1));
         line((*suite).to_owned(), i % CLASSES, curve, (low, high), last)
@@ -102,7 +102,7 @@ pub fn draw(title: &str, metrics: &[StepMetrics]) -> Result<String, TrainError> 
         "steps": steps as usize,
         "losses": apart(loss_lines.collect()),
         "scores": apart(score_lines.collect()),
-        "ticks": ticks(range),
+        "ticks": ticks(ends),
         "stages": stages,
         "score_high": format!("{high:.3}"),
         "score_low": format!("{low:.3}"),

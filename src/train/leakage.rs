@@ -60,24 +60,24 @@ pub fn check(
     };
     for source in stages.iter_mut().flatten() {
         report.examples += source.examples.len();
-        for example in &source.examples {
+        let origin = source.name.clone();
+        let gone = source.retain(|example| {
             let Some(&suite) = example.texts().find_map(|t| known.get(&essence(t))) else {
-                continue;
+                return true;
             };
             *report.found.entry(name(suite)).or_default() += 1;
             if report.first.len() < 5 {
-                report.first.push(format!(
-                    "{} ({}) in {}",
-                    example.place,
-                    source.name,
-                    name(suite)
-                ));
+                report
+                    .first
+                    .push(format!("{} ({}) in {}", example.place, origin, name(suite)));
             }
-        }
+            policy != Leakage::Drop
+        });
+        report.dropped += gone;
         if policy == Leakage::Drop {
-            let leaks = |text: &str| known.contains_key(&essence(text));
-            report.dropped += source.retain(|e| !e.texts().any(leaks));
-            source.extra.retain(|text| !leaks(text));
+            source
+                .extra
+                .retain(|text| !known.contains_key(&essence(text)));
         }
     }
     if policy == Leakage::Error && !report.found.is_empty() {

@@ -22,7 +22,7 @@ use super::optim::{self, AdamW, AdamWOptions, Schedule};
 use super::ranks::Ranks;
 use super::recipe::{Number, Recipe, Stage};
 use super::report::Report;
-use super::soup::Soup;
+use super::soup::{self, Soup};
 use super::state::{self, Position};
 use super::step::{StepOptions, step_of};
 use super::task::{named, places};
@@ -353,7 +353,8 @@ impl<'a> Session<'a> {
         let start = match other {
             Some(spec) => {
                 let model = Model::open(&spec, model_options(&self.plan))?;
-                Soup::begin(model.parameters()).and_then(|other| other.restart(parameters))
+                let values = model.parameters().iter().map(|p| p.variable.as_tensor());
+                soup::set(parameters, values)
             }
             None => soup.restart(parameters),
         };

@@ -61,7 +61,14 @@ impl Soup {
     }
 }
 
-fn set(parameters: &[Parameter], values: &[Tensor]) -> Result<()> {
+/// Gives parameters values, one each in their order.
+///
+/// # Errors
+/// When the device fails.
+pub(super) fn set<'a>(
+    parameters: &[Parameter],
+    values: impl IntoIterator<Item = &'a Tensor>,
+) -> Result<()> {
     for (parameter, value) in parameters.iter().zip(values) {
         parameter.variable.set(value)?;
     }

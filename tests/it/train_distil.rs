@@ -140,7 +140,7 @@ fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
     }
     let card = korfinsts::fs::read(&home.path("whole/README.md")).expect("a card");
     let card = String::from_utf8(card).expect("UTF-8");
-    assert!(card.contains("in 3 runs from the same weights, which are then averaged,"));
+    assert!(card.contains("in 3 runs, whose weights are then averaged,"));
     let left = korfinsts::fs::list(&home.path("whole/training")).expect("listed");
     assert!(
         !left.iter().any(|p| p.to_string_lossy().contains("base-")),
