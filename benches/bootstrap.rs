@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use korfinsts::metric::{
+use korfinsts_metric::{
     AucSample, BootstrapOptions, PairedStatistic, PearsonSample, SpearmanSample, Statistic,
     bootstrap, permutation_test, rank_ranges,
 };

@@ -13,12 +13,12 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use korfinsts::archive::{self, Files};
-use korfinsts::fs::sha256;
-use korfinsts::release::{Context, QUESTIONS, Subject, build, check};
-use korfinsts::submission::{Bundle, records, verify};
-use korfinsts::suite::Registry;
-use korfinsts::sums;
+use korfinsts_base::archive::{self, Files};
+use korfinsts_base::fs::sha256;
+use korfinsts_base::sums;
+use korfinsts_bench::suite::Registry;
+use korfinsts_publish::release::{Context, QUESTIONS, Subject, build, check};
+use korfinsts_publish::submission::{Bundle, records, verify};
 use serde_json::json;
 
 const PAIRS: usize = 2_000;
@@ -168,7 +168,7 @@ fn bundle(home: &Path) -> Vec<u8> {
         archive::write(&files).unwrap()
     };
     // What is claimed is what follows from the scores.
-    let options = korfinsts::metric::BootstrapOptions {
+    let options = korfinsts_metric::BootstrapOptions {
         resamples: 100,
         ..Default::default()
     };

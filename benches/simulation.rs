@@ -8,7 +8,7 @@
     reason = "its output is what it is for"
 )]
 
-use korfinsts::metric::{BootstrapOptions, PairedStatistic, compare};
+use korfinsts_metric::{BootstrapOptions, PairedStatistic, compare};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -87,7 +87,7 @@ impl World {
             0.0
         } else {
             let [a, b, gold] = self.sample(&mut rng, POPULATION);
-            let of = |x: &[f64]| korfinsts::metric::spearman(x, &gold).expect("scores vary");
+            let of = |x: &[f64]| korfinsts_metric::spearman(x, &gold).expect("scores vary");
             of(&a) - of(&b)
         };
         let mut held = 0;

@@ -10,12 +10,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use korfinsts::encoder::PreparedText;
-use korfinsts::encoder::spec::{Overrides, read};
-use korfinsts::fs;
-use korfinsts::train::model::{Model, ModelOptions};
-use korfinsts::train::optim::{AdamW, AdamWOptions};
-use korfinsts::train::step::{Objective, StepOptions, step};
+use korfinsts_base::fs;
+use korfinsts_encoder::PreparedText;
+use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_train::model::{Model, ModelOptions};
+use korfinsts_train::optim::{AdamW, AdamWOptions};
+use korfinsts_train::step::{Objective, StepOptions, step};
 
 /// User and system seconds of this process.
 fn cpu_s() -> f64 {

@@ -1,7 +1,7 @@
 //! The container of a bundle: as it is, and with the bytes as the manifest inside a container that is in order.
 #![no_main]
 
-use korfinsts::submission::Bundle;
+use korfinsts_publish::submission::Bundle;
 use korfinsts::{archive, sums};
 use libfuzzer_sys::fuzz_target;
 

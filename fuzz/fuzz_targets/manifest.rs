@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use korfinsts::release::{Context, Manifest, Subject};
-use korfinsts::suite;
+use korfinsts_publish::release::{Context, Manifest, Subject};
+use korfinsts_bench::suite;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         let files = [("korfinsts.toml".to_owned(), data.to_vec())].into();
         let context = Context::on("2026-01-01".parse().expect("a day"));
         if let Ok(subject) = Subject::from_files(files, path, context) {
-            let _ = korfinsts::release::check(&subject);
+            let _ = korfinsts_publish::release::check(&subject);
         }
     }
 });

@@ -15,6 +15,6 @@ fn path() -> PathBuf {
 fuzz_target!(|data: &[u8]| {
     let path = path();
     if std::fs::write(&path, data).is_ok() {
-        let _ = korfinsts::encoder::onnx::inspect(&path);
+        let _ = korfinsts_encoder::onnx::inspect(&path);
     }
 });

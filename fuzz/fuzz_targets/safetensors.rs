@@ -15,6 +15,6 @@ fn path() -> PathBuf {
 fuzz_target!(|data: &[u8]| {
     let path = path();
     if std::fs::write(&path, data).is_ok() {
-        let _ = korfinsts::encoder::safetensors::check(&path);
+        let _ = korfinsts_nn::safetensors::check(&path);
     }
 });

@@ -1,8 +1,8 @@
 //! Lines of JSON: scores and token counts, by the fast reader and by the strict one, which must agree.
 #![no_main]
 
-use korfinsts::json;
-use korfinsts::submission::{ScoreLine, TokenLine};
+use korfinsts_base::json;
+use korfinsts_publish::submission::{ScoreLine, TokenLine};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,5 +19,5 @@ fn both<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u
 fuzz_target!(|data: &[u8]| {
     both::<ScoreLine>(data);
     both::<TokenLine>(data);
-    let _ = korfinsts::sums::read(data);
+    let _ = korfinsts_base::sums::read(data);
 });

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::output::OutputArgs;
 use super::submissions::ENDING;
 use super::{CliError, Global, report};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::metric::BootstrapOptions;
-use crate::run::record::{Record, RecordFiles, Timing, file_name, to_json};
-use crate::submission::{self, Accepted};
-use crate::suite::Registry;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_bench::run::record::{Record, RecordFiles, Timing, file_name, to_json};
+use korfinsts_bench::suite::Registry;
+use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::submission::{self, Accepted};
 
 /// Take submissions in: verify each bundle, keep it, and write the records that the page shows
 ///
@@ -64,11 +64,11 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             Vec::new()
         };
         let length = fs::metadata(path)?.len();
-        if length > crate::archive::MAX_TOTAL {
+        if length > korfinsts_base::archive::MAX_TOTAL {
             let message = format!(
                 "{}: {length} bytes, allowed are {}",
                 path.display(),
-                crate::archive::MAX_TOTAL
+                korfinsts_base::archive::MAX_TOTAL
             );
             return Err(CliError::new(FailureClass::Check, message, None).into());
         }

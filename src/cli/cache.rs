@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 
 use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
-use crate::fs;
-use crate::run::store::Store;
+use korfinsts_base::fs;
+use korfinsts_bench::run::store::Store;
 
 /// List or prune the embeddings that earlier runs left
 #[derive(Debug, Args)]

@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 
 use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
-use crate::failure::FailureClass;
-use crate::leaderboard::catalogue::Catalogue;
-use crate::leaderboard::compare::{self, By, CompareOptions, Report, SuiteComparison};
-use crate::leaderboard::entry;
-use crate::metric::BootstrapOptions;
-use crate::text::visible;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::text::visible;
+use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::leaderboard::catalogue::Catalogue;
+use korfinsts_publish::leaderboard::compare::{self, By, CompareOptions, Report, SuiteComparison};
+use korfinsts_publish::leaderboard::entry;
 
 /// Compare two models on the same pairs
 ///
@@ -136,7 +136,7 @@ pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
 fn render(report: &Report, format: Format) -> String {
     match format {
         Format::Json => {
-            let bytes = crate::run::record::to_json(report);
+            let bytes = korfinsts_bench::run::record::to_json(report);
             String::from_utf8(bytes).expect("JSON is UTF-8")
         }
         Format::Csv => tidy(report).to_csv(),

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::output::print;
 use super::runtime::Format;
 use super::{CliError, Global};
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::backend::onnxruntime::{self, Loaded, cuda, library};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::hub::{Hub, HubSettings};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::hub::{Hub, HubSettings};
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::backend::onnxruntime::{self, Loaded, cuda, library};
 
 const GIB: u64 = 1 << 30;
 
@@ -253,7 +253,7 @@ fn memory() -> Check {
 
 fn runtime(
     options: &OpenOptions,
-    loaded: Result<&Loaded, &crate::encoder::EncoderError>,
+    loaded: Result<&Loaded, &korfinsts_encoder::EncoderError>,
 ) -> Vec<Check> {
     const WHAT: &str = "ONNX Runtime";
     let loaded = match loaded {

@@ -11,10 +11,10 @@ use super::model::ModelArgs;
 use super::output::print;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::run::engine::{self, BATCH_TOKENS, EncodeOptions};
-use crate::run::store::{EmbeddingSet, text_key};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use korfinsts_bench::run::store::{EmbeddingSet, text_key};
 
 /// Write the embeddings of texts to a file, row order kept
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Global, train};
-use crate::encoder::backend::OpenOptions;
-use crate::train::export;
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_train::export;
 
 /// Formats that a model is exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

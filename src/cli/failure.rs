@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::coverage::CoverageError;
-use crate::encoder::EncoderError;
-use crate::failure::FailureClass;
-use crate::fs::FsError;
-use crate::hub::HubError;
-use crate::leaderboard::LeaderboardError;
-use crate::mine::MineError;
-use crate::release::ReleaseError;
-use crate::run::RunError;
-use crate::submission::SubmissionError;
-use crate::suite::SuiteError;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs::FsError;
+use korfinsts_base::hub::HubError;
+use korfinsts_bench::coverage::CoverageError;
+use korfinsts_bench::run::RunError;
+use korfinsts_bench::suite::SuiteError;
+use korfinsts_encoder::EncoderError;
+use korfinsts_mine::MineError;
+use korfinsts_publish::leaderboard::LeaderboardError;
+use korfinsts_publish::release::ReleaseError;
+use korfinsts_publish::submission::SubmissionError;
 
 /// An error that only the command line knows: wrong usage, a check that failed, an interrupt.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +44,14 @@ impl CliError {
     }
 }
 
+#[cfg(test)]
 impl CliError {
     /// The class of the failure.
-    #[must_use]
     pub fn class(&self) -> FailureClass {
         self.class
     }
 
     /// What to type next, where something helps.
-    #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
@@ -80,7 +79,7 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             SubmissionError
         );
         #[cfg(feature = "candle")]
-        known!(crate::train::TrainError);
+        known!(korfinsts_train::TrainError);
         if let Some(e) = cause.downcast_ref::<FsError>() {
             return (FailureClass::Runtime, e.hint());
         }

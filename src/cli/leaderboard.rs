@@ -6,15 +6,15 @@ use clap::{Args, Subcommand};
 
 use super::output::print;
 use super::{CliError, Global};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::leaderboard::board::{Board, BoardOptions, Inputs};
-use crate::leaderboard::catalogue::Catalogue;
-use crate::leaderboard::entry;
-use crate::leaderboard::page::{self, PageFile, Templates};
-use crate::leaderboard::reported::{self, Models};
-use crate::leaderboard::{export, import, serve};
-use crate::metric::BootstrapOptions;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs};
+use korfinsts_publish::leaderboard::catalogue::Catalogue;
+use korfinsts_publish::leaderboard::entry;
+use korfinsts_publish::leaderboard::page::{self, PageFile, Templates};
+use korfinsts_publish::leaderboard::reported::{self, Models};
+use korfinsts_publish::leaderboard::{export, import, serve};
 
 /// Build and serve the leaderboard page, and import what others report
 #[derive(Debug, Args)]
@@ -226,8 +226,8 @@ fn read(folder: &Path, broken: &mut Vec<(String, String)>) -> anyhow::Result<Vec
             .trim()
             .to_owned();
         broken.push((
-            crate::text::visible(&shown, 200),
-            crate::text::visible(&reason, 300),
+            korfinsts_base::text::visible(&shown, 200),
+            korfinsts_base::text::visible(&reason, 300),
         ));
     }
     Ok(found.entries)

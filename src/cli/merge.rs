@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::output::OutputArgs;
 use super::{Global, report};
-use crate::run::merge;
-use crate::run::record::Record;
+use korfinsts_bench::run::merge;
+use korfinsts_bench::run::record::Record;
 
 /// Join the results of several runs, or the shards of one, into one folder
 ///

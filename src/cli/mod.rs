@@ -80,7 +80,7 @@ impl Global {
     pub fn data_home(&self) -> anyhow::Result<PathBuf> {
         self.data
             .clone()
-            .or_else(crate::fs::data_home)
+            .or_else(korfinsts_base::fs::data_home)
             .ok_or_else(|| {
                 CliError::usage("no home folder found", "name one with `--data DIR`").into()
             })

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{CliError, Global, source};
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::endpoint::client::Settings;
-use crate::encoder::endpoint::{Endpoint, Wishes};
-use crate::encoder::locate::{ModelSource, locate};
-use crate::encoder::modules::Module;
-use crate::encoder::pooling::Pooling;
-use crate::encoder::protocol::{self, Rules};
-use crate::encoder::spec::{
+use korfinsts_base::fs;
+use korfinsts_bench::run::evaluate::Prompting;
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::endpoint::client::Settings;
+use korfinsts_encoder::endpoint::{Endpoint, Wishes};
+use korfinsts_encoder::locate::{ModelSource, locate};
+use korfinsts_encoder::modules::Module;
+use korfinsts_encoder::pooling::Pooling;
+use korfinsts_encoder::protocol::{self, Rules};
+use korfinsts_encoder::spec::{
     Attention, Decision, EncoderSpec, ModelTable, Overrides, model_tables, read,
 };
-use crate::fs;
-use crate::run::evaluate::Prompting;
 
 /// File in the working folder whose `[models."<name>"]` tables name models and their settings.
 const CONFIGURATION: &str = "korfinsts.toml";
@@ -75,7 +75,7 @@ pub struct ModelArgs {
 
 fn backends() -> Vec<&'static str> {
     let mut names = vec!["auto"];
-    names.extend(crate::encoder::backend::BACKENDS.iter().map(|b| b.name));
+    names.extend(korfinsts_encoder::backend::BACKENDS.iter().map(|b| b.name));
     names
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::fs;
-pub use crate::table::Table;
+use korfinsts_base::fs;
+pub use korfinsts_base::table::Table;
 
 /// Formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::encoder::Usage;
-use crate::run::engine::Progress;
+use korfinsts_bench::run::engine::Progress;
+use korfinsts_encoder::Usage;
 
 /// A bar with rate and time left; nothing where stderr is no terminal or with `--quiet`.
 pub struct Bar {

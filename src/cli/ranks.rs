@@ -6,7 +6,7 @@ use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
 use super::{CliError, Global, interrupt};
-use crate::failure::FailureClass;
+use korfinsts_base::failure::FailureClass;
 
 /// How long the others have to end by themselves once one has failed.
 const GRACE: Duration = Duration::from_secs(30);

@@ -7,12 +7,12 @@ use walkdir::WalkDir;
 
 use super::output::OutputArgs;
 use super::{CliError, Global, report};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::metric::BootstrapOptions;
-use crate::run::mteb;
-use crate::run::record::{Record, read_pairs};
-use crate::run::score::{self, Asked};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_bench::run::mteb;
+use korfinsts_bench::run::record::{Record, read_pairs};
+use korfinsts_bench::run::score::{self, Asked};
+use korfinsts_metric::BootstrapOptions;
 
 /// Show the records of earlier runs, or compute their numbers again
 #[derive(Debug, Args)]

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::output::{Format, Table};
-use crate::run::record::Record;
+use korfinsts_bench::run::record::Record;
 
 /// The report of some records in a format.
 #[must_use]
 pub fn render(records: &[Record], format: Format) -> String {
     match format {
         Format::Json => {
-            let bytes = crate::run::record::to_json(&records);
+            let bytes = korfinsts_bench::run::record::to_json(&records);
             String::from_utf8(bytes).expect("JSON is UTF-8")
         }
         Format::Csv => tidy(records).to_csv(),

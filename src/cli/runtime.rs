@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::Global;
 use super::output::print;
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::backend::onnxruntime::{self, library};
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::backend::onnxruntime::{self, library};
 
 /// Install ONNX Runtime, or see where it is looked for
 #[derive(Debug, Args)]

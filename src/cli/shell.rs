@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::{Cli, output};
-use crate::fs;
+use korfinsts_base::fs;
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]

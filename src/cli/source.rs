@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use indicatif::HumanBytes;
 
 use super::{CliError, Global};
-use crate::encoder::built_in;
-use crate::encoder::locate::{ModelSource, locate};
-use crate::encoder::onnx;
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::hub::{Hub, Progress, RepoId, RepoKind};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::hub::{Hub, Progress, RepoId, RepoKind};
+use korfinsts_encoder::built_in;
+use korfinsts_encoder::locate::{ModelSource, locate};
+use korfinsts_encoder::onnx;
 
 /// A model on disk.
 #[derive(Debug, Clone)]

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::CliError;
 use super::output::Table;
-use crate::failure::FailureClass;
-use crate::release::StoredScores;
-use crate::submission::Verdict;
-use crate::{archive, fs, json};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::{archive, fs, json};
+use korfinsts_publish::release::StoredScores;
+use korfinsts_publish::submission::Verdict;
 
 /// How the names of bundles end.
 pub const ENDING: &str = ".kfsub.zip";

@@ -7,13 +7,15 @@ use clap::Args;
 
 use super::submissions::{self, ENDING};
 use super::{CliError, Global};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::json;
-use crate::run::record::{Record, file_name};
-use crate::run::score::LEXICAL;
-use crate::submission::{Card, PackInput, Packed, SubmissionError, TrainData, card, pack};
-use crate::suite::Registry;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::json;
+use korfinsts_bench::run::record::{Record, file_name};
+use korfinsts_bench::run::score::LEXICAL;
+use korfinsts_bench::suite::Registry;
+use korfinsts_publish::submission::{
+    Card, PackInput, Packed, SubmissionError, TrainData, card, pack,
+};
 
 /// Pack a submission from the records of one encoder, with the model card that goes with it
 ///
@@ -79,8 +81,12 @@ pub fn run(args: &SubmitArgs, global: &Global) -> anyhow::Result<()> {
     let bundle = args.output.join(format!("{name}{ENDING}"));
     fs::check_writable(&bundle)?;
     let registry = Registry::open(&global.data_home()?)?;
-    let (verdict, _) =
-        crate::submission::verify(&packed.bytes, &registry, &[], &crate::submission::revoked());
+    let (verdict, _) = korfinsts_publish::submission::verify(
+        &packed.bytes,
+        &registry,
+        &[],
+        &korfinsts_publish::submission::revoked(),
+    );
     if let Some(failure) = verdict.first_failure() {
         return Err(CliError::new(
             FailureClass::Check,
@@ -198,7 +204,7 @@ fn input(args: &SubmitArgs, records: Vec<PathBuf>) -> anyhow::Result<PackInput> 
     };
     let text = |path: &Path| -> anyhow::Result<String> {
         let text = String::from_utf8_lossy(&fs::read(path)?).trim().to_owned();
-        Ok(crate::text::nfc(&text.replace("\r\n", "\n")))
+        Ok(korfinsts_base::text::nfc(&text.replace("\r\n", "\n")))
     };
     let contaminated = match &args.contaminated {
         Some(path) => text(path)?

@@ -9,21 +9,21 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::output::{self, Format, Table};
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, ranks, source};
-use crate::encoder::EncoderSpec;
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::backend::candle::device;
-use crate::encoder::pooling::Pooling;
-use crate::encoder::spec::{Overrides, read};
-use crate::run::engine::Progress;
-use crate::run::lock::FolderLock;
-use crate::suite::Registry;
-use crate::train::metrics::StepMetrics;
-use crate::train::outline::Outline;
-use crate::train::ranks::tcp::{PATIENCE, Tcp};
-use crate::train::ranks::{Alone, Ranks};
-use crate::train::recipe::Recipe;
-use crate::train::report::Report;
-use crate::train::session::{BESIDE, Plan, Session, Watch};
+use korfinsts_bench::run::engine::Progress;
+use korfinsts_bench::run::lock::FolderLock;
+use korfinsts_bench::suite::Registry;
+use korfinsts_encoder::EncoderSpec;
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::backend::candle::device;
+use korfinsts_encoder::pooling::Pooling;
+use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_train::metrics::StepMetrics;
+use korfinsts_train::outline::Outline;
+use korfinsts_train::ranks::tcp::{PATIENCE, Tcp};
+use korfinsts_train::ranks::{Alone, Ranks};
+use korfinsts_train::recipe::Recipe;
+use korfinsts_train::report::Report;
+use korfinsts_train::session::{BESIDE, Plan, Session, Watch};
 
 /// Train an encoder by a recipe
 ///
@@ -153,7 +153,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     };
     let mut watch = Screen::new(global.quiet);
     if args.dry_run {
-        let scratch = crate::fs::temporary_dir_in(&std::env::temp_dir())?;
+        let scratch = korfinsts_base::fs::temporary_dir_in(&std::env::temp_dir())?;
         let plan = Plan {
             output: scratch.path().to_owned(),
             ..plan
@@ -188,7 +188,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Meets the other ranks, where there are some.
-fn meet(args: &TrainArgs, device: &candle_core::Device) -> anyhow::Result<Box<dyn Ranks>> {
+fn meet(args: &TrainArgs, device: &korfinsts_train::Device) -> anyhow::Result<Box<dyn Ranks>> {
     let (Some(rank), Some(meet)) = (args.rank, &args.meet) else {
         return Ok(Box::new(Alone));
     };
@@ -198,7 +198,7 @@ fn meet(args: &TrainArgs, device: &candle_core::Device) -> anyhow::Result<Box<dy
     }
     #[cfg(feature = "nccl")]
     if device.is_cuda() {
-        use crate::train::ranks::nccl::Nccl;
+        use korfinsts_train::ranks::nccl::Nccl;
         return Ok(Box::new(Nccl::meet(rank, count, meet, PATIENCE, device)?));
     }
     if device.is_cuda() {

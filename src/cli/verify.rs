@@ -10,13 +10,13 @@ use super::model::ModelArgs;
 use super::output::{Format, OutputArgs};
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, submissions};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::metric::BootstrapOptions;
-use crate::run::engine::{BATCH_TOKENS, EncodeOptions};
-use crate::run::evaluate::{self, EvaluateOptions, Prompting};
-use crate::submission::{self, Bundle, CheckResult, Examined, Level};
-use crate::suite::Registry;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
+use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Prompting};
+use korfinsts_bench::suite::Registry;
+use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::submission::{self, Bundle, CheckResult, Examined, Level};
 
 /// Verify a submission: every hash, id and number, and encode pairs again where asked
 ///
@@ -74,12 +74,12 @@ fn rerun(text: &str) -> Result<Pairs, String> {
 pub fn run(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let length = fs::metadata(&args.bundle)?.len();
-    if length > crate::archive::MAX_TOTAL {
+    if length > korfinsts_base::archive::MAX_TOTAL {
         return Err(CliError::new(
             FailureClass::Check,
             format!(
                 "the bundle has {length} bytes, allowed are {}",
-                crate::archive::MAX_TOTAL
+                korfinsts_base::archive::MAX_TOTAL
             ),
             None,
         )

@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use korfinsts::encoder::backend::candle::architecture::{self, BuildInput};
-use korfinsts::encoder::backend::candle::config::Config;
-use korfinsts::encoder::backend::candle::ops::Mode;
-use korfinsts::encoder::backend::candle::weights::Weights;
-use korfinsts::encoder::backend::{OpenOptions, candle};
-use korfinsts::encoder::network::{NetworkOutput, PaddingSide, TokenBatch};
-use korfinsts::encoder::safetensors::Checkpoint;
-use korfinsts::encoder::spec::{EncoderSpec, WeightsFormat};
-use korfinsts::encoder::{EncoderError, Network, PreparedText};
-use korfinsts::fs;
+use korfinsts_base::fs;
+use korfinsts_encoder::backend::{OpenOptions, candle};
+use korfinsts_encoder::network::{NetworkOutput, PaddingSide, TokenBatch};
+use korfinsts_encoder::spec::{EncoderSpec, WeightsFormat};
+use korfinsts_encoder::{EncoderError, Network, PreparedText};
+use korfinsts_nn::architecture::{self, BuildInput};
+use korfinsts_nn::config::Config;
+use korfinsts_nn::ops::Mode;
+use korfinsts_nn::safetensors::Checkpoint;
+use korfinsts_nn::weights::Weights;
 use serde_json::Value;
 
 use super::support::repository;

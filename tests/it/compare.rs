@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use korfinsts::metric::{BootstrapOptions, PairedStatistic, compare};
-use korfinsts::run::record::{Record, RecordFiles, ScoredPair, Timing};
+use korfinsts_bench::run::record::{Record, RecordFiles, ScoredPair, Timing};
+use korfinsts_metric::{BootstrapOptions, PairedStatistic, compare};
 use predicates::prelude::*;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -29,7 +29,7 @@ pub fn pair(at: usize, gold: f64, score: f64) -> ScoredPair {
 
 /// A record of an encoder on a suite with the numbers that its pairs give.
 pub fn record(encoder: &str, suite: &str, scale: &str, pairs: &[ScoredPair]) -> Record {
-    use korfinsts::run::score::{Asked, numbers};
+    use korfinsts_bench::run::score::{Asked, numbers};
     let options = BootstrapOptions {
         resamples: 200,
         ..BootstrapOptions::default()
@@ -178,7 +178,7 @@ fn intervals_of_a_difference_cover_and_tests_hold_their_level() {
     for (noise, binary) in [([0.6, 1.2], false), ([0.6, 1.2], true), ([0.9, 0.9], true)] {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
         let [a, b, gold] = sample(&mut rng, 400_000, noise, binary);
-        let rho = |x: &[f64]| korfinsts::metric::spearman(x, &gold).expect("a score");
+        let rho = |x: &[f64]| korfinsts_metric::spearman(x, &gold).expect("a score");
         let truth = if noise[0] == noise[1] {
             0.0
         } else {

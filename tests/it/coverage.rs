@@ -1,10 +1,10 @@
 //! Tokenizer coverage against the numbers that other software gave for real vocabularies.
 
-use korfinsts::coverage::corpus::{self, Corpus, CorpusOptions};
-use korfinsts::coverage::subject::{HangulForm, Subject};
-use korfinsts::coverage::text::{TextReport, count_texts};
-use korfinsts::coverage::vocabulary::{HangulCounts, VocabularyCounts, count};
-use korfinsts::coverage::{ScriptQuery, gains};
+use korfinsts_bench::coverage::corpus::{self, Corpus, CorpusOptions};
+use korfinsts_bench::coverage::subject::{HangulForm, Subject};
+use korfinsts_bench::coverage::text::{TextReport, count_texts};
+use korfinsts_bench::coverage::vocabulary::{HangulCounts, VocabularyCounts, count};
+use korfinsts_bench::coverage::{ScriptQuery, gains};
 
 use super::support::shared;
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use korfinsts::encoder::backend::OpenOptions;
-use korfinsts::encoder::spec::{self, Overrides};
-use korfinsts::encoder::{
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::spec::{self, Overrides};
+use korfinsts_encoder::{
     Encoder, EncoderError, EncoderSpec, Network, NetworkOutput, PreparedText, TextEncoder,
     TokenBatch,
 };
@@ -32,7 +32,7 @@ fn folder(architecture: &str) -> PathBuf {
 
 fn golden(architecture: &str) -> Value {
     let path = folder(architecture).join("golden.json");
-    serde_json::from_slice(&korfinsts::fs::read(&path).expect("the reference is there"))
+    serde_json::from_slice(&korfinsts_base::fs::read(&path).expect("the reference is there"))
         .expect("the reference is JSON")
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use korfinsts::encoder::endpoint::Endpoint;
-use korfinsts::encoder::endpoint::client::Settings;
-use korfinsts::encoder::{Encoder, EncoderError, PreparedText, TokenCount};
-use korfinsts::http::Patience;
+use korfinsts_base::http::Patience;
+use korfinsts_encoder::endpoint::Endpoint;
+use korfinsts_encoder::endpoint::client::Settings;
+use korfinsts_encoder::{Encoder, EncoderError, PreparedText, TokenCount};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 
@@ -249,10 +249,10 @@ fn several_models_must_be_told_apart_by_name() {
     let hint = error.hint().expect("a hint");
     assert!(hint.contains("#MODEL`: `a`, `b`"), "{hint}");
     let spec = |name: &str| {
-        let rules = korfinsts::encoder::protocol::rules("raw", name).expect("known");
+        let rules = korfinsts_encoder::protocol::rules("raw", name).expect("known");
         open(&format!("{}#{name}", server.address))
             .expect("a server")
-            .spec(&rules, korfinsts::encoder::endpoint::Wishes::default())
+            .spec(&rules, korfinsts_encoder::endpoint::Wishes::default())
             .expect("understood")
     };
     assert_eq!(spec("a").warnings.len(), 1, "unpinned");
@@ -788,10 +788,10 @@ fn another_model_behind_the_same_address_is_not_taken_for_the_first() {
         answer
     });
     let spec = || {
-        let rules = korfinsts::encoder::protocol::rules("raw", "any").expect("known");
+        let rules = korfinsts_encoder::protocol::rules("raw", "any").expect("known");
         open(&server.address)
             .expect("a server")
-            .spec(&rules, korfinsts::encoder::endpoint::Wishes::default())
+            .spec(&rules, korfinsts_encoder::endpoint::Wishes::default())
             .expect("understood")
     };
     let first = spec().key("");

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use korfinsts::encoder::locate::find;
-use korfinsts::encoder::modules::Module;
-use korfinsts::encoder::network::PaddingSide;
-use korfinsts::encoder::onnx::{GraphInfo, ValueInfo};
-use korfinsts::encoder::pooling::Pooling;
-use korfinsts::encoder::spec::{self, Attention, ModelTable, Overrides, Similarity, WeightsFormat};
-use korfinsts::encoder::{EncoderError, EncoderSpec};
-use korfinsts::failure::FailureClass;
-use korfinsts::fs;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_encoder::locate::find;
+use korfinsts_encoder::modules::Module;
+use korfinsts_encoder::network::PaddingSide;
+use korfinsts_encoder::onnx::{GraphInfo, ValueInfo};
+use korfinsts_encoder::pooling::Pooling;
+use korfinsts_encoder::spec::{self, Attention, ModelTable, Overrides, Similarity, WeightsFormat};
+use korfinsts_encoder::{EncoderError, EncoderSpec};
 use serde_json::{Value, json};
 
 use super::support::{repository, shared};

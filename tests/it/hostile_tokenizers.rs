@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use korfinsts::encoder::EncoderError;
-use korfinsts::encoder::tokenizer::{EncodeOptions, Tokenizer};
-use korfinsts::failure::FailureClass;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_encoder::EncoderError;
+use korfinsts_encoder::tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::{Value, json};
 
 use super::support::repository;
@@ -66,7 +66,7 @@ fn hostile_tokenizers_end_in_an_error_of_the_model_or_a_right_result() {
         ("stride-over-max-length.json", Ok(())),
         ("template-names-missing-token.json", Err("names `[X]`")),
     ];
-    let listed = korfinsts::fs::list(&folder).expect("the folder").len();
+    let listed = korfinsts_base::fs::list(&folder).expect("the folder").len();
     assert_eq!(listed, expected.len(), "every file has an expectation");
     for (name, expectation) in expected {
         let path = folder.join(name);
@@ -341,7 +341,8 @@ fn more_hostile_tokenizers_are_refused_with_a_reason() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (i, (name, document, says)) in cases.into_iter().enumerate() {
         let path = folder.path().join(format!("{i}.json"));
-        korfinsts::fs::write_atomic(&path, document.to_string().as_bytes()).expect("it is written");
+        korfinsts_base::fs::write_atomic(&path, document.to_string().as_bytes())
+            .expect("it is written");
         let error = bounded(name, move || try_out(&path)).expect_err(name);
         assert!(
             matches!(error, EncoderError::Invalid { .. }),
@@ -355,7 +356,7 @@ fn more_hostile_tokenizers_are_refused_with_a_reason() {
 fn damaged_json_is_reported_with_line_and_column() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("tokenizer.json");
-    korfinsts::fs::write_atomic(&path, b"{\n  \"model\": {\"vocab\": {\"a\": 0},,}\n}")
+    korfinsts_base::fs::write_atomic(&path, b"{\n  \"model\": {\"vocab\": {\"a\": 0},,}\n}")
         .expect("it is written");
     let error = Tokenizer::from_file(&path)
         .expect_err("it is damaged")
@@ -460,7 +461,7 @@ fn mutated_tokenizers_end_in_an_error_of_the_model_or_a_result() {
         let path = repository("tests/reference/encoders")
             .join(name)
             .join("tokenizer.json");
-        let bytes = korfinsts::fs::read(&path).expect("the reference");
+        let bytes = korfinsts_base::fs::read(&path).expect("the reference");
         bases.push(serde_json::from_slice(&bytes).expect("JSON"));
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -480,7 +481,7 @@ fn mutated_tokenizers_end_in_an_error_of_the_model_or_a_result() {
                 mutate(&mut document, &mut draw);
             }
             let path = folder.path().join("tokenizer.json");
-            korfinsts::fs::write_atomic(&path, document.to_string().as_bytes())
+            korfinsts_base::fs::write_atomic(&path, document.to_string().as_bytes())
                 .expect("it is written");
             match bounded(&format!("round {round}"), move || try_out(&path)) {
                 Ok(ids) => {
@@ -507,7 +508,7 @@ fn damaged_sentencepiece_models_end_in_an_error_of_the_model_or_a_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("spiece.model");
     let reference = repository("tests/reference/tokenizers/t5/spiece.model");
-    let whole = korfinsts::fs::read(&reference).expect("the reference");
+    let whole = korfinsts_base::fs::read(&reference).expect("the reference");
     let mut state = 7_u64;
     let mut draw = move || {
         state = state
@@ -527,7 +528,7 @@ fn damaged_sentencepiece_models_end_in_an_error_of_the_model_or_a_result() {
                 _ => bytes[at] = draw() as u8,
             }
         }
-        korfinsts::fs::write_atomic(&path, &bytes).expect("it is written");
+        korfinsts_base::fs::write_atomic(&path, &bytes).expect("it is written");
         let folder = folder.path().to_owned();
         let result = bounded(&format!("round {round}"), move || {
             let tokenizer = Tokenizer::from_folder(&[&folder], &json!({"model_type": "t5"}))?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use korfinsts::hub::{Hub, HubError, HubSettings, Progress, RepoId, RepoKind};
-use korfinsts::suite::Registry;
+use korfinsts_base::hub::{Hub, HubError, HubSettings, Progress, RepoId, RepoKind};
+use korfinsts_bench::suite::Registry;
 
 use super::server::{Answer, Server};
 
@@ -109,7 +109,7 @@ fn offline_reads_a_cache_that_python_filled_and_nothing_else() {
     let cache = tempfile::tempdir().expect("a cache");
     let folder = cache.path().join("datasets--org--name");
     let put = |name: &str, text: &[u8]| {
-        korfinsts::fs::write_atomic(&folder.join(name), text).expect("written");
+        korfinsts_base::fs::write_atomic(&folder.join(name), text).expect("written");
     };
     put("refs/main", COMMIT.as_bytes());
     put(&format!("blobs/{README_ETAG}"), README);
@@ -163,7 +163,7 @@ fn offline_reads_a_cache_that_python_filled_and_nothing_else() {
 #[test]
 fn a_cut_download_goes_on_where_it_stopped() {
     let body = large_body();
-    let etag = korfinsts::fs::sha256(&body);
+    let etag = korfinsts_base::fs::sha256(&body);
     let (served, tag) = (body.clone(), etag.clone());
     let server = Server::new(move |seen, number| {
         if seen.method == "HEAD" {
@@ -214,7 +214,7 @@ fn a_cut_download_goes_on_where_it_stopped() {
 
 #[test]
 fn wrong_bytes_are_removed_and_refused() {
-    let wrong = korfinsts::fs::sha256(b"something else");
+    let wrong = korfinsts_base::fs::sha256(b"something else");
     for etag in [README_ETAG.replace('d', "e"), wrong] {
         let tag = etag.clone();
         let server = Server::new(move |_, _| small(README, &tag));
@@ -334,7 +334,7 @@ fn what_does_not_exist_and_what_is_gated_are_told_apart() {
 #[test]
 fn the_token_stays_with_its_host_when_a_download_is_redirected() {
     let body = large_body();
-    let etag = korfinsts::fs::sha256(&body);
+    let etag = korfinsts_base::fs::sha256(&body);
     let served = body.clone();
     let storage = Server::new(move |_, _| Answer::status(200).body(&served));
     let (to, tag, size) = (storage.address.clone(), etag.clone(), body.len());
@@ -374,7 +374,7 @@ fn the_token_stays_with_its_host_when_a_download_is_redirected() {
 #[test]
 fn two_clients_download_a_file_once() {
     let body = large_body();
-    let etag = korfinsts::fs::sha256(&body);
+    let etag = korfinsts_base::fs::sha256(&body);
     let server = Server::new(move |seen, _| {
         if seen.method == "GET" {
             std::thread::sleep(Duration::from_millis(100));

@@ -64,7 +64,7 @@ fn answer(files: &BTreeMap<String, Vec<u8>>, seen: &Seen) -> Answer {
             .with("location", format!("/storage/{name}"))
             .with(
                 "x-linked-etag",
-                format!("\"{}\"", korfinsts::fs::sha256(body)),
+                format!("\"{}\"", korfinsts_base::fs::sha256(body)),
             )
             .with("x-linked-size", body.len().to_string());
     }
@@ -91,7 +91,7 @@ fn part(seen: &Seen, body: &[u8]) -> Answer {
 fn git_hash(body: &[u8]) -> String {
     // The hub module hashes as git does; here the cache's own check is what is tested, so the tag
     // is one whose kind is not known, unless the content is.
-    format!("tag-{}", &korfinsts::fs::sha256(body)[..24])
+    format!("tag-{}", &korfinsts_base::fs::sha256(body)[..24])
 }
 
 fn eval(home: &Home, server: &Server, model: &str, more: &[&str]) -> assert_cmd::assert::Assert {
@@ -130,7 +130,7 @@ fn an_id_is_downloaded_once_evaluated_and_pinned() {
     let found = record(&first);
     assert_eq!(found["encoder"]["name"], "org/tiny");
     assert_eq!(found["encoder"]["revision"], COMMIT);
-    let weights = korfinsts::fs::sha256(&files["model.safetensors"]);
+    let weights = korfinsts_base::fs::sha256(&files["model.safetensors"]);
     assert_eq!(found["encoder"]["sha256"], weights);
     let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
     for name in UNNEEDED {
@@ -239,7 +239,7 @@ fn python_cache(root: &Path, files: &BTreeMap<String, Vec<u8>>) {
     std::fs::create_dir_all(repo.join("refs")).expect("made");
     std::fs::write(repo.join("refs/main"), COMMIT).expect("written");
     for (name, body) in files {
-        let blob = repo.join("blobs").join(korfinsts::fs::sha256(body));
+        let blob = repo.join("blobs").join(korfinsts_base::fs::sha256(body));
         std::fs::write(&blob, body).expect("written");
         let link = snapshot.join(name);
         std::fs::create_dir_all(link.parent().expect("a folder")).expect("made");

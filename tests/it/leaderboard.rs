@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use korfinsts::leaderboard::page::Templates;
-use korfinsts::run::record::{Record, ScoredPair};
+use korfinsts_bench::run::record::{Record, ScoredPair};
+use korfinsts_publish::leaderboard::page::Templates;
 use predicates::prelude::*;
 use serde_json::Value;
 
@@ -344,7 +344,7 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
     let pairs = pairs(150, true, 3.0, 7);
     let mut seen = record("seen-it", "finsts", "binary", &pairs);
     let whole = seen.scores.cosine_spearman;
-    let trained_on = korfinsts::run::record::TrainedOn {
+    let trained_on = korfinsts_bench::run::record::TrainedOn {
         variants: 2,
         pairs: 50,
         other_pairs: 100,
@@ -447,7 +447,7 @@ fn hostile_names_and_numbers_stay_text() {
         record.warnings = vec![text.clone()];
         record.domains = BTreeMap::from([(
             text.clone(),
-            korfinsts::run::record::DomainScores {
+            korfinsts_bench::run::record::DomainScores {
                 n_pairs: 5,
                 cosine_spearman: Some(0.5),
                 interval: None,
@@ -661,7 +661,7 @@ fn the_committed_figures_are_the_authors_files() {
     let Some(folder) = shared("data/twice_results") else {
         return;
     };
-    let figures = korfinsts::leaderboard::reported::built_in().expect("well formed");
+    let figures = korfinsts_publish::leaderboard::reported::built_in().expect("well formed");
     let authors = figures
         .iter()
         .find(|r| r.source.contains("authors"))
@@ -690,7 +690,7 @@ fn the_committed_figures_are_the_authors_files() {
                 "KorFinLawSTS.json" => "korfinsts/legal",
                 _ => continue,
             };
-            let found = korfinsts::run::mteb::read(entry.path()).expect("a result");
+            let found = korfinsts_bench::run::mteb::read(entry.path()).expect("a result");
             let theirs = found[0].scores["cosine_spearman"];
             assert!((scores[key] - theirs).abs() < 5.1e-7, "{name} {key}");
             compared += 1;
@@ -810,8 +810,8 @@ fn the_committed_page_is_whole_and_shows_no_text_that_may_not_be_shown() {
         );
     }
     // Records that stand beside the page are those that it was built from.
-    let records =
-        korfinsts::leaderboard::entry::read(&repository("leaderboard/records")).expect("read");
+    let records = korfinsts_publish::leaderboard::entry::read(&repository("leaderboard/records"))
+        .expect("read");
     assert!(records.broken.is_empty(), "{:?}", records.broken);
     let mini: Vec<&Record> = records
         .entries

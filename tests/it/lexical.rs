@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use korfinsts::encoder::lexical::BASELINES;
+use korfinsts_encoder::lexical::BASELINES;
 
 use super::support::shared;
 
@@ -10,7 +10,7 @@ type Row = (String, String, f64);
 
 /// Columns `sentence1, sentence2, score` of a CSV file.
 fn quoted(path: &Path) -> Vec<Row> {
-    let bytes = korfinsts::fs::read(path).expect("the file is there");
+    let bytes = korfinsts_base::fs::read(path).expect("the file is there");
     csv::Reader::from_reader(bytes.as_slice())
         .records()
         .map(|record| {
@@ -26,7 +26,7 @@ fn quoted(path: &Path) -> Vec<Row> {
 
 /// Columns 4, 5 and 6 of a tab-separated file without quoting.
 fn tabs(path: &Path, header: usize) -> Vec<Row> {
-    let bytes = korfinsts::fs::read(path).expect("the file is there");
+    let bytes = korfinsts_base::fs::read(path).expect("the file is there");
     let text = String::from_utf8(bytes).expect("UTF-8");
     text.lines()
         .skip(header)

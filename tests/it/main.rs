@@ -34,7 +34,6 @@ mod onnx;
 mod paper;
 mod records;
 mod release;
-mod rooms;
 mod server;
 mod shards;
 mod shift;

@@ -1,6 +1,6 @@
 //! Whether a 95 % interval holds the population's value in 95 % of samples.
 
-use korfinsts::metric::{BootstrapOptions, SpearmanSample, bootstrap};
+use korfinsts_metric::{BootstrapOptions, SpearmanSample, bootstrap};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 

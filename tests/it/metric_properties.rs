@@ -1,6 +1,6 @@
 //! What no score may depend on, for any pairs.
 
-use korfinsts::metric::{
+use korfinsts_metric::{
     AucSample, BootstrapOptions, Domains, PairedStatistic, PearsonSample, SpearmanSample,
     Statistic, Undefined, Workspace, auc, average_precision, bootstrap, bootstrap_with, compare,
     mid_ranks, pearson, spearman, spearman_ceiling, spearman_from_auc, within_domain_spearman,
@@ -105,7 +105,7 @@ proptest! {
         if let (Ok(rho), Ok(ceiling)) = (spearman(&untied, &y), spearman_ceiling(&y)) {
             prop_assert!(rho.abs() <= ceiling + 1e-12, "{} {}", rho, ceiling);
             if let Ok(area) = auc(&untied, &y) {
-                let classes = korfinsts::metric::classes(&y).unwrap();
+                let classes = korfinsts_metric::classes(&y).unwrap();
                 prop_assert!((spearman_from_auc(area, classes) - rho).abs() < 1e-12);
             }
         }

@@ -3,7 +3,7 @@
 //! The expected values are made by `tests/reference/metric/make.py`; the inputs are made here and
 //! there from the same whole-number generator.
 
-use korfinsts::metric::{
+use korfinsts_metric::{
     BootstrapOptions, PairedStatistic, Undefined, auc, average_precision, cosine_f32, pearson,
     permutation_test, spearman,
 };
@@ -58,7 +58,7 @@ fn pairs(case: u64) -> (Vec<f64>, Vec<f64>) {
 
 fn rows(name: &str) -> Vec<Vec<String>> {
     let path = repository("tests/reference/metric").join(name);
-    let bytes = korfinsts::fs::read(&path).expect("the reference file is there");
+    let bytes = korfinsts_base::fs::read(&path).expect("the reference file is there");
     let text = String::from_utf8(bytes).expect("the reference file is UTF-8");
     text.lines()
         .skip(1)

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use korfinsts::encoder::backend::{self, OpenOptions};
-use korfinsts::encoder::network::{Network, NetworkOutput, PaddingSide, TokenBatch};
-use korfinsts::encoder::spec::WeightsFormat;
-use korfinsts::encoder::{EncoderSpec, PreparedText};
+use korfinsts_encoder::backend::{self, OpenOptions};
+use korfinsts_encoder::network::{Network, NetworkOutput, PaddingSide, TokenBatch};
+use korfinsts_encoder::spec::WeightsFormat;
+use korfinsts_encoder::{EncoderSpec, PreparedText};
 
 use super::support::{repository, shared};
 

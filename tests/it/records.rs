@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use insta::{assert_snapshot, with_settings};
-use korfinsts::run::record::{Record, read_pairs};
+use korfinsts_bench::run::record::{Record, read_pairs};
 use predicates::prelude::*;
 
 use super::support::{Home, repository};

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use korfinsts::encoder::lexical;
-use korfinsts::fs::sha256;
-use korfinsts::metric::auc;
-use korfinsts::suite::manifest::is_id;
+use korfinsts_base::fs::sha256;
+use korfinsts_bench::suite::manifest::is_id;
+use korfinsts_encoder::lexical;
+use korfinsts_metric::auc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -271,13 +271,13 @@ fn no_text_stands_twice_and_none_has_signs_that_hide() {
         for (at, text) in triple.texts().into_iter().enumerate() {
             let place = format!("{} {at}: {text}", triple.document);
             assert!(seen.insert(text.to_owned()), "twice: {place}");
-            assert_eq!(text, korfinsts::text::nfc(text), "{place}");
+            assert_eq!(text, korfinsts_base::text::nfc(text), "{place}");
             assert_eq!(text, text.trim(), "{place}");
             assert!(!text.contains("  ") && !text.contains('\n'), "{place}");
             let odd =
                 |c: char| "\u{2018}\u{2019}\u{201c}\u{201d}\u{2013}\u{2014}\u{a0}\t".contains(c);
             assert!(!text.contains(odd), "{place}");
-            let hangul = text.chars().any(korfinsts::text::is_hangul);
+            let hangul = text.chars().any(korfinsts_base::text::is_hangul);
             assert_eq!(hangul, at < 3, "{place}");
         }
     }

@@ -184,8 +184,9 @@ fn a_broken_suite_fails_its_check_with_every_line() {
     let rows = "{\"a\": \"가\", \"b\": \"나\u{200B}\", \"s\": 6}\n\
                 {\"a\": \"\u{1100}\u{1161}\", \"b\": \"나\u{200B}\", \"s\": 1}\n\
                 {\"a\": \"\", \"b\": \"나\", \"s\": 1}\n";
-    korfinsts::fs::write_atomic(&folder.join("suite.toml"), manifest.as_bytes()).expect("written");
-    korfinsts::fs::write_atomic(&folder.join("rows.jsonl"), rows.as_bytes()).expect("written");
+    korfinsts_base::fs::write_atomic(&folder.join("suite.toml"), manifest.as_bytes())
+        .expect("written");
+    korfinsts_base::fs::write_atomic(&folder.join("rows.jsonl"), rows.as_bytes()).expect("written");
     korfinsts(home.path())
         .args(["suite", "check", "mine"])
         .assert()

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use korfinsts::metric::spearman;
-use korfinsts::suite::{
+use korfinsts_base::text::nfc;
+use korfinsts_bench::suite::{
     Availability, Level, Manifest, Pair, Registry, Suite, SuiteError, overlap, stats,
 };
-use korfinsts::text::nfc;
+use korfinsts_metric::spearman;
 
 use super::support::{repository, shared};
 
@@ -74,7 +74,7 @@ fn every_built_in_suite_has_a_card_and_a_licence_note() {
                 "{id}/{name}"
             );
             assert!(
-                korfinsts::suite::built_in_text(id, name).is_some(),
+                korfinsts_bench::suite::built_in_text(id, name).is_some(),
                 "{id}/{name}"
             );
         }
@@ -274,7 +274,7 @@ fn the_498_row_news_set_is_read_with_newlines_in_quotes() {
 }
 
 fn write(path: &Path, bytes: &[u8]) {
-    korfinsts::fs::write_atomic(path, bytes).expect("written");
+    korfinsts_base::fs::write_atomic(path, bytes).expect("written");
 }
 
 /// Rows of the form KorFinSTS has on the hub: `n` per domain, spelled as given.
@@ -395,7 +395,7 @@ fn korfin_shift_is_built_in_and_each_triplet_has_one_positive_and_one_negative()
         }
         assert!(pair.labels["pattern"].starts_with(pair.domain.as_deref().unwrap_or("-")));
         assert!(pair.labels["variant"].starts_with(&pair.labels["pattern"]));
-        let hangul = |text: &str| text.chars().any(korfinsts::text::is_hangul);
+        let hangul = |text: &str| text.chars().any(korfinsts_base::text::is_hangul);
         let scripts = (hangul(&pair.sentence1), hangul(&pair.sentence2));
         let expected = match pair.labels["language"].as_str() {
             "ko" => (true, true),
@@ -487,8 +487,14 @@ fn a_suite_in_a_folder_needs_no_code() {
         .expect("it loads");
     assert_eq!(suite.pairs[1].gold, 4.5);
     assert_eq!(suite.pairs[1].id, "y");
-    let list = format!("{}  test.tsv\n", korfinsts::fs::sha256(ROWS.as_bytes()));
-    assert_eq!(suite.release_id, korfinsts::fs::sha256(list.as_bytes()));
+    let list = format!(
+        "{}  test.tsv\n",
+        korfinsts_base::fs::sha256(ROWS.as_bytes())
+    );
+    assert_eq!(
+        suite.release_id,
+        korfinsts_base::fs::sha256(list.as_bytes())
+    );
 }
 
 #[test]
@@ -586,7 +592,7 @@ fn a_korsts_row_that_is_too_short_is_reported_as_promised() {
     let manifest = format!(
         "{}sha256 = \"{}\"{}",
         &manifest[..at],
-        korfinsts::fs::sha256(text.as_bytes()),
+        korfinsts_base::fs::sha256(text.as_bytes()),
         &manifest[at + 75..]
     );
     write(
@@ -675,7 +681,7 @@ fn wrong_bytes_are_refused_with_both_hashes_and_nothing_is_written() {
         expected,
         "13f83a3440d9db52d134eb40303ce021b03264aa338fbf2871c8786ce04d2105"
     );
-    assert_eq!(*found, korfinsts::fs::sha256(bytes));
+    assert_eq!(*found, korfinsts_base::fs::sha256(bytes));
     assert!(hint.contains("kor-nlu-datasets at 0df0fe7d"), "{hint}");
     assert_eq!(std::fs::read_dir(home.path()).expect("listed").count(), 0);
     // A folder without any of the files says what was looked for.
@@ -722,7 +728,7 @@ fn a_renamed_file_is_found_by_its_hash() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let bytes = korfinsts::fs::read(&file).expect("read");
+    let bytes = korfinsts_base::fs::read(&file).expect("read");
     write(&folder.path().join("a/b/renamed.txt"), &bytes);
     let home = tempfile::tempdir().expect("a data home");
     let registry = registry(home.path());

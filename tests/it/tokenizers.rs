@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use korfinsts::encoder::tokenizer::{EncodeOptions, Tokenizer};
+use korfinsts_encoder::tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::{Value, json};
 
 use super::support::{repository, shared};
@@ -17,7 +17,8 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
 fn sentences() -> Vec<String> {
     let path = repository("tests/reference/tokenizers/golden.json");
     let golden: Value =
-        serde_json::from_slice(&korfinsts::fs::read(&path).expect("the reference")).expect("JSON");
+        serde_json::from_slice(&korfinsts_base::fs::read(&path).expect("the reference"))
+            .expect("JSON");
     serde_json::from_value(golden["texts"].clone()).expect("texts")
 }
 
@@ -57,8 +58,8 @@ fn byte_level_merges_with_carriage_returns_are_the_tokenizer_json_made_from_them
         "added_tokens.json",
         "tokenizer_config.json",
     ] {
-        let content = korfinsts::fs::read(&folder.join(name)).expect("it is read");
-        korfinsts::fs::write_atomic(&bare.path().join(name), &content).expect("it is written");
+        let content = korfinsts_base::fs::read(&folder.join(name)).expect("it is read");
+        korfinsts_base::fs::write_atomic(&bare.path().join(name), &content).expect("it is written");
     }
     let from_merges = load(bare.path(), "qwen2");
     assert_eq!(from_merges.format(), "vocab.json + merges.txt");
@@ -80,7 +81,8 @@ fn a_sentencepiece_model_gives_the_ids_of_the_sentencepiece_library() {
     assert_eq!(tokenizer.vocabulary().len(), 32_000);
     let path = repository("tests/reference/tokenizers/golden.json");
     let golden: Value =
-        serde_json::from_slice(&korfinsts::fs::read(&path).expect("the reference")).expect("JSON");
+        serde_json::from_slice(&korfinsts_base::fs::read(&path).expect("the reference"))
+            .expect("JSON");
     let expected: Vec<Vec<u32>> =
         serde_json::from_value(golden["mistral"].clone()).expect("token ids");
     for (text, expected) in sentences().iter().zip(&expected) {
@@ -100,7 +102,7 @@ fn older_formats_give_the_ids_of_the_transformers_library() {
     ] {
         let folder = repository("tests/reference/tokenizers").join(folder);
         let read = |name: &str| -> Value {
-            let bytes = korfinsts::fs::read(&folder.join(name)).expect("the reference");
+            let bytes = korfinsts_base::fs::read(&folder.join(name)).expect("the reference");
             serde_json::from_slice(&bytes).expect("JSON")
         };
         let config = read("config.json");

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use korfinsts::encoder::PreparedText;
-use korfinsts::encoder::spec::{Overrides, read};
-use korfinsts::fs;
-use korfinsts::train::model::{Model, ModelOptions};
-use korfinsts::train::optim::{AdamW, AdamWOptions, Gradients};
-use korfinsts::train::step::{Objective, StepOptions, step};
+use korfinsts_base::fs;
+use korfinsts_encoder::PreparedText;
+use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_train::model::{Model, ModelOptions};
+use korfinsts_train::optim::{AdamW, AdamWOptions, Gradients};
+use korfinsts_train::step::{Objective, StepOptions, step};
 use serde_json::Value;
 
 use super::support::repository;

@@ -41,7 +41,7 @@ fn home(base: &str) -> Home {
 }
 
 fn json(path: &Path) -> Value {
-    serde_json::from_slice(&korfinsts::fs::read(path).expect("read")).expect("JSON")
+    serde_json::from_slice(&korfinsts_base::fs::read(path).expect("read")).expect("JSON")
 }
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -140,7 +140,7 @@ fn new_rows_start_as_means_and_train() {
             );
         }
         assert_eq!(vocabulary["texts"].as_array().map(Vec::len), Some(2));
-        let card = korfinsts::fs::read(&home.path("tiny/README.md")).expect("a card");
+        let card = korfinsts_base::fs::read(&home.path("tiny/README.md")).expect("a card");
         let card = String::from_utf8(card).expect("UTF-8");
         let said = format!("{} tokens were added to the {kind} tokenizer", rows.len());
         assert!(card.contains(&said), "{name}: {said}\n{card}");
@@ -169,7 +169,7 @@ fn a_run_with_new_tokens_goes_on_with_the_base_it_began_with() {
     home.command(&["train", "tiny.toml"]).assert().success();
     let whole = weights(&home.path("tiny"));
     // The states of a finished run: the same command reads them, and writes the same weights.
-    korfinsts::fs::remove_file(&home.path("tiny/model.safetensors")).expect("removed");
+    korfinsts_base::fs::remove_file(&home.path("tiny/model.safetensors")).expect("removed");
     home.command(&["train", "tiny.toml"]).assert().success();
     assert!(weights(&home.path("tiny")) == whole);
 }

@@ -98,7 +98,7 @@ fn a_student_is_made_from_nothing_and_has_a_card() {
     assert!(report["suites"][0]["beside"]["nmixx-mini"].is_number());
     let losses = losses(&home.path("out"));
     assert!(losses[losses.len() - 1].1 < 0.7 * losses[0].1, "{losses:?}");
-    let card = korfinsts::fs::read(&home.path("out/README.md")).expect("a card");
+    let card = korfinsts_base::fs::read(&home.path("out/README.md")).expect("a card");
     let card = String::from_utf8(card).expect("UTF-8");
     assert!(
         card.contains("Teacher of the parallel texts: `nmixx-mini`"),
@@ -117,7 +117,8 @@ fn a_student_is_made_from_nothing_and_has_a_card() {
 fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
     let home = home("teacher", 16);
     let path = home.path("student.toml");
-    let recipe = String::from_utf8(korfinsts::fs::read(&path).expect("a recipe")).expect("UTF-8");
+    let recipe =
+        String::from_utf8(korfinsts_base::fs::read(&path).expect("a recipe")).expect("UTF-8");
     let with = |runs: usize| {
         let text = recipe.replace("epochs = 6\n", &format!("epochs = 20\nsoup = {runs}\n"));
         write(&path, text.as_bytes());
@@ -138,10 +139,10 @@ fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
         assert!(start > 1.3 * end, "{start} after {end}");
         assert_ne!(of_three[step(run)].1, of_one[0].1);
     }
-    let card = korfinsts::fs::read(&home.path("whole/README.md")).expect("a card");
+    let card = korfinsts_base::fs::read(&home.path("whole/README.md")).expect("a card");
     let card = String::from_utf8(card).expect("UTF-8");
     assert!(card.contains("in 3 runs, whose weights are then averaged,"));
-    let left = korfinsts::fs::list(&home.path("whole/training")).expect("listed");
+    let left = korfinsts_base::fs::list(&home.path("whole/training")).expect("listed");
     assert!(
         !left.iter().any(|p| p.to_string_lossy().contains("base-")),
         "{left:?}"
@@ -183,7 +184,7 @@ fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
 
 /// The step of the state that a run has kept.
 fn reached(states: &std::path::Path) -> Option<usize> {
-    let found = korfinsts::fs::list(states).ok()?;
+    let found = korfinsts_base::fs::list(states).ok()?;
     found
         .iter()
         .filter_map(|p| {
@@ -219,8 +220,8 @@ fn a_dry_run_asks_no_teacher() {
     home.command(&["train", "student.toml", "--output", "out", "--dry-run"])
         .assert()
         .success();
-    assert!(!korfinsts::fs::exists(&home.data().join("embeddings")));
-    assert!(!korfinsts::fs::exists(&home.path("out")));
+    assert!(!korfinsts_base::fs::exists(&home.data().join("embeddings")));
+    assert!(!korfinsts_base::fs::exists(&home.path("out")));
 }
 
 #[test]
@@ -236,7 +237,8 @@ fn a_start_that_cannot_be_is_said() {
     ] {
         let home = home("teacher", 64);
         let path = home.path("student.toml");
-        let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+        let text =
+            String::from_utf8(korfinsts_base::fs::read(&path).expect("read")).expect("UTF-8");
         write(&path, text.replacen(from, to, 1).as_bytes());
         let out = home
             .command(&["train", "student.toml", "--output", "out"])

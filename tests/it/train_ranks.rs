@@ -8,7 +8,7 @@ use super::train_run::{losses, prepare, weights, write};
 
 fn adjust(home: &Home, from: &str, to: &str) {
     let path = home.path("tiny.toml");
-    let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+    let text = String::from_utf8(korfinsts_base::fs::read(&path).expect("read")).expect("UTF-8");
     assert!(text.contains(from), "{text}");
     write(&path, text.replace(from, to).as_bytes());
 }
@@ -106,8 +106,8 @@ fn start(home: &Home, output: &str, rank: &str, meet: &str) -> Child {
 }
 
 fn has_state(folder: &Path) -> bool {
-    korfinsts::fs::exists(folder)
-        && korfinsts::fs::list(folder)
+    korfinsts_base::fs::exists(folder)
+        && korfinsts_base::fs::list(folder)
             .expect("listed")
             .iter()
             .any(|p| p.to_string_lossy().contains("state-"))

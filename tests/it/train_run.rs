@@ -60,12 +60,12 @@ pub(super) fn prepare(base: &str, more: &str) -> Home {
 }
 
 pub(super) fn write(path: &Path, bytes: &[u8]) {
-    korfinsts::fs::write_atomic(path, bytes).expect("written");
+    korfinsts_base::fs::write_atomic(path, bytes).expect("written");
 }
 
 pub(super) fn losses(folder: &Path) -> Vec<(u64, f64)> {
     let path = folder.join("training/metrics.jsonl");
-    let text = korfinsts::fs::read(&path).expect("metrics");
+    let text = korfinsts_base::fs::read(&path).expect("metrics");
     String::from_utf8(text)
         .expect("UTF-8")
         .lines()
@@ -81,7 +81,7 @@ pub(super) fn losses(folder: &Path) -> Vec<(u64, f64)> {
 }
 
 pub(super) fn weights(folder: &Path) -> Vec<u8> {
-    korfinsts::fs::read(&folder.join("model.safetensors")).expect("weights")
+    korfinsts_base::fs::read(&folder.join("model.safetensors")).expect("weights")
 }
 
 /// Runs Python, or says loudly that it is not at hand.
@@ -129,7 +129,7 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
     for key in ["before", "after", "delta", "p_value", "p_holm"] {
         assert!(suite[key].is_number(), "{key}: {suite}");
     }
-    let card = korfinsts::fs::read(&home.path("whole/README.md")).expect("a card");
+    let card = korfinsts_base::fs::read(&home.path("whole/README.md")).expect("a card");
     let card = String::from_utf8(card).expect("UTF-8");
     for expected in [
         "license: cc-by-4.0",
@@ -150,8 +150,8 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
         .expect("started");
     let states = home.path("killed/training");
     for _ in 0..3000 {
-        let reached = korfinsts::fs::exists(&states)
-            && korfinsts::fs::list(&states)
+        let reached = korfinsts_base::fs::exists(&states)
+            && korfinsts_base::fs::list(&states)
                 .expect("listed")
                 .iter()
                 .any(|p| p.to_string_lossy().contains("state-"));
@@ -181,13 +181,13 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let outline: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
     assert_eq!(outline["stages"][0]["steps"], 12);
     assert_eq!(outline["leakage"]["examples"], 22);
-    assert!(!korfinsts::fs::exists(&home.path("tiny")));
+    assert!(!korfinsts_base::fs::exists(&home.path("tiny")));
 }
 
 #[test]
 fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
     let shifted = repository("benchmarks/korfin-shift/data/test.jsonl");
-    let row = korfinsts::fs::read(&shifted).expect("rows");
+    let row = korfinsts_base::fs::read(&shifted).expect("rows");
     let row = String::from_utf8_lossy(&row).into_owned();
     let row: Value = serde_json::from_str(row.lines().next().expect("a row")).expect("JSON");
     let leak = serde_json::json!({
@@ -250,7 +250,7 @@ fn a_variant_that_is_trained_on_is_never_tested_on() {
         .assert()
         .success();
     let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("a report");
-    let rows = korfinsts::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
+    let rows = korfinsts_base::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
     let rows = String::from_utf8(rows.expect("rows")).expect("UTF-8");
     let kept = rows
         .lines()
@@ -263,7 +263,7 @@ fn a_variant_that_is_trained_on_is_never_tested_on() {
     sorted.sort_unstable();
     assert_eq!(report["held_out_of_evaluation"], serde_json::json!(sorted));
     assert_eq!(report["outline"]["labels"]["variant"][variants[0]], 10);
-    let card = korfinsts::fs::read(&home.path("tiny/README.md")).expect("a card");
+    let card = korfinsts_base::fs::read(&home.path("tiny/README.md")).expect("a card");
     let card = String::from_utf8(card).expect("UTF-8");
     for expected in [
         "no part of the figures above: `legal.sanction.kind`, `news.temporal.phase`.",
@@ -324,7 +324,7 @@ fn a_variant_that_is_trained_on_is_never_tested_on() {
 
 #[test]
 fn filters_leave_variants_for_testing_and_misspelt_ones_are_errors() {
-    let rows = korfinsts::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
+    let rows = korfinsts_base::fs::read(&repository("benchmarks/korfin-shift/data/test.jsonl"));
     let rows = String::from_utf8(rows.expect("rows")).expect("UTF-8");
     let all: std::collections::BTreeSet<String> = rows
         .lines()
@@ -351,7 +351,8 @@ fn filters_leave_variants_for_testing_and_misspelt_ones_are_errors() {
         let home = prepare("bert-mean", "");
         write(&home.path("triplets.jsonl"), lines.as_bytes());
         let path = home.path("tiny.toml");
-        let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+        let text =
+            String::from_utf8(korfinsts_base::fs::read(&path).expect("read")).expect("UTF-8");
         let more = format!("\"triplets.jsonl\"{filter} }}");
         write(
             &path,
@@ -370,7 +371,7 @@ fn filters_leave_variants_for_testing_and_misspelt_ones_are_errors() {
 fn a_learning_rate_that_explodes_stops_with_the_batch_named() {
     let home = prepare("bert-mean", "");
     let path = home.path("tiny.toml");
-    let text = String::from_utf8(korfinsts::fs::read(&path).expect("read")).expect("UTF-8");
+    let text = String::from_utf8(korfinsts_base::fs::read(&path).expect("read")).expect("UTF-8");
     let text = text.replace("learning_rate = 1e-3", "learning_rate = 1e30\nclip = 0.0");
     write(&path, text.as_bytes());
     let output = home.command(&["train", "tiny.toml"]).assert().code(6);
@@ -458,10 +459,10 @@ const TEXTS: [&str; 4] = [
 
 /// Embeddings of a few texts through the library, as JSON objects.
 pub(super) fn embeddings(home: &Home, model: &str) -> Vec<Value> {
-    use korfinsts::encoder::spec::{Overrides, read};
+    use korfinsts_encoder::spec::{Overrides, read};
     let spec = read(&home.path(model), &Overrides::default()).expect("a model");
     let encoder = spec
-        .open(&korfinsts::encoder::backend::OpenOptions::default())
+        .open(&korfinsts_encoder::backend::OpenOptions::default())
         .expect("opened");
     TEXTS
         .iter()
@@ -541,7 +542,7 @@ fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
 
 #[test]
 fn tensors_outside_the_graph_are_read_back() {
-    use korfinsts::encoder::spec::{Overrides, read};
+    use korfinsts_encoder::spec::{Overrides, read};
     let home = Home::new();
     let folder = repository("tests/reference/encoders/bert-mean");
     let overrides = Overrides {
@@ -549,8 +550,8 @@ fn tensors_outside_the_graph_are_read_back() {
         ..Overrides::default()
     };
     let spec = read(&folder, &overrides).expect("a model");
-    korfinsts::train::export::onnx(&spec, &home.path("outside"), 10_000).expect("exported");
-    korfinsts::train::export::onnx(&spec, &home.path("inside"), usize::MAX).expect("exported");
+    korfinsts_train::export::onnx(&spec, &home.path("outside"), 10_000).expect("exported");
+    korfinsts_train::export::onnx(&spec, &home.path("inside"), usize::MAX).expect("exported");
     assert!(home.path("outside/model.onnx_data").exists());
     assert!(!home.path("inside/model.onnx_data").exists());
     assert_eq!(

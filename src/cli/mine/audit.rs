@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::FolderArgs;
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{CliError, Global};
-use crate::mine::audit::{self, AuditAgreement, SampleOptions};
+use korfinsts_mine::audit::{self, AuditAgreement, SampleOptions};
 
 /// Draw a sample of the passages for two raters, and measure how far they agree
 #[derive(Debug, Args)]

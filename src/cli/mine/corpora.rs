@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::Global;
 use crate::cli::output::{Format, OutputArgs, Table};
-use crate::mine::corpus::{Manifest, Registry};
+use korfinsts_mine::corpus::{Manifest, Registry};
 
 /// List and describe corpora
 #[derive(Debug, Args)]

@@ -11,16 +11,17 @@ use super::FolderArgs;
 use crate::cli::output::print;
 use crate::cli::tokenizer::source as tokenizers;
 use crate::cli::{CliError, Global, interrupt};
-use crate::coverage::Subject;
-use crate::failure::FailureClass;
-use crate::hub::Hub;
-use crate::mine::corpus::{Located, Registry, archive, locate};
-use crate::mine::quality::Quality;
-use crate::mine::setup::{Options, Plan, Setup, suites};
-use crate::mine::sift::{Progress, Shard, sift};
-use crate::mine::step::PoolOptions;
-use crate::mine::{RunFolder, join, report};
-use crate::{fs, suite};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::hub::Hub;
+use korfinsts_bench::coverage::Subject;
+use korfinsts_bench::suite;
+use korfinsts_mine::corpus::{Located, Registry, archive, locate};
+use korfinsts_mine::quality::Quality;
+use korfinsts_mine::setup::{Options, Plan, Setup, suites};
+use korfinsts_mine::sift::{Progress, Shard, sift};
+use korfinsts_mine::step::PoolOptions;
+use korfinsts_mine::{RunFolder, join, report};
 
 /// The tokenizer of the paper's lengths.
 const QWEN: &str = "Qwen/Qwen2.5-0.5B";

@@ -10,21 +10,21 @@ use clap::{Args, ValueEnum};
 use super::super::output::{self, Table};
 use super::super::{CliError, Global, interrupt, source};
 use super::FolderArgs;
-use crate::encoder::Encoder;
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::spec::{Overrides, read};
-use crate::failure::FailureClass;
-use crate::http::Patience;
-use crate::mine::generate::ask::{Role, Speaker};
-use crate::mine::generate::backend::{self, BACKENDS, Setting};
-use crate::mine::generate::estimate::{Estimate, estimate};
-use crate::mine::generate::flow::{Mix, Way};
-use crate::mine::generate::limit::Rate;
-use crate::mine::generate::prompt::Prompts;
-use crate::mine::generate::session::{Ended, Plan, passages};
-use crate::mine::generation::{Generation, Status};
-use crate::mine::{MineError, Transforms, Typology};
-use crate::suite::{Availability, Registry, Suite};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::http::Patience;
+use korfinsts_bench::suite::{Availability, Registry, Suite};
+use korfinsts_encoder::Encoder;
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_mine::generate::ask::{Role, Speaker};
+use korfinsts_mine::generate::backend::{self, BACKENDS, Setting};
+use korfinsts_mine::generate::estimate::{Estimate, estimate};
+use korfinsts_mine::generate::flow::{Mix, Way};
+use korfinsts_mine::generate::limit::Rate;
+use korfinsts_mine::generate::prompt::Prompts;
+use korfinsts_mine::generate::session::{Ended, Plan, passages};
+use korfinsts_mine::generation::{Generation, Status};
+use korfinsts_mine::{MineError, Transforms, Typology};
 
 /// Write triplets from passages: axis, hard negative, judge, positives, judge, assemble
 ///

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Global;
-use crate::mine::{RunFolder, folder};
+use korfinsts_mine::{RunFolder, folder};
 
 /// Build training triplets from corpora
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 use super::FolderArgs;
 use crate::cli::Global;
 use crate::cli::output::{Format, OutputArgs};
-use crate::mine::report::Report;
+use korfinsts_mine::report::Report;
 
 /// Show what happened to every document, and write report.json, report.md and report.html
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub fn run(args: &ReportArgs, _global: &Global) -> anyhow::Result<()> {
     let folder = args.folder.folder();
     let report = Report::of(&folder)?;
     report.write(&folder, args.templates.as_deref())?;
-    let joined = |each: fn(&crate::table::Table) -> String| {
+    let joined = |each: fn(&korfinsts_base::table::Table) -> String| {
         let tables: Vec<String> = report.tables().iter().map(each).collect();
         tables.join("\n")
     };
@@ -38,8 +38,8 @@ pub fn run(args: &ReportArgs, _global: &Global) -> anyhow::Result<()> {
         Format::Table => report.to_terminal(),
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&report.to_json())?),
         Format::Md => report.to_markdown(),
-        Format::Csv => joined(crate::table::Table::to_csv),
-        Format::Latex => joined(crate::table::Table::to_latex),
+        Format::Csv => joined(korfinsts_base::table::Table::to_csv),
+        Format::Latex => joined(korfinsts_base::table::Table::to_latex),
     };
     args.output.emit(&text)
 }

@@ -5,8 +5,8 @@ use clap::Args;
 use super::filter::{self, ChoiceArgs};
 use super::generate::{self, GenerateArgs};
 use crate::cli::Global;
-use crate::fs;
-use crate::mine::report::Report;
+use korfinsts_base::fs;
+use korfinsts_mine::report::Report;
 
 /// Everything, end to end: filter corpora, generate triplets, report
 ///

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::output::{self, Table};
-use crate::mine::{Transforms, Typology, guide};
+use korfinsts_mine::{Transforms, Typology, guide};
 
 /// Show the patterns of semantic shift
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub fn run(args: &TypologyArgs) -> anyhow::Result<()> {
         let failures = transforms.failures();
         if !failures.is_empty() {
             return Err(crate::cli::CliError::new(
-                crate::failure::FailureClass::Check,
+                korfinsts_base::failure::FailureClass::Check,
                 format!(
                     "{} examples of the rules `{}` do not hold: {}",
                     failures.len(),

@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ContextArgs, emit};
-use crate::archive::{self, Files};
 use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::json as strict;
-use crate::release::{self, Context, ReleaseError, Subject};
-use crate::sums::{self, SIGNATURE, SUMS};
+use korfinsts_base::archive::{self, Files};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::json as strict;
+use korfinsts_base::sums::{self, SIGNATURE, SUMS};
+use korfinsts_publish::release::{self, Context, ReleaseError, Subject};
 
 /// Build a release whose gates pass: a folder and a zip file, byte-identical wherever it is built
 #[derive(Debug, Args)]

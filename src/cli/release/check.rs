@@ -7,11 +7,13 @@ use clap::Args;
 use super::{ContextArgs, emit};
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{CliError, Global, submissions};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::json;
-use crate::release::{self, Context, Level, OtherTexts, ReleaseError, Report, Status, Subject};
-use crate::suite::{Availability, Registry};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_base::json;
+use korfinsts_bench::suite::{Availability, Registry};
+use korfinsts_publish::release::{
+    self, Context, Level, OtherTexts, ReleaseError, Report, Status, Subject,
+};
 
 /// Put a release, or a suite on disk, through the gates R1 to R20
 ///

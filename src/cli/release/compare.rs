@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{ContextArgs, emit};
 use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global, submissions};
-use crate::fs;
-use crate::release::{self, Bump, Context, MANIFEST, Subject};
+use korfinsts_base::fs;
+use korfinsts_publish::release::{self, Bump, Context, MANIFEST, Subject};
 
 /// Compare two releases row by row, and score stored submissions again without running a model
 #[derive(Debug, Args)]

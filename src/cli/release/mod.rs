@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
-use crate::fs;
-use crate::release::{Context, Earlier, Subject};
-use crate::sums::SUMS;
+use korfinsts_base::fs;
+use korfinsts_base::sums::SUMS;
+use korfinsts_publish::release::{Context, Earlier, Subject};
 
 /// Cut, check, sign and compare dataset releases
 #[derive(Debug, Args)]
@@ -84,7 +84,10 @@ impl ContextArgs {
         let mut context = Context::on(today);
         context.templates.clone_from(&self.templates);
         let own = Subject::open(path, context.clone())?;
-        let own_version = own.manifest.as_ref().map(crate::release::Manifest::semver);
+        let own_version = own
+            .manifest
+            .as_ref()
+            .map(korfinsts_publish::release::Manifest::semver);
         let given = !self.previous.is_empty();
         let candidates = if given {
             self.previous.clone()
@@ -101,7 +104,7 @@ impl ContextArgs {
             let version = subject
                 .manifest
                 .as_ref()
-                .map(crate::release::Manifest::semver);
+                .map(korfinsts_publish::release::Manifest::semver);
             if subject.id != own.id || version >= own_version {
                 continue;
             }

@@ -12,10 +12,10 @@ use clap::Args;
 
 use crate::cli::output::print;
 use crate::cli::{CliError, Global};
-use crate::encoder::backend::OpenOptions;
-use crate::encoder::backend::onnxruntime::{self, library};
-use crate::failure::FailureClass;
-use crate::fs;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::backend::onnxruntime::{self, library};
 
 /// Python version and platform tags of the wheel do not matter to its libraries: they are pinned
 /// so that the hash is.

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
-use crate::failure::FailureClass;
-use crate::hub::{Hub, Progress};
-use crate::suite::{
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::hub::{Hub, Progress};
+use korfinsts_bench::suite::{
     Availability, CheckReport, ImportReport, Level, Manifest, Registry, Scale, ScaleKind,
     SuiteError,
 };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{emit, scale_text, selected};
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{Global, tokenizer};
-use crate::suite::{
+use korfinsts_bench::suite::{
     Lengths, Overlap, Registry, Stats, Suite, TokenIds, overlap, stats, unique_texts,
 };
 

@@ -9,10 +9,10 @@ use super::tables::{number, percent};
 use super::{Page, ReportFormat, ReportOutput, source};
 use crate::cli::output::Table;
 use crate::cli::{CliError, Global};
-use crate::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts, Words};
-use crate::coverage::corpus::Corpus;
-use crate::coverage::{CoverageError, ScriptQuery, Subject};
-use crate::fs;
+use korfinsts_base::fs;
+use korfinsts_bench::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts, Words};
+use korfinsts_bench::coverage::corpus::Corpus;
+use korfinsts_bench::coverage::{CoverageError, ScriptQuery, Subject};
 
 /// Propose new tokens from a corpus and write the new tokenizer
 ///

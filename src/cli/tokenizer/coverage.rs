@@ -8,11 +8,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{ReportFormat, ReportOutput, source, tables};
 use crate::cli::{CliError, Global};
-use crate::coverage::corpus::{self, Corpus, CorpusOptions};
-use crate::coverage::terms::{self, Term};
-use crate::coverage::{self, Plan, ScriptQuery, Subject, TokenizerReport, chart};
-use crate::fs;
-use crate::suite::{Availability, Registry, Suite};
+use korfinsts_base::fs;
+use korfinsts_bench::coverage::corpus::{self, Corpus, CorpusOptions};
+use korfinsts_bench::coverage::terms::{self, Term};
+use korfinsts_bench::coverage::{self, Plan, ScriptQuery, Subject, TokenizerReport, chart};
+use korfinsts_bench::suite::{Availability, Registry, Suite};
 
 /// Report what tokenizers cover and how they split text
 ///

@@ -10,11 +10,11 @@ use super::tables::{number, percent};
 use super::{Page, ReportFormat, ReportOutput, source};
 use crate::cli::output::Table;
 use crate::cli::{CliError, Global};
-use crate::coverage::gains::{self, GainGroup, Measure, ModelGain};
-use crate::coverage::{chart, vocabulary};
-use crate::failure::FailureClass;
-use crate::fs;
-use crate::run::record::Record;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+use korfinsts_bench::coverage::gains::{self, GainGroup, Measure, ModelGain};
+use korfinsts_bench::coverage::{chart, vocabulary};
+use korfinsts_bench::run::record::Record;
 
 /// Ask whether coverage goes with gain
 ///

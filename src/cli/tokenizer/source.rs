@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::{CliError, Global};
-use crate::coverage::Subject;
-use crate::encoder::locate::{ModelSource, locate};
-use crate::failure::FailureClass;
-use crate::hub::{Hub, RepoId, RepoKind};
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::hub::{Hub, RepoId, RepoKind};
+use korfinsts_bench::coverage::Subject;
+use korfinsts_encoder::locate::{ModelSource, locate};
 
 /// Files of a hub repository that make a tokenizer and its maximum length.
 const FILES: [&str; 14] = [

@@ -2,10 +2,10 @@
 
 use super::Page;
 use crate::cli::output::Table;
-use crate::coverage::TokenizerReport;
-use crate::coverage::definitions::{self, Definition};
-use crate::coverage::text::TextReport;
-use crate::coverage::vocabulary::HANGUL_SYLLABLES;
+use korfinsts_bench::coverage::TokenizerReport;
+use korfinsts_bench::coverage::definitions::{self, Definition};
+use korfinsts_bench::coverage::text::TextReport;
+use korfinsts_bench::coverage::vocabulary::HANGUL_SYLLABLES;
 
 /// Every table of a report, its warnings and definitions; `worst` terms are shown, 0 for all.
 pub(super) fn page(reports: &[TokenizerReport], worst: usize) -> Page {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use korfinsts::mine::generate::shortcut;
-use korfinsts::mine::{Document, Transforms, Triplet, Typology, document_id};
+use korfinsts_mine::generate::shortcut;
+use korfinsts_mine::{Document, Transforms, Triplet, Typology, document_id};
 use predicates::prelude::*;
 
 use super::super::support::{Home, repository, shared};
@@ -18,7 +18,7 @@ fn documents(file: &str, column: &str, language: &str, source: &str) -> Option<V
     let mut seen = std::collections::HashSet::new();
     let mut found = Vec::new();
     for (row, record) in reader.records().enumerate() {
-        let text = korfinsts::text::nfc(&record.expect("a row")[at].replace("\r\n", "\n"));
+        let text = korfinsts_base::text::nfc(&record.expect("a row")[at].replace("\r\n", "\n"));
         if text.trim().is_empty() || !seen.insert(text.clone()) {
             continue;
         }

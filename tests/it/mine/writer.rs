@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use korfinsts::mine::{Document, document_id};
+use korfinsts_mine::{Document, document_id};
 use serde_json::{Value, json};
 
 use super::super::server::{Answer, Seen, Server};

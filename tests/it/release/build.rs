@@ -1,8 +1,8 @@
 //! Builds: one set of bytes everywhere, every flipped byte found, signatures, versions, comparison.
 
-use korfinsts::archive;
-use korfinsts::fs::sha256;
-use korfinsts::release::{Bump, Context, Subject, build, rebuild, verify};
+use korfinsts_base::archive;
+use korfinsts_base::fs::sha256;
+use korfinsts_publish::release::{Bump, Context, Subject, build, rebuild, verify};
 use minisign::KeyPair;
 
 use super::fixture::{CANARY, Fixture};
@@ -98,7 +98,7 @@ fn every_flipped_byte_of_a_release_is_found() {
         let refused = match archive::read(&bytes) {
             Err(_) => true,
             Ok(files) => {
-                !korfinsts::sums::differences(&files).is_empty()
+                !korfinsts_base::sums::differences(&files).is_empty()
                     || archive::write(&files).expect("packed") != bytes
             }
         };
@@ -356,7 +356,7 @@ fn the_releases_of_korfin_shift_in_the_repository_are_what_their_sources_give() 
     }
     // Rows were added alone, and the tool says so.
     let released = Subject::open(&zip("1.1.0"), later).expect("the zip file");
-    let change = korfinsts::release::difference(&first.splits, &released.splits);
+    let change = korfinsts_publish::release::difference(&first.splits, &released.splits);
     assert_eq!(change.bump(), Bump::Minor);
     assert_eq!(change.ids().count(), 888 + 444 - 222);
     // Whoever got this release alone can verify it, and is told what was left out.
@@ -369,8 +369,8 @@ fn the_releases_of_korfin_shift_in_the_repository_are_what_their_sources_give() 
         "{last:?}"
     );
     // The suite that ships in the binary has the same rows.
-    let registry =
-        korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("built-in suites");
+    let registry = korfinsts_bench::suite::Registry::open(std::path::Path::new("nowhere"))
+        .expect("built-in suites");
     let manifest = registry.find("korfin-shift").expect("built in");
     for split in &released.splits {
         let suite = registry.load(&manifest, Some(&split.name)).expect("loaded");

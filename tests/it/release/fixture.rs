@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use korfinsts::archive::Files;
-use korfinsts::fs::sha256;
-use korfinsts::release::{Context, QUESTIONS, Report, Subject, check};
+use korfinsts_base::archive::Files;
+use korfinsts_base::fs::sha256;
+use korfinsts_publish::release::{Context, QUESTIONS, Report, Subject, check};
 use serde_json::{Value, json};
 
 /// GUID of the release.
@@ -279,6 +279,6 @@ adapted = true
 
     /// Writes the files into a folder.
     pub fn write(&self, folder: &Path) {
-        korfinsts::archive::unpack(&self.files(), folder).expect("written");
+        korfinsts_base::archive::unpack(&self.files(), folder).expect("written");
     }
 }

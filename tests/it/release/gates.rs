@@ -1,7 +1,7 @@
 //! Planted defects: at least twenty of each gate that can be planted, each found with its gate and,
 //! where it is about a row, its row. The clean release raises none.
 
-use korfinsts::release::{
+use korfinsts_publish::release::{
     Earlier, GateResult, Level, OtherTexts, Report, Status, StoredScores, Subject, build, check,
 };
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ fn r2_ids() {
 
 fn earlier(subject: &Subject, version: &str) -> Earlier {
     let mut earlier = subject.as_earlier("0".repeat(64));
-    earlier.version = korfinsts::release::Version::parse(version).expect("a version");
+    earlier.version = korfinsts_publish::release::Version::parse(version).expect("a version");
     earlier
 }
 
@@ -942,21 +942,25 @@ fn r15_changelog() {
         found_row(&report, "R15", Level::Error, &fixture.id(i));
     }
     // With what `release bump` writes, it passes; without the scores of a submission, it does not.
-    let difference = korfinsts::release::difference(&base.splits, &fixture.subject().splits);
+    let difference =
+        korfinsts_publish::release::difference(&base.splits, &fixture.subject().splits);
     let scores = (0..60).map(|i| (fixture.id(i), i as f64)).collect();
     fixture.context.submissions = vec![StoredScores {
         name: "model".into(),
         split: "test".into(),
         scores,
     }];
-    let rescored = korfinsts::release::rescore(
+    let rescored = korfinsts_publish::release::rescore(
         &fixture.context.submissions,
         &base.splits,
         &fixture.subject().splits,
     );
     for (text, passes) in [
-        (korfinsts::release::section(&difference, &rescored), true),
-        (korfinsts::release::section(&difference, &[]), false),
+        (
+            korfinsts_publish::release::section(&difference, &rescored),
+            true,
+        ),
+        (korfinsts_publish::release::section(&difference, &[]), false),
     ] {
         let log = format!(
             "# Changelog\n\n## 2.0.0\n\n{text}\n## 1.0.0\n\nThe first.\nCanary: {CANARY}\n"
@@ -1107,7 +1111,10 @@ fn r19_hidden_labels() {
 
 #[test]
 fn r20_datasheet() {
-    let keys: Vec<String> = korfinsts::release::QUESTIONS.keys().cloned().collect();
+    let keys: Vec<String> = korfinsts_publish::release::QUESTIONS
+        .keys()
+        .cloned()
+        .collect();
     assert!(keys.len() >= 2 * ENOUGH - 5, "{}", keys.len());
     let mut fixture = Fixture::new();
     for key in &keys[..ENOUGH] {

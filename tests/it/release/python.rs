@@ -47,9 +47,9 @@ fn rows(folder: &Path, split: &str) -> Vec<Value> {
 fn datasets_and_mlcroissant_load_the_released_rows() {
     let Some(python) = python() else { return };
     let home = tempfile::tempdir().expect("a folder");
-    let fixture = korfinsts::release::build(&Fixture::new().subject()).expect("built");
+    let fixture = korfinsts_publish::release::build(&Fixture::new().subject()).expect("built");
     let small = home.path().join("fixture");
-    korfinsts::archive::unpack(&fixture.files, &small).expect("written");
+    korfinsts_base::archive::unpack(&fixture.files, &small).expect("written");
     let released = repository("benchmarks/korfin-shift/releases/korfin-shift-1.1.0");
     for (folder, split) in [
         (&released, "test"),

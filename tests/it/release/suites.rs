@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use korfinsts::release::{Context, Level, Subject, check};
-use korfinsts::suite::Registry;
+use korfinsts_bench::suite::Registry;
+use korfinsts_publish::release::{Context, Level, Subject, check};
 
 use crate::support::{Home, repository, shared};
 
@@ -108,7 +108,7 @@ fn korfin_shift_passes() {
     let mut context = Context::on(today);
     let first = folder.join("releases/korfin-shift-1.0.0.zip");
     let first = Subject::open(&first, context.clone()).expect("the first release");
-    let id = korfinsts::fs::sha256(&first.files["SHA256SUMS"]);
+    let id = korfinsts_base::fs::sha256(&first.files["SHA256SUMS"]);
     context.earlier.push(first.as_earlier(id));
     let subject = Subject::open(Path::new(&folder), context).expect("read");
     let report = check(&subject);

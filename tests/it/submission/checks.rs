@@ -1,6 +1,6 @@
 //! Every check of an opened bundle: what it must refuse, one change at a time, with every hash right.
 
-use korfinsts::submission::{Bundle, Entry, Level, Revoked};
+use korfinsts_publish::submission::{Bundle, Entry, Level, Revoked};
 use serde_json::{Value, json};
 
 use super::fixture::{Parts, SCORES, good, verify};
@@ -30,7 +30,7 @@ fn the_good_bundle_passes_and_is_deterministic() {
     assert_eq!(verdict.level, Level::Recomputed);
     assert_eq!(
         verdict.checks.len(),
-        4 + korfinsts::submission::CHECKS.len()
+        4 + korfinsts_publish::submission::CHECKS.len()
     );
     assert_eq!(Parts::good().bytes(), good());
 }
@@ -199,7 +199,7 @@ fn releases_must_be_known_here_and_not_revoked() {
         );
         suite["scores"]["file"] = file.as_str().into();
         let scores = parts.files.remove(SCORES).expect("scores");
-        let hash = korfinsts::fs::sha256(&scores);
+        let hash = korfinsts_base::fs::sha256(&scores);
         parts.files.insert(file, scores);
         parts.manifest["suites"][0]["scores"]["sha256"] = hash.into();
         let verdict = verify(&parts.bytes(), &[], &[]);
@@ -299,11 +299,11 @@ fn copies_are_found() {
     );
     // A lexical baseline is no encoder.
     let registry =
-        korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
+        korfinsts_bench::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
     let suite = registry
         .load(&registry.find("korfin-shift").expect("built in"), None)
         .expect("loaded");
-    let baseline = korfinsts::encoder::lexical::find("3-grams").expect("a baseline");
+    let baseline = korfinsts_encoder::lexical::find("3-grams").expect("a baseline");
     let mut parts = Parts::good();
     let rows: Vec<Value> = suite
         .pairs
@@ -416,14 +416,20 @@ fn disclosure_must_say_something_true() {
     // What is disclosed stands in the record, and counts against its rank.
     let home = crate::support::Home::new();
     let path = home.path("disclosed.zip");
-    let registry = korfinsts::suite::Registry::open(&home.data()).expect("suites");
-    let options = korfinsts::metric::BootstrapOptions {
+    let registry = korfinsts_bench::suite::Registry::open(&home.data()).expect("suites");
+    let options = korfinsts_metric::BootstrapOptions {
         resamples: 50,
-        ..korfinsts::metric::BootstrapOptions::default()
+        ..korfinsts_metric::BootstrapOptions::default()
     };
-    let accepted =
-        korfinsts::submission::accepted(&path, &parts.bytes(), &registry, &[], &[], &options)
-            .expect("accepted");
+    let accepted = korfinsts_publish::submission::accepted(
+        &path,
+        &parts.bytes(),
+        &registry,
+        &[],
+        &[],
+        &options,
+    )
+    .expect("accepted");
     let (record, pairs) = &accepted.records[0];
     let seen = record.trained_on.as_ref().expect("disclosed");
     assert_eq!(

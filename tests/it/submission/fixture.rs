@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use korfinsts::archive::{self, Files};
-use korfinsts::fs::sha256;
-use korfinsts::submission::{self, Entry, Revoked, Verdict};
-use korfinsts::suite::Registry;
-use korfinsts::sums::{self, SUMS};
+use korfinsts_base::archive::{self, Files};
+use korfinsts_base::fs::sha256;
+use korfinsts_base::sums::{self, SUMS};
+use korfinsts_bench::suite::Registry;
+use korfinsts_publish::submission::{self, Entry, Revoked, Verdict};
 use serde_json::Value;
 
 use crate::support::{Home, repository};

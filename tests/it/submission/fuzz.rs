@@ -1,9 +1,10 @@
 //! Random damage, the same every time: what the fuzz targets under `fuzz/` do for hours, for seconds. Nothing
 //! may panic, and nothing that is damaged may pass.
 
-use korfinsts::encoder::{onnx, safetensors};
-use korfinsts::submission::{Bundle, ScoreLine};
-use korfinsts::{archive, json, sums};
+use korfinsts_base::{archive, json, sums};
+use korfinsts_encoder::onnx;
+use korfinsts_nn::safetensors;
+use korfinsts_publish::submission::{Bundle, ScoreLine};
 
 use super::fixture::{Parts, SCORES, good};
 use crate::support::repository;
@@ -93,8 +94,10 @@ fn random_damage_never_panics_and_never_passes() {
     for _ in 0..1_000 {
         let text = random.damage(&manifest);
         if let Ok(text) = std::str::from_utf8(&text) {
-            let _ =
-                korfinsts::release::Manifest::parse(text, std::path::Path::new("korfinsts.toml"));
+            let _ = korfinsts_publish::release::Manifest::parse(
+                text,
+                std::path::Path::new("korfinsts.toml"),
+            );
         }
     }
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use korfinsts::archive::{self, Files};
-use korfinsts::release::{Context, Subject};
+use korfinsts_base::archive::{self, Files};
+use korfinsts_publish::release::{Context, Subject};
 use serde_json::json;
 
 use super::fixture::{Parts, SCORES, good, verify};
@@ -628,13 +628,13 @@ fn contents() -> Vec<Case> {
     let other = String::from_utf8(sealed["submission.json"].clone())
         .expect("UTF-8")
         .replacen(
-            &korfinsts::fs::sha256(&good.files[SCORES]),
+            &korfinsts_base::fs::sha256(&good.files[SCORES]),
             &"0".repeat(64),
             1,
         );
     sealed.insert("submission.json".into(), other.into_bytes());
     sealed.remove("SHA256SUMS");
-    let list = korfinsts::sums::write(&sealed);
+    let list = korfinsts_base::sums::write(&sealed);
     sealed.insert("SHA256SUMS".into(), list.into_bytes());
     cases.push((
         "a manifest with another hash of the scores".into(),

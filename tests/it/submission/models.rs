@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use korfinsts::encoder::{onnx, safetensors};
+use korfinsts_encoder::onnx;
+use korfinsts_nn::safetensors;
 
 use crate::support::repository;
 

@@ -180,18 +180,19 @@ fn pairs_are_encoded_again_and_altered_scores_found() {
 
 /// Computes the claims of altered scores as a cheat would.
 fn rescore(parts: &mut Parts) {
-    use korfinsts::metric;
+    use korfinsts_metric as metric;
     let registry =
-        korfinsts::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
+        korfinsts_bench::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
     let suite = registry
         .load(&registry.find("korfin-shift").expect("built in"), None)
         .expect("loaded");
-    let bundle = korfinsts::submission::Bundle::open(&parts.bytes()).expect("a readable bundle");
+    let bundle =
+        korfinsts_publish::submission::Bundle::open(&parts.bytes()).expect("a readable bundle");
     let options = metric::BootstrapOptions {
         resamples: 100,
         ..metric::BootstrapOptions::default()
     };
-    let records = korfinsts::submission::records(&bundle, &registry, &options);
+    let records = korfinsts_publish::submission::records(&bundle, &registry, &options);
     assert_eq!(records[0].1.len(), suite.pairs.len());
     let record = &records[0].0;
     let metrics = &mut parts.manifest["suites"][0]["metrics"];
@@ -214,13 +215,14 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
     let home = Home::new();
     let bundle = submit(&home, &model(), "bert-mean");
     let bytes = std::fs::read(&bundle).expect("read");
-    let registry = korfinsts::suite::Registry::open(&home.data()).expect("suites");
-    let options = korfinsts::metric::BootstrapOptions {
+    let registry = korfinsts_bench::suite::Registry::open(&home.data()).expect("suites");
+    let options = korfinsts_metric::BootstrapOptions {
         resamples: 100,
-        ..korfinsts::metric::BootstrapOptions::default()
+        ..korfinsts_metric::BootstrapOptions::default()
     };
-    let accepted = korfinsts::submission::accepted(&bundle, &bytes, &registry, &[], &[], &options)
-        .expect("accepted");
+    let accepted =
+        korfinsts_publish::submission::accepted(&bundle, &bytes, &registry, &[], &[], &options)
+            .expect("accepted");
     let (record, pairs) = &accepted.records[0];
     let path = walkdir::WalkDir::new(home.results())
         .into_iter()
@@ -230,7 +232,7 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
                 .ends_with("korfin-shift.test.native.json")
         })
         .expect("the record");
-    let original = korfinsts::run::record::Record::read(&path).expect("read");
+    let original = korfinsts_bench::run::record::Record::read(&path).expect("read");
     assert_eq!(
         record.scores.cosine_spearman,
         original.scores.cosine_spearman
@@ -247,7 +249,8 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
     let mut damaged = bytes;
     damaged[100] ^= 1;
     assert!(
-        korfinsts::submission::accepted(&bundle, &damaged, &registry, &[], &[], &options).is_err()
+        korfinsts_publish::submission::accepted(&bundle, &damaged, &registry, &[], &[], &options)
+            .is_err()
     );
 }
 
@@ -508,12 +511,14 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
             )),
         "{said}"
     );
-    parts.manifest["resubmission_of"] = korfinsts::fs::sha256_file(&bundle).expect("read").into();
+    parts.manifest["resubmission_of"] = korfinsts_base::fs::sha256_file(&bundle)
+        .expect("read")
+        .into();
     std::fs::write(&next, parts.bytes()).expect("written");
     let (code, printed, said) = add(&next);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("replaced: 1 records of the bundle"), "{said}");
-    let records: Vec<_> = korfinsts::fs::walk(&home.path("korfinsts-submitted/records"), 100)
+    let records: Vec<_> = korfinsts_base::fs::walk(&home.path("korfinsts-submitted/records"), 100)
         .expect("listed")
         .into_iter()
         .filter(|p| {
@@ -522,7 +527,7 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
         })
         .collect();
     assert_eq!(records.len(), 1, "{records:?}");
-    let left = korfinsts::run::record::Record::read(&records[0]).expect("a record");
+    let left = korfinsts_bench::run::record::Record::read(&records[0]).expect("a record");
     assert_eq!(
         Value::from(left.scores.cosine_spearman),
         printed[0]["scores"]["cosine_spearman"]

@@ -1,0 +1,28 @@
+//! What every part of `korfinsts` stands on: files, failures, the hub, archives, tables, templates.
+//!
+//! Most users want the crate `korfinsts`; this one promises no stable interface before version 1.
+//!
+//! - [`fs`]: file-system calls that name the path in their errors; [`sums`]: `SHA256SUMS`
+//! - [`failure`]: the class of a failure, which decides the exit code
+//! - [`http`], [`hub`]: downloads, and the hub's cache
+//! - [`archive`], [`json`], [`table`], [`text`]: zip files, strict JSON, tables of text, Unicode
+//! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
+//!
+//! Imports no other crate of the project but the data of `templates/`.
+
+pub mod archive;
+pub mod embedded;
+pub mod failure;
+pub mod fs;
+pub mod http;
+pub mod hub;
+pub mod json;
+pub mod sums;
+pub mod table;
+pub mod template;
+pub mod text;
+
+/// Name of the program, as records and documents give it.
+pub const NAME: &str = "korfinsts";
+/// Version of the program: every crate of the project has the same one.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,105 @@
+//! What can go wrong between a plan and its records.
+
+use std::path::PathBuf;
+
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs::FsError;
+use korfinsts_encoder::EncoderError;
+
+/// An error of the run room.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A file-system call failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The encoder failed.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// Another process works on the same output folder.
+    #[error("another korfinsts process is working on `{}`", folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The user asked to stop; what was encoded is kept.
+    #[error("interrupted after {encoded} of {total} texts")]
+    Interrupted {
+        /// Texts whose embeddings are kept.
+        encoded: usize,
+        /// Texts that were to be encoded.
+        total: usize,
+    },
+    /// A record or a file of scores cannot be read.
+    #[error("{}:{line}: {reason}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What was found and what is allowed.
+        reason: String,
+    },
+    /// Folders of results cannot be joined.
+    #[error("{reason}")]
+    Merge {
+        /// What was found.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+        /// Whether a check failed or data is wrong.
+        class: FailureClass,
+    },
+    /// An embedding that the scores need is not there.
+    #[error("no embedding for pair `{id}` of `{suite}`: no score is computed from a part")]
+    MissingEmbedding {
+        /// The suite.
+        suite: String,
+        /// The pair.
+        id: String,
+    },
+    /// Embeddings of one encoder have different widths.
+    #[error("the encoder gave embeddings of width {found} after width {expected}")]
+    Width {
+        /// Width of the first embeddings.
+        expected: usize,
+        /// Width found later.
+        found: usize,
+    },
+}
+
+impl RunError {
+    /// What to type next, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(e) => e.hint(),
+            Self::Encoder(e) => e.hint(),
+            Self::Busy { .. } => Some(
+                "wait for it to end, or give this run a folder of its own: `--results DIR`".into(),
+            ),
+            Self::Interrupted { .. } => {
+                Some("run the same command again: it goes on where it stopped".into())
+            }
+            Self::Record { .. } => Some("was the file edited by hand or cut short?".into()),
+            Self::MissingEmbedding { .. } => Some("run the same command again".into()),
+            Self::Merge { hint, .. } => hint.clone(),
+            Self::Width { .. } => None,
+        }
+    }
+
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Fs(_) | Self::Busy { .. } | Self::MissingEmbedding { .. } => {
+                FailureClass::Runtime
+            }
+            Self::Encoder(e) => e.class(),
+            Self::Interrupted { .. } => FailureClass::Interrupted,
+            Self::Record { .. } => FailureClass::Data,
+            Self::Merge { class, .. } => *class,
+            Self::Width { .. } => FailureClass::Model,
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! An encoder, or a lexical baseline, on suites: embeddings or texts to scored pairs to records.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use rayon::prelude::*;
+
+use super::RunError;
+use super::engine::{self, EncodeOptions, Progress};
+use super::record::{
+    BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
+    SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
+};
+use super::score::{self, Asked, LEXICAL, Numbers};
+use super::store::{EmbeddingSet, Store, text_key};
+use crate::suite::{Pair, ScaleKind, Suite};
+use korfinsts_encoder::backend::OpenOptions;
+use korfinsts_encoder::lexical::Baseline;
+use korfinsts_encoder::spec::Similarity;
+use korfinsts_encoder::{EncoderSpec, TokenCount, Usage};
+use korfinsts_metric::{self as metric, BootstrapOptions};
+
+/// Share of tied predictions above which a reader is warned.
+const TIES_WORTH_SAYING: f64 = 0.05;
+
+/// What stands before the texts, and how the cosine is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompting {
+    /// Name of the protocol.
+    pub protocol: String,
+    /// Prompt before `sentence1` and before `sentence2`.
+    pub prompts: [String; 2],
+    /// Whether the cosine is mteb's float32 form.
+    pub float32_cosine: bool,
+}
+
+/// How suites are evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluateOptions<'a> {
+    /// How missing texts are encoded.
+    pub encode: EncodeOptions<'a>,
+    /// How intervals are made.
+    pub bootstrap: BootstrapOptions,
+    /// Score only the first so many pairs.
+    pub limit: Option<usize>,
+    /// Folder that holds the embedding stores, one folder each.
+    pub cache: &'a Path,
+}
+
+/// One encoder on one suite: the record and what lies beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The record, not yet written.
+    pub record: Record,
+    /// Per-pair scores.
+    pub pairs: Vec<ScoredPair>,
+    /// Tokens of each pair; empty where nothing is tokenised.
+    pub tokens: Vec<PairTokens>,
+    /// When and how fast.
+    pub timing: Timing,
+    /// Key of the encoder; empty for a baseline.
+    pub key: String,
+}
+
+/// Evaluates an encoder on suites: each unique text of them all is encoded once, then each suite
+/// is scored and handed to `sink` at once, so that what is finished is kept.
+///
+/// # Errors
+/// When the encoder, the store, the disk or `sink` fails, or the user interrupts.
+pub fn encoder(
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+    suites: &[Suite],
+    open: &OpenOptions,
+    options: EvaluateOptions<'_>,
+    progress: &mut dyn Progress,
+    sink: &mut dyn FnMut(Evaluation) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    let start = Instant::now();
+    let mut encoding = Duration::ZERO;
+    let mut stores = Vec::new();
+    let mut progress = Told {
+        to: progress,
+        usage: None,
+        notes: Vec::new(),
+    };
+    let same = prompting.prompts[0] == prompting.prompts[1];
+    for side in 0..=usize::from(!same) {
+        let prompt = &prompting.prompts[side];
+        let mut texts = Vec::new();
+        for pair in suites.iter().flat_map(|s| limited(s, options.limit)) {
+            if same || side == 0 {
+                texts.push(pair.sentence1.as_str());
+            }
+            if same || side == 1 {
+                texts.push(pair.sentence2.as_str());
+            }
+        }
+        let folder = options.cache.join(spec.key(prompt));
+        let encode = EncodeOptions {
+            label: &spec.name,
+            ..options.encode
+        };
+        let begun = Instant::now();
+        let mut opening = Duration::ZERO;
+        let store = engine::embed(&texts, prompt, &folder, encode, &mut progress, &mut || {
+            let begun = Instant::now();
+            let encoder = spec.open(open);
+            opening = begun.elapsed();
+            encoder
+        })?;
+        encoding += begun.elapsed().saturating_sub(opening);
+        stores.push(store);
+    }
+    let one_text_each = stores[0].about().is_some_and(|a| a.one_text_each);
+    let texts_encoded = stores.iter().map(|s| s.set().len()).sum();
+    for suite in suites {
+        let sets = [
+            stores[0].set(),
+            stores.last().map_or(stores[0].set(), Store::set),
+        ];
+        let scored = score_pairs(suite, limited(suite, options.limit), sets, spec, prompting)?;
+        let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
+        let mut record = assemble(numbers, &scored.pairs, suite, &options);
+        record.encoder = facts(spec, prompting, sets[0].dimension(), open);
+        // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
+        if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
+            record.warnings.push(format!(
+                "{:.1} % of the pairs share their predicted score with another pair",
+                100.0 * share
+            ));
+        }
+        record.truncated_share = scored.truncated_share;
+        record.tokens_lost_share = scored.tokens_lost_share;
+        record.warnings.extend(scored.warnings);
+        record.warnings.extend(spec.warnings.iter().cloned());
+        record.trained_on = trained_on(spec, suite, &scored.pairs, &options.bootstrap);
+        record
+            .warnings
+            .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
+        // A server makes batches of its own, unseen.
+        record.batch = spec.endpoint.is_none().then_some(BatchFacts {
+            batch_tokens: options.encode.batch_tokens,
+            one_text_each,
+        });
+        let timing = Timing {
+            usage: progress.usage,
+            notes: progress.notes.clone(),
+            ..timing(start, encoding, texts_encoded)
+        };
+        sink(Evaluation {
+            record,
+            pairs: scored.pairs,
+            tokens: scored.tokens,
+            timing,
+            key: spec.key(""),
+        })?;
+    }
+    Ok(())
+}
+
+/// Evaluates a lexical baseline on a suite.
+#[must_use]
+pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>) -> Evaluation {
+    let start = Instant::now();
+    let pairs: Vec<ScoredPair> = limited(suite, options.limit)
+        .par_iter()
+        .map(|pair| {
+            let score = baseline.score(&pair.sentence1, &pair.sentence2);
+            ScoredPair {
+                score: Some(score),
+                ..scored_pair(pair, suite)
+            }
+        })
+        .collect();
+    let numbers = self::numbers(&pairs, suite, false, &options.bootstrap);
+    let record = assemble(numbers, &pairs, suite, &options);
+    let record = Record {
+        encoder: EncoderFacts {
+            name: baseline.name.into(),
+            backend: LEXICAL.into(),
+            protocol: "raw".into(),
+            similarity: baseline.summary.into(),
+            ..EncoderFacts::default()
+        },
+        ..record
+    };
+    Evaluation {
+        record,
+        pairs,
+        tokens: Vec::new(),
+        timing: timing(start, Duration::ZERO, 0),
+        key: String::new(),
+    }
+}
+
+/// Numbers of scored pairs of a suite.
+fn numbers(
+    pairs: &[ScoredPair],
+    suite: &Suite,
+    breakdown: bool,
+    bootstrap: &BootstrapOptions,
+) -> Numbers {
+    let asked = Asked {
+        binary: suite.scale.kind == ScaleKind::Binary,
+        breakdown,
+    };
+    score::numbers(pairs, asked, bootstrap)
+}
+
+fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {
+    &suite.pairs[..limit.unwrap_or(usize::MAX).min(suite.pairs.len())]
+}
+
+fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
+    let now = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0.0, |d| d.as_secs_f64());
+    Timing {
+        finished_at: now,
+        elapsed_s: start.elapsed().as_secs_f64(),
+        encode_s: encoding.as_secs_f64(),
+        texts_encoded,
+        usage: None,
+        notes: Vec::new(),
+    }
+}
+
+/// A progress that also remembers what belongs beside the record.
+struct Told<'a> {
+    to: &'a mut dyn Progress,
+    usage: Option<Usage>,
+    notes: Vec<String>,
+}
+
+impl Progress for Told<'_> {
+    fn start(&mut self, total: usize, missing: usize) {
+        self.to.start(total, missing);
+    }
+    fn advance(&mut self, texts: usize, tokens: usize) {
+        self.to.advance(texts, tokens);
+    }
+    fn finish(&mut self) {
+        self.to.finish();
+    }
+    fn note(&mut self, line: &str) {
+        self.notes.push(line.to_owned());
+        self.to.note(line);
+    }
+    fn usage(&mut self, usage: &Usage) {
+        // An endpoint counts for its whole life, so the last side's count holds the first's.
+        self.usage = Some(*usage);
+        self.to.usage(usage);
+    }
+}
+
+struct Scored {
+    pairs: Vec<ScoredPair>,
+    tokens: Vec<PairTokens>,
+    truncated_share: Option<f64>,
+    tokens_lost_share: Option<f64>,
+    warnings: Vec<String>,
+}
+
+fn score_pairs<'a>(
+    suite: &Suite,
+    pairs: &[Pair],
+    sets: [&'a EmbeddingSet; 2],
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+) -> Result<Scored, RunError> {
+    let scored = pairs
+        .par_iter()
+        .map(|pair| {
+            let find = |set: &'a EmbeddingSet, text: &str| {
+                set.get(&text_key(text))
+                    .ok_or_else(|| RunError::MissingEmbedding {
+                        suite: suite.id.clone(),
+                        id: pair.id.clone(),
+                    })
+            };
+            let (a, first) = find(sets[0], &pair.sentence1)?;
+            let (b, second) = find(sets[1], &pair.sentence2)?;
+            let cosine = if prompting.float32_cosine {
+                metric::cosine_f32(a, b).map(f64::from)
+            } else {
+                metric::cosine(a, b)
+            };
+            let dot = metric::dot(a, b).ok();
+            let manhattan = metric::negated_manhattan(a, b).ok();
+            let euclidean = metric::negated_euclidean(a, b).ok();
+            let mut scored = scored_pair(pair, suite);
+            scored.score = cosine.ok();
+            (scored.dot, scored.manhattan, scored.euclidean) = (dot, manhattan, euclidean);
+            Ok((scored, first, second))
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let counts = || scored.iter().flat_map(|(_, a, b)| [*a, *b]);
+    let truncated = counts().filter(|t| t.lost > 0).count();
+    let unknown = counts().any(|t| t.lost == TokenCount::UNKNOWN);
+    let kept: u64 = counts().map(|t| u64::from(t.kept)).sum();
+    let lost: u64 = counts()
+        .filter(|t| t.lost != TokenCount::UNKNOWN)
+        .map(|t| u64::from(t.lost))
+        .sum();
+    let mut warnings = Vec::new();
+    if truncated > 0 {
+        let length = match spec.max_tokens {
+            0 => "the server takes".to_owned(),
+            n => format!("{n} tokens"),
+        };
+        let tokens = if unknown {
+            "how many tokens are lost is not known".to_owned()
+        } else {
+            format!(
+                "{:.1} % of all tokens are lost",
+                100.0 * lost as f64 / (kept + lost) as f64
+            )
+        };
+        warnings.push(format!(
+            "{truncated} of {} texts were longer than {length} and were truncated; {tokens}",
+            2 * scored.len(),
+        ));
+    }
+    // A server that counts no tokens still has its truncation watched.
+    let tokenised = kept > 0 || spec.endpoint.is_some();
+    let texts = 2 * scored.len();
+    let tokens = scored
+        .iter()
+        .filter(|_| tokenised)
+        .map(|(pair, a, b)| PairTokens {
+            id: pair.id.clone(),
+            tokens: [a.kept, b.kept],
+            lost: [a.lost, b.lost],
+        });
+    Ok(Scored {
+        tokens: tokens.collect(),
+        pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
+        truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
+        tokens_lost_share: (kept > 0 && !unknown).then(|| lost as f64 / (kept + lost) as f64),
+        warnings,
+    })
+}
+
+/// A pair as a line of the per-pair file, without its scores.
+fn scored_pair(pair: &Pair, suite: &Suite) -> ScoredPair {
+    let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
+    ScoredPair {
+        id: pair.id.clone(),
+        gold: pair.gold,
+        score: None,
+        dot: None,
+        manhattan: None,
+        euclidean: None,
+        domain: pair.domain.clone(),
+        triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
+        group: label(suite.triplets.as_ref().map(|t| &t.group)),
+    }
+}
+
+/// A record without its encoder.
+fn assemble(
+    numbers: Numbers,
+    pairs: &[ScoredPair],
+    suite: &Suite,
+    options: &EvaluateOptions<'_>,
+) -> Record {
+    let limit = options.limit.filter(|n| *n < suite.pairs.len());
+    let mut warnings = numbers.warnings;
+    warnings.extend(suite.warnings.iter().cloned());
+    if let Some(n) = limit {
+        warnings.push(format!(
+            "only the first {n} of {} pairs were scored",
+            suite.pairs.len()
+        ));
+    }
+    Record {
+        schema_version: SCHEMA_VERSION,
+        encoder: EncoderFacts::default(),
+        suite: SuiteFacts::of(suite, limit),
+        n_pairs: pairs.len(),
+        scores: numbers.scores,
+        interval: numbers.interval,
+        domains: numbers.domains,
+        macro_spearman: numbers.macro_spearman,
+        within_domain_spearman: numbers.within_domain_spearman,
+        triplet_accuracy: numbers.triplet_accuracy,
+        truncated_share: None,
+        tokens_lost_share: None,
+        tie_share: numbers.tie_share,
+        trained_on: None,
+        warnings,
+        bootstrap: BootstrapFacts {
+            resamples: options.bootstrap.resamples,
+            seed: options.bootstrap.seed,
+            level: options.bootstrap.level,
+        },
+        batch: None,
+        harness: Harness::this(),
+        pairs: None,
+    }
+}
+
+fn facts(
+    spec: &EncoderSpec,
+    prompting: &Prompting,
+    dimension: usize,
+    open: &OpenOptions,
+) -> EncoderFacts {
+    let of_role = |role: &str| -> Vec<&str> {
+        spec.files
+            .iter()
+            .filter(|f| f.role.starts_with(role))
+            .map(|f| f.sha256.as_str())
+            .collect()
+    };
+    let one = |hashes: &[&str]| match hashes {
+        [] => None,
+        [one] => Some((*one).to_owned()),
+        several => Some(korfinsts_base::fs::sha256(several.join("\n").as_bytes())),
+    };
+    let similarity = match spec.similarity {
+        Similarity::Cosine => "cosine",
+        Similarity::Dot => "dot",
+        Similarity::Manhattan => "manhattan",
+        Similarity::Euclidean => "euclidean",
+    };
+    let form = if prompting.float32_cosine {
+        "cosine in float32"
+    } else {
+        "cosine in float64"
+    };
+    let decided = |what: &str| {
+        spec.decisions
+            .iter()
+            .rev()
+            .find(|d| d.what == what)
+            .map(|d| d.value.clone())
+    };
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    EncoderFacts {
+        name: spec.name.clone(),
+        revision: spec.revision.clone(),
+        backend: spec.backend.into(),
+        backend_version: korfinsts_encoder::backend::find(spec.backend)
+            .and_then(|b| (b.version)(open).ok())
+            .or_else(|| some(&spec.backend_version)),
+        sha256: one(&of_role("weights")),
+        tokenizer_sha256: one(&of_role("tokenizer")),
+        files: spec.files.clone(),
+        architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
+        pooling: decided("pooling"),
+        dimension: Some(dimension).filter(|d| *d > 0),
+        max_tokens: Some(spec.max_tokens).filter(|n| *n > 0),
+        dtype: some(&spec.dtype),
+        device: some(&spec.device),
+        protocol: prompting.protocol.clone(),
+        prompts: prompting.prompts.clone(),
+        similarity: format!("{similarity} (main score: {form})"),
+        endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
+            url: e.url.clone(),
+            dialect: e.dialect.name().into(),
+            model: e.model.clone(),
+            server: e.server.clone(),
+            pinned: e.is_pinned(),
+            fingerprint: e.fingerprint.clone(),
+            texts_per_request: e.texts_per_request,
+        }),
+        decisions: spec.decisions.clone(),
+    }
+}
+/// Where a suite holds variants of triplets that a model was trained on: how many, and its score
+/// on the others. `pairs` are the suite's first pairs, scored.
+fn trained_on(
+    spec: &EncoderSpec,
+    suite: &Suite,
+    pairs: &[ScoredPair],
+    bootstrap: &BootstrapOptions,
+) -> Option<TrainedOn> {
+    let scored = suite.pairs.iter().take(pairs.len());
+    let found: Vec<Option<&String>> = scored
+        .map(|pair| pair.variant_among(&spec.trained_variants))
+        .collect();
+    let variants: BTreeSet<&String> = found.iter().flatten().copied().collect();
+    let seen: Vec<bool> = found.iter().map(Option::is_some).collect();
+    score::trained_on(pairs, &seen, variants.len(), bootstrap)
+}

@@ -1,0 +1,615 @@
+//! The record: one encoder on one suite, with everything needed to say again how each number
+//! came about. Its JSON is what `korfinsts eval --format json` prints and what is kept on disk.
+//!
+//! A record holds no clock: the same inputs give the same bytes. When and how fast a run was
+//! lies beside it, in [`Timing`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::RunError;
+use crate::suite::{ScaleKind, Suite};
+use korfinsts_base::{fs, json};
+use korfinsts_encoder::Usage;
+use korfinsts_encoder::spec::{Decision, ModelFile};
+
+/// Version of the schema that this build writes. Every older one still loads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One encoder on one suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of this schema.
+    pub schema_version: u32,
+    /// What was run.
+    pub encoder: EncoderFacts,
+    /// What it was run on.
+    pub suite: SuiteFacts,
+    /// Number of pairs scored.
+    pub n_pairs: usize,
+    /// The scores; one that does not exist is `null`, with its reason in `warnings`.
+    pub scores: Scores,
+    /// 95 % intervals by score name, `[low, high]`.
+    pub interval: BTreeMap<String, [f64; 2]>,
+    /// Scores per domain.
+    pub domains: BTreeMap<String, DomainScores>,
+    /// Mean over domains of the domain's Spearman; `null` with fewer than two domains.
+    pub macro_spearman: Option<f64>,
+    /// Spearman stratified by domain; `null` with fewer than two domains.
+    pub within_domain_spearman: Option<f64>,
+    /// Share of triplets with the positive nearer than the negative, per group; empty where the
+    /// suite has no triplets.
+    pub triplet_accuracy: BTreeMap<String, f64>,
+    /// Share of the pairs' texts that were truncated; `null` where nothing is tokenised.
+    pub truncated_share: Option<f64>,
+    /// Share of the pairs' tokens that truncation removed.
+    pub tokens_lost_share: Option<f64>,
+    /// Share of pairs whose predicted score another pair shares.
+    pub tie_share: Option<f64>,
+    /// Where the model was trained on a part of the suite: which part, and its score on the rest. The
+    /// numbers above are of all pairs, as every model's are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
+    /// What a reader of the numbers must know.
+    pub warnings: Vec<String>,
+    /// How the intervals were made.
+    pub bootstrap: BootstrapFacts,
+    /// How texts were batched; `null` where nothing is batched.
+    pub batch: Option<BatchFacts>,
+    /// The program that made the record.
+    pub harness: Harness,
+    /// The file of per-pair scores, from which every number above can be computed again.
+    pub pairs: Option<PairsFile>,
+}
+
+/// A model that was trained on a part of a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Variants of the suite that it was trained on triplets of; 0 where pairs were named instead.
+    pub variants: usize,
+    /// Pairs of the suite that it may know from training.
+    pub pairs: usize,
+    /// The other pairs.
+    pub other_pairs: usize,
+    /// Spearman's correlation of the cosine over those; `null` where it does not exist.
+    pub cosine_spearman_of_others: Option<f64>,
+    /// Its 95 % interval.
+    pub interval_of_others: Option<[f64; 2]>,
+}
+
+impl TrainedOn {
+    /// What a reader must know, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let score = match (self.cosine_spearman_of_others, self.interval_of_others) {
+            (Some(x), Some([low, high])) => format!("{x:.4} [{low:.4}, {high:.4}]"),
+            (Some(x), None) => format!("{x:.4}"),
+            (None, _) => "no correlation".to_owned(),
+        };
+        let part = match self.variants {
+            0 => "pairs".to_owned(),
+            n => format!("triplets of {n} variants"),
+        };
+        format!(
+            "the model was trained on {part} of this suite ({} of {} pairs): over the other {} it has {score}",
+            self.pairs,
+            self.pairs + self.other_pairs,
+            self.other_pairs
+        )
+    }
+}
+
+/// What was run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EncoderFacts {
+    /// Display name.
+    pub name: String,
+    /// Hub revision, where it came from there.
+    pub revision: Option<String>,
+    /// Backend.
+    pub backend: String,
+    /// Version of the library behind the backend.
+    pub backend_version: Option<String>,
+    /// SHA-256 of the weights (of the list of shards where there are several); `null` for a
+    /// lexical baseline.
+    pub sha256: Option<String>,
+    /// SHA-256 of the tokenizer.
+    pub tokenizer_sha256: Option<String>,
+    /// Every file that shaped the result.
+    pub files: Vec<ModelFile>,
+    /// `model_type` of the configuration.
+    pub architecture: Option<String>,
+    /// Pooling, as printed.
+    pub pooling: Option<String>,
+    /// Width of an embedding.
+    pub dimension: Option<usize>,
+    /// Maximum length in tokens.
+    pub max_tokens: Option<usize>,
+    /// Number type of the computation.
+    pub dtype: Option<String>,
+    /// `cpu` or `cuda`.
+    pub device: Option<String>,
+    /// Protocol of prompts and lengths.
+    pub protocol: String,
+    /// Prompt before `sentence1` and before `sentence2`.
+    pub prompts: [String; 2],
+    /// Similarity whose Spearman is the main score, and how it is computed.
+    pub similarity: String,
+    /// The server that ran it; absent for a model on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointFacts>,
+    /// Every decision about the model with its source.
+    pub decisions: Vec<Decision>,
+}
+
+/// A server of embeddings, as it presented itself. Holds no key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EndpointFacts {
+    /// Where requests went.
+    pub url: String,
+    /// What was spoken with it: `openai`, `vllm`, `tei`.
+    pub dialect: String,
+    /// Model, as the server names it.
+    pub model: String,
+    /// Software and version, where reported.
+    pub server: Option<String>,
+    /// Whether the server reports the model's revision. A result that is not pinned cannot be
+    /// traced to weights.
+    pub pinned: bool,
+    /// Tells models behind one address apart: from the embedding of a fixed text.
+    pub fingerprint: String,
+    /// Most texts in one request.
+    pub texts_per_request: usize,
+}
+
+/// What it was run on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SuiteFacts {
+    /// Suite id.
+    pub id: String,
+    /// Version of the suite's manifest.
+    pub version: String,
+    /// Split.
+    pub split: String,
+    /// SHA-256 that names the content.
+    pub release_id: String,
+    /// Kind of gold scores: `binary`, `ordinal`, `interval`.
+    pub scale: String,
+    /// Languages with script, as `kor-Hang`.
+    pub languages: Vec<String>,
+    /// Only the first so many pairs were scored; `null` for all.
+    pub limit: Option<usize>,
+    /// Task name of mteb, where mteb has this suite.
+    pub mteb_task: Option<String>,
+    /// Pinned hub revision of the source.
+    pub hub_revision: Option<String>,
+}
+
+impl SuiteFacts {
+    /// The facts of a suite, of which only the first `limit` pairs were scored.
+    #[must_use]
+    pub fn of(suite: &Suite, limit: Option<usize>) -> Self {
+        let scale = match suite.scale.kind {
+            ScaleKind::Binary => "binary",
+            ScaleKind::Ordinal => "ordinal",
+            ScaleKind::Interval => "interval",
+        };
+        Self {
+            id: suite.id.clone(),
+            version: suite.version.clone(),
+            split: suite.split.clone(),
+            release_id: suite.release_id.clone(),
+            scale: scale.into(),
+            languages: suite.languages.clone(),
+            limit,
+            mteb_task: suite.mteb_task.clone(),
+            hub_revision: suite.hub_revision.clone(),
+        }
+    }
+}
+
+/// The scores, each raw in [−1, 1] ([0, 1] for AUC, average precision and the ceiling). For a
+/// lexical baseline `cosine_spearman` and `cosine_pearson` are those of its own similarity.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scores {
+    /// The main score.
+    pub cosine_spearman: Option<f64>,
+    /// Pearson of the cosine.
+    pub cosine_pearson: Option<f64>,
+    /// Spearman of the inner product.
+    pub dot_spearman: Option<f64>,
+    /// Pearson of the inner product.
+    pub dot_pearson: Option<f64>,
+    /// Spearman of the negated Manhattan distance.
+    pub manhattan_spearman: Option<f64>,
+    /// Pearson of the negated Manhattan distance.
+    pub manhattan_pearson: Option<f64>,
+    /// Spearman of the negated Euclidean distance.
+    pub euclidean_spearman: Option<f64>,
+    /// Pearson of the negated Euclidean distance.
+    pub euclidean_pearson: Option<f64>,
+    /// Area under the ROC curve; binary gold only.
+    pub auc: Option<f64>,
+    /// Average precision; binary gold only.
+    pub average_precision: Option<f64>,
+    /// Largest Spearman that any untied prediction can reach on this gold.
+    pub ceiling: Option<f64>,
+    /// `cosine_spearman / ceiling`; binary gold only.
+    pub spearman_over_ceiling: Option<f64>,
+}
+
+/// Scores of one domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainScores {
+    /// Pairs of this domain.
+    pub n_pairs: usize,
+    /// Spearman of the main similarity; `null` with the reason in the record's warnings.
+    pub cosine_spearman: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// How the intervals were made.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BootstrapFacts {
+    /// Resamples of the pairs.
+    pub resamples: usize,
+    /// Seed.
+    pub seed: u64,
+    /// Nominal coverage.
+    pub level: f64,
+}
+
+/// How texts were batched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchFacts {
+    /// Padded tokens per batch at most.
+    pub batch_tokens: usize,
+    /// Whether each text was a batch of its own, as an encoder needs whose embeddings depend on
+    /// the batch.
+    pub one_text_each: bool,
+}
+
+/// The program that made a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Harness {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Harness {
+    /// This build.
+    #[must_use]
+    pub fn this() -> Self {
+        Self {
+            name: korfinsts_base::NAME.into(),
+            version: korfinsts_base::VERSION.into(),
+        }
+    }
+}
+
+/// The file of per-pair scores beside a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairsFile {
+    /// File name, in the record's folder.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// One line of the per-pair file: all that the numbers of a record are computed from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoredPair {
+    /// Id of the pair.
+    pub id: String,
+    /// Gold score.
+    pub gold: f64,
+    /// Predicted score: the main similarity; `null` where it is not a number (zero vector).
+    pub score: Option<f64>,
+    /// Inner product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dot: Option<f64>,
+    /// Negated Manhattan distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manhattan: Option<f64>,
+    /// Negated Euclidean distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub euclidean: Option<f64>,
+    /// Domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Name of the triplet this pair belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triplet: Option<String>,
+    /// Group by which triplet accuracy is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// When and how fast a run was: beside the record, since it differs every time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Unix time in seconds at the end.
+    pub finished_at: f64,
+    /// Seconds spent on this suite.
+    pub elapsed_s: f64,
+    /// Seconds of them spent on embeddings: tokenising, encoding, reading and writing the store;
+    /// opening the model is not among them.
+    #[serde(default)]
+    pub encode_s: f64,
+    /// Texts encoded for it, or for an earlier suite of the same call.
+    pub texts_encoded: usize,
+    /// What a server was asked in this run, and what it reported; absent where none was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What happened on the way: batches halved for want of memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Where the files of a record lie: a stem in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFiles {
+    /// `<suite>.<split>.<protocol>.json`
+    pub record: PathBuf,
+    /// `<suite>.<split>.<protocol>.pairs.jsonl`
+    pub pairs: PathBuf,
+    /// `<suite>.<split>.<protocol>.timing.json`
+    pub timing: PathBuf,
+    /// `<suite>.<split>.<protocol>.tokens.jsonl`
+    pub tokens: PathBuf,
+}
+
+impl RecordFiles {
+    /// The files of a record under `results`: a folder per encoder, named by its name and by the
+    /// first eight digits of its key, so that two models of one name do not meet.
+    #[must_use]
+    pub fn new(results: &Path, record: &Record, key: &str) -> Self {
+        let key = &key[..key.len().min(8)];
+        let name = file_name(&record.encoder.name);
+        let folder = results.join(if key.is_empty() {
+            name
+        } else {
+            format!("{name}-{key}")
+        });
+        let limit = record
+            .suite
+            .limit
+            .map_or_else(String::new, |n| format!(".first-{n}"));
+        let stem = format!(
+            "{}.{}.{}{limit}",
+            file_name(&record.suite.id),
+            file_name(&record.suite.split),
+            file_name(&record.encoder.protocol)
+        );
+        Self {
+            record: folder.join(format!("{stem}.json")),
+            pairs: folder.join(format!("{stem}.pairs.jsonl")),
+            timing: folder.join(format!("{stem}.timing.json")),
+            tokens: folder.join(format!("{stem}.tokens.jsonl")),
+        }
+    }
+}
+
+/// A name as one path component: letters, digits, `.`, `_`, `-`; `/` becomes `__`, the rest `_`.
+#[must_use]
+pub fn file_name(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.replace('/', "__").chars() {
+        let plain = c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+        out.push(if plain { c } else { '_' });
+    }
+    let out = out.trim_start_matches('.').to_owned();
+    if out.is_empty() {
+        return "_".into();
+    }
+    // File systems count bytes: 255 of them, endings included.
+    let mut bytes = 0;
+    let fits = |c: &char| {
+        bytes += c.len_utf8();
+        bytes <= 120
+    };
+    out.chars().take_while(fits).collect()
+}
+
+impl Record {
+    /// Writes the per-pair file, then the record that names it by hash, then the timing; each
+    /// atomically. The record is last of what counts: where it stands, its pairs stand.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(
+        &mut self,
+        files: &RecordFiles,
+        pairs: &[ScoredPair],
+        timing: &Timing,
+    ) -> Result<(), RunError> {
+        let lines = to_jsonl(pairs);
+        self.pairs = Some(PairsFile {
+            name: files
+                .pairs
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into()),
+            sha256: fs::sha256(&lines),
+        });
+        fs::write_atomic(&files.pairs, &lines)?;
+        fs::write_atomic(&files.timing, &to_json(timing))?;
+        fs::write_atomic(&files.record, &to_json(self))?;
+        Ok(())
+    }
+
+    /// Reads a record of any schema version ever written.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not JSON, or is no record of a known version.
+    pub fn read(path: &Path) -> Result<Self, RunError> {
+        let bytes = fs::read(path)?;
+        let wrong = |line: usize, reason: String| RunError::Record {
+            path: path.into(),
+            line,
+            reason,
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|e| wrong(e.line(), e.to_string()))?;
+        match value
+            .get("schema_version")
+            .and_then(serde_json::Value::as_u64)
+        {
+            Some(1) => serde_json::from_value(value).map_err(|e| wrong(1, e.to_string())),
+            Some(n) => Err(wrong(
+                1,
+                format!("found `schema_version` {n}, this build reads 1 to {SCHEMA_VERSION}"),
+            )),
+            None => Err(wrong(
+                1,
+                "found no `schema_version`: this is no record".into(),
+            )),
+        }
+    }
+}
+
+/// The tokens of one pair: how many the encoder saw of each text, and how many it did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairTokens {
+    /// Id of the pair.
+    pub id: String,
+    /// Tokens of each text that the encoder saw, special ones included.
+    pub tokens: [u32; 2],
+    /// Tokens of each text that truncation removed.
+    pub lost: [u32; 2],
+}
+
+/// Where the token counts of a record lie.
+#[must_use]
+pub fn tokens_path(record: &Path) -> PathBuf {
+    record.with_extension("tokens.jsonl")
+}
+
+/// Writes the token counts beside a record; nothing where nothing was tokenised.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_tokens(files: &RecordFiles, tokens: &[PairTokens]) -> Result<(), RunError> {
+    if !tokens.is_empty() {
+        fs::write_atomic(&files.tokens, &to_jsonl(tokens))?;
+    }
+    Ok(())
+}
+
+/// Reads the token counts beside a record.
+///
+/// # Errors
+/// When the file cannot be read, or a line is not of the form of [`PairTokens`].
+pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
+    let bytes = fs::read(path)?;
+    let wrong = |line: usize, reason: String| RunError::Record {
+        path: path.into(),
+        line,
+        reason,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
+        .collect()
+}
+
+/// Reads a per-pair file.
+///
+/// # Errors
+/// When the file cannot be read, a line is no scored pair, a number is not finite, or an id
+/// stands twice.
+pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
+    let bytes = fs::read(path)?;
+    let wrong = |line: usize, reason: String| RunError::Record {
+        path: path.into(),
+        line,
+        reason,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
+    let pairs = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
+        .collect::<Result<Vec<ScoredPair>, _>>()?;
+    // Millions of ids on a large leaderboard: looked at, not copied.
+    let mut seen = ahash::AHashSet::with_capacity(pairs.len());
+    if let Some((i, pair)) = pairs
+        .iter()
+        .enumerate()
+        .find(|(_, pair)| !seen.insert(pair.id.as_str()))
+    {
+        return Err(wrong(i + 1, format!("id `{}` stands twice", pair.id)));
+    }
+    drop(seen);
+    Ok(pairs)
+}
+
+/// Pretty JSON with a newline at the end.
+///
+/// # Panics
+/// Never for the types of this crate: their keys are strings and their numbers finite.
+#[must_use]
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = json::pretty(value);
+    bytes.push(b'\n');
+    bytes
+}
+
+fn to_jsonl<T: Serialize>(rows: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row).expect("records serialise");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_one_path_component() {
+        for (name, expected) in [
+            ("org/name", "org__name"),
+            ("../../etc", "__..__etc"),
+            ("한국 모델", "한국_모델"),
+            ("", "_"),
+            ("...", "_"),
+            ("a\0b\n", "a_b_"),
+        ] {
+            assert_eq!(file_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_schema_and_a_damaged_pair_are_named_by_line() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("r.json");
+        for (content, expected) in [
+            (
+                "{\"schema_version\": 99}",
+                "found `schema_version` 99, this build reads 1 to 1",
+            ),
+            ("{}", "this is no record"),
+            ("{\n\"schema_version\": 1,\n", ":3: "),
+        ] {
+            fs::write_atomic(&path, content.as_bytes()).expect("written");
+            let error = Record::read(&path).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let twice =
+            "{\"id\":\"a\",\"gold\":1,\"score\":0.5}\n{\"id\":\"a\",\"gold\":1,\"score\":0.5}\n";
+        fs::write_atomic(&path, twice.as_bytes()).expect("written");
+        let error = read_pairs(&path).expect_err("refused").to_string();
+        assert!(error.ends_with(":2: id `a` stands twice"), "{error}");
+    }
+}

@@ -1,0 +1,477 @@
+//! What can go wrong with a suite.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs::FsError;
+use korfinsts_base::hub::HubError;
+
+use super::format::Encoding;
+
+/// Where in a file a problem stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The file as a whole.
+    File,
+    /// A line, counted from 1 (the first line of the record, where a record spans several).
+    Line(usize),
+    /// A row of a file that has no lines, counted from 1.
+    Row(usize),
+}
+
+impl Place {
+    /// The line or row, from 1; none for the file as a whole.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Self::File => None,
+            Self::Line(n) | Self::Row(n) => Some(n),
+        }
+    }
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Worth knowing; scores can still be computed.
+    Warning,
+    /// The split cannot be used as it is.
+    Error,
+}
+
+/// What is wrong with a file or a record.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A row with too few or too many fields.
+    #[error("expected {} fields, found {found}", one_of(expected))]
+    FieldCount {
+        /// Numbers of fields the manifest allows.
+        expected: Vec<usize>,
+        /// Fields of this row.
+        found: usize,
+        /// Whether quotes enclose fields in this file.
+        quoting: bool,
+        /// The separator.
+        delimiter: char,
+    },
+    /// A file that is not UTF-8.
+    #[error("not UTF-8 at byte {offset} (0x{byte:02X}); the file looks like {encoding}")]
+    Encoding {
+        /// Offset of the first byte that is not UTF-8.
+        offset: usize,
+        /// That byte.
+        byte: u8,
+        /// What the bytes look like.
+        encoding: Encoding,
+    },
+    /// A byte order mark at the start of the file.
+    #[error("the file starts with a byte order mark")]
+    ByteOrderMark,
+    /// A text without a visible character.
+    #[error("`{column}` is empty")]
+    EmptyText {
+        /// The column.
+        column: String,
+    },
+    /// A gold score that is not a number.
+    #[error("the gold score `{found}` is not a finite number")]
+    GoldNotANumber {
+        /// What stands there.
+        found: String,
+    },
+    /// A gold score outside the declared scale.
+    #[error("the gold score {found} is outside the declared scale {min} to {max}")]
+    GoldOutOfRange {
+        /// What stands there.
+        found: f64,
+        /// Smallest score allowed.
+        min: f64,
+        /// Largest score allowed.
+        max: f64,
+    },
+    /// A gold score that is neither 0 nor 1 on a binary scale.
+    #[error("the gold score {found} is neither 0 nor 1, and the declared scale is binary")]
+    GoldNotBinary {
+        /// What stands there.
+        found: f64,
+    },
+    /// An id that was used before.
+    #[error("the id `{id}` was used before, in {first}")]
+    DuplicateId {
+        /// The id.
+        id: String,
+        /// Where it was used first.
+        first: Box<str>,
+    },
+    /// A column that the manifest names and the file does not have.
+    #[error("no column `{column}`; the columns are {}", list(available))]
+    MissingColumn {
+        /// The column the manifest names.
+        column: String,
+        /// The columns that are there.
+        available: Vec<String>,
+    },
+    /// A value where another type is needed.
+    #[error("`{column}` holds {found}, not {wanted}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// What stands there.
+        found: String,
+        /// What is needed.
+        wanted: &'static str,
+    },
+    /// A domain that the manifest does not know.
+    #[error(
+        "the domain `{found}` is not in the manifest; it knows {}",
+        list(allowed)
+    )]
+    UnknownDomain {
+        /// What stands there.
+        found: String,
+        /// What the manifest knows.
+        allowed: Vec<String>,
+    },
+    /// A number of pairs other than the manifest's.
+    #[error("expected {expected} pairs{}, found {found}", domain.as_ref().map(|d| format!(" of the domain `{d}`")).unwrap_or_default())]
+    PairCount {
+        /// What the manifest says.
+        expected: usize,
+        /// What is there.
+        found: usize,
+        /// The domain that was counted; none for the whole split.
+        domain: Option<String>,
+    },
+    /// A gold file and an input file that are not side by side.
+    #[error("{found} lines, but the gold file `{gold}` has {expected}")]
+    LineCounts {
+        /// Name of the gold file.
+        gold: String,
+        /// Lines of the input file.
+        found: usize,
+        /// Lines of the gold file.
+        expected: usize,
+    },
+    /// A file that cannot be read in its format.
+    #[error("not valid {format}: {reason}")]
+    Format {
+        /// The format.
+        format: &'static str,
+        /// What its reader says.
+        reason: String,
+    },
+    /// A text that is not in Unicode normalisation form C.
+    #[error("`{column}` is not in Unicode normalisation form C")]
+    NotNfc {
+        /// The column.
+        column: String,
+    },
+    /// A control, bidirectional or zero-width character.
+    #[error("`{column}` holds U+{code:04X}, an invisible character")]
+    InvisibleCharacter {
+        /// The column.
+        column: String,
+        /// The code point.
+        code: u32,
+    },
+    /// An id that a release would refuse.
+    #[error("the id `{id}` does not match `^[a-z0-9][a-z0-9._-]{{0,63}}$`")]
+    IdForm {
+        /// The id.
+        id: String,
+    },
+    /// What the declared scale and the observed scores disagree about.
+    #[error("{0}")]
+    Scale(String),
+}
+
+impl Problem {
+    /// How much it weighs.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::ByteOrderMark
+            | Self::NotNfc { .. }
+            | Self::InvisibleCharacter { .. }
+            | Self::IdForm { .. }
+            | Self::Scale(_) => Level::Warning,
+            _ => Level::Error,
+        }
+    }
+
+    /// What to do about it, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::FieldCount {
+                quoting: false,
+                delimiter: '\t',
+                ..
+            } => "the file is tab separated without quoting; was it re-saved by a spreadsheet?"
+                .to_owned(),
+            Self::FieldCount {
+                quoting, delimiter, ..
+            } => format!(
+                "fields are separated by {delimiter:?} {}; was the file re-saved by a spreadsheet?",
+                if *quoting {
+                    "and may stand in double quotes"
+                } else {
+                    "without quoting"
+                }
+            ),
+            Self::Encoding { encoding, .. } => match encoding.iconv_name() {
+                Some(name) => {
+                    format!("convert it: `iconv -f {name} -t UTF-8 FILE > FILE.utf8`")
+                }
+                None => "convert the file to UTF-8, or download it again".to_owned(),
+            },
+            Self::ByteOrderMark => {
+                "save the file as UTF-8 without byte order mark; here it was skipped".to_owned()
+            }
+            Self::MissingColumn { .. } => {
+                "does the file belong to this suite? columns are named in `[source.columns]` of \
+                 suite.toml"
+                    .to_owned()
+            }
+            Self::GoldOutOfRange { .. } | Self::GoldNotBinary { .. } => {
+                "is `[scale]` in suite.toml right, and is it the right column?".to_owned()
+            }
+            Self::DuplicateId { .. } => {
+                "leave `id` out of `[source.columns]` to number the rows instead".to_owned()
+            }
+            Self::UnknownDomain { .. } => {
+                "add it to `[source.domains]` in suite.toml, or set `unknown = \"keep\"` there"
+                    .to_owned()
+            }
+            Self::PairCount { .. } => {
+                "was the file cut short, or is it another edition than the manifest's?".to_owned()
+            }
+            Self::LineCounts { .. } => {
+                "a gold file has one line for each line of its input file, blank where the pair \
+                 is not scored"
+                    .to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A problem and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in the file.
+    pub place: Place,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::File => write!(f, "{}: {}", self.path.display(), self.problem),
+            Place::Line(n) => write!(f, "{}:{n}: {}", self.path.display(), self.problem),
+            Place::Row(n) => write!(f, "{}: row {n}: {}", self.path.display(), self.problem),
+        }
+    }
+}
+
+/// An error of the suite room: a suite that cannot be found, read, imported or trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuiteError {
+    /// A file-system call failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The hub could not be read.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A manifest is wrong.
+    #[error("{}: {reason}", place(path, *line))]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Line, where known.
+        line: Option<usize>,
+        /// What was found and what was allowed.
+        reason: String,
+    },
+    /// The rows of a suite are wrong: the first problem, and how many more there are.
+    #[error("{first}")]
+    Content {
+        /// Id of the suite.
+        suite: String,
+        /// The first problem that makes the split unusable.
+        first: Box<Finding>,
+        /// How many more problems there are.
+        more: usize,
+    },
+    /// No suite has this id.
+    #[error("no suite is called `{id}`; there are {}", list(known))]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// The ids that exist.
+        known: Vec<String>,
+        /// The id that is spelled most alike.
+        nearest: Option<String>,
+    },
+    /// The suite has no such split.
+    #[error("`{suite}` has no split `{split}`; its splits are {}", list(known))]
+    UnknownSplit {
+        /// Id of the suite.
+        suite: String,
+        /// What was asked for.
+        split: String,
+        /// The splits that exist.
+        known: Vec<String>,
+    },
+    /// The rows of a suite are not on this machine.
+    #[error("the rows of `{suite}` ({split}) are not on this machine")]
+    Missing {
+        /// Id of the suite.
+        suite: String,
+        /// The split.
+        split: String,
+        /// What brings them here.
+        command: String,
+    },
+    /// A file has other bytes than the manifest (or the import) says.
+    #[error("{}: expected sha256 {expected}, found {found}", path.display())]
+    WrongBytes {
+        /// The file.
+        path: PathBuf,
+        /// The hash the manifest or the import names.
+        expected: String,
+        /// The hash of the file.
+        found: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The path to import from does not exist.
+    #[error("`{}` does not exist", path.display())]
+    NoSuchPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Nothing at the path belongs to the suite.
+    #[error("nothing under `{}` belongs to `{suite}`: looked for {}", path.display(), list(wanted))]
+    NothingToImport {
+        /// Id of the suite.
+        suite: String,
+        /// Where it was looked.
+        path: PathBuf,
+        /// The names that were looked for.
+        wanted: Vec<String>,
+    },
+    /// The suite has no copy on the hub.
+    #[error("`{suite}` has no copy on the hub")]
+    NoHubCopy {
+        /// Id of the suite.
+        suite: String,
+        /// Where its files come from, where the manifest says so.
+        homepage: Option<String>,
+    },
+    /// The hub's copy does not hold what the manifest names.
+    #[error("`{repo}` at {revision} holds no file that matches {}", list(wanted))]
+    NotOnHub {
+        /// The repository.
+        repo: String,
+        /// The commit.
+        revision: String,
+        /// The patterns.
+        wanted: Vec<String>,
+    },
+}
+
+impl SuiteError {
+    /// What to type next, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(e) => e.hint(),
+            Self::Hub(e) => e.hint(),
+            Self::Manifest { .. } => {
+                Some("the suites under `benchmarks/` show what a manifest may hold".into())
+            }
+            Self::Content { suite, first, more } => {
+                let hint = first.problem.hint();
+                if *more == 0 {
+                    return hint;
+                }
+                let rest = format!(
+                    "{more} more: `korfinsts suite check {suite}` lists {}",
+                    if *more == 1 { "both" } else { "all" }
+                );
+                Some(hint.map_or(rest.clone(), |h| format!("{h} ({rest})")))
+            }
+            Self::Unknown { nearest, .. } => Some(match nearest {
+                Some(id) => format!("did you mean `{id}`? A path to a folder with suite.toml works too"),
+                None => "`korfinsts suite list` shows them; a path to a folder with suite.toml works too".into(),
+            }),
+            Self::UnknownSplit { suite, .. } => {
+                Some(format!("`korfinsts suite info {suite}` shows them"))
+            }
+            Self::Missing { command, .. } => Some(format!("run `{command}`")),
+            Self::WrongBytes { hint, .. } => Some(hint.clone()),
+            Self::NoSuchPath { .. } => {
+                Some("name a file, or a folder that is searched by file name and hash".into())
+            }
+            Self::NothingToImport { suite, .. } => Some(format!(
+                "`korfinsts suite info {suite}` says where the files come from"
+            )),
+            Self::NoHubCopy { suite, homepage } => Some(match homepage {
+                Some(url) => format!(
+                    "download it from {url}, then `korfinsts suite import {suite} PATH`"
+                ),
+                None => format!("`korfinsts suite import {suite} PATH` reads a folder"),
+            }),
+            Self::NotOnHub { .. } => {
+                Some("download the file by hand and use `korfinsts suite import`".into())
+            }
+        }
+    }
+
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Fs(_) => FailureClass::Runtime,
+            Self::Hub(e) => e.class(),
+            Self::Unknown { .. }
+            | Self::UnknownSplit { .. }
+            | Self::NoSuchPath { .. }
+            | Self::NoHubCopy { .. } => FailureClass::Usage,
+            Self::Manifest { .. }
+            | Self::Content { .. }
+            | Self::Missing { .. }
+            | Self::WrongBytes { .. }
+            | Self::NothingToImport { .. }
+            | Self::NotOnHub { .. } => FailureClass::Data,
+        }
+    }
+}
+
+fn place(path: &std::path::Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
+}
+
+fn one_of(allowed: &[usize]) -> String {
+    let words: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    words.join(" or ")
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let words: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+    words.join(", ")
+}

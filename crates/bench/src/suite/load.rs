@@ -1,0 +1,495 @@
+//! Files become pairs: columns, domains, ids, gold scores, and every check on them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use korfinsts_base::text::nfc;
+
+use super::error::{Finding, Level, Place, Problem};
+use super::format::{Cell, Findings, Lookup, Record, Table, read, read_parallel};
+use super::manifest::{Column, Domains, Format, Manifest, Source, SourceFile, Tolerance};
+use super::{Pair, Scale, ScaleKind, Suite, SuiteError};
+
+/// The bytes of one source file of a split, with what the manifest says about it.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    /// Path that errors show.
+    pub path: PathBuf,
+    /// Name in the list of hashes.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Domain of all its pairs.
+    pub domain: Option<String>,
+    /// Name and bytes of the gold file beside it.
+    pub gold: Option<(String, Vec<u8>)>,
+}
+
+/// What reading a split gave: pairs, and everything that is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub pairs: Vec<Pair>,
+    /// Where each pair stands.
+    pub places: Vec<(PathBuf, Place)>,
+    pub findings: Vec<Finding>,
+    pub warnings: Vec<String>,
+}
+
+/// The columns of a table, found once.
+struct Found {
+    sentence1: Lookup,
+    sentence2: Lookup,
+    score: Lookup,
+    id: Vec<Lookup>,
+    domain: Option<Lookup>,
+    labels: Vec<Lookup>,
+}
+
+/// Reads one split from located files.
+pub(super) fn read_split(
+    manifest: &Manifest,
+    source: &Source,
+    split: &str,
+    files: &[Located],
+) -> Reading {
+    let declared = &manifest.splits[split];
+    let scale = manifest.scale_of(declared);
+    let mut reading = Reading::default();
+    let mut row_offset = 0;
+    let mut ids: HashMap<String, (PathBuf, Place)> = HashMap::new();
+    let mut unknown_domains: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files {
+        let mut findings = Findings::new(&file.path, &mut reading.findings);
+        let table = match &file.gold {
+            Some((name, gold)) => read_parallel(&file.bytes, gold, name, &mut findings),
+            None => read(&file.bytes, &source.format, &mut findings),
+        };
+        let columns = match columns(&table, source, declared.score.as_ref()) {
+            Ok(columns) => columns,
+            Err(problem) => {
+                // A file that could not be read at all has no columns either.
+                if table.header.is_some() || !table.records.is_empty() {
+                    findings.add(Place::Line(1), problem);
+                }
+                continue;
+            }
+        };
+        if !table.dropped.is_empty() {
+            reading.warnings.push(dropped(&file.name, &table));
+        }
+        for record in &table.records {
+            let before = findings.found.len();
+            let row = row_offset + record.number;
+            let pair = pair(record, &columns, source, file, scale, &mut findings);
+            let Some(mut pair) = pair else {
+                stop_on_missing_column(findings.found, before);
+                continue;
+            };
+            if columns.id.is_empty() {
+                pair.id = format!("{split}-{row}");
+            }
+            if let Some(found) = &pair.domain {
+                let (domain, known) = domain(source.domains.as_ref(), file.domain.is_some(), found);
+                match (known, source.domains.as_ref().map(|d| d.unknown)) {
+                    (false, Some(Tolerance::Refuse)) => findings.add(
+                        record.place,
+                        Problem::UnknownDomain {
+                            found: found.clone(),
+                            allowed: allowed(source.domains.as_ref()),
+                        },
+                    ),
+                    (false, _) => *unknown_domains.entry(found.clone()).or_default() += 1,
+                    (true, _) => {}
+                }
+                pair.domain = Some(domain);
+            }
+            match ids.get(&pair.id) {
+                Some((path, first)) => {
+                    let first = match first {
+                        Place::Line(n) => format!("{}:{n}", path.display()),
+                        Place::Row(n) => format!("{} row {n}", path.display()),
+                        Place::File => path.display().to_string(),
+                    };
+                    findings.add(
+                        record.place,
+                        Problem::DuplicateId {
+                            id: pair.id.clone(),
+                            first: first.into(),
+                        },
+                    );
+                }
+                None => {
+                    ids.insert(pair.id.clone(), (file.path.clone(), record.place));
+                }
+            }
+            reading.pairs.push(pair);
+            reading.places.push((file.path.clone(), record.place));
+        }
+        row_offset += table.total;
+    }
+    let empty = reading
+        .pairs
+        .iter()
+        .filter(|p| p.sentence1.is_empty() || p.sentence2.is_empty())
+        .count();
+    if empty > 0 {
+        reading
+            .warnings
+            .push(format!("{empty} pairs have an empty text"));
+    }
+    for (value, count) in &unknown_domains {
+        reading.warnings.push(format!(
+            "the domain `{value}` ({count} pairs) is not in the manifest and was kept as it is"
+        ));
+    }
+    count(
+        manifest,
+        split,
+        files,
+        unknown_domains.is_empty(),
+        &mut reading,
+    );
+    if reading
+        .findings
+        .iter()
+        .any(|f| f.problem == Problem::ByteOrderMark)
+    {
+        reading
+            .warnings
+            .push("a byte order mark at the start of a file was skipped".to_owned());
+    }
+    reading
+}
+
+/// A key that the first object lacks would be reported for every row of the file: once is enough.
+fn stop_on_missing_column(found: &mut Vec<Finding>, before: usize) {
+    let fresh = found.split_off(before);
+    for finding in fresh {
+        let seen = found.iter().any(|f| {
+            f.path == finding.path
+                && matches!(f.problem, Problem::MissingColumn { .. })
+                && f.problem == finding.problem
+        });
+        if !seen {
+            found.push(finding);
+        }
+    }
+}
+
+fn dropped(name: &str, table: &Table) -> String {
+    let shown: Vec<String> = table
+        .dropped
+        .iter()
+        .take(5)
+        .map(ToString::to_string)
+        .collect();
+    let more = table.dropped.len().saturating_sub(5);
+    format!(
+        "{} of {} rows of `{name}` were dropped, as the manifest says: {}{}",
+        table.dropped.len(),
+        table.total,
+        shown.join(", "),
+        if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        }
+    )
+}
+
+fn columns(table: &Table, source: &Source, score: Option<&Column>) -> Result<Found, Problem> {
+    let wanted = &source.columns;
+    let gold = Column::Index(2);
+    let score = match (score.or(wanted.score.as_ref()), &source.format) {
+        (_, Format::Parallel) | (None, _) => &gold,
+        (Some(score), _) => score,
+    };
+    let domain = match &source.domains {
+        Some(Domains {
+            column: Some(column),
+            optional,
+            ..
+        }) => match table.column(column) {
+            Ok(lookup) => Some(lookup),
+            Err(_) if *optional => None,
+            Err(problem) => return Err(problem),
+        },
+        _ => None,
+    };
+    Ok(Found {
+        sentence1: table.column(&wanted.sentence1)?,
+        sentence2: table.column(&wanted.sentence2)?,
+        score: table.column(score)?,
+        id: wanted
+            .id
+            .iter()
+            .map(|c| table.column(c))
+            .collect::<Result<_, _>>()?,
+        domain,
+        labels: wanted
+            .labels
+            .iter()
+            .map(|name| table.column(&Column::Name(name.clone())))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// One record as a pair; `None` where something is wrong with it, which is then reported.
+fn pair(
+    record: &Record,
+    columns: &Found,
+    source: &Source,
+    file: &Located,
+    scale: Scale,
+    findings: &mut Findings<'_>,
+) -> Option<Pair> {
+    let before = findings.found.len();
+    let mut take = |result: Result<String, Problem>| match result {
+        Ok(text) => text,
+        Err(problem) => {
+            findings.add(record.place, problem);
+            String::new()
+        }
+    };
+    let sentences = [&columns.sentence1, &columns.sentence2].map(|c| {
+        match record.text(c) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text),
+            Err(Problem::WrongType { found, .. }) if found == "null" => {}
+            Err(problem) => return Err(problem),
+            Ok(_) => {}
+        }
+        match source.columns.empty {
+            Tolerance::Keep => Ok(String::new()),
+            Tolerance::Refuse => Err(Problem::EmptyText {
+                column: c.name.clone(),
+            }),
+        }
+    });
+    let [sentence1, sentence2] = sentences.map(&mut take);
+    let id: Vec<String> = columns.id.iter().map(|c| take(record.text(c))).collect();
+    let labels = columns
+        .labels
+        .iter()
+        .map(|c| (c.name.clone(), take(record.text(c))))
+        .collect();
+    let optional = source.domains.as_ref().is_some_and(|d| d.optional);
+    let domain = match &columns.domain {
+        Some(column) => match record.text(column) {
+            Ok(value) => Some(value),
+            Err(_) if optional => None,
+            Err(problem) => Some(take(Err(problem))),
+        },
+        None => file.domain.clone(),
+    };
+    let gold = match gold(record, &columns.score, scale) {
+        Ok(gold) => gold,
+        Err(problem) => {
+            findings.add(record.place, problem);
+            return None;
+        }
+    };
+    (findings.found.len() == before).then(|| Pair {
+        id: id.join("-"),
+        sentence1,
+        sentence2,
+        gold,
+        domain,
+        labels,
+    })
+}
+
+fn gold(record: &Record, column: &Lookup, scale: Scale) -> Result<f64, Problem> {
+    let (number, written) = match record.cell(column)? {
+        Cell::Number(number) => (Some(number), number.to_string()),
+        Cell::Text(text) => (text.trim().parse().ok(), text.to_owned()),
+        Cell::Other(found) => (None, found),
+    };
+    let gold: f64 = number
+        .filter(|n: &f64| n.is_finite())
+        .ok_or(Problem::GoldNotANumber { found: written })?;
+    if !(scale.min..=scale.max).contains(&gold) {
+        return Err(Problem::GoldOutOfRange {
+            found: gold,
+            min: scale.min,
+            max: scale.max,
+        });
+    }
+    if scale.kind == ScaleKind::Binary && gold != 0.0 && gold != 1.0 {
+        return Err(Problem::GoldNotBinary { found: gold });
+    }
+    Ok(gold)
+}
+
+/// The domain of a value, and whether the manifest knows it.
+fn domain(domains: Option<&Domains>, of_file: bool, value: &str) -> (String, bool) {
+    let trimmed = value.trim();
+    match domains {
+        Some(domains) if domains.column.is_some() && !of_file && !domains.map.is_empty() => {
+            match domains.map.get(&nfc(&trimmed.to_lowercase())) {
+                Some(domain) => (domain.clone(), true),
+                None => (trimmed.to_owned(), false),
+            }
+        }
+        _ => (trimmed.to_owned(), true),
+    }
+}
+
+fn allowed(domains: Option<&Domains>) -> Vec<String> {
+    domains.map_or_else(Vec::new, |d| d.map.keys().cloned().collect())
+}
+
+/// The file of a split, or the folder of several.
+pub(super) fn shown(files: &[Located]) -> PathBuf {
+    match files {
+        [] => PathBuf::new(),
+        [file] => file.path.clone(),
+        [file, ..] => file.path.parent().map(PathBuf::from).unwrap_or_default(),
+    }
+}
+
+/// Compares the numbers of pairs with those of the manifest.
+fn count(
+    manifest: &Manifest,
+    split: &str,
+    files: &[Located],
+    domains_known: bool,
+    reading: &mut Reading,
+) {
+    // Where rows were refused, their number says nothing new.
+    if reading
+        .findings
+        .iter()
+        .any(|f| f.problem.level() == Level::Error)
+    {
+        return;
+    }
+    let path = shown(files);
+    let declared = &manifest.splits[split];
+    let mut findings = Findings::new(&path, &mut reading.findings);
+    if let Some(expected) = declared.rows
+        && expected != reading.pairs.len()
+    {
+        findings.add(
+            Place::File,
+            Problem::PairCount {
+                expected,
+                found: reading.pairs.len(),
+                domain: None,
+            },
+        );
+        return;
+    }
+    if !domains_known || reading.pairs.iter().all(|p| p.domain.is_none()) {
+        return;
+    }
+    for (domain, expected) in &declared.domains {
+        let found = reading
+            .pairs
+            .iter()
+            .filter(|p| p.domain.as_ref() == Some(domain))
+            .count();
+        if found != *expected {
+            findings.add(
+                Place::File,
+                Problem::PairCount {
+                    expected: *expected,
+                    found,
+                    domain: Some(domain.clone()),
+                },
+            );
+        }
+    }
+}
+
+/// The SHA-256 of the canonical list of files with their hashes: `<sha256>  <name>\n`, sorted by
+/// name.
+#[must_use]
+pub(super) fn release_id(files: &[Located]) -> String {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for file in files {
+        lines.push((&file.name, korfinsts_base::fs::sha256(&file.bytes)));
+        if let Some((name, bytes)) = &file.gold {
+            lines.push((name, korfinsts_base::fs::sha256(bytes)));
+        }
+    }
+    lines.sort();
+    let text: String = lines
+        .iter()
+        .map(|(name, hash)| format!("{hash}  {name}\n"))
+        .collect();
+    korfinsts_base::fs::sha256(text.as_bytes())
+}
+
+/// A reading without errors as a suite.
+///
+/// # Errors
+/// The first problem that makes the split unusable, with the number of the others.
+pub(super) fn finish(
+    manifest: &Manifest,
+    split: &str,
+    files: &[Located],
+    reading: Reading,
+    hub_revision: Option<String>,
+) -> Result<Suite, SuiteError> {
+    let errors: Vec<&Finding> = reading
+        .findings
+        .iter()
+        .filter(|f| f.problem.level() == Level::Error)
+        .collect();
+    if let Some(first) = errors.first() {
+        return Err(SuiteError::Content {
+            suite: manifest.id.clone(),
+            first: Box::new((*first).clone()),
+            more: errors.len() - 1,
+        });
+    }
+    let declared = &manifest.splits[split];
+    let mut warnings = manifest.notes.clone();
+    warnings.extend(declared.notes.iter().cloned());
+    if let Some(other) = &manifest.superseded_by {
+        warnings.push(format!("superseded by `{other}`"));
+    }
+    warnings.extend(reading.warnings);
+    Ok(Suite {
+        id: manifest.id.clone(),
+        version: manifest.version.clone(),
+        split: split.to_owned(),
+        languages: manifest.languages.clone(),
+        scale: manifest.scale_of(declared),
+        pairs: reading.pairs,
+        release_id: release_id(files),
+        redistributable: manifest.redistributable,
+        triplets: manifest.triplets.clone(),
+        mteb_task: declared.mteb_task.clone(),
+        hub_revision: hub_revision.or_else(|| manifest.pinned_revision().map(ToOwned::to_owned)),
+        warnings,
+    })
+}
+
+/// The name of a file in the list of hashes: that of the manifest where it is fixed, else the
+/// split, its number among several, and the extension of what was found. So the same bytes have
+/// the same release id, whatever the file was called on disk.
+pub(super) fn stored_name(
+    declared: &SourceFile,
+    split: &str,
+    number: Option<usize>,
+    found: &str,
+) -> String {
+    let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    if declared.sha256.is_some() || declared.or.is_empty() && !declared.name.contains('*') {
+        return base(&declared.name);
+    }
+    let found = base(found);
+    let extension = found.split_once('.').map_or("", |(_, e)| e);
+    // `train-00000-of-00001.parquet` has one dot; `x.v2.jsonl.gz` keeps its last known parts.
+    let extension = ["jsonl.gz", "json.gz", "csv.gz", "tsv.gz"]
+        .into_iter()
+        .find(|e| found.ends_with(e))
+        .unwrap_or_else(|| extension.rsplit('.').next().unwrap_or(extension));
+    let number = number.map_or_else(String::new, |n| format!("-{n}"));
+    if extension.is_empty() {
+        format!("{split}{number}")
+    } else {
+        format!("{split}{number}.{extension}")
+    }
+}

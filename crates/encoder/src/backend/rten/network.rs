@@ -1,0 +1,205 @@
+//! The network behind the backend.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use rten::{
+    LoadError, LoadErrorKind, Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value,
+    ValueOrView,
+};
+use rten_tensor::Layout as _;
+
+use super::super::OpenOptions;
+use super::super::lanes::Lanes;
+use crate::network::{Network, NetworkOutput, TokenBatch};
+use crate::onnx::plan::{Element, Fed, Plan, file, shaped};
+use crate::{EncoderError, EncoderSpec};
+use korfinsts_base::fs;
+
+const NAME: &str = "rten";
+/// Version of the crate in `Cargo.toml`; the crate itself does not give it.
+const VERSION: &str = "0.27.0";
+const OTHER_RUNTIME: &str =
+    "ONNX Runtime may run it: `korfinsts runtime install`, then `--backend onnxruntime`";
+
+struct Rten {
+    model: Model,
+    plan: Plan,
+    nodes: Vec<NodeId>,
+    output: NodeId,
+    /// A pool of one thread per lane: the lanes share the model and its weights.
+    lanes: Lanes<Arc<ThreadPool>>,
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the signature of every backend's version"
+)]
+pub(super) fn version(_options: &OpenOptions) -> Result<String, EncoderError> {
+    Ok(VERSION.to_owned())
+}
+
+pub(super) fn open(
+    spec: &EncoderSpec,
+    options: &OpenOptions,
+) -> Result<Box<dyn Network>, EncoderError> {
+    if spec.device != "cpu" {
+        return Err(EncoderError::Unsupported {
+            what: format!("backend `{NAME}` runs on `cpu`, not on `{}`", spec.device),
+            hint: Some("`--backend onnxruntime` runs ONNX files on `cuda`".into()),
+        });
+    }
+    let plan = Plan::new(spec)?;
+    let path = file(spec)?;
+    let model = catch_unwind(AssertUnwindSafe(|| load(path, &plan)))
+        .unwrap_or_else(|_| Err(failed("it panicked")))?;
+    let node = |name: &str| {
+        model
+            .find_node(name)
+            .ok_or_else(|| failed(format!("`{name}` is not in the optimised graph")))
+    };
+    let nodes = plan
+        .inputs
+        .iter()
+        .map(|input| node(&input.name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let output = node(&plan.output)?;
+    let pools = (0..options.threads())
+        .map(|_| Arc::new(ThreadPool::with_num_threads(1)))
+        .collect();
+    Ok(Box::new(Rten {
+        nodes,
+        output,
+        lanes: Lanes::new(pools),
+        model,
+        plan,
+    }))
+}
+
+/// Loads the graph; external data stays on the disk and is mapped. Weights inside the graph are
+/// copied either way: such a file is read, not mapped, so that it is not in memory twice.
+fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
+    let options = ModelOptions::with_all_ops();
+    let loaded = if plan.external_files.is_empty() {
+        options.load_file(path)
+    } else {
+        #[allow(
+            unsafe_code,
+            reason = "weights are mapped; they must not change meanwhile"
+        )]
+        unsafe {
+            options.load_mmap(path)
+        }
+    };
+    match loaded {
+        Ok(model) => Ok(model),
+        // Names of files are stricter here than ONNX asks: give it the bytes instead.
+        Err(error)
+            if matches!(
+                error.kind(),
+                LoadErrorKind::UnknownFileType | LoadErrorKind::ExternalDataError
+            ) =>
+        {
+            load_from_memory(path, plan, options)
+        }
+        Err(error) => Err(refused(path, &error)),
+    }
+}
+
+fn load_from_memory(
+    path: &Path,
+    plan: &Plan,
+    mut options: ModelOptions,
+) -> Result<Model, EncoderError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for file in &plan.external_files {
+        let name = file.strip_prefix(folder).unwrap_or(file);
+        options.external_data(&name.to_string_lossy(), fs::read(file)?);
+    }
+    options
+        .load(fs::read(path)?)
+        .map_err(|error| refused(path, &error))
+}
+
+fn refused(path: &Path, error: &LoadError) -> EncoderError {
+    match error.kind() {
+        LoadErrorKind::OperatorInvalid
+        | LoadErrorKind::OptimizeError
+        | LoadErrorKind::ShapeInferenceFailed => EncoderError::Unsupported {
+            what: format!("{}: backend `{NAME}`: {error}", path.display()),
+            hint: Some(OTHER_RUNTIME.into()),
+        },
+        _ => EncoderError::Invalid {
+            path: path.to_owned(),
+            reason: format!("{NAME}: {error}"),
+            hint: Some(OTHER_RUNTIME.into()),
+        },
+    }
+}
+
+fn failed(reason: impl Into<String>) -> EncoderError {
+    EncoderError::Runtime {
+        backend: NAME,
+        reason: reason.into(),
+        hint: Some(OTHER_RUNTIME.into()),
+    }
+}
+
+impl Network for Rten {
+    fn forward(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError> {
+        let mut inputs = Vec::with_capacity(self.nodes.len());
+        for (input, &node) in self.plan.inputs.iter().zip(&self.nodes) {
+            inputs.push((node, value(input.feed(batch), input.element)?));
+        }
+        let lane = self.lanes.take();
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&lane)));
+        // An operator may panic on a graph whose shapes contradict each other.
+        let run = AssertUnwindSafe(|| self.model.run_n(inputs, [self.output], Some(options)));
+        let [output] = catch_unwind(run)
+            .map_err(|_| failed("an operator panicked"))?
+            .map_err(|error| failed(error.to_string()))?;
+        let Value::FloatTensor(tensor) = output else {
+            return Err(failed(format!(
+                "output `{}` holds no real numbers",
+                self.plan.output
+            )));
+        };
+        let shape = tensor.shape().to_vec();
+        shaped(NAME, &self.plan, batch, &shape, tensor.into_data())
+    }
+
+    fn lanes(&self) -> usize {
+        self.lanes.count()
+    }
+
+    fn depends_on_batch(&self) -> bool {
+        self.plan.depends_on_batch
+    }
+}
+
+/// Values in the types of this runtime: 64-bit integers and truth values are 32-bit integers
+/// there, and float16 is float32.
+fn value(fed: Fed, element: Element) -> Result<ValueOrView<'static>, EncoderError> {
+    let integers = |values: Vec<u32>, shape: &[usize]| {
+        Value::from_shape(
+            shape,
+            values.into_iter().map(u32::cast_signed).collect::<Vec<_>>(),
+        )
+        .map_err(|e| failed(e.to_string()))
+    };
+    let reals = |values: Vec<f32>, shape: &[usize]| {
+        Value::from_shape(shape, values).map_err(|e| failed(e.to_string()))
+    };
+    let real = matches!(element, Element::Float32 | Element::Float16);
+    let value = match fed {
+        Fed::Integers(values, shape) if real => {
+            reals(values.into_iter().map(|v| v as f32).collect(), &shape)?
+        }
+        Fed::Integers(values, shape) => integers(values, &shape)?,
+        Fed::Empty(shape) if real => reals(Vec::new(), &shape)?,
+        Fed::Empty(shape) => integers(Vec::new(), &shape)?,
+        Fed::False => integers(vec![0], &[1])?,
+    };
+    Ok(value.into())
+}

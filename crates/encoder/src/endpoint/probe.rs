@@ -1,0 +1,286 @@
+//! Asking a server what it is: `/info` (text-embeddings-inference), then `/v1/models`, then one
+//! embedding of a fixed text.
+
+use serde_json::Value;
+
+use super::address::{Address, FORMS, Kind};
+use super::client::{Client, Refusal, Wrong};
+use super::dialect::{self, Answer, Ask, Dialect};
+use crate::EncoderError;
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs;
+
+/// The text that every endpoint is asked for, to learn the width of its embeddings and to tell
+/// one model from another behind the same address.
+const PROBE: &str = "기준금리 인상은 채권 가격을 떨어뜨린다. A rate hike lowers bond prices.";
+/// Largest components looked at for the fingerprint, one of each of so many equal parts.
+const PARTS: usize = 16;
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Dialect that is spoken with it.
+    pub dialect: Option<&'static dyn Dialect>,
+    /// Where requests go.
+    pub url: String,
+    /// Name of the model.
+    pub model: String,
+    /// 40-digit revision of the model, where reported.
+    pub revision: Option<String>,
+    /// Software and version, where reported.
+    pub server: Option<String>,
+    /// Most tokens of a text, where reported.
+    pub max_tokens: Option<usize>,
+    /// Most texts of a request, where reported.
+    pub max_texts: Option<usize>,
+    /// Most requests at once, where reported.
+    pub max_requests: Option<usize>,
+    /// Number type, where reported.
+    pub dtype: Option<String>,
+    /// Pooling, where reported.
+    pub pooling: Option<String>,
+    /// What speaks against the model being the one that was named.
+    pub doubt: Option<String>,
+}
+
+/// Asks the server at `address`.
+///
+/// # Errors
+/// When it cannot be reached, or is no server of embeddings.
+pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
+    let (root, apis) = address.roots();
+    if matches!(address.kind, Kind::Any | Kind::Tei) {
+        match client.get(&format!("{root}/info")) {
+            Ok(info) if info.get("model_id").is_some_and(Value::is_string) => {
+                return Ok(tei(&info, &root, address));
+            }
+            // A server that wants a key for `/info` may be of either kind, and its answer to the
+            // other path says what is missing.
+            Ok(_)
+            | Err(Refusal::NotKnown(_) | Refusal::TooLong(..) | Refusal::Barred(401 | 403, _))
+                if address.kind == Kind::Any => {}
+            Ok(_) => return Err(unlike(&root, "`/info` names no `model_id`")),
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    let mut found = Found {
+        model: address.model.clone().unwrap_or_default(),
+        ..Found::default()
+    };
+    // `OpenAI` lists hundreds of models and says nothing about them.
+    let mut api = apis[0].clone();
+    if address.kind != Kind::OpenAi || address.model.is_none() {
+        let (at, list) = models(client, &apis, address)?;
+        api = at;
+        if let Some(list) = list {
+            choose(&mut found, &list, address)?;
+        }
+    }
+    let vllm = address.kind == Kind::Vllm || found.server.as_deref() == Some("vllm");
+    let dialect = dialect::find(if vllm { "vllm" } else { "openai" });
+    found.url = format!("{api}{}", dialect.map_or("", |d| d.path()));
+    found.dialect = dialect;
+    if vllm
+        && let Ok(version) = client.get(&format!("{root}/version"))
+        && let Some(version) = version["version"].as_str()
+    {
+        found.server = Some(format!("vllm {version}"));
+    }
+    Ok(found)
+}
+
+fn unlike(url: &str, what: &str) -> EncoderError {
+    EncoderError::Endpoint {
+        url: url.to_owned(),
+        reason: format!("this is no server of embeddings that is known: {what}"),
+        hint: Some(format!("allowed are {FORMS}")),
+        class: FailureClass::Network,
+    }
+}
+
+/// What text-embeddings-inference says of itself.
+fn tei(info: &Value, root: &str, address: &Address) -> Found {
+    let text = |pointer: &str| info.pointer(pointer)?.as_str().map(str::to_owned);
+    let number = |name: &str| info.get(name)?.as_u64().map(|n| n as usize);
+    let version = text("/version").map_or_else(String::new, |v| format!(" {v}"));
+    let dialect = dialect::find("tei");
+    Found {
+        url: format!("{root}{}", dialect.map_or("", |d| d.path())),
+        dialect,
+        model: address
+            .model
+            .clone()
+            .or_else(|| text("/model_id"))
+            .unwrap_or_default(),
+        revision: text("/model_sha").filter(|sha| is_commit(sha)),
+        server: Some(format!("text-embeddings-inference{version}")),
+        max_tokens: number("max_input_length"),
+        max_texts: number("max_client_batch_size"),
+        max_requests: number("max_concurrent_requests"),
+        dtype: text("/model_dtype"),
+        pooling: text("/model_type/embedding/pooling"),
+        doubt: address
+            .model
+            .as_ref()
+            .zip(text("/model_id"))
+            .filter(|(named, served)| *named != served)
+            .map(|(named, served)| other_model(named, &format!("`{served}`"))),
+    }
+}
+
+/// Servers of one model answer whatever name they are asked for.
+fn other_model(named: &str, served: &str) -> String {
+    format!("the server names {served} and not `{named}`: it may answer with another model")
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The list of models, and the root under which it was found. A server without a list is asked
+/// for embeddings all the same when the model was named.
+fn models(
+    client: &Client,
+    apis: &[String],
+    address: &Address,
+) -> Result<(String, Option<Vec<Value>>), EncoderError> {
+    for api in apis {
+        match client.get(&format!("{api}/models")) {
+            Ok(value) => match value.get("data").and_then(Value::as_array) {
+                Some(list) => return Ok((api.clone(), Some(list.clone()))),
+                None if address.model.is_some() => return Ok((api.clone(), None)),
+                None => return Err(unlike(api, "`/models` lists none")),
+            },
+            Err(Refusal::NotKnown(_) | Refusal::TooLong(..)) => {}
+            Err(Refusal::Failed(error) | Refusal::Barred(_, error)) => return Err(error),
+        }
+    }
+    if address.model.is_some() {
+        return Ok((apis[0].clone(), None));
+    }
+    Err(unlike(
+        &address.url,
+        "it answers neither `/info` nor `/v1/models`",
+    ))
+}
+
+/// The model that was named, or the only one.
+fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), EncoderError> {
+    let id = |model: &Value| model.get("id").and_then(Value::as_str).map(str::to_owned);
+    let names: Vec<String> = list.iter().filter_map(id).collect();
+    let shown = || {
+        let some: Vec<String> = names.iter().take(8).map(|n| format!("`{n}`")).collect();
+        let more = names.len().saturating_sub(some.len());
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!("{}{more}", some.join(", "))
+    };
+    let model = match &address.model {
+        Some(wanted) => list.iter().find(|m| id(m).as_ref() == Some(wanted)),
+        None => match list {
+            [only] => Some(only),
+            _ => {
+                return Err(EncoderError::Endpoint {
+                    url: address.url.clone(),
+                    reason: format!("the server has {} models", names.len()),
+                    hint: Some(format!(
+                        "name one behind the address, as `{}#MODEL`: {}",
+                        address.url,
+                        shown()
+                    )),
+                    class: FailureClass::Usage,
+                });
+            }
+        },
+    };
+    // A list may be incomplete (aliases, adapters): the server has the last word.
+    let Some(model) = model else {
+        found.doubt = Some(other_model(&found.model, &shown()));
+        return Ok(());
+    };
+    found.model = id(model).unwrap_or_default();
+    found.server = model
+        .get("owned_by")
+        .and_then(Value::as_str)
+        .filter(|owner| !owner.is_empty())
+        .map(str::to_owned);
+    found.max_tokens = model
+        .get("max_model_len")
+        .and_then(Value::as_u64)
+        .map(|n| n as usize);
+    Ok(())
+}
+
+/// The embedding of the fixed text, and whether base64 is understood.
+///
+/// # Errors
+/// When the server gives none.
+pub fn embed(
+    client: &Client,
+    found: &Found,
+    dialect: &dyn Dialect,
+) -> Result<(Answer, bool), EncoderError> {
+    let mut refused = None;
+    for base64 in [true, false] {
+        let ask = Ask {
+            model: &found.model,
+            texts: &[PROBE],
+            base64,
+            cut: None,
+        };
+        let understand = |body: &[u8], headers: &_| {
+            let answer = dialect.answer(body, headers, 1).map_err(Wrong::Answer)?;
+            super::check(&answer.rows, None)?;
+            Ok(answer)
+        };
+        match client.post(&found.url, &dialect.request(&ask), understand) {
+            Ok(answer) => return Ok((answer, base64)),
+            // Perhaps it is the coding that is not known.
+            Err(Refusal::NotKnown(error)) if base64 => refused = Some(error),
+            Err(refusal) => return Err(refused.unwrap_or_else(|| refusal.into())),
+        }
+    }
+    Err(refused.unwrap_or_else(|| unlike(&found.url, "it gives no embedding")))
+}
+
+/// Tells one model from another by its embedding of the fixed text: the width, and in each of
+/// sixteen equal parts the place and sign of the largest component. Unlike a hash of the values
+/// it bears the noise of low precision. 16 hexadecimal digits.
+#[must_use]
+pub fn fingerprint(row: &[f32]) -> String {
+    let mut text = format!("{}", row.len());
+    for part in row.chunks(row.len().div_ceil(PARTS).max(1)) {
+        let (place, value) = part
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+            .map_or((0, 0.0), |(i, v)| (i, *v));
+        text.push_str(&format!(" {}{place}", if value < 0.0 { '-' } else { '+' }));
+    }
+    fs::sha256(text.as_bytes())[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_bears_noise_and_tells_models_apart() {
+        let row: Vec<f32> = (0..384_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) as f32 / 1e9).sin())
+            .collect();
+        let noisy: Vec<f32> = row
+            .iter()
+            .enumerate()
+            .map(|(i, v)| v * (1.0 + 1e-4 * (i as f32).cos()))
+            .collect();
+        let other: Vec<f32> = row.iter().rev().copied().collect();
+        assert_eq!(fingerprint(&row), fingerprint(&noisy));
+        assert_ne!(fingerprint(&row), fingerprint(&other));
+        assert_ne!(fingerprint(&row), fingerprint(&row[..383]));
+        assert_eq!(fingerprint(&[]).len(), 16);
+    }
+}

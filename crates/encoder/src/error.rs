@@ -1,0 +1,144 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+use korfinsts_base::failure::FailureClass;
+use korfinsts_base::fs::FsError;
+use korfinsts_nn::NnError;
+
+/// An error of the encoder room: a model that cannot be found, read, opened or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncoderError {
+    /// A file-system call failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A file of the model is there and wrong.
+    #[error("{}: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was allowed.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// A file that the model needs is not there.
+    #[error("{}: {what} is missing", folder.display())]
+    Missing {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// What is missing.
+        what: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// What was asked for is not supported (by this backend, build or model).
+    #[error("{what}")]
+    Unsupported {
+        /// What was asked for, and what is allowed.
+        what: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// The tokenizer failed on a text.
+    #[error("the tokenizer failed on a text of {characters} characters: {reason}")]
+    Tokenize {
+        /// Length of the text in Unicode characters.
+        characters: usize,
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// A run-time library, a device or memory failed.
+    #[error("{backend}: {reason}")]
+    Runtime {
+        /// The backend.
+        backend: &'static str,
+        /// What it said.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// A server of embeddings cannot be reached, refuses, or gives no answer that is one.
+    #[error("{url}: {reason}")]
+    Endpoint {
+        /// What was asked.
+        url: String,
+        /// What was found, without any key.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+        /// Whose failure it is: the network's, the model's, or the request's.
+        class: FailureClass,
+    },
+    /// An embedding holds a value that is not a finite number.
+    #[error("an embedding holds {value} at dimension {dimension}")]
+    NotFinite {
+        /// `NaN`, `inf` or `-inf`.
+        value: f32,
+        /// Where.
+        dimension: usize,
+    },
+}
+
+impl EncoderError {
+    /// Whether memory, of the machine or of a device, was not enough: fewer texts at once may do.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Runtime { reason, .. } if korfinsts_nn::error::says_out_of_memory(reason))
+    }
+
+    /// What to type next, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(e) => e.hint(),
+            Self::Invalid { hint, .. }
+            | Self::Missing { hint, .. }
+            | Self::Unsupported { hint, .. }
+            | Self::Endpoint { hint, .. }
+            | Self::Runtime { hint, .. } => hint.clone(),
+            Self::Tokenize { .. } => None,
+            Self::NotFinite { .. } => Some(
+                "the weights overflow in this number type: try `--dtype float32`, or look for \
+                 damaged weights"
+                    .into(),
+            ),
+        }
+    }
+
+    /// The class of the failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Fs(e) if e.source.kind() == std::io::ErrorKind::NotFound => FailureClass::Model,
+            Self::Fs(_) | Self::Runtime { .. } => FailureClass::Runtime,
+            Self::Invalid { .. }
+            | Self::Missing { .. }
+            | Self::Tokenize { .. }
+            | Self::NotFinite { .. } => FailureClass::Model,
+            Self::Unsupported { .. } => FailureClass::Usage,
+            Self::Endpoint { class, .. } => *class,
+        }
+    }
+}
+
+impl From<NnError> for EncoderError {
+    fn from(error: NnError) -> Self {
+        match error {
+            NnError::Fs(e) => Self::Fs(e),
+            NnError::Invalid { path, reason, hint } => Self::Invalid { path, reason, hint },
+            NnError::Missing { folder, what, hint } => Self::Missing { folder, what, hint },
+            NnError::Runtime {
+                backend,
+                reason,
+                hint,
+            } => Self::Runtime {
+                backend,
+                reason,
+                hint,
+            },
+            NnError::Unsupported { what, hint } => Self::Unsupported { what, hint },
+        }
+    }
+}

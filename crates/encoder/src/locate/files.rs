@@ -1,0 +1,400 @@
+//! Which files of a folder are the model.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::file_name;
+use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
+use crate::spec::WeightsFormat;
+use crate::{EncoderError, json};
+use korfinsts_base::fs;
+
+/// Names of ONNX files that were made smaller or faster at the price of other numbers.
+const ALTERED: [&str; 16] = [
+    "quantized",
+    "qint8",
+    "quint8",
+    "int8",
+    "uint8",
+    "int4",
+    "q4",
+    "q4f16",
+    "q8",
+    "bnb4",
+    "fp16",
+    "float16",
+    "bf16",
+    "o1",
+    "o2",
+    "o3",
+];
+
+/// The files of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// Folder with `modules.json` and the sentence-transformers configuration.
+    pub root: PathBuf,
+    /// Folder with `config.json` and the tokenizer: the root, or the folder of the first module.
+    pub base: PathBuf,
+    /// One ONNX file, or safetensors shards in the order of their index.
+    pub weights: Vec<PathBuf>,
+    /// The index of shards, where there is one.
+    pub index: Option<PathBuf>,
+    /// How the weights are stored.
+    pub format: WeightsFormat,
+    /// Whether the user named the weights file.
+    pub explicit: bool,
+    /// What was chosen among others, or what a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Finds the files of the model at `path`, a file or folder.
+///
+/// `only` restricts a folder's weights to one format, for a backend that reads no other.
+///
+/// # Errors
+/// When nothing is there, several files could be meant, or the only weights are of a kind that
+/// runs code (pickle) or that is not read.
+pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, EncoderError> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_file() {
+        return from_file(path);
+    }
+    let root = path.to_owned();
+    let base = transformer_folder(&root)?;
+    let mut found = ModelFiles {
+        base: base.clone(),
+        root: root.clone(),
+        weights: Vec::new(),
+        index: None,
+        format: WeightsFormat::Onnx,
+        explicit: false,
+        warnings: Vec::new(),
+    };
+    let folders: Vec<&Path> = if base == root {
+        vec![&root]
+    } else {
+        vec![&base, &root]
+    };
+    let safetensors = first_safetensors(&folders)?;
+    if only != Some(WeightsFormat::Safetensors)
+        && let Some(file) = choose_onnx(&folders, safetensors.is_some(), &mut found.warnings)?
+    {
+        refuse_foreign(&file)?;
+        found.weights = vec![file];
+        return Ok(found);
+    }
+    if only != Some(WeightsFormat::Onnx)
+        && let Some((weights, index)) = safetensors
+    {
+        for file in &weights {
+            refuse_foreign(file)?;
+        }
+        found.weights = weights;
+        found.index = index;
+        found.format = WeightsFormat::Safetensors;
+        return Ok(found);
+    }
+    Err(no_weights(&folders, only))
+}
+
+/// Whether a folder says that its model is a table of static embeddings: those are read from
+/// safetensors, whatever graph lies beside.
+///
+/// # Errors
+/// When `modules.json` or `config.json` is malformed.
+pub(crate) fn names_static_embeddings(folder: &Path) -> Result<bool, EncoderError> {
+    let modules = json::load(&folder.join("modules.json"))?.unwrap_or(Value::Null);
+    let by_module = modules.as_array().into_iter().flatten().any(|module| {
+        let kind = module.get("type").and_then(Value::as_str);
+        kind.is_some_and(|k| k.rsplit('.').next() == Some("StaticEmbedding"))
+    });
+    let config = json::load(&folder.join("config.json"))?.unwrap_or(Value::Null);
+    Ok(by_module || config.get("model_type").and_then(Value::as_str) == Some("model2vec"))
+}
+
+fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
+    refuse_name(path)?;
+    refuse_foreign(path)?;
+    let name = file_name(path);
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let extension = path.extension().unwrap_or_default();
+    let (format, weights, index) = if extension == "onnx" {
+        (WeightsFormat::Onnx, vec![path.to_owned()], None)
+    } else if extension == "safetensors" {
+        (WeightsFormat::Safetensors, vec![path.to_owned()], None)
+    } else if name.ends_with(".safetensors.index.json") {
+        let shards = shards(path)?;
+        (WeightsFormat::Safetensors, shards, Some(path.to_owned()))
+    } else {
+        return Err(EncoderError::Invalid {
+            path: path.to_owned(),
+            reason: "a model file ends in `.onnx` or `.safetensors`".into(),
+            hint: Some("name the model's folder, or one of these files".into()),
+        });
+    };
+    // `onnx/model.onnx`: the tokenizer and the configuration lie one folder up. Exporters leave a
+    // `config.json` beside the graph as well, and then the folder that knows the pooling counts.
+    let above = match parent.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ if parent == Path::new(".") => parent.join(".."),
+        _ => PathBuf::from("."),
+    };
+    let own = fs::exists(&parent.join("modules.json"))
+        || fs::exists(&parent.join("config.json")) && !fs::exists(&above.join("modules.json"));
+    let root = if (file_name(&parent) == "onnx" || is_name(&parent, "onnx")) && !own {
+        above
+    } else {
+        parent.clone()
+    };
+    // A weights file of a `0_Transformer` folder belongs to the model above it.
+    let root = match root.parent() {
+        Some(above)
+            if !fs::exists(&root.join("modules.json"))
+                && fs::exists(&above.join("modules.json"))
+                && transformer_folder(above)? == root =>
+        {
+            above.to_owned()
+        }
+        _ => root,
+    };
+    Ok(ModelFiles {
+        base: transformer_folder(&root)?,
+        root,
+        weights,
+        index,
+        format,
+        explicit: true,
+        warnings: Vec::new(),
+    })
+}
+
+/// Whether a relative folder such as `.` really is one of that name.
+fn is_name(folder: &Path, name: &str) -> bool {
+    folder == Path::new(".") && std::env::current_dir().is_ok_and(|d| file_name(&d) == name)
+}
+
+/// The folder of the first module of `modules.json`, which is the root unless it names one.
+fn transformer_folder(root: &Path) -> Result<PathBuf, EncoderError> {
+    let path = root.join("modules.json");
+    let Some(modules) = json::load(&path)? else {
+        return Ok(root.to_owned());
+    };
+    let first = modules
+        .as_array()
+        .into_iter()
+        .flatten()
+        .min_by_key(|m| m.get("idx").and_then(Value::as_u64).unwrap_or(0));
+    match first.and_then(|m| m.get("path")).and_then(Value::as_str) {
+        Some(sub) if !sub.is_empty() && fs::exists(&inside(root, sub, &path)?) => {
+            inside(root, sub, &path)
+        }
+        _ => Ok(root.to_owned()),
+    }
+}
+
+/// `root/sub`, where `sub` is a relative path that stays inside.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn inside(root: &Path, sub: &str, named_by: &Path) -> Result<PathBuf, EncoderError> {
+    let safe = Path::new(sub).components().all(|c| {
+        matches!(
+            c,
+            std::path::Component::Normal(_) | std::path::Component::CurDir
+        )
+    });
+    if safe && !sub.contains('\\') {
+        return Ok(root.join(sub));
+    }
+    Err(EncoderError::Invalid {
+        path: named_by.to_owned(),
+        reason: format!("it names `{sub}`, which is not inside the model's folder"),
+        hint: None,
+    })
+}
+
+fn choose_onnx(
+    folders: &[&Path],
+    other_weights: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<PathBuf>, EncoderError> {
+    for folder in folders {
+        for name in ["model.onnx", "onnx/model.onnx"] {
+            let file = folder.join(name);
+            if fs::exists(&file) {
+                return Ok(Some(file));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for folder in folders {
+        for place in [folder.to_path_buf(), folder.join("onnx")] {
+            if fs::exists(&place) {
+                all.extend(
+                    fs::list(&place)?
+                        .into_iter()
+                        .filter(|f| f.extension().is_some_and(|e| e == "onnx")),
+                );
+            }
+        }
+    }
+    match all.as_slice() {
+        [only] => {
+            if is_altered(only) {
+                if other_weights {
+                    return Ok(None);
+                }
+                warnings.push(format!(
+                    "`{}` is the only weights file here, and its name says that it was altered: \
+                     its scores are not those of the original model",
+                    file_name(only)
+                ));
+            }
+            Ok(Some(only.clone()))
+        }
+        [] => Ok(None),
+        _ if other_weights => Ok(None),
+        several => Err(EncoderError::Invalid {
+            path: folders[0].to_owned(),
+            reason: format!(
+                "it holds several ONNX files and no `model.onnx`: {}",
+                names(several)
+            ),
+            hint: Some(format!("name one of them: `{}`", several[0].display())),
+        }),
+    }
+}
+
+fn is_altered(file: &Path) -> bool {
+    let name = file_name(file).to_lowercase();
+    let stem = name.strip_suffix(".onnx").unwrap_or(&name);
+    stem.split(['_', '-', '.'])
+        .any(|part| ALTERED.contains(&part) || part == "o4")
+}
+
+/// Weights files and the index that names them, where they are shards.
+type Safetensors = (Vec<PathBuf>, Option<PathBuf>);
+
+fn first_safetensors(folders: &[&Path]) -> Result<Option<Safetensors>, EncoderError> {
+    for folder in folders {
+        let file = folder.join("model.safetensors");
+        if fs::exists(&file) {
+            return Ok(Some((vec![file], None)));
+        }
+        let index = folder.join("model.safetensors.index.json");
+        if fs::exists(&index) {
+            return Ok(Some((shards(&index)?, Some(index))));
+        }
+    }
+    Ok(None)
+}
+
+/// The shards that an index names, each once, sorted by name.
+fn shards(index: &Path) -> Result<Vec<PathBuf>, EncoderError> {
+    let value = json::load(index)?.unwrap_or(Value::Null);
+    let map = value
+        .get("weight_map")
+        .and_then(Value::as_object)
+        .filter(|map| !map.is_empty())
+        .ok_or_else(|| EncoderError::Invalid {
+            path: index.to_owned(),
+            reason: "`weight_map` is missing or empty".into(),
+            hint: None,
+        })?;
+    let folder = index.parent().unwrap_or_else(|| Path::new("."));
+    let mut files = Vec::new();
+    for name in map.values() {
+        let name = name
+            .as_str()
+            .ok_or_else(|| json::wrong_field(index, "weight_map", name, "a map to file names"))?;
+        let file = inside(folder, name, index)?;
+        if !files.contains(&file) {
+            if !fs::exists(&file) {
+                return Err(EncoderError::Missing {
+                    folder: folder.to_owned(),
+                    what: format!("the shard `{name}`, which the index names,"),
+                    hint: Some("was the model downloaded whole?".into()),
+                });
+            }
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
+    let mut pickles = Vec::new();
+    for folder in folders {
+        for file in fs::list(folder).unwrap_or_default() {
+            if foreign_kind(&file).is_some() {
+                pickles.push(file);
+            }
+        }
+    }
+    if let Some(file) = pickles.first()
+        && let Err(error) = refuse_name(file)
+    {
+        return error;
+    }
+    let (what, hint) = match only {
+        Some(WeightsFormat::Onnx) => (
+            "an ONNX file (`model.onnx` or `onnx/model.onnx`)",
+            "export one with `optimum-cli export onnx`, or choose `--backend candle`",
+        ),
+        Some(WeightsFormat::Safetensors) => (
+            "`model.safetensors`",
+            "choose a backend that runs ONNX files, or save the weights as safetensors",
+        ),
+        None => (
+            "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)",
+            "is this the model's folder, downloaded whole?",
+        ),
+    };
+    EncoderError::Missing {
+        folder: folders[0].to_owned(),
+        what: what.into(),
+        hint: Some(hint.into()),
+    }
+}
+
+fn names(files: &[PathBuf]) -> String {
+    files
+        .iter()
+        .map(|f| format!("`{}`", file_name(f)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn altered_files_are_told_from_their_names() {
+        for (name, altered) in [
+            ("model.onnx", false),
+            ("model_quantized.onnx", true),
+            ("model_qint8_avx512.onnx", true),
+            ("model_O4.onnx", true),
+            ("model_fp16.onnx", true),
+            ("encoder.onnx", false),
+        ] {
+            assert_eq!(is_altered(Path::new(name)), altered, "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_out_of_the_folder_are_refused() {
+        let root = Path::new("/m");
+        for sub in ["../x", "/etc/passwd", "a/../../b", "a\\b"] {
+            assert!(inside(root, sub, root).is_err(), "{sub}");
+        }
+        assert!(inside(root, "1_Pooling", root).is_ok());
+    }
+}

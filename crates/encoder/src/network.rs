@@ -1,0 +1,51 @@
+//! The part of an encoder that a backend runs: token ids in, token states (or a finished
+//! sentence embedding) out. Pooling, prompts and truncation are the same for every backend and
+//! happen outside.
+
+use super::EncoderError;
+
+pub use korfinsts_nn::{PaddingSide, TokenBatch};
+
+/// What a network gives back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NetworkOutput {
+    /// Token states, row-major `[rows, width, dimension]`, float32.
+    Tokens {
+        /// Values, `rows * width * dimension`.
+        values: Vec<f32>,
+        /// Width of one state.
+        dimension: usize,
+    },
+    /// Finished sentence embeddings `[rows, dimension]`: pooling and dense layers are done.
+    Sentence {
+        /// Values, `rows * dimension`.
+        values: Vec<f32>,
+        /// Width of one embedding.
+        dimension: usize,
+    },
+}
+
+/// A network opened by a backend.
+pub trait Network: Send + Sync {
+    /// Runs a batch. Must not depend on padding: a row gives the same states alone and padded.
+    ///
+    /// # Errors
+    /// When the runtime fails (out of memory included) or the output has an unexpected shape.
+    fn forward(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError>;
+
+    /// How many threads may usefully call [`Network::forward`] at once.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Whether a row's result depends on the other rows of its batch (dynamic int8 does).
+    fn depends_on_batch(&self) -> bool {
+        false
+    }
+
+    /// Free memory in bytes of the device it computes on, where that is not this machine's own
+    /// memory and the device says.
+    fn free_on_device(&self) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,367 @@
+//! What follows the network: the folder's modules, the flags, and the outputs of an ONNX graph.
+
+use super::modules::Described;
+use super::{Chosen, Overrides, Reader, StaticKind, is_causal_lm, pooling_of};
+use crate::modules::Module;
+use crate::onnx::{GraphInfo, ValueInfo};
+use crate::pooling::Pooling;
+use crate::{EncoderError, json};
+use korfinsts_base::fs;
+
+/// Outputs that hold finished embeddings, best first.
+const SENTENCE: [&str; 2] = ["sentence_embedding", "text_embeds"];
+/// Outputs that hold token states, best first.
+const TOKENS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
+
+/// The output of a graph that is read.
+enum Output {
+    Sentence(String),
+    Tokens(String),
+}
+
+impl Reader<'_> {
+    /// Decides what follows the network and, for a graph, which output is read.
+    pub(super) fn modules(
+        &mut self,
+        described: Option<Described>,
+        static_kind: Option<StaticKind>,
+        graph: Option<&GraphInfo>,
+    ) -> Result<Chosen, EncoderError> {
+        let mut described = match described {
+            Some(described) => Some(described),
+            None => self.loose_pooling()?,
+        };
+        if let Some(described) = &mut described {
+            self.read_files.append(&mut described.files);
+        }
+        let asked = Overrides::pick(
+            self.overrides.pooling.as_ref(),
+            "pooling",
+            self.overrides.table.pooling.as_ref(),
+        );
+        if static_kind.is_some() {
+            return self.static_modules(described, asked.is_some(), static_kind);
+        }
+        let described_pooling = described
+            .as_ref()
+            .and_then(|d| pooling_of(&d.modules))
+            .map(|(modes, include)| (modes.to_vec(), include));
+        let masks_prompt = described_pooling
+            .as_ref()
+            .is_some_and(|(_, include)| !include);
+        let output = match graph {
+            Some(graph) => Some(self.output(graph, asked.is_some() || masks_prompt)?),
+            None => None,
+        };
+        if let Some(Output::Sentence(name)) = output {
+            return Ok(self.sentence_modules(described.as_ref(), name));
+        }
+
+        let mut rest: Vec<Module> = described
+            .as_ref()
+            .map(|d| {
+                d.modules
+                    .iter()
+                    .skip(usize::from(described_pooling.is_some()))
+            })
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let include_prompt = !masks_prompt;
+        let modes = match (asked, described_pooling, &described) {
+            (Some((modes, source)), ..) => {
+                if modes.is_empty() {
+                    return Err(super::not_allowed(
+                        "pooling",
+                        "",
+                        &Pooling::ALL.map(Pooling::name),
+                    ));
+                }
+                self.decide("pooling", join(&modes), source);
+                modes
+            }
+            (None, Some((modes, _)), Some(described)) => {
+                let source = described
+                    .pooling_source
+                    .as_ref()
+                    .map_or_else(|| "modules.json".into(), |p| self.relative(p));
+                self.decide("pooling", join(&modes), source);
+                modes
+            }
+            (None, None, Some(_)) => {
+                return Err(EncoderError::Invalid {
+                    path: self.files.root.join("modules.json"),
+                    reason: "it names no pooling, and the network gives one state per token".into(),
+                    hint: Some("say it with `--pooling`".into()),
+                });
+            }
+            (None, _, None) => {
+                let (mode, why) = if is_causal_lm(&self.config) {
+                    (
+                        Pooling::LastToken,
+                        "the folder has no `modules.json`, and the model is a causal language model",
+                    )
+                } else {
+                    (
+                        Pooling::Mean,
+                        "the folder has neither `modules.json` nor `1_Pooling/config.json`",
+                    )
+                };
+                self.guess("pooling", mode.name(), why, "--pooling")?;
+                vec![mode]
+            }
+        };
+        Self::check_width(&modes, described.as_ref(), &rest)?;
+        if !include_prompt {
+            self.decide(
+                "prompt",
+                "left out of the pooling",
+                "the pooling's configuration",
+            );
+        }
+        let pools_last = modes.contains(&Pooling::LastToken);
+        let mut modules = vec![Module::Pooling {
+            modes,
+            include_prompt,
+        }];
+        modules.append(&mut rest);
+        self.normalize(&mut modules);
+        self.describe(&modules[1..]);
+        Ok(Chosen {
+            modules,
+            output: output.map(|o| match o {
+                Output::Sentence(name) | Output::Tokens(name) => name,
+            }),
+            pools_last,
+        })
+    }
+
+    /// `1_Pooling/config.json` without a `modules.json`.
+    fn loose_pooling(&mut self) -> Result<Option<Described>, EncoderError> {
+        let folder = self.files.root.join("1_Pooling");
+        if !fs::exists(&folder.join("config.json")) {
+            return Ok(None);
+        }
+        let mut described = Described::default();
+        described.pooling(&folder, false)?;
+        Ok(Some(described))
+    }
+
+    fn sentence_modules(&mut self, described: Option<&Described>, name: String) -> Chosen {
+        self.decide(
+            "pooling",
+            "in the graph",
+            format!("the ONNX output `{name}`"),
+        );
+        // Normalising twice changes nothing, and some exports leave it out.
+        let mut modules: Vec<Module> = described
+            .and_then(|d| d.modules.last())
+            .filter(|m| **m == Module::Normalize)
+            .cloned()
+            .into_iter()
+            .collect();
+        self.normalize(&mut modules);
+        self.describe(&modules);
+        Chosen {
+            modules,
+            output: Some(name),
+            pools_last: described
+                .and_then(|d| pooling_of(&d.modules))
+                .is_some_and(|(modes, _)| modes.contains(&Pooling::LastToken)),
+        }
+    }
+
+    /// Static embeddings are a mean over tokens: only what follows it is left.
+    fn static_modules(
+        &mut self,
+        described: Option<Described>,
+        pooling_asked: bool,
+        kind: Option<StaticKind>,
+    ) -> Result<Chosen, EncoderError> {
+        if pooling_asked {
+            return Err(EncoderError::Unsupported {
+                what: "static embeddings are always the mean over tokens".into(),
+                hint: Some("leave `--pooling` out".into()),
+            });
+        }
+        let mut modules = described.map(|d| d.modules).unwrap_or_default();
+        if pooling_of(&modules).is_some() {
+            return Err(EncoderError::Invalid {
+                path: self.files.root.join("modules.json"),
+                reason: "static embeddings are pooled already, and it names a pooling".into(),
+                hint: None,
+            });
+        }
+        let configured = kind == Some(StaticKind::Model2Vec)
+            && json::boolean(&self.config_path, &self.config, "normalize")? == Some(true);
+        if configured && modules.last() != Some(&Module::Normalize) {
+            modules.push(Module::Normalize);
+        }
+        self.decide("pooling", "mean of static embeddings", "the weights");
+        self.normalize(&mut modules);
+        self.describe(&modules);
+        Ok(Chosen {
+            modules,
+            output: None,
+            pools_last: false,
+        })
+    }
+
+    /// Adds or removes a normalisation at the end, where the user asked.
+    fn normalize(&mut self, modules: &mut Vec<Module>) {
+        let asked = Overrides::pick(
+            self.overrides.normalize.as_ref(),
+            "normalize",
+            self.overrides.table.normalize.as_ref(),
+        );
+        let is_last = modules.last() == Some(&Module::Normalize);
+        match asked {
+            Some((true, source)) => {
+                if !is_last {
+                    modules.push(Module::Normalize);
+                }
+                self.decide("normalize", "yes", source);
+            }
+            Some((false, source)) => {
+                if is_last {
+                    modules.pop();
+                }
+                self.decide("normalize", "no", source);
+            }
+            None => {}
+        }
+    }
+
+    fn describe(&mut self, modules: &[Module]) {
+        if !modules.is_empty() {
+            let words: Vec<_> = modules.iter().map(Module::describe).collect();
+            let source = if fs::exists(&self.files.root.join("modules.json")) {
+                "modules.json"
+            } else {
+                "as above"
+            };
+            self.decide("then", words.join(", "), source);
+        }
+    }
+
+    fn check_width(
+        modes: &[Pooling],
+        described: Option<&Described>,
+        rest: &[Module],
+    ) -> Result<(), EncoderError> {
+        let dimension = described.and_then(|d| d.dimension);
+        let first_dense = rest.iter().find_map(|m| match m {
+            Module::Dense { in_features, .. } => Some(*in_features),
+            _ => None,
+        });
+        match (dimension, first_dense) {
+            (Some(dimension), Some(width)) if dimension * modes.len() != width => {
+                Err(EncoderError::Unsupported {
+                    what: format!(
+                        "pooling {} gives {} dimensions, the dense layer behind it takes {width}",
+                        join(modes),
+                        dimension * modes.len()
+                    ),
+                    hint: Some("choose as many pooling modes as the model has".into()),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Which output of a graph is read. `tokens_only`: finished embeddings do not serve.
+    fn output(&mut self, graph: &GraphInfo, tokens_only: bool) -> Result<Output, EncoderError> {
+        let names = || {
+            graph
+                .outputs
+                .iter()
+                .map(|o| format!("`{}`", o.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let unsupported = |what: String, hint: &str| EncoderError::Unsupported {
+            what,
+            hint: Some(hint.to_owned()),
+        };
+        let find = |name: &str| graph.outputs.iter().find(|o| o.name == name);
+        let asked = Overrides::pick(
+            self.overrides.onnx_output.as_ref(),
+            "onnx-output",
+            self.overrides.table.onnx_output.as_ref(),
+        );
+        if let Some((name, source)) = asked {
+            let value = find(&name).ok_or_else(|| {
+                unsupported(
+                    format!("the graph has no output `{name}`; it has {}", names()),
+                    "name one of these",
+                )
+            })?;
+            let sentence = is_sentence(value);
+            if sentence && tokens_only {
+                return Err(unsupported(
+                    format!(
+                        "the output `{name}` holds finished embeddings, which cannot be pooled \
+                         again (or have a prompt left out)"
+                    ),
+                    "name an output with one state per token",
+                ));
+            }
+            self.decide("output", name.clone(), source);
+            return Ok(if sentence {
+                Output::Sentence(name)
+            } else {
+                Output::Tokens(name)
+            });
+        }
+        if !tokens_only
+            && let Some(value) = SENTENCE.iter().find_map(|n| find(n))
+            && value.rank.is_none_or(|r| r == 2)
+        {
+            self.decide("output", value.name.clone(), "the graph");
+            return Ok(Output::Sentence(value.name.clone()));
+        }
+        if let Some(value) = TOKENS.iter().find_map(|n| find(n)) {
+            self.decide("output", value.name.clone(), "the graph");
+            return Ok(Output::Tokens(value.name.clone()));
+        }
+        let mut candidates = graph
+            .outputs
+            .iter()
+            .filter(|o| o.rank == Some(3) && o.element_type.starts_with("float"));
+        match (candidates.next(), candidates.next()) {
+            (Some(only), None) => {
+                let name = only.name.clone();
+                self.guess(
+                    "output",
+                    &name,
+                    "no output has a usual name, and this one alone has a state per token",
+                    "--onnx-output",
+                )?;
+                Ok(Output::Tokens(name))
+            }
+            _ => Err(unsupported(
+                format!(
+                    "it is not clear which output holds the token states: {}",
+                    names()
+                ),
+                "name it with `--onnx-output`",
+            )),
+        }
+    }
+}
+
+fn is_sentence(value: &ValueInfo) -> bool {
+    match value.rank {
+        Some(rank) => rank == 2,
+        None => SENTENCE.contains(&value.name.as_str()),
+    }
+}
+
+fn join(modes: &[Pooling]) -> String {
+    modes
+        .iter()
+        .map(|m| m.name())
+        .collect::<Vec<_>>()
+        .join(" + ")
+}

@@ -1,0 +1,235 @@
+//! Settings that stand beside texts and pooling: number type, device, attention, similarity,
+//! prompts, backend.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{Attention, Overrides, Reader, not_allowed};
+use crate::backend::{BACKENDS, Backend};
+use crate::onnx::GraphInfo;
+use crate::spec::{Similarity, WeightsFormat};
+use crate::{EncoderError, json};
+
+/// Named prompts, and the name of the one used when none is asked for.
+pub(super) type Prompts = (BTreeMap<String, String>, Option<String>);
+
+impl Reader<'_> {
+    pub(super) fn dtype(&mut self, graph: Option<&GraphInfo>) -> Result<String, EncoderError> {
+        const ALLOWED: [&str; 3] = ["float32", "float16", "bfloat16"];
+        let asked = Overrides::pick(
+            self.overrides.dtype.as_ref(),
+            "dtype",
+            self.overrides.table.dtype.as_ref(),
+        );
+        if let Some(graph) = graph {
+            if let Some((dtype, _)) = asked
+                && dtype != graph.dtype
+            {
+                return Err(EncoderError::Unsupported {
+                    what: format!(
+                        "the number type of an ONNX graph is fixed: this one is `{}`, not `{dtype}`",
+                        graph.dtype
+                    ),
+                    hint: Some("leave `--dtype` out, or name another file".into()),
+                });
+            }
+            self.decide("dtype", graph.dtype.clone(), "the graph");
+            return Ok(graph.dtype.clone());
+        }
+        let (dtype, source) = asked.unwrap_or(("float32".into(), "default".into()));
+        if !ALLOWED.contains(&dtype.as_str()) {
+            return Err(not_allowed("dtype", &dtype, &ALLOWED));
+        }
+        self.decide("dtype", dtype.clone(), source);
+        Ok(dtype)
+    }
+
+    pub(super) fn device(&mut self) -> Result<String, EncoderError> {
+        const ALLOWED: [&str; 2] = ["cpu", "cuda"];
+        let (device, source) = Overrides::pick(
+            self.overrides.device.as_ref(),
+            "device",
+            self.overrides.table.device.as_ref(),
+        )
+        .unwrap_or(("cpu".into(), "default".into()));
+        if !ALLOWED.contains(&device.as_str()) {
+            return Err(not_allowed("device", &device, &ALLOWED));
+        }
+        self.decide("device", device.clone(), source);
+        Ok(device)
+    }
+
+    /// `is_causal` of `config.json`; `None` leaves it to the architecture.
+    pub(super) fn attention(&mut self) -> Result<Option<bool>, EncoderError> {
+        let asked = Overrides::pick(
+            self.overrides.attention.as_ref(),
+            "attention",
+            self.overrides.table.attention.as_ref(),
+        );
+        if let Some((attention, source)) = asked {
+            if self.files.format == WeightsFormat::Onnx {
+                return Err(EncoderError::Unsupported {
+                    what: "the attention of an ONNX graph is fixed".into(),
+                    hint: Some("leave `--attention` out, or choose `--backend candle`".into()),
+                });
+            }
+            self.decide("attention", attention.name(), source);
+            return Ok(Some(attention == Attention::Causal));
+        }
+        match json::boolean(&self.config_path, &self.config, "is_causal")? {
+            Some(causal) => {
+                let name = if causal { "causal" } else { "bidirectional" };
+                self.decide("attention", name, "config.json (`is_causal`)");
+                Ok(Some(causal))
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn similarity(
+        &mut self,
+        sentence: &(PathBuf, Value),
+    ) -> Result<Similarity, EncoderError> {
+        let asked = Overrides::pick(
+            self.overrides.similarity.as_ref(),
+            "similarity",
+            self.overrides.table.similarity.as_ref(),
+        );
+        let (similarity, source) = match asked {
+            Some(asked) => asked,
+            None => match json::text(&sentence.0, &sentence.1, "similarity_fn_name")? {
+                None => (Similarity::Cosine, "default".to_owned()),
+                Some(name) => (
+                    Similarity::parse(name).ok_or_else(|| {
+                        let found = Value::String(name.to_owned());
+                        json::wrong_field(
+                            &sentence.0,
+                            "similarity_fn_name",
+                            &found,
+                            "cosine, dot, euclidean or manhattan",
+                        )
+                    })?,
+                    "config_sentence_transformers.json".to_owned(),
+                ),
+            },
+        };
+        self.decide("similarity", similarity.name(), source);
+        Ok(similarity)
+    }
+
+    pub(super) fn prompts(&mut self, sentence: &(PathBuf, Value)) -> Result<Prompts, EncoderError> {
+        let (path, value) = sentence;
+        let mut prompts = BTreeMap::new();
+        match value.get("prompts") {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(table)) => {
+                for (name, prompt) in table {
+                    let prompt = match prompt {
+                        Value::Null => "",
+                        Value::String(text) => text,
+                        other => return Err(json::wrong_field(path, "prompts", other, "a text")),
+                    };
+                    prompts.insert(name.clone(), prompt.to_owned());
+                }
+            }
+            Some(other) => {
+                return Err(json::wrong_field(
+                    path,
+                    "prompts",
+                    other,
+                    "a table of texts",
+                ));
+            }
+        }
+        prompts.extend(self.overrides.table.prompts.clone());
+        let named = prompts.values().filter(|p| !p.is_empty()).count();
+        if named > 0 {
+            let names: Vec<_> = prompts
+                .iter()
+                .filter(|(_, p)| !p.is_empty())
+                .map(|(n, _)| n.as_str())
+                .collect();
+            let source = if self.overrides.table.prompts.is_empty() {
+                "config_sentence_transformers.json"
+            } else {
+                "korfinsts.toml and the model"
+            };
+            self.decide("prompts", names.join(", "), source);
+        }
+        let default = match &self.overrides.table.default_prompt_name {
+            Some(name) => Some(name.clone()),
+            None => json::text(path, value, "default_prompt_name")?.map(str::to_owned),
+        };
+        if let Some(name) = &default {
+            if !prompts.contains_key(name) {
+                return Err(EncoderError::Invalid {
+                    path: path.clone(),
+                    reason: format!("`default_prompt_name` is `{name}`, which is not in `prompts`"),
+                    hint: None,
+                });
+            }
+            self.decide("default prompt", name.clone(), "the model");
+        }
+        Ok((prompts, default))
+    }
+
+    /// The backend: the one asked for, else the first that reads the format and is at hand.
+    pub(super) fn backend(
+        &mut self,
+        wanted: Option<&'static Backend>,
+        is_static: bool,
+    ) -> Result<(&'static str, String), EncoderError> {
+        let open = &self.overrides.open;
+        if let Some(backend) = wanted {
+            if is_static != (backend.name == "static") {
+                return Err(EncoderError::Unsupported {
+                    what: format!("backend `{}` does not run this kind of model", backend.name),
+                    hint: Some("leave `--backend` out".into()),
+                });
+            }
+            let version = (backend.version)(open)?;
+            let source = if self.overrides.backend.is_some() {
+                "`--backend`"
+            } else {
+                "korfinsts.toml"
+            };
+            self.decide("backend", format!("{} {version}", backend.name), source);
+            return Ok((backend.name, version));
+        }
+        let mut refused = Vec::new();
+        let mut last = None;
+        for backend in BACKENDS {
+            if !backend.reads.contains(&self.files.format)
+                || is_static != (backend.name == "static")
+            {
+                continue;
+            }
+            if let Ok(version) = (backend.version)(open) {
+                let source = if refused.is_empty() {
+                    "auto".to_owned()
+                } else {
+                    format!("auto ({} not at hand)", refused.join(", "))
+                };
+                self.decide("backend", format!("{} {version}", backend.name), source);
+                return Ok((backend.name, version));
+            }
+            refused.push(format!("`{}`", backend.name));
+            last = Some(backend);
+        }
+        // None is at hand: the last of them is kept, and opening it says what is missing.
+        let Some(last) = last else {
+            return Err(EncoderError::Unsupported {
+                what: "no backend runs this kind of model".into(),
+                hint: None,
+            });
+        };
+        self.warnings.push(format!(
+            "no backend that runs these weights is at hand: {}",
+            refused.join(", ")
+        ));
+        self.decide("backend", last.name, "auto (not at hand)");
+        Ok((last.name, String::new()))
+    }
+}

@@ -1,0 +1,304 @@
+//! What was understood of a model: decided once, printed once, stored with every record.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::backend::{self, OpenOptions};
+use super::endpoint::Endpoint;
+use super::modules::Module;
+use super::network::PaddingSide;
+use super::text_encoder::TextEncoder;
+use super::tokenizer::Tokenizer;
+use super::{Encoder, EncoderError, modules};
+use korfinsts_base::fs;
+
+pub use super::read::{Attention, ModelTable, Overrides, model_tables, read};
+
+/// Where a decision about a model came from, in order of precedence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided: `pooling`, `max_tokens`, `backend`, ...
+    pub what: String,
+    /// The value, as printed.
+    pub value: String,
+    /// Where it came from: a flag, a file, or `guessed`.
+    pub source: String,
+    /// Whether it was guessed; `--strict` makes a guess an error.
+    pub guessed: bool,
+}
+
+/// One file of a model, identified by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// What it is: `weights`, `weights-external`, `tokenizer`, `config`, ...
+    pub role: String,
+    /// Path relative to the model's folder, with `/`.
+    pub name: String,
+    /// Where it lies now; not stored.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// How a model's weights are stored, which decides the backends that can run it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightsFormat {
+    /// An ONNX graph.
+    #[default]
+    Onnx,
+    /// safetensors, one file or shards.
+    Safetensors,
+}
+
+/// How two embeddings are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Similarity {
+    /// Cosine; 0/0 is an error, not a number.
+    #[default]
+    Cosine,
+    /// Inner product.
+    Dot,
+    /// Negated Manhattan distance.
+    Manhattan,
+    /// Negated Euclidean distance.
+    Euclidean,
+}
+
+impl Similarity {
+    /// Every similarity.
+    pub const ALL: [Self; 4] = [Self::Cosine, Self::Dot, Self::Manhattan, Self::Euclidean];
+
+    /// Its name in configurations, on the command line and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Dot => "dot",
+            Self::Manhattan => "manhattan",
+            Self::Euclidean => "euclidean",
+        }
+    }
+
+    /// The similarity of that name; `dot_product` and `cos_sim` are understood too.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "dot_product" | "dot_score" => Some(Self::Dot),
+            "cos_sim" => Some(Self::Cosine),
+            _ => Self::ALL.into_iter().find(|s| s.name() == name),
+        }
+    }
+}
+
+/// File of a checkpoint that lists the variants of triplets it was trained on: a JSON list of their
+/// ids.
+pub const TRAINED_VARIANTS: &str = "trained_variants.json";
+
+/// Everything that was understood of a model before it is opened. Its [`EncoderSpec::key`]
+/// names it in caches. The default is an empty specification, for tests to fill in.
+#[derive(Debug, Clone, Default)]
+pub struct EncoderSpec {
+    /// Display name: `org/name` from the hub, else the folder's or file's name.
+    pub name: String,
+    /// Hub revision (40 hexadecimal digits), where it came from the hub.
+    pub revision: Option<String>,
+    /// Folder that holds tokenizer and configuration.
+    pub folder: PathBuf,
+    /// How the weights are stored.
+    pub format: WeightsFormat,
+    /// Weights in order: one ONNX file, or the safetensors shards.
+    pub weights: Vec<PathBuf>,
+    /// Every file that shapes a result, by content.
+    pub files: Vec<ModelFile>,
+    /// `model_type` of `config.json`; empty where there is none.
+    pub architecture: String,
+    /// `config.json` as it is; `Null` where there is none.
+    pub config: serde_json::Value,
+    /// Name of the backend that will run it, from [`super::backend::BACKENDS`].
+    pub backend: &'static str,
+    /// Version of the library behind the backend, as it was when the model was read.
+    pub backend_version: String,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// Number type of the computation: `float32`, `float16`, `bfloat16`, `int8`.
+    pub dtype: String,
+    /// What follows the network, in order. Empty for a sentence output of the graph itself.
+    pub modules: Vec<Module>,
+    /// Name of the ONNX output that is read; `None` off ONNX.
+    pub onnx_output: Option<String>,
+    /// Maximum length in tokens, special tokens included.
+    pub max_tokens: usize,
+    /// Id that fills padding.
+    pub pad_id: u32,
+    /// Side of the padding.
+    pub padding_side: PaddingSide,
+    /// Token that the model wants at the end and its tokenizer does not add.
+    pub append_token: Option<u32>,
+    /// Whether the tokenizer's special tokens are added; static embeddings go without.
+    pub add_special_tokens: bool,
+    /// Whether unknown tokens are left out, as model2vec does.
+    pub drop_unknown: bool,
+    /// Unicode characters that a text is cut to before it is tokenised, as model2vec does.
+    pub max_characters: Option<usize>,
+    /// Whether attention is causal, where the architecture leaves it open.
+    pub causal: Option<bool>,
+    /// Named prompts of the model.
+    pub prompts: BTreeMap<String, String>,
+    /// Prompt used when none is asked for.
+    pub default_prompt_name: Option<String>,
+    /// The model's own similarity.
+    pub similarity: Similarity,
+    /// The tokenizer, loaded and tried; `None` only where a specification was made by hand.
+    pub tokenizer: Option<Arc<Tokenizer>>,
+    /// The server that runs it; `None` for a model on disk.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Variants of triplets that it was trained on, as the checkpoint says.
+    pub trained_variants: Vec<String>,
+    /// Every decision with its source, in the order they were made.
+    pub decisions: Vec<Decision>,
+    /// What a user should know: printed and stored.
+    pub warnings: Vec<String>,
+}
+
+impl EncoderSpec {
+    /// Opens the model: tokenizer, network, and what follows it.
+    ///
+    /// # Errors
+    /// When the backend cannot open the weights.
+    pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(endpoint.encoder());
+        }
+        let backend = backend::find(self.backend).ok_or_else(|| EncoderError::Unsupported {
+            what: format!("backend `{}` is not known", self.backend),
+            hint: None,
+        })?;
+        let network = (backend.open)(self, options)?;
+        Ok(Box::new(TextEncoder::new(self, network)?))
+    }
+
+    /// Names everything that shapes an embedding: the files by content, the backend and its
+    /// version, the device, the number type, and every decision about tokens, pooling and prompt.
+    /// The similarity is not among them. 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn key(&self, prompt: &str) -> String {
+        let mut hasher = Sha256::new();
+        let mut put = |name: &str, value: &str| {
+            // Lengths keep two fields from running into each other.
+            hasher.update(format!("{name}:{}:", value.len()));
+            hasher.update(value);
+        };
+        put("korfinsts-embedding", "1");
+        for file in &self.files {
+            put(&file.role, &file.name);
+            put("sha256", &file.sha256);
+        }
+        put("backend", self.backend);
+        put("version", &self.backend_version);
+        put("device", &self.device);
+        put("dtype", &self.dtype);
+        for module in &self.modules {
+            put("module", &module.describe());
+        }
+        put("output", self.onnx_output.as_deref().unwrap_or(""));
+        put("max_tokens", &self.max_tokens.to_string());
+        put("pad", &format!("{} {:?}", self.pad_id, self.padding_side));
+        put("append", &format!("{:?}", self.append_token));
+        put(
+            "special",
+            &format!("{} {}", self.add_special_tokens, self.drop_unknown),
+        );
+        if let Some(max) = self.max_characters {
+            put("max_characters", &max.to_string());
+        }
+        put("causal", &format!("{:?}", self.causal));
+        put("prompt", prompt);
+        if let Some(endpoint) = &self.endpoint {
+            put("endpoint", &endpoint.url);
+            put("model", &endpoint.model);
+            put("revision", endpoint.revision.as_deref().unwrap_or(""));
+            // Another model behind the same address gives other embeddings.
+            put("fingerprint", &endpoint.fingerprint);
+        }
+        fs::hex(&hasher.finalize())
+    }
+
+    /// What was understood, for printing: what, value, source.
+    #[must_use]
+    pub fn understood(&self) -> Vec<(String, String, String)> {
+        self.decisions
+            .iter()
+            .map(|d| (d.what.clone(), d.value.clone(), d.source.clone()))
+            .collect()
+    }
+
+    /// Whether the pooling leaves the prompt's tokens out.
+    #[must_use]
+    pub fn leaves_prompt_out(&self) -> bool {
+        matches!(
+            self.modules.first(),
+            Some(modules::Module::Pooling {
+                include_prompt: false,
+                ..
+            })
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pooling::Pooling;
+
+    #[test]
+    fn a_key_tells_everything_that_shapes_an_embedding_and_nothing_else() {
+        type Change = fn(&mut EncoderSpec);
+        let spec = EncoderSpec::default();
+        let key = spec.key("");
+        assert_eq!(key.len(), 64);
+        assert_ne!(spec.key("query: "), key);
+        let changes: [(&str, Change); 10] = [
+            ("max tokens", |s| s.max_tokens = 5),
+            ("backend", |s| s.backend = "rten"),
+            ("version", |s| s.backend_version = "2".into()),
+            ("dtype", |s| s.dtype = "float16".into()),
+            ("device", |s| s.device = "cuda".into()),
+            ("append", |s| s.append_token = Some(1)),
+            ("unknown", |s| s.drop_unknown = true),
+            ("characters", |s| s.max_characters = Some(9)),
+            ("causal", |s| s.causal = Some(false)),
+            ("modules", |s| {
+                s.modules = vec![Module::Pooling {
+                    modes: vec![Pooling::Cls],
+                    include_prompt: true,
+                }];
+            }),
+        ];
+        for (what, change) in changes {
+            let mut changed = EncoderSpec::default();
+            change(&mut changed);
+            assert_ne!(changed.key(""), key, "{what}");
+        }
+        let same = EncoderSpec {
+            similarity: Similarity::Dot,
+            name: "other".into(),
+            ..EncoderSpec::default()
+        };
+        assert_eq!(same.key(""), key);
+    }
+
+    #[test]
+    fn similarities_are_read_back() {
+        for similarity in Similarity::ALL {
+            assert_eq!(Similarity::parse(similarity.name()), Some(similarity));
+        }
+        assert_eq!(Similarity::parse("jaccard"), None);
+    }
+}

@@ -1,0 +1,439 @@
+//! Questions: how each call is put together, and how it is asked: from the state where it was
+//! answered before, else of a backend, within the limits.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::backend::{Backend, Failure, Reply};
+use super::call::{Answer, Asked, Call, Step, rubric};
+use super::limit::{Budget, Rate};
+use super::prompt::Prompts;
+use super::state::{Kept, State};
+use crate::MineError;
+use crate::typology::{Language, Triple, Typology, Variant};
+
+/// Failed calls in a row after which a run stops: the server is not there.
+const FAILURES: usize = 5;
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Who writes.
+    Generator,
+    /// Who judges.
+    Judge,
+}
+
+impl Role {
+    /// Name in the state.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Generator => "generator",
+            Self::Judge => "judge",
+        }
+    }
+}
+
+/// A backend with its limits.
+pub struct Speaker {
+    /// Backend.
+    pub backend: Box<dyn Backend>,
+    /// US dollars per million tokens of prompt and answer, where given.
+    pub price: Option<[f64; 2]>,
+    /// Requests and tokens per minute.
+    pub rate: Rate,
+}
+
+/// How a question ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// It was answered.
+    Answer(Answer),
+    /// It waits in a request file.
+    Pending,
+    /// No reply was understood: unscored, never a score.
+    NotUnderstood(String),
+    /// The model refused.
+    Refused(String),
+    /// The server gave no answer; the next run asks again.
+    Failed(String),
+}
+
+/// Why a run stops.
+#[derive(Debug)]
+pub enum Stop {
+    /// The user asked for it.
+    Interrupted,
+    /// The next call could cost more than is left.
+    Cost(String),
+    /// Something that no further call mends.
+    Error(MineError),
+}
+
+impl From<MineError> for Stop {
+    fn from(error: MineError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Everything that asking needs. Used from several threads.
+pub struct Asker<'a> {
+    /// Answers given before.
+    pub state: &'a State,
+    /// Prompts.
+    pub prompts: &'a Prompts,
+    /// Who writes.
+    pub generator: &'a Speaker,
+    /// Who judges.
+    pub judge: &'a Speaker,
+    /// What may be spent.
+    pub budget: &'a Budget,
+    /// Set when the run shall stop.
+    pub stop: &'a AtomicBool,
+    /// Replies to one question that may fail to be understood.
+    pub attempts: u32,
+    /// Failed calls in a row.
+    pub failures: AtomicUsize,
+    /// Answers by step, and those that were in the state.
+    pub counts: Mutex<BTreeMap<&'static str, [usize; 2]>>,
+}
+
+impl Asker<'_> {
+    /// Asks.
+    ///
+    /// # Errors
+    /// When the run has to stop.
+    pub fn ask(&self, role: Role, call: &Call) -> Result<Ended, Stop> {
+        let speaker = match role {
+            Role::Generator => self.generator,
+            Role::Judge => self.judge,
+        };
+        let backend = speaker.backend.as_ref();
+        let parameters = backend.parameters();
+        let version = if backend.is_prompted() {
+            self.prompts.template(call)?.version()
+        } else {
+            String::new()
+        };
+        let key = call.key(Asked {
+            model: backend.model(),
+            prompt: &version,
+            parameters: &parameters,
+        });
+        if !backend.is_free()
+            && let Some(answer) = self.state.answer(&key)?
+        {
+            // Kept answers were understood when they came; one that is not now is asked anew.
+            if let Ok(answer) = call.understand(&answer) {
+                self.count(call.step, true);
+                return Ok(Ended::Answer(answer));
+            }
+        }
+        let prompt = if backend.is_prompted() {
+            self.prompts.render(call)?
+        } else {
+            super::prompt::Prompt {
+                system: String::new(),
+                user: String::new(),
+            }
+        };
+        let mut reason = String::new();
+        for _ in 0..self.attempts.max(1) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Stop::Interrupted);
+            }
+            let answer_tokens = call.step.answer_tokens(call.text("text"));
+            let estimate = speaker
+                .price
+                .map(|[i, o]| (prompt.tokens() as f64 * i + answer_tokens as f64 * o) / 1e6);
+            let reserved = self
+                .budget
+                .reserve(estimate.unwrap_or(0.0))
+                .map_err(Stop::Cost)?;
+            let tokens = prompt.tokens() + answer_tokens;
+            if backend.is_limited() && !speaker.rate.wait(tokens, self.stop) {
+                return Err(Stop::Interrupted);
+            }
+            let reply = match backend.answer(&key, call, &prompt) {
+                Ok(reply) => {
+                    self.failures.store(0, Ordering::Relaxed);
+                    reply
+                }
+                Err(Failure::Pending) => return Ok(Ended::Pending),
+                Err(Failure::Refused(reason, reply)) => {
+                    self.failures.store(0, Ordering::Relaxed);
+                    let cost = cost(&reply, speaker.price);
+                    reserved.settle(cost);
+                    self.waste(&key, role, &reply, cost)?;
+                    return Ok(Ended::Refused(reason));
+                }
+                Err(Failure::Failed(error)) => {
+                    let row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                    if row >= FAILURES {
+                        return Err(Stop::Error(error));
+                    }
+                    return Ok(Ended::Failed(error.to_string()));
+                }
+                Err(Failure::Hopeless(error)) => return Err(Stop::Error(error)),
+            };
+            let cost = cost(&reply, speaker.price);
+            reserved.settle(cost);
+            match call.understand(&reply.text) {
+                Ok(answer) => {
+                    if !backend.is_free() {
+                        self.state.keep(&Kept {
+                            key,
+                            role: role.name().into(),
+                            step: call.step.name().into(),
+                            model: backend.model().into(),
+                            prompt: version,
+                            schema: digest(&call.schema())[..12].to_owned(),
+                            parameters: parameters.to_string(),
+                            document: call.document.clone(),
+                            input: digest(&call.input)[..32].to_owned(),
+                            sample: call.sample,
+                            answer: reply.text,
+                            prompt_tokens: reply.prompt_tokens,
+                            completion_tokens: reply.completion_tokens,
+                            cost,
+                        })?;
+                    }
+                    self.count(call.step, false);
+                    return Ok(Ended::Answer(answer));
+                }
+                Err(why) => {
+                    self.waste(&key, role, &reply, cost)?;
+                    reason = why;
+                }
+            }
+            if backend.is_free() || !backend.is_limited() {
+                break;
+            }
+        }
+        Ok(Ended::NotUnderstood(reason))
+    }
+
+    fn waste(
+        &self,
+        key: &str,
+        role: Role,
+        reply: &Reply,
+        cost: Option<f64>,
+    ) -> Result<(), MineError> {
+        let tokens = [reply.prompt_tokens, reply.completion_tokens];
+        self.state.waste(key, role.name(), tokens, cost)
+    }
+
+    fn count(&self, step: Step, cached: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = counts.entry(step.name()).or_default();
+        entry[0] += 1;
+        entry[1] += usize::from(cached);
+    }
+}
+
+fn cost(reply: &Reply, price: Option<[f64; 2]>) -> Option<f64> {
+    reply.cost.or_else(|| {
+        let [i, o] = price?;
+        let tokens = |n: Option<u64>| n.unwrap_or(0) as f64;
+        Some((tokens(reply.prompt_tokens) * i + tokens(reply.completion_tokens) * o) / 1e6)
+    })
+}
+
+fn digest(value: &Value) -> String {
+    blake3::hash(value.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// A text to be asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Typology.
+    pub typology: &'a Typology,
+    /// Id of the document.
+    pub id: &'a str,
+    /// Text.
+    pub text: &'a str,
+    /// Id of its source.
+    pub source: &'a str,
+    /// Its language.
+    pub language: &'a Language,
+}
+
+impl<'a> Subject<'a> {
+    /// The source text of a triple of the typology.
+    #[must_use]
+    pub fn of(
+        typology: &'a Typology,
+        variant: &'a Variant,
+        language: &'a Language,
+        triple: &'a Triple,
+    ) -> Self {
+        Self {
+            typology,
+            id: &variant.id,
+            text: &triple.source,
+            source: typology
+                .pattern(&variant.pattern)
+                .map_or("", |p| p.source.as_str()),
+            language,
+        }
+    }
+}
+
+impl Subject<'_> {
+    fn call(&self, step: Step, pattern: &str, fields: Value) -> Call {
+        let source = self.typology.source(self.source);
+        let named = |map: Option<&BTreeMap<String, String>>, language: &str| {
+            map.and_then(|m| m.get(language))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let mut input = json!({
+            "source": self.source,
+            "source_name": named(source.map(|s| &s.name), "en"),
+            "register": named(source.map(|s| &s.register), &self.language.id),
+            "language": self.language.id,
+            "language_name": self.language.name,
+        });
+        if let (Value::Object(input), Value::Object(fields)) = (&mut input, fields) {
+            input.extend(fields);
+        }
+        Call {
+            step,
+            document: self.id.to_owned(),
+            source: self.source.to_owned(),
+            pattern: pattern.to_owned(),
+            input,
+            sample: 0,
+        }
+    }
+
+    /// Which variants it can express, at most so many. Those of its own source come first; the
+    /// others are offered too where `all`.
+    #[must_use]
+    pub fn axis(&self, most: usize, all: bool) -> Call {
+        let own = self.typology.of_source(self.source);
+        let others = self.typology.variants.iter().filter(|v| {
+            all && self
+                .typology
+                .pattern(&v.pattern)
+                .is_some_and(|p| p.source != self.source)
+        });
+        let variants: Vec<Value> = own
+            .chain(others)
+            .map(|v| {
+                json!({"id": v.id, "applies_when": v.applies_when, "negative_changes": v.negative_changes})
+            })
+            .collect();
+        self.call(
+            Step::Axis,
+            "",
+            json!({"text": self.text, "variants": variants, "most": most}),
+        )
+    }
+
+    /// A negative of a variant at a span, in a wording (`close`, `loose`).
+    #[must_use]
+    pub fn negative(&self, variant: &Variant, span: &str, wording: &str) -> Call {
+        // The example is of the text's language, and never the text itself.
+        let example = variant
+            .texts
+            .get(&self.language.id)
+            .filter(|t| t.source != self.text)
+            .map(|t| json!({"source": t.source, "negative": t.negative}));
+        self.call(
+            Step::Negative,
+            &variant.pattern,
+            json!({
+                "text": self.text,
+                "variant": self.variant(variant),
+                "span": span,
+                "wording": wording,
+                "example": example,
+            }),
+        )
+    }
+
+    /// A positive in a wording (`light`, `free`).
+    #[must_use]
+    pub fn positive(&self, wording: &str) -> Call {
+        self.call(
+            Step::Positive,
+            "",
+            json!({"text": self.text, "wording": wording}),
+        )
+    }
+
+    /// An exact translation.
+    #[must_use]
+    pub fn translation(&self, into: &Language) -> Call {
+        self.call(
+            Step::Translation,
+            "",
+            json!({
+                "text": self.text,
+                "other_language": into.id,
+                "other_language_name": into.name,
+            }),
+        )
+    }
+
+    /// The two calls, one per order, that judge a pair.
+    #[must_use]
+    pub fn judge(&self, kind: &str, variant: Option<&Variant>, candidate: &str) -> [Call; 2] {
+        let pattern = variant.map_or("", |v| v.pattern.as_str());
+        let of = |first: &str, second: &str| {
+            self.call(
+                Step::Judge,
+                pattern,
+                json!({
+                    "kind": kind,
+                    "variant": variant.map(|v| self.variant(v)),
+                    "first": first,
+                    "second": second,
+                    "rubric": rubric(self.typology, kind),
+                }),
+            )
+        };
+        [of(self.text, candidate), of(candidate, self.text)]
+    }
+
+    fn variant(&self, variant: &Variant) -> Value {
+        let pattern = self.typology.pattern(&variant.pattern);
+        json!({
+            "id": variant.id,
+            "name": pattern.and_then(|p| p.name.get("en").or_else(|| p.name.values().next())),
+            "definition": pattern.map(|p| &p.definition),
+            "negative_changes": variant.negative_changes,
+            "preserve": variant.preserve,
+            "trap": variant.trap,
+        })
+    }
+}
+
+/// One call of every kind about a triple of the typology, for tests of prompts.
+#[must_use]
+pub fn every_kind(
+    typology: &Typology,
+    variant: &Variant,
+    language: &Language,
+    triple: &Triple,
+) -> Vec<Call> {
+    let subject = Subject::of(typology, variant, language, triple);
+    let mut calls = vec![
+        subject.axis(2, false),
+        subject.negative(variant, &triple.source, "loose"),
+        subject.positive("light"),
+        subject.translation(language),
+    ];
+    calls.extend(subject.judge("negative", Some(variant), &triple.negative));
+    calls.extend(subject.judge("positive", None, &triple.positive));
+    calls.extend(subject.judge("translation", None, &triple.positive));
+    calls
+}

@@ -1,0 +1,616 @@
+//! A whole run: passages in, triplets and `generation.json` out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ask::{Asker, Speaker, Stop};
+use super::assemble::{Assembler, from_templates};
+use super::backend::same_model;
+use super::calibrate::calibrate;
+use super::flow::{self, Outcome, STEPS, Way};
+use super::limit::Budget;
+use super::prompt::Prompts;
+use super::state::State;
+use super::{margin, shortcut};
+use crate::document::passages as each_passage;
+use crate::generation::{
+    Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
+    Status, StepCount, Yield,
+};
+use crate::minhash::Signature;
+use crate::step::contamination::{Search, SuiteIndex};
+use crate::typology::{KINDS, MOST};
+use crate::{Document, MineError, Place, RunFolder, Transforms, Triplet, Typology};
+use korfinsts_base::fs;
+use korfinsts_bench::run::record::to_json;
+use korfinsts_bench::suite::Suite;
+use korfinsts_encoder::Encoder;
+
+/// What a run needs.
+pub struct Plan<'a> {
+    /// Where it reads and writes.
+    pub folder: RunFolder,
+    /// Typology.
+    pub typology: Arc<Typology>,
+    /// Rules.
+    pub transforms: Arc<Transforms>,
+    /// Prompts.
+    pub prompts: Prompts,
+    /// Who writes.
+    pub generator: Speaker,
+    /// Who judges.
+    pub judge: Speaker,
+    /// How documents are worked on.
+    pub way: Way,
+    /// Most US dollars over all runs of this folder.
+    pub max_cost: Option<f64>,
+    /// Documents worked on at once.
+    pub concurrency: usize,
+    /// Replies to one question that may fail to be understood.
+    pub attempts: u32,
+    /// Triples that the judge is calibrated on; 0: none.
+    pub calibration: usize,
+    /// Least accuracy of the calibration.
+    pub least_accuracy: f64,
+    /// Most documents; the first ones.
+    pub limit: Option<usize>,
+    /// Triplets from slot templates for every hundred from documents.
+    pub template_percent: usize,
+    /// Encoder whose margins are measured.
+    pub encoder: Option<(String, Box<dyn Encoder>)>,
+    /// Suites whose texts may not stand in triplets.
+    pub suites: Vec<Suite>,
+    /// Suites that are known and not at hand.
+    pub absent_suites: Vec<String>,
+    /// Where the answers are written as lines.
+    pub record: Option<PathBuf>,
+    /// Set when the run shall stop.
+    pub stop: &'a AtomicBool,
+    /// Told the documents done and those in all.
+    pub progress: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was counted; also in `generation.json`.
+    pub generation: Generation,
+    /// What the user has to do next, in words.
+    pub next: Vec<String>,
+    /// The error that stopped it, after everything was written.
+    pub error: Option<MineError>,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}
+
+/// Reads the passages of a run folder.
+///
+/// # Errors
+/// When the file is missing or a line is no document.
+pub fn passages(folder: &RunFolder, limit: Option<usize>) -> Result<Vec<Document>, MineError> {
+    let mut found = Vec::new();
+    let mut seen = HashMap::new();
+    each_passage(folder, &mut |line, document| {
+        if limit.is_some_and(|most| found.len() >= most) {
+            return Ok(false);
+        }
+        if let Some(first) = seen.insert(document.id.clone(), line) {
+            let reason = format!("the document `{}` stands in line {first} too", document.id);
+            return Err(MineError::data(
+                &folder.passages(),
+                Place::Line(line),
+                reason,
+                None,
+            ));
+        }
+        found.push(document);
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+impl Plan<'_> {
+    /// Checks what needs no question.
+    ///
+    /// # Errors
+    /// When rules and typology do not belong together, a rule's example does not hold, or the judge
+    /// is the generator's model.
+    pub fn check(&self) -> Result<(), MineError> {
+        self.transforms.check(&self.typology)?;
+        if let Some(first) = self.transforms.failures().first() {
+            return Err(MineError::usage(
+                format!(
+                    "an example of the rules `{}` does not hold: {first}",
+                    self.transforms.name
+                ),
+                "mend the rule or its example",
+            ));
+        }
+        let (generator, judge) = (self.generator.backend.model(), self.judge.backend.model());
+        if same_model(generator, judge) {
+            return Err(MineError::usage(
+                format!("`{judge}` would judge what `{generator}` wrote, the same model"),
+                "name another model with `--judge`",
+            ));
+        }
+        let unpriced = [&self.generator, &self.judge]
+            .iter()
+            .any(|s| !s.backend.is_free() && s.price.is_none());
+        if self.max_cost.is_some() && unpriced {
+            return Err(MineError::usage(
+                "`--max-cost` needs a price for every model that is paid for",
+                "give `--price-generator IN,OUT` and `--price-judge IN,OUT` in dollars per million tokens",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs, or goes on where an earlier run stopped.
+    ///
+    /// # Errors
+    /// When nothing could be begun; what happens later is in [`Ended::error`].
+    pub fn run(&self) -> Result<Ended, MineError> {
+        self.check()?;
+        let documents = passages(&self.folder, self.limit)?;
+        let passages_sha256 = fs::sha256_file(&self.folder.passages())?;
+        for path in [self.folder.triplets(), self.folder.generation()] {
+            fs::check_writable(&path)?;
+        }
+        let state = State::open(&self.folder.state())?;
+        let budget = Budget::new(self.max_cost, state.spent()?.dollars.unwrap_or(0.0));
+        let asker = Asker {
+            state: &state,
+            prompts: &self.prompts,
+            generator: &self.generator,
+            judge: &self.judge,
+            budget: &budget,
+            stop: self.stop,
+            attempts: self.attempts,
+            failures: AtomicUsize::new(0),
+            counts: Mutex::default(),
+        };
+        let mut stopped: Option<Stop> = None;
+        let calibration = match calibrate(
+            &asker,
+            &self.typology,
+            self.calibration,
+            self.least_accuracy,
+        ) {
+            Ok(found) => found,
+            Err(stop) => {
+                stopped = Some(stop);
+                None
+            }
+        };
+        if let Some(found) = calibration.as_ref().filter(|c| c.accuracy < c.least) {
+            stopped = Some(Stop::Error(MineError::Check {
+                what: format!(
+                    "the judge `{}` is right on {:.1} % of what is known, at least {:.1} % is asked for",
+                    self.judge.backend.model(),
+                    100.0 * found.accuracy,
+                    100.0 * found.least
+                ),
+                hint: Some("take a stronger judge, or lower `--min-calibration`".into()),
+            }));
+        }
+        let outcomes = if stopped.is_some() {
+            vec![None; documents.len()]
+        } else {
+            let (outcomes, why) = self.work(&documents, &asker);
+            stopped = why;
+            outcomes
+        };
+        let mut next = Vec::new();
+        for speaker in [&self.generator, &self.judge] {
+            next.extend(speaker.backend.finish()?);
+        }
+        let calibrating = self.calibration > 0 && calibration.is_none();
+        let unfinished = calibrating
+            || outcomes
+                .iter()
+                .any(|o| o.as_ref().is_none_or(|o| o.unfinished));
+        let (status, stopped_by, error, interrupted) = match stopped {
+            Some(Stop::Interrupted) => (Status::Stopped, Some("interrupted".into()), None, true),
+            Some(Stop::Cost(why)) => (
+                Status::Stopped,
+                Some(format!("--max-cost: {why}")),
+                None,
+                false,
+            ),
+            Some(Stop::Error(error)) => {
+                (Status::Stopped, Some(error.to_string()), Some(error), false)
+            }
+            None if unfinished && !next.is_empty() => (
+                Status::Waiting,
+                Some("calls wait for a batch".into()),
+                None,
+                false,
+            ),
+            None if unfinished => (
+                Status::Stopped,
+                Some("calls failed; the next run asks again".into()),
+                None,
+                false,
+            ),
+            None => (Status::Complete, None, None, false),
+        };
+        let mut counted = Counted::default();
+        let (triplets, naive, leakage) = self.assemble(&documents, &outcomes, &mut counted);
+        let mut verdicts = BTreeMap::new();
+        for (document, outcome) in documents.iter().zip(&outcomes) {
+            counted.add(document, outcome.as_ref());
+            verdicts.insert(
+                document.id.clone(),
+                counted.verdict(document, outcome.as_ref()),
+            );
+        }
+        write_triplets(&self.folder.triplets(), &triplets)?;
+        let rows: Vec<(String, String, String)> = triplets
+            .iter()
+            .map(|t| {
+                let row = serde_json::to_string(t).unwrap_or_default();
+                (t.id.clone(), t.document.clone(), row)
+            })
+            .collect();
+        state.finish(&verdicts, &rows)?;
+        if let Some(path) = &self.record {
+            let calls = state.calls()?;
+            fs::write_atomic_with(path, |file| {
+                for call in &calls {
+                    serde_json::to_writer(&mut *file, call)?;
+                    file.write_all(b"\n")?;
+                }
+                Ok(())
+            })?;
+        }
+        let embedding_margin = match &self.encoder {
+            Some((name, encoder)) => margin::margin(name, encoder.as_ref(), &triplets)?,
+            None => None,
+        };
+        let generation = Generation {
+            schema: SCHEMA,
+            status,
+            stopped_by,
+            documents: documents.len(),
+            triplets: triplets.len(),
+            mix: self.way.mix.name().into(),
+            steps: counted.steps(),
+            judges: counted.judges(&self.typology),
+            variants: counted.variants,
+            rules: counted.rules,
+            triplets_by_source: by(&triplets, |t| &t.source),
+            triplets_by_language: by(&triplets, |t| &t.language),
+            triplets_by_licence: by(&triplets, |t| &t.licence),
+            triplets_by_origin: by(&triplets, |t| &t.origin),
+            overlap: sides(&triplets, shortcut::overlap),
+            length: sides(&triplets, shortcut::longer),
+            edit_position: Distribution::of(&positions(&triplets)),
+            embedding_margin,
+            shortcut: shortcut::check(&triplets, &naive),
+            leakage,
+            calibration,
+            cost: cost(&state, &asker, triplets.len())?,
+            provenance: Provenance {
+                korfinsts: korfinsts_base::VERSION.into(),
+                passages_sha256,
+                typology: [
+                    self.typology.name.clone(),
+                    self.typology.version.clone(),
+                    self.typology.sha256.clone(),
+                ],
+                transforms: [
+                    self.transforms.name.clone(),
+                    self.transforms.version.clone(),
+                    self.transforms.sha256.clone(),
+                ],
+                prompts: self.prompts.versions(),
+                generator: self.generator.backend.about().into_iter().collect(),
+                judge: self.judge.backend.about().into_iter().collect(),
+            },
+        };
+        fs::write_atomic(&self.folder.generation(), &to_json(&generation))?;
+        Ok(Ended {
+            generation,
+            next,
+            error,
+            interrupted,
+        })
+    }
+
+    /// Works on documents, several at once. Outcomes stand in the order of the documents, whatever
+    /// order they were finished in.
+    fn work(
+        &self,
+        documents: &[Document],
+        asker: &Asker<'_>,
+    ) -> (Vec<Option<Outcome>>, Option<Stop>) {
+        let next = AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
+        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; documents.len()]);
+        let stopped: Mutex<Option<Stop>> = Mutex::default();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..self.concurrency.clamp(1, documents.len().max(1)) {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(document) = documents.get(at) else {
+                            return;
+                        };
+                        if self.stop.load(Ordering::Relaxed) {
+                            stop_with(&stopped, &ended, Stop::Interrupted);
+                            return;
+                        }
+                        match flow::mine(document, &self.typology, self.way, asker) {
+                            Ok(outcome) => {
+                                let mut all =
+                                    outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                                all[at] = Some(outcome);
+                            }
+                            Err(stop) => {
+                                stop_with(&stopped, &ended, stop);
+                                return;
+                            }
+                        }
+                        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                        (self.progress)(done, documents.len());
+                    }
+                });
+            }
+        });
+        (
+            outcomes
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            stopped.into_inner().unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn assemble(
+        &self,
+        documents: &[Document],
+        outcomes: &[Option<Outcome>],
+        counted: &mut Counted,
+    ) -> (Vec<Triplet>, Vec<[[f64; 2]; 2]>, Leakage) {
+        let index = SuiteIndex::new(&self.suites);
+        let mut search = Search::default();
+        let mut buffer = Vec::new();
+        let mut leakage = Leakage {
+            checked: index.suites.clone(),
+            absent: self.absent_suites.clone(),
+            dropped: BTreeMap::new(),
+        };
+        let mut clean = |triplet: &Triplet| -> bool {
+            let texts = [&triplet.anchor, &triplet.positive, &triplet.negative];
+            let found = texts.iter().find_map(|text| {
+                let signature = Signature::of(text, &mut buffer);
+                index.find(text, &signature, &mut search)
+            });
+            let Some((_, suite)) = found else { return true };
+            let name = index.suites[usize::from(suite)].clone();
+            *leakage.dropped.entry(name).or_default() += 1;
+            false
+        };
+        let mut assembler = Assembler::default();
+        let mut triplets = Vec::new();
+        for (document, outcome) in documents.iter().zip(outcomes) {
+            let Some(outcome) = outcome.as_ref().filter(|o| !o.unfinished) else {
+                continue;
+            };
+            let taken = assembler.take(document, outcome, &self.typology);
+            let before = triplets.len();
+            let any = !taken.is_empty();
+            triplets.extend(taken.into_iter().filter(&mut clean));
+            let why = match (any, triplets.len() > before) {
+                (_, true) => None,
+                (true, false) => Some("a text stands in a suite".to_owned()),
+                (false, false) => Some("no pair of texts differs".to_owned()),
+            };
+            counted.assembled.insert(document.id.clone(), why);
+        }
+        // Who costs nothing gives no translations of documents: templates do.
+        if self.generator.backend.is_free() && !triplets.is_empty() {
+            let count = (triplets.len() * self.template_percent).div_ceil(100);
+            let made = from_templates(&self.transforms, &self.typology, count);
+            triplets.extend(made.into_iter().filter(&mut clean));
+        }
+        (triplets, assembler.naive().to_vec(), leakage)
+    }
+}
+
+fn stop_with(stopped: &Mutex<Option<Stop>>, ended: &AtomicBool, stop: Stop) {
+    ended.store(true, Ordering::Relaxed);
+    let mut first = stopped.lock().unwrap_or_else(PoisonError::into_inner);
+    // An error says more than that others stopped for it.
+    if first.is_none() || matches!(*first, Some(Stop::Interrupted)) {
+        *first = Some(stop);
+    }
+}
+
+fn write_triplets(path: &Path, triplets: &[Triplet]) -> Result<(), MineError> {
+    fs::write_atomic_with(path, |file| {
+        for triplet in triplets {
+            serde_json::to_writer(&mut *file, triplet)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn by<'a>(
+    triplets: &'a [Triplet],
+    of: impl Fn(&'a Triplet) -> &'a String,
+) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for triplet in triplets {
+        *found.entry(of(triplet).clone()).or_default() += 1;
+    }
+    found
+}
+
+fn sides(triplets: &[Triplet], of: impl Fn(&str, &str) -> f64) -> Sides {
+    let side = |pick: fn(&Triplet) -> &String| {
+        let values: Vec<f64> = triplets.iter().map(|t| of(&t.anchor, pick(t))).collect();
+        Distribution::of(&values)
+    };
+    Sides {
+        positive: side(|t| &t.positive),
+        negative: side(|t| &t.negative),
+    }
+}
+
+/// Characters of the anchor before the first edit.
+fn positions(triplets: &[Triplet]) -> Vec<f64> {
+    triplets
+        .iter()
+        .filter_map(|t| {
+            let [start, _] = *t.edits.first()?;
+            Some(t.anchor.get(..start)?.chars().count() as f64)
+        })
+        .collect()
+}
+
+fn cost(state: &State, asker: &Asker<'_>, triplets: usize) -> Result<Cost, MineError> {
+    let spent = state.spent()?;
+    let counts = asker.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Cost {
+        answers: counts
+            .iter()
+            .map(|(s, n)| ((*s).to_owned(), n[0]))
+            .collect(),
+        cached: counts.values().map(|n| n[1]).sum(),
+        wasted: spent.wasted as usize,
+        prompt_tokens: spent.prompt_tokens,
+        completion_tokens: spent.completion_tokens,
+        dollars: spent.dollars,
+        dollars_per_triplet: spent
+            .dollars
+            .filter(|_| triplets > 0)
+            .map(|d| d / triplets as f64),
+    })
+}
+
+/// Counts over documents.
+#[derive(Debug, Default)]
+struct Counted {
+    groups: BTreeMap<[String; 4], BTreeMap<&'static str, StepCount>>,
+    judged: Vec<flow::Judged>,
+    variants: BTreeMap<String, Yield>,
+    rules: BTreeMap<String, RuleCount>,
+    assembled: BTreeMap<String, Option<String>>,
+}
+
+impl Counted {
+    /// Steps of a document: those of its outcome, and whether it gave a triplet.
+    fn steps_of<'a>(
+        &self,
+        document: &Document,
+        outcome: &'a Outcome,
+    ) -> Vec<(&'static str, Option<std::borrow::Cow<'a, str>>)> {
+        let mut steps: Vec<_> = outcome
+            .steps
+            .iter()
+            .map(|(s, why)| (*s, why.as_deref().map(std::borrow::Cow::Borrowed)))
+            .collect();
+        let finished = steps.last().is_some_and(|(_, why)| why.is_none());
+        if finished && let Some(why) = self.assembled.get(&document.id) {
+            steps.push(("assemble", why.clone().map(std::borrow::Cow::Owned)));
+        }
+        steps
+    }
+
+    fn add(&mut self, document: &Document, outcome: Option<&Outcome>) {
+        let Some(outcome) = outcome else { return };
+        let steps = self.steps_of(document, outcome);
+        let group = [
+            &document.source,
+            &document.language,
+            &document.licence,
+            &document.corpus,
+        ]
+        .map(Clone::clone);
+        let counts = self.groups.entry(group).or_default();
+        for (step, why) in steps {
+            let count = counts.entry(step).or_insert_with(|| StepCount {
+                step: step.to_owned(),
+                source: document.source.clone(),
+                language: document.language.clone(),
+                licence: document.licence.clone(),
+                corpus: document.corpus.clone(),
+                entered: 0,
+                passed: 0,
+                dropped: BTreeMap::new(),
+            });
+            count.entered += 1;
+            match why {
+                None => count.passed += 1,
+                Some(why) => *count.dropped.entry(why.into_owned()).or_default() += 1,
+            }
+        }
+        self.judged.extend(outcome.judged.iter().cloned());
+        for (variant, [tried, written, accepted]) in &outcome.variants {
+            let count = self.variants.entry(variant.clone()).or_default();
+            count.tried += tried;
+            count.written += written;
+            count.accepted += accepted;
+        }
+        let place = format!("{}/{}", document.source, document.language);
+        for (rule, [fired, kept]) in &outcome.rules {
+            let count = self.rules.entry(rule.clone()).or_default();
+            *count.fired.entry(place.clone()).or_default() += fired;
+            count.accepted += kept;
+        }
+    }
+
+    /// Verdict and reason of a document.
+    fn verdict(&self, document: &Document, outcome: Option<&Outcome>) -> (String, String) {
+        let Some(outcome) = outcome else {
+            return ("waiting".into(), "the run stopped before it".into());
+        };
+        if outcome.unfinished {
+            return ("waiting".into(), "an answer is missing".into());
+        }
+        match self.steps_of(document, outcome).pop() {
+            Some((step, Some(why))) => ("dropped".into(), format!("{step}: {why}")),
+            _ => ("accepted".into(), String::new()),
+        }
+    }
+
+    fn steps(&self) -> Vec<StepCount> {
+        let mut found = Vec::new();
+        for step in STEPS {
+            for counts in self.groups.values() {
+                found.extend(counts.get(step).cloned());
+            }
+        }
+        found
+    }
+
+    fn judges(&self, typology: &Typology) -> Vec<JudgeCount> {
+        KINDS
+            .iter()
+            .map(|kind| {
+                let mut count = JudgeCount {
+                    kind: (*kind).to_owned(),
+                    threshold: typology.threshold(kind),
+                    histogram: vec![0; usize::from(MOST) + 1],
+                    unscored: 0,
+                    accepted: 0,
+                    order_disagreements: 0,
+                };
+                for judged in self.judged.iter().filter(|j| j.kind == *kind) {
+                    match judged.total {
+                        Some(total) => count.histogram[usize::from(total.min(MOST))] += 1,
+                        None => count.unscored += 1,
+                    }
+                    count.accepted += usize::from(judged.kept);
+                    count.order_disagreements += usize::from(judged.disagree);
+                }
+                count
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,316 @@
+//! safetensors files: checked whole before a byte of a tensor is used, then mapped into memory.
+//!
+//! The format: eight bytes, the length of the header (little endian); the header, JSON, from
+//! tensor names to type, shape and place; the values, without gaps. The reader behind most
+//! tools takes the last of two tensors of one name silently; here that is an error.
+
+mod header;
+mod index;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use self::header::check_bytes;
+use self::index::Index;
+use super::NnError;
+use korfinsts_base::fs;
+
+pub use self::header::{MAX_HEADER, TensorInfo};
+
+/// One tensor of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorBytes<'a> {
+    /// Number type as written: `F32`, `BF16`, ...
+    pub dtype: &'static str,
+    /// Shape; a scalar has none.
+    pub shape: &'a [usize],
+    /// Values, little endian, row-major; not aligned.
+    pub bytes: &'a [u8],
+    /// The file it lies in.
+    pub path: &'a Path,
+}
+
+impl TensorBytes<'_> {
+    /// The values as float32; `None` for types that are not floating-point numbers.
+    #[must_use]
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        Some(match self.dtype {
+            "F32" => values(self.bytes, f32::from_le_bytes),
+            "F16" => values(self.bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+            "BF16" => values(self.bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+            "F64" => values(self.bytes, |b| f64::from_le_bytes(b) as f32),
+            _ => return None,
+        })
+    }
+
+    /// Whole numbers as indices; `None` for other types and for negative numbers.
+    #[must_use]
+    pub fn to_indices(&self) -> Option<Vec<usize>> {
+        let whole: Vec<i64> = match self.dtype {
+            "I64" => values(self.bytes, i64::from_le_bytes),
+            "I32" => values(self.bytes, |b| i64::from(i32::from_le_bytes(b))),
+            _ => return None,
+        };
+        whole.into_iter().map(|v| usize::try_from(v).ok()).collect()
+    }
+}
+
+fn values<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|c| convert(*c)).collect()
+}
+
+/// A checked safetensors file or set of shards, mapped into memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    shards: Vec<Shard>,
+    tensors: BTreeMap<String, (usize, TensorInfo)>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    map: Mmap,
+}
+
+impl Checkpoint {
+    /// Opens one file, several shards, or the index of shards (a path that ends in
+    /// `.index.json`).
+    ///
+    /// # Errors
+    /// When a file is missing or not what [`check`] allows, when a tensor lies in two shards, or
+    /// when an index disagrees with its shards.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, NnError> {
+        let mut checkpoint = Self {
+            shards: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        for path in paths {
+            if is_index(path) {
+                let index = Index::read(path)?;
+                for shard in index.shards() {
+                    checkpoint.add(&shard)?;
+                }
+                index.agrees(&checkpoint)?;
+            } else {
+                checkpoint.add(path)?;
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), NnError> {
+        let (map, header) = open_checked(path)?;
+        let number = self.shards.len();
+        for (name, info) in header {
+            if let Some((first, _)) = self.tensors.get(&name) {
+                return Err(invalid(
+                    path,
+                    format!(
+                        "tensor `{name}` is also in `{}`, expected it in one shard",
+                        self.shards[*first].path.display()
+                    ),
+                ));
+            }
+            self.tensors.insert(name, (number, info));
+        }
+        self.shards.push(Shard {
+            path: path.to_owned(),
+            map,
+        });
+        Ok(())
+    }
+
+    /// The tensor of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<TensorBytes<'_>> {
+        let (shard, info) = self.tensors.get(name)?;
+        let shard = &self.shards[*shard];
+        Some(TensorBytes {
+            dtype: info.dtype,
+            shape: &info.shape,
+            bytes: &shard.map[info.place.clone()],
+            path: &shard.path,
+        })
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The first file, for messages about the checkpoint as a whole.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.shards
+            .first()
+            .map(|s| s.path.clone())
+            .unwrap_or_default()
+    }
+
+    /// Words that say which tensor of the same last name there is, for an error about `name`.
+    #[must_use]
+    pub fn similar(&self, name: &str) -> String {
+        let tail: Vec<&str> = name.rsplit('.').take(2).collect();
+        self.names()
+            .find(|n| n.rsplit('.').take(2).eq(tail.iter().copied()))
+            .map(|n| format!("; there is `{n}`"))
+            .unwrap_or_default()
+    }
+
+    /// Says that the bytes of a tensor are not needed again, so that the pages they were read
+    /// into do not count as memory of this process. They are read again if they are asked for.
+    #[allow(unsafe_code, reason = "advice on a read-only map of a file")]
+    pub fn release(&self, name: &str) {
+        #[cfg(target_os = "linux")]
+        if let Some((shard, info)) = self.tensors.get(name) {
+            let map = &self.shards[*shard].map;
+            // SAFETY: the map is read-only and backed by a file: dropped pages are read again
+            // from it, with the same content.
+            let advice = unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    info.place.start,
+                    info.place.len(),
+                )
+            };
+            // Advice that is not taken costs memory and changes nothing else.
+            drop(advice);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = name;
+    }
+}
+
+/// Whether a path names an index of shards.
+#[must_use]
+pub fn is_index(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|n| n.to_string_lossy().ends_with(".index.json"))
+}
+
+/// The shards that an index names, in the order of their names, each beside the index.
+///
+/// # Errors
+/// When the index cannot be read, is not of the expected form, or names a file that is missing
+/// or lies elsewhere.
+pub fn shards_of(index: &Path) -> Result<Vec<PathBuf>, NnError> {
+    Ok(Index::read(index)?.shards())
+}
+
+/// Checks one file and returns its tensors by name.
+///
+/// # Errors
+/// When it is not safetensors (a pointer of Git LFS, a pickle, an archive), is cut short or too
+/// long, or when its header is damaged: names twice, gaps, overlaps, places that do not fit the
+/// shape.
+pub fn check(path: &Path) -> Result<BTreeMap<String, TensorInfo>, NnError> {
+    open_checked(path).map(|(_, header)| header)
+}
+
+fn invalid(path: &Path, reason: String) -> NnError {
+    hinted(path, reason, None)
+}
+
+fn hinted(path: &Path, reason: String, hint: Option<&str>) -> NnError {
+    NnError::Invalid {
+        path: path.to_owned(),
+        reason,
+        hint: hint.map(Into::into),
+    }
+}
+
+fn truncated(path: &Path, expected: u64, found: u64) -> NnError {
+    hinted(
+        path,
+        format!("the file is cut short: expected {expected} bytes, found {found}"),
+        Some("download the file again"),
+    )
+}
+
+fn open_checked(path: &Path) -> Result<(Mmap, BTreeMap<String, TensorInfo>), NnError> {
+    let file = fs::open(path)?;
+    let metadata = file.metadata().map_err(fs::at("read", path))?;
+    if !metadata.is_file() {
+        return Err(invalid(path, "not a file, expected safetensors".into()));
+    }
+    let found = metadata.len();
+    if found == 0 {
+        return Err(truncated(path, 8, 0));
+    }
+    let map = map(&file, path)?;
+    let header = check_bytes(path, &map)?;
+    Ok((map, header))
+}
+
+/// Maps a file into memory.
+#[allow(unsafe_code, reason = "weights are mapped, not copied")]
+fn map(file: &std::fs::File, path: &Path) -> Result<Mmap, NnError> {
+    // SAFETY: the map is only read, as bytes, for which every value is valid. A file that
+    // another process cuts short meanwhile ends this process with SIGBUS; weights are not
+    // written to in place by any tool that fetches or trains them.
+    let map = unsafe { Mmap::map(file) };
+    Ok(map.map_err(fs::at("map", path))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::safetensors::header::tests::file;
+
+    #[test]
+    fn shards_and_their_index_are_checked_against_each_other() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        let header = |name: &str| {
+            format!(r#"{{"{name}":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}"#)
+        };
+        let write = |name: &str, bytes: &[u8]| fs::write_atomic(&at(name), bytes).expect("written");
+        write("1.safetensors", &file(&header("a"), 1));
+        write("2.safetensors", &file(&header("b"), 1));
+        write("3.safetensors", &file(&header("a"), 1));
+        let open = |map: &str| {
+            write(
+                "model.safetensors.index.json",
+                format!(r#"{{"weight_map":{map}}}"#).as_bytes(),
+            );
+            Checkpoint::open(&[at("model.safetensors.index.json")])
+        };
+        let sound = open(r#"{"a":"1.safetensors","b":"2.safetensors"}"#).expect("sound");
+        assert_eq!(sound.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(sound.get("b").expect("there").bytes, [7]);
+        sound.release("b");
+        assert_eq!(sound.get("b").expect("still there").bytes, [7]);
+        for (map, expected) in [
+            (r#"{"a":"9.safetensors"}"#, "`9.safetensors`"),
+            (r#"{"a":"../1.safetensors"}"#, "does not lie beside"),
+            (r#"{"a":"x/1.safetensors"}"#, "does not lie beside"),
+            (r#"{"a":".."}"#, "does not lie beside"),
+            (r#"{"a":"/1.safetensors"}"#, "does not lie beside"),
+            (r"{}", "names no tensor"),
+            (
+                r#"{"a":"1.safetensors","a":"2.safetensors"}"#,
+                "stands twice",
+            ),
+            (r#"{"b":"1.safetensors"}"#, "lies in none"),
+            (
+                r#"{"a":"2.safetensors","b":"1.safetensors"}"#,
+                "should lie in `2.safetensors` and lies in `1.safetensors`",
+            ),
+            (
+                r#"{"a":"1.safetensors","b":"2.safetensors","c":"3.safetensors"}"#,
+                "expected it in one shard",
+            ),
+            (r"[]", "is damaged"),
+        ] {
+            let message = open(map).expect_err(expected).to_string();
+            assert!(message.contains(expected), "{message} / {expected}");
+        }
+        assert!(Checkpoint::open(&[at("1.safetensors"), at("3.safetensors")]).is_err());
+        assert!(Checkpoint::open(&[at("none.safetensors")]).is_err());
+        assert!(Checkpoint::open(&[folder.path().to_owned()]).is_err());
+        write("empty.safetensors", b"");
+        assert!(Checkpoint::open(&[at("empty.safetensors")]).is_err());
+    }
+}

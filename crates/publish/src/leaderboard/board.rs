@@ -1,0 +1,354 @@
+//! The board: records and reported figures put in order, with the statistics between them.
+
+mod adapt;
+mod facts;
+mod make;
+mod rank;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::LeaderboardError;
+use super::catalogue::Catalogue;
+use super::compare::Disagreement;
+use super::entry::Entry;
+use super::reported::{ModelFacts, Models, Reported};
+use korfinsts_bench::suite::manifest::Area;
+use korfinsts_metric::BootstrapOptions;
+
+/// Most characters of a text of a pair, or of a warning.
+const TEXT_LENGTH: usize = 400;
+
+/// How a result came about. They are never ranked as if they were the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Badge {
+    /// Run by the maintainers, and equal to what its per-pair scores give.
+    Reproduced,
+    /// Run by others, and computed again here from its per-pair scores.
+    Recomputed,
+    /// Said by others, in a paper or on another leaderboard.
+    Reported,
+}
+
+impl Badge {
+    /// As printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::Recomputed => "recomputed",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// What a row stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An encoder.
+    Encoder,
+    /// A similarity that needs no model.
+    Baseline,
+}
+
+/// Before or after the adaptation that a source is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// As it was.
+    Before,
+    /// Adapted.
+    After,
+}
+
+/// What a board is made of.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// Records that the maintainers made.
+    pub reproduced: Vec<Entry>,
+    /// Records that others made.
+    pub submitted: Vec<Entry>,
+    /// Figures that others report.
+    pub reported: Vec<Reported>,
+    /// Facts about models.
+    pub models: Models,
+    /// Files that were left out, with the reason.
+    pub broken: Vec<(String, String)>,
+}
+
+/// How a board is computed.
+#[derive(Debug, Clone, Copy)]
+pub struct BoardOptions {
+    /// Resamples behind ranks and differences.
+    pub bootstrap: BootstrapOptions,
+    /// Pairs shown per suite and couple of models in the pair browser.
+    pub disagreements: usize,
+    /// Most differences of two models that are kept.
+    pub most_differences: usize,
+}
+
+impl Default for BoardOptions {
+    fn default() -> Self {
+        Self {
+            bootstrap: BootstrapOptions::default(),
+            disagreements: 10,
+            most_differences: 2_000,
+        }
+    }
+}
+
+/// Everything a page shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Board {
+    /// Suites: finance first, then by name.
+    pub suites: Vec<SuiteColumn>,
+    /// Models: by badge, baselines last, then by the score on the first suite.
+    pub rows: Vec<Row>,
+    /// Differences of two rows on a suite, from a paired bootstrap.
+    pub differences: Vec<RowDifference>,
+    /// Models before and after adaptation.
+    pub adaptations: Vec<Adaptation>,
+    /// Pairs on which two rows disagree most.
+    pub disputes: Vec<Dispute>,
+    /// What was left out and why.
+    pub notes: Vec<String>,
+    /// Resamples behind ranks and differences.
+    pub resamples: usize,
+    /// Nominal coverage of every interval.
+    pub level: f64,
+}
+
+/// A suite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuiteColumn {
+    /// Name in reports.
+    pub key: String,
+    /// Name as people write it.
+    pub title: String,
+    /// Finance or general.
+    pub area: Area,
+    /// Languages with script.
+    pub languages: Vec<String>,
+    /// Licence of its texts.
+    pub licence: String,
+    /// Where to read about it.
+    pub homepage: Option<String>,
+    /// Whether gold is 0 or 1.
+    pub binary: bool,
+    /// Pairs.
+    pub n_pairs: Option<usize>,
+    /// Largest ρ that untied predictions can reach; binary gold only.
+    pub ceiling: Option<f64>,
+    /// Domains in the order of their names.
+    pub domains: Vec<String>,
+    /// The release that is ranked.
+    pub release_id: Option<String>,
+    /// The baseline with the highest score, and that score.
+    pub best_baseline: Option<(String, f64)>,
+}
+
+/// A model under one protocol, or one model of a source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Unique, of letters, digits and dashes: for links.
+    pub id: String,
+    /// Name as shown.
+    pub name: String,
+    /// Encoder or baseline.
+    pub kind: Kind,
+    /// How its results came about.
+    pub badge: Badge,
+    /// Before or after an adaptation.
+    pub stage: Option<Stage>,
+    /// Protocol of prompts.
+    pub protocol: String,
+    /// Who reports it.
+    pub source: Option<String>,
+    /// Where.
+    pub source_url: Option<String>,
+    /// What is known of the model.
+    pub facts: ModelFacts,
+    /// Facts of the run, in the order in which they are shown: name and value.
+    pub run: Vec<(String, String)>,
+    /// One per suite of the board.
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// A model on a suite.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Cell {
+    /// ρ; `None` with the reason in the warnings.
+    pub score: Option<f64>,
+    /// Its interval.
+    pub interval: Option<[f64; 2]>,
+    /// Whether the interval follows from ρ and n alone rather than from pairs.
+    pub approximate: bool,
+    /// Pairs.
+    pub n_pairs: Option<usize>,
+    /// Best and worst rank it may hold among those run under the same protocol.
+    pub rank: Option<[usize; 2]>,
+    /// How many were ranked.
+    pub ranked: usize,
+    /// Whether it is surely better than the best baseline; of a reported figure, whether it is
+    /// above it. `None` where there is no baseline.
+    pub beats_baselines: Option<bool>,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Average precision.
+    pub average_precision: Option<f64>,
+    /// ρ over its ceiling.
+    pub over_ceiling: Option<f64>,
+    /// Pearson's r.
+    pub pearson: Option<f64>,
+    /// Mean over domains.
+    pub macro_spearman: Option<f64>,
+    /// Stratified by domain.
+    pub within_domain: Option<f64>,
+    /// By domain: pairs and ρ.
+    pub domains: BTreeMap<String, (usize, Option<f64>)>,
+    /// Triplet accuracy by group.
+    pub triplets: BTreeMap<String, f64>,
+    /// Share of texts that were truncated.
+    pub truncated: Option<f64>,
+    /// Share of tied predictions.
+    pub ties: Option<f64>,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+    /// Release of the suite that it was run on.
+    pub release_id: Option<String>,
+    /// Hash of the per-pair scores.
+    pub pairs_sha256: Option<String>,
+    /// Why it is not ranked.
+    pub unranked: Option<String>,
+    /// Whether the model was trained on a part of the suite.
+    pub trained_on: bool,
+}
+
+/// Two rows on one suite.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RowDifference {
+    /// Index of the suite.
+    pub suite: usize,
+    /// Index of the first row; less than that of the second.
+    pub a: usize,
+    /// Index of the second row.
+    pub b: usize,
+    /// ρ of the first less that of the second.
+    pub delta: f64,
+    /// Percentile interval.
+    pub interval: [f64; 2],
+    /// Two-sided p of the bootstrap.
+    pub p_value: f64,
+}
+
+/// A model before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Adaptation {
+    /// Name of the model.
+    pub name: String,
+    /// Who says so; `None` for what was run.
+    pub source: Option<String>,
+    /// How the results came about.
+    pub badge: Badge,
+    /// By suite: before and after.
+    pub changes: BTreeMap<usize, Change>,
+}
+
+/// Before and after on a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Change {
+    /// ρ before.
+    pub before: f64,
+    /// ρ after.
+    pub after: f64,
+    /// Interval of ρ before.
+    pub before_interval: Option<[f64; 2]>,
+    /// Interval of ρ after.
+    pub after_interval: Option<[f64; 2]>,
+    /// Interval of the difference: paired where both were run; else as if the two were independent,
+    /// which is wider.
+    pub interval: Option<[f64; 2]>,
+    /// Whether that interval is paired.
+    pub paired: bool,
+}
+
+impl Change {
+    /// After less before.
+    #[must_use]
+    pub fn delta(&self) -> f64 {
+        self.after - self.before
+    }
+}
+
+/// Two rows and the pairs of a suite that they see most differently.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Dispute {
+    /// Index of the suite.
+    pub suite: usize,
+    /// Index of the first row.
+    pub a: usize,
+    /// Index of the second row.
+    pub b: usize,
+    /// The pairs.
+    pub pairs: Vec<Disagreement>,
+    /// Why their texts are not shown.
+    pub withheld: Option<String>,
+}
+
+impl Board {
+    /// Puts records and figures in order and computes what is between them.
+    ///
+    /// # Errors
+    /// When there is nothing to show, or a suite on disk is broken.
+    pub fn new(
+        inputs: &Inputs,
+        catalogue: &Catalogue,
+        options: &BoardOptions,
+    ) -> Result<Self, LeaderboardError> {
+        let mut maker = make::Maker {
+            catalogue,
+            options,
+            suites: BTreeMap::new(),
+            rows: Vec::new(),
+            scored: HashMap::new(),
+            notes: inputs
+                .broken
+                .iter()
+                .map(|(path, reason)| format!("left out: {path}: {reason}"))
+                .collect(),
+        };
+        maker.records(&inputs.reproduced, Badge::Reproduced, &inputs.models);
+        maker.records(&inputs.submitted, Badge::Recomputed, &inputs.models);
+        for reported in &inputs.reported {
+            maker.reported(reported, &inputs.models);
+        }
+        if maker.rows.is_empty() {
+            return Err(LeaderboardError::Empty {
+                reason: "no record and no reported figure".into(),
+                hint: "`korfinsts eval MODEL` makes records",
+            });
+        }
+        maker.finish()
+    }
+
+    /// Index of a suite.
+    #[must_use]
+    pub fn suite(&self, key: &str) -> Option<usize> {
+        self.suites.iter().position(|s| s.key == key)
+    }
+
+    /// Rows with a score on a suite, highest first.
+    #[must_use]
+    pub fn by_score(&self, suite: usize) -> Vec<usize> {
+        let score = |row: usize| self.rows[row].cells[suite].as_ref().and_then(|c| c.score);
+        let mut rows: Vec<usize> = (0..self.rows.len())
+            .filter(|&r| score(r).is_some())
+            .collect();
+        let place = |row: usize| score(row).unwrap_or(f64::NEG_INFINITY);
+        rows.sort_by(|&a, &b| place(b).total_cmp(&place(a)));
+        rows
+    }
+}

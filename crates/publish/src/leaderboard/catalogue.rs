@@ -1,0 +1,115 @@
+//! What a leaderboard must know of suites: their area, their title, whether their texts may be
+//! shown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::LeaderboardError;
+use korfinsts_base::text::visible;
+use korfinsts_bench::run::record::SuiteFacts;
+use korfinsts_bench::suite::manifest::Area;
+use korfinsts_bench::suite::{Availability, Manifest, Registry};
+
+use super::entry::NAME_LENGTH;
+
+/// The suites of this machine, asked by the records that name them.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    registry: Registry,
+}
+
+/// Texts of pairs by their ids.
+pub type Texts = BTreeMap<String, [String; 2]>;
+
+impl Catalogue {
+    /// The suites built in and under the data home.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open(data_home: &Path) -> Result<Self, LeaderboardError> {
+        Ok(Self {
+            registry: Registry::open(data_home)?,
+        })
+    }
+
+    /// The manifest of a suite, where this machine knows it.
+    #[must_use]
+    pub fn manifest(&self, id: &str) -> Option<&Manifest> {
+        self.registry.all().iter().find(|m| m.id == id)
+    }
+
+    /// Every manifest.
+    #[must_use]
+    pub fn all(&self) -> &[Manifest] {
+        self.registry.all()
+    }
+
+    /// What the suite's texts are about; general where nothing is known.
+    #[must_use]
+    pub fn area(&self, id: &str) -> Area {
+        self.manifest(id).map(|m| m.area).unwrap_or_default()
+    }
+
+    /// Name of a suite in reports: its id, with the split where that is not the usual one, and
+    /// with the number of pairs where only the first were scored. Safe to print.
+    #[must_use]
+    pub fn key(&self, suite: &SuiteFacts) -> String {
+        let id = visible(&suite.id, NAME_LENGTH);
+        let usual = self
+            .manifest(&suite.id)
+            .is_none_or(|m| m.default_split == suite.split);
+        let mut key = if usual || suite.split.is_empty() {
+            id
+        } else {
+            format!("{id}:{}", visible(&suite.split, NAME_LENGTH))
+        };
+        if let Some(n) = suite.limit {
+            key.push_str(&format!(" (first {n})"));
+        }
+        key
+    }
+
+    /// Suite and split that mteb scores as `task`, where one is known.
+    #[must_use]
+    pub fn of_mteb(&self, task: &str) -> Option<(&Manifest, &str)> {
+        self.registry.all().iter().find_map(|m| {
+            let (split, _) = m
+                .splits
+                .iter()
+                .find(|(_, s)| s.mteb_task.as_deref() == Some(task))?;
+            Some((m, split.as_str()))
+        })
+    }
+
+    /// The texts of a suite that was run where its licence lets them be shown, the rows are on this
+    /// machine and they are those that were run; else the reason why not.
+    ///
+    /// # Errors
+    /// When the rows are here and broken.
+    pub fn texts(&self, suite: &SuiteFacts) -> Result<Result<Texts, String>, LeaderboardError> {
+        let Some(manifest) = self.manifest(&suite.id) else {
+            return Ok(Err("the suite is not known on this machine".into()));
+        };
+        if !manifest.redistributable {
+            return Ok(Err(format!(
+                "its licence ({}) does not let the texts be shown",
+                manifest.licence
+            )));
+        }
+        if !manifest.splits.contains_key(&suite.split) {
+            return Ok(Err("the suite has no such split any more".into()));
+        }
+        let here = self.registry.availability(manifest, Some(&suite.split))?;
+        if let Availability::Missing { command } = here {
+            return Ok(Err(format!("its rows are not on disk: `{command}`")));
+        }
+        let loaded = self.registry.load(manifest, Some(&suite.split))?;
+        if loaded.release_id != suite.release_id {
+            return Ok(Err("the rows on disk are of another release".into()));
+        }
+        let texts = loaded.pairs.into_iter();
+        Ok(Ok(texts
+            .map(|p| (p.id, [p.sentence1, p.sentence2]))
+            .collect()))
+    }
+}

@@ -1,0 +1,726 @@
+//! Two models on the same pairs: who is better, how surely, where, and at what cost.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::LeaderboardError;
+use super::catalogue::Catalogue;
+use super::entry::{Entry, NAME_LENGTH};
+use korfinsts_base::text::visible;
+use korfinsts_bench::run::record::ScoredPair;
+use korfinsts_bench::suite::manifest::Area;
+use korfinsts_metric::{self as metric, BootstrapOptions, PairedStatistic, Undefined};
+
+/// What splits the pairs of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The domain of each pair: Δρ per domain.
+    Domain,
+    /// The group of each triplet: difference of triplet accuracy per group.
+    Pattern,
+}
+
+/// What is asked of a comparison.
+#[derive(Debug, Clone, Default)]
+pub struct CompareOptions {
+    /// Bootstrap and permutation test.
+    pub bootstrap: BootstrapOptions,
+    /// Suites, by id or key; all that both models have where empty.
+    pub suites: Vec<String>,
+    /// Protocol, where the models were run under several.
+    pub protocol: Option<String>,
+    /// Compare also where the two were run under different protocols.
+    pub across_protocols: bool,
+    /// Breakdown.
+    pub by: Option<By>,
+    /// Show so many pairs per suite on which the models disagree most.
+    pub disagreements: usize,
+}
+
+/// Two models on every suite that both were run on. Its JSON is what `korfinsts compare --format
+/// json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Name of the first model.
+    pub a: String,
+    /// Name of the second.
+    pub b: String,
+    /// By the name of the suite. Every Δ is that of `a` less that of `b`.
+    pub suites: BTreeMap<String, SuiteComparison>,
+    /// What the first gained over the second on finance, and what on general text.
+    pub areas: BTreeMap<Area, AreaComparison>,
+    /// What a reader of the numbers must know.
+    pub warnings: Vec<String>,
+    /// Resamples and random permutations.
+    pub resamples: usize,
+    /// Their seed.
+    pub seed: u64,
+    /// Nominal coverage of the intervals.
+    pub level: f64,
+}
+
+/// Two models on one suite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuiteComparison {
+    /// What its texts are about.
+    pub area: Area,
+    /// Names its content.
+    pub release_id: String,
+    /// Protocol of each model.
+    pub protocols: [String; 2],
+    /// Pairs, the same for both.
+    pub n_pairs: usize,
+    /// ρ of the first model; `null` with the reason in the warnings.
+    pub spearman_a: Option<f64>,
+    /// ρ of the second.
+    pub spearman_b: Option<f64>,
+    /// `spearman_a − spearman_b`.
+    pub delta_spearman: Option<f64>,
+    /// Its percentile interval, from a paired bootstrap over pairs.
+    pub interval: Option<[f64; 2]>,
+    /// Two-sided permutation test.
+    pub p_value: Option<f64>,
+    /// The same, by Holm over the suites of this report.
+    pub p_holm: Option<f64>,
+    /// Two-sided p of the bootstrap.
+    pub p_bootstrap: Option<f64>,
+    /// Standard deviation of the differences of the bootstrap.
+    pub standard_error: Option<f64>,
+    /// Areas under the ROC curve; binary gold only.
+    pub auc: Option<AucComparison>,
+    /// Parts of the suite, where asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartComparison>,
+    /// Pairs on which the models disagree most, where asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disagreements: Vec<Disagreement>,
+    /// Why the texts of these pairs are not shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub texts_withheld: Option<String>,
+}
+
+/// Areas under the ROC curve of two models.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AucComparison {
+    /// Of the first model.
+    pub auc_a: f64,
+    /// Of the second.
+    pub auc_b: f64,
+    /// `auc_a − auc_b`.
+    pub delta_auc: f64,
+    /// Its percentile interval.
+    pub interval: [f64; 2],
+    /// Two-sided permutation test.
+    pub p_value: f64,
+    /// The same, by Holm over the suites with binary gold.
+    pub p_holm: f64,
+}
+
+/// Two models on a part of a suite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartComparison {
+    /// Domain, or group of triplets.
+    pub name: String,
+    /// Pairs, or triplets.
+    pub n: usize,
+    /// ρ, or triplet accuracy, of the first model.
+    pub a: Option<f64>,
+    /// Of the second.
+    pub b: Option<f64>,
+    /// The difference.
+    pub delta: Option<f64>,
+    /// Its percentile interval; none for triplets.
+    pub interval: Option<[f64; 2]>,
+    /// Permutation test, or sign test of triplets.
+    pub p_value: Option<f64>,
+    /// The same, by Holm over the parts of this suite.
+    pub p_holm: Option<f64>,
+}
+
+/// A pair that the models see differently.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Disagreement {
+    /// Id of the pair.
+    pub id: String,
+    /// Gold score.
+    pub gold: f64,
+    /// Domain.
+    pub domain: Option<String>,
+    /// Share of the suite's pairs that the gold score puts below this one (ties count half).
+    pub gold_rank: f64,
+    /// The same for the first model.
+    pub rank_a: f64,
+    /// The same for the second.
+    pub rank_b: f64,
+    /// Which model puts the pair nearer to its gold rank: `a`, `b`, or `null` for neither.
+    pub nearer: Option<char>,
+    /// Texts, where the licence lets them be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub texts: Option<[String; 2]>,
+}
+
+/// Mean difference over the suites of one area.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AreaComparison {
+    /// Suites that the mean is over.
+    pub suites: Vec<String>,
+    /// Mean of Δρ.
+    pub mean_delta: f64,
+    /// 95 % interval: normal, from the standard errors of the suites, which share no pairs.
+    pub interval: [f64; 2],
+}
+
+impl Report {
+    /// Suites on which the first model is worse than the second by more than `threshold`, with a
+    /// p-value by Holm of at most `1 − level`.
+    #[must_use]
+    pub fn worse_by(&self, threshold: f64) -> Vec<&str> {
+        let alpha = 1.0 - self.level + 1e-12;
+        self.suites
+            .iter()
+            .filter(|(_, s)| {
+                s.delta_spearman.is_some_and(|d| d < -threshold)
+                    && s.p_holm.is_some_and(|p| p <= alpha)
+            })
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// What the two areas say together, where both are there.
+    #[must_use]
+    pub fn trade_off(&self) -> Option<String> {
+        let finance = self.areas.get(&Area::Finance)?;
+        let general = self.areas.get(&Area::General)?;
+        let word = |area: &AreaComparison| match area.interval {
+            [low, _] if low > 0.0 => "gains",
+            [_, high] if high < 0.0 => "loses",
+            _ => "changes by",
+        };
+        let amount = |area: &AreaComparison| match word(area) {
+            "changes by" => format!("{:+.4} (no sure change)", area.mean_delta),
+            _ => format!("{:.4}", area.mean_delta.abs()),
+        };
+        Some(format!(
+            "{} against {}: {} {} on finance and {} {} on general text (means over suites)",
+            self.a,
+            self.b,
+            word(finance),
+            amount(finance),
+            word(general),
+            amount(general)
+        ))
+    }
+}
+
+/// Compares two models on every suite that both have records of.
+///
+/// # Errors
+/// When they share no suite, were run on different releases or pairs or under different
+/// protocols, a file is broken, or the statistics cannot be computed.
+pub fn compare(
+    a: &[Entry],
+    b: &[Entry],
+    catalogue: &Catalogue,
+    options: &CompareOptions,
+) -> Result<Report, LeaderboardError> {
+    let names = names(a, b);
+    let mut report = Report {
+        a: names[0].clone(),
+        b: names[1].clone(),
+        suites: BTreeMap::new(),
+        areas: BTreeMap::new(),
+        warnings: Vec::new(),
+        resamples: options.bootstrap.resamples,
+        seed: options.bootstrap.seed,
+        level: options.bootstrap.level,
+    };
+    for (key, a, b) in matched(a, b, &names, catalogue, options)? {
+        let found = suite(&key, a, b, &names, catalogue, options, &mut report.warnings)?;
+        report.suites.insert(key, found);
+    }
+    correct(&mut report);
+    report.areas = areas(&report);
+    Ok(report)
+}
+
+/// Names of the two models; what tells them apart is added where they are the same.
+fn names(a: &[Entry], b: &[Entry]) -> [String; 2] {
+    let of = |entries: &[Entry]| entries.first().map_or_else(String::new, Entry::name);
+    let (first, second) = (of(a), of(b));
+    if first != second {
+        return [first, second];
+    }
+    let folder = |entries: &[Entry]| {
+        entries
+            .first()
+            .and_then(|e| e.path.parent()?.file_name())
+            .map_or_else(String::new, |n| visible(&n.to_string_lossy(), NAME_LENGTH))
+    };
+    let folders = [folder(a), folder(b)];
+    if folders[0] == folders[1] {
+        [format!("{first} (A)"), format!("{second} (B)")]
+    } else {
+        folders
+    }
+}
+
+/// The records of both models on the same suite, split and protocol.
+fn matched<'a>(
+    a: &'a [Entry],
+    b: &'a [Entry],
+    names: &[String; 2],
+    catalogue: &Catalogue,
+    options: &CompareOptions,
+) -> Result<Vec<(String, &'a Entry, &'a Entry)>, LeaderboardError> {
+    let refuse = |reason: String, hint: &str| LeaderboardError::Incomparable {
+        a: names[0].clone(),
+        b: names[1].clone(),
+        reason,
+        hint: hint.to_owned(),
+    };
+    let group = |entries: &'a [Entry]| {
+        let mut by: BTreeMap<String, Vec<&'a Entry>> = BTreeMap::new();
+        for entry in entries {
+            by.entry(catalogue.key(&entry.record.suite))
+                .or_default()
+                .push(entry);
+        }
+        by
+    };
+    let (of_a, of_b) = (group(a), group(b));
+    let shared: Vec<&String> = of_a.keys().filter(|k| of_b.contains_key(*k)).collect();
+    let list = |keys: Vec<&String>| {
+        let keys: Vec<&str> = keys.iter().map(|k| k.as_str()).collect();
+        keys.join(", ")
+    };
+    for wanted in &options.suites {
+        if !shared.iter().any(|k| named(k, wanted)) {
+            let reason = format!("they have no records of `{wanted}` in common");
+            let hint = format!("both have {}", list(shared));
+            return Err(refuse(reason, &hint));
+        }
+    }
+    if shared.is_empty() {
+        let reason = format!(
+            "they share no suite: the first has {}, the second {}",
+            list(of_a.keys().collect()),
+            list(of_b.keys().collect())
+        );
+        return Err(refuse(
+            reason,
+            "run both on the same suites: `korfinsts eval A B`",
+        ));
+    }
+    let mut found = Vec::new();
+    for key in shared {
+        let asked = &options.suites;
+        if !asked.is_empty() && !asked.iter().any(|w| named(key, w)) {
+            continue;
+        }
+        let pairs = by_protocol(&of_a[key], &of_b[key], options);
+        if pairs.is_empty() {
+            let protocols = |entries: &[&Entry]| {
+                let all = entries.iter().map(|e| format!("`{}`", protocol(e)));
+                all.collect::<Vec<_>>().join(", ")
+            };
+            let reason = format!(
+                "on `{key}` the first was run under {}, the second under {}",
+                protocols(&of_a[key]),
+                protocols(&of_b[key])
+            );
+            let hint = "run both under one protocol, or add `--across-protocols` to compare them nevertheless";
+            return Err(refuse(reason, hint));
+        }
+        let several = pairs.len() > 1;
+        for (first, second) in pairs {
+            let key = if several {
+                format!("{key} ({})", protocol(first))
+            } else {
+                key.clone()
+            };
+            found.push((key, first, second));
+        }
+    }
+    Ok(found)
+}
+
+fn named(key: &str, wanted: &str) -> bool {
+    key == wanted || key.split([':', ' ']).next() == Some(wanted)
+}
+
+fn protocol(entry: &Entry) -> String {
+    visible(&entry.record.encoder.protocol, NAME_LENGTH)
+}
+
+/// Pairs of records under the same protocol. A baseline reads no prompts, so any protocol fits it.
+fn by_protocol<'a>(
+    a: &[&'a Entry],
+    b: &[&'a Entry],
+    options: &CompareOptions,
+) -> Vec<(&'a Entry, &'a Entry)> {
+    let asked = |e: &Entry| {
+        let wanted = options.protocol.as_deref();
+        e.is_baseline() || wanted.is_none_or(|p| p == e.record.encoder.protocol)
+    };
+    let mut found = Vec::new();
+    for first in a.iter().filter(|e| asked(e)) {
+        for second in b.iter().filter(|e| asked(e)) {
+            let same = first.record.encoder.protocol == second.record.encoder.protocol;
+            if same || first.is_baseline() || second.is_baseline() {
+                found.push((*first, *second));
+            }
+        }
+    }
+    if found.is_empty()
+        && options.across_protocols
+        && let (Some(first), Some(second)) = (a.first(), b.first())
+    {
+        found.push((*first, *second));
+    }
+    found
+}
+
+/// Predicted scores of two models on the same pairs.
+struct Aligned {
+    pairs: Vec<ScoredPair>,
+    gold: Vec<f64>,
+    a: Vec<Option<f64>>,
+    b: Vec<Option<f64>>,
+}
+
+fn align(
+    key: &str,
+    a: &Entry,
+    b: &Entry,
+    names: &[String; 2],
+) -> Result<Aligned, LeaderboardError> {
+    let refuse = |reason: String, hint: &str| LeaderboardError::Incomparable {
+        a: names[0].clone(),
+        b: names[1].clone(),
+        reason: format!("on `{key}`: {reason}"),
+        hint: hint.to_owned(),
+    };
+    let again = "evaluate both on the same data again";
+    let releases = [a, b].map(|e| visible(&e.record.suite.release_id, 16));
+    if a.record.suite.release_id != b.record.suite.release_id {
+        let reason = format!("the releases differ: {} and {}", releases[0], releases[1]);
+        return Err(refuse(reason, again));
+    }
+    let (pairs, others) = (a.pairs()?, b.pairs()?);
+    let by_id: HashMap<&str, &ScoredPair> = others.iter().map(|p| (p.id.as_str(), p)).collect();
+    let missing = pairs.iter().find(|p| !by_id.contains_key(p.id.as_str()));
+    if missing.is_some() || pairs.len() != others.len() {
+        let reason = match missing {
+            Some(pair) => format!(
+                "the pairs differ: `{}` was scored by the first only",
+                visible(&pair.id, NAME_LENGTH)
+            ),
+            None => format!(
+                "the pairs differ: {} were scored by the first, {} by the second",
+                pairs.len(),
+                others.len()
+            ),
+        };
+        return Err(refuse(reason, again));
+    }
+    let mut scores = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let other = by_id[pair.id.as_str()];
+        if other.gold != pair.gold {
+            let reason = format!(
+                "the gold scores of `{}` differ: {} and {}",
+                visible(&pair.id, NAME_LENGTH),
+                pair.gold,
+                other.gold
+            );
+            return Err(refuse(reason, again));
+        }
+        scores.push(other.score);
+    }
+    Ok(Aligned {
+        gold: pairs.iter().map(|p| p.gold).collect(),
+        a: pairs.iter().map(|p| p.score).collect(),
+        b: scores,
+        pairs,
+    })
+}
+
+fn suite(
+    key: &str,
+    a: &Entry,
+    b: &Entry,
+    names: &[String; 2],
+    catalogue: &Catalogue,
+    options: &CompareOptions,
+    warnings: &mut Vec<String>,
+) -> Result<SuiteComparison, LeaderboardError> {
+    let aligned = align(key, a, b, names)?;
+    let protocols = [protocol(a), protocol(b)];
+    if protocols[0] != protocols[1] && !a.is_baseline() && !b.is_baseline() {
+        warnings.push(format!(
+            "{key}: run under different protocols, `{}` and `{}`: prompts or lengths may differ",
+            protocols[0], protocols[1]
+        ));
+    }
+    let mut found = SuiteComparison {
+        area: catalogue.area(&a.record.suite.id),
+        release_id: visible(&a.record.suite.release_id, 64),
+        protocols,
+        n_pairs: aligned.gold.len(),
+        spearman_a: None,
+        spearman_b: None,
+        delta_spearman: None,
+        interval: None,
+        p_value: None,
+        p_holm: None,
+        p_bootstrap: None,
+        standard_error: None,
+        auc: None,
+        parts: Vec::new(),
+        disagreements: Vec::new(),
+        texts_withheld: None,
+    };
+    let complete = |scores: &[Option<f64>], name: &str| -> Result<Vec<f64>, String> {
+        let missing = scores.iter().filter(|s| s.is_none()).count();
+        match scores.iter().copied().collect::<Option<Vec<f64>>>() {
+            Some(all) => Ok(all),
+            None => Err(format!("{missing} pairs have no score of `{name}`")),
+        }
+    };
+    let scored =
+        complete(&aligned.a, &names[0]).and_then(|a| Ok((a, complete(&aligned.b, &names[1])?)));
+    let (first, second) = match scored {
+        Ok(scored) => scored,
+        Err(reason) => {
+            warnings.push(format!("{key}: not compared: {reason}"));
+            return Ok(found);
+        }
+    };
+    let gold = &aligned.gold;
+    let binary = a.record.suite.scale == "binary";
+    found.spearman_a = metric::spearman(&first, gold).ok();
+    found.spearman_b = metric::spearman(&second, gold).ok();
+    match metric::compare(
+        PairedStatistic::Spearman,
+        &first,
+        &second,
+        gold,
+        &options.bootstrap,
+    ) {
+        Ok(c) => {
+            found.delta_spearman = Some(c.delta);
+            found.interval = Some([c.interval.low, c.interval.high]);
+            found.p_value = Some(c.permutation.p_value);
+            found.p_bootstrap = Some(c.p_bootstrap);
+            found.standard_error = Some(c.interval.standard_error);
+        }
+        Err(reason) => warnings.push(format!("{key}: no Δρ: {reason}")),
+    }
+    if binary {
+        match metric::compare(
+            PairedStatistic::Auc,
+            &first,
+            &second,
+            gold,
+            &options.bootstrap,
+        ) {
+            Ok(c) => {
+                found.auc = Some(AucComparison {
+                    auc_a: c.a,
+                    auc_b: c.b,
+                    delta_auc: c.delta,
+                    interval: [c.interval.low, c.interval.high],
+                    p_value: c.permutation.p_value,
+                    p_holm: c.permutation.p_value,
+                });
+            }
+            Err(reason) => warnings.push(format!("{key}: no ΔAUC: {reason}")),
+        }
+    }
+    match options.by {
+        Some(By::Domain) => found.parts = domains(&aligned.pairs, &first, &second, options),
+        Some(By::Pattern) => found.parts = patterns(&aligned.pairs, &first, &second),
+        None => {}
+    }
+    if options.disagreements > 0 {
+        found.disagreements = disagreements(&aligned.pairs, &first, &second, options.disagreements);
+        match catalogue.texts(&a.record.suite)? {
+            Ok(texts) => {
+                for pair in &mut found.disagreements {
+                    pair.texts = texts.get(&pair.id).cloned();
+                }
+            }
+            Err(reason) => found.texts_withheld = Some(reason),
+        }
+        for pair in &mut found.disagreements {
+            pair.id = visible(&pair.id, NAME_LENGTH);
+        }
+    }
+    Ok(found)
+}
+
+fn domains(
+    pairs: &[ScoredPair],
+    a: &[f64],
+    b: &[f64],
+    options: &CompareOptions,
+) -> Vec<PartComparison> {
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, pair) in pairs.iter().enumerate() {
+        if let Some(domain) = &pair.domain {
+            members.entry(domain).or_default().push(at);
+        }
+    }
+    let mut parts = Vec::new();
+    for (domain, members) in members {
+        let of = |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i]).collect() };
+        let gold: Vec<f64> = members.iter().map(|&i| pairs[i].gold).collect();
+        let (a, b) = (of(a), of(b));
+        let found = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, &options.bootstrap);
+        let found = found.ok();
+        parts.push(PartComparison {
+            name: visible(domain, NAME_LENGTH),
+            n: members.len(),
+            a: metric::spearman(&a, &gold).ok(),
+            b: metric::spearman(&b, &gold).ok(),
+            delta: found.map(|c| c.delta),
+            interval: found.map(|c| [c.interval.low, c.interval.high]),
+            p_value: found.map(|c| c.permutation.p_value),
+            p_holm: None,
+        });
+    }
+    parts
+}
+
+/// Triplet accuracy per group: a triplet is one pair with gold 1 and one with gold 0.
+fn patterns(pairs: &[ScoredPair], a: &[f64], b: &[f64]) -> Vec<PartComparison> {
+    type Sides = [Option<usize>; 2];
+    let mut triplets: BTreeMap<(&str, &str), Sides> = BTreeMap::new();
+    for (at, pair) in pairs.iter().enumerate() {
+        if let (Some(group), Some(triplet)) = (&pair.group, &pair.triplet) {
+            let sides = triplets.entry((group, triplet)).or_default();
+            sides[usize::from(pair.gold == 1.0)] = Some(at);
+        }
+    }
+    let mut groups: BTreeMap<&str, Vec<[bool; 2]>> = BTreeMap::new();
+    for ((group, _), sides) in triplets {
+        if let [Some(negative), Some(positive)] = sides {
+            let seen = [a, b].map(|scores| scores[positive] > scores[negative]);
+            groups.entry(group).or_default().push(seen);
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(group, seen)| {
+            let share =
+                |model: usize| seen.iter().filter(|s| s[model]).count() as f64 / seen.len() as f64;
+            let only = |model: usize| seen.iter().filter(|s| s[model] && !s[1 - model]).count();
+            PartComparison {
+                name: visible(group, NAME_LENGTH),
+                n: seen.len(),
+                a: Some(share(0)),
+                b: Some(share(1)),
+                delta: Some(share(0) - share(1)),
+                interval: None,
+                p_value: Some(metric::sign_test(only(0), only(1))),
+                p_holm: None,
+            }
+        })
+        .collect()
+}
+
+/// The pairs whose ranks differ most between two models, most first; equal ones in the suite's
+/// order.
+#[must_use]
+pub fn disagreements(pairs: &[ScoredPair], a: &[f64], b: &[f64], most: usize) -> Vec<Disagreement> {
+    let n = pairs.len() as f64;
+    let shares = |values: &[f64]| -> Vec<f64> {
+        let ranks = metric::mid_ranks(values).unwrap_or_default();
+        ranks.into_iter().map(|r| (r - 0.5) / n).collect()
+    };
+    let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
+    let (a, b, gold) = (shares(a), shares(b), shares(&gold));
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    let apart = |i: usize| (a[i] - b[i]).abs();
+    order.sort_by(|&i, &j| apart(j).total_cmp(&apart(i)).then(i.cmp(&j)));
+    order.truncate(most);
+    order
+        .into_iter()
+        .map(|i| {
+            let (from_a, from_b) = ((a[i] - gold[i]).abs(), (b[i] - gold[i]).abs());
+            let nearer = match from_a.total_cmp(&from_b) {
+                std::cmp::Ordering::Less => Some('a'),
+                std::cmp::Ordering::Equal => None,
+                std::cmp::Ordering::Greater => Some('b'),
+            };
+            Disagreement {
+                id: pairs[i].id.clone(),
+                gold: pairs[i].gold,
+                domain: pairs[i].domain.as_deref().map(|d| visible(d, NAME_LENGTH)),
+                gold_rank: gold[i],
+                rank_a: a[i],
+                rank_b: b[i],
+                nearer,
+                texts: None,
+            }
+        })
+        .collect()
+}
+
+/// Holm over the suites for ρ, over the binary ones for AUC, and over the parts of each suite.
+fn correct(report: &mut Report) {
+    holm(
+        report
+            .suites
+            .values_mut()
+            .map(|s| (s.p_value, &mut s.p_holm)),
+    );
+    let mut areas: Vec<&mut AucComparison> = report
+        .suites
+        .values_mut()
+        .filter_map(|s| s.auc.as_mut())
+        .collect();
+    let found: Vec<f64> = areas.iter().map(|a| a.p_value).collect();
+    if let Ok(adjusted) = metric::holm(&found) {
+        for (area, p) in areas.iter_mut().zip(adjusted) {
+            area.p_holm = p;
+        }
+    }
+    for suite in report.suites.values_mut() {
+        holm(suite.parts.iter_mut().map(|p| (p.p_value, &mut p.p_holm)));
+    }
+}
+
+fn holm<'a>(family: impl Iterator<Item = (Option<f64>, &'a mut Option<f64>)>) {
+    let (found, places): (Vec<f64>, Vec<&mut Option<f64>>) =
+        family.filter_map(|(p, place)| Some((p?, place))).unzip();
+    let adjusted: Result<_, Undefined> = metric::holm(&found);
+    for (place, p) in places.into_iter().zip(adjusted.into_iter().flatten()) {
+        *place = Some(p);
+    }
+}
+
+fn areas(report: &Report) -> BTreeMap<Area, AreaComparison> {
+    let mut by: BTreeMap<Area, Vec<(&str, f64, f64)>> = BTreeMap::new();
+    for (name, s) in &report.suites {
+        if let (Some(delta), Some(error)) = (s.delta_spearman, s.standard_error) {
+            by.entry(s.area).or_default().push((name, delta, error));
+        }
+    }
+    by.into_iter()
+        .map(|(area, suites)| {
+            let n = suites.len() as f64;
+            let mean = suites.iter().map(|s| s.1).sum::<f64>() / n;
+            let error = suites.iter().map(|s| s.2 * s.2).sum::<f64>().sqrt() / n;
+            let half = metric::normal_quantile(report.level) * error;
+            let found = AreaComparison {
+                suites: suites.iter().map(|s| s.0.to_owned()).collect(),
+                mean_delta: mean,
+                interval: [mean - half, mean + half],
+            };
+            (area, found)
+        })
+        .collect()
+}

@@ -1,0 +1,306 @@
+//! Records where they lie: found in folders, checked, with their per-pair scores.
+
+use std::path::{Path, PathBuf};
+
+use super::LeaderboardError;
+use korfinsts_base::fs;
+use korfinsts_base::text::visible;
+use korfinsts_bench::run::RunError;
+use korfinsts_bench::run::record::{Record, ScoredPair, read_pairs};
+use korfinsts_bench::run::score::LEXICAL;
+
+/// Most characters of a name that anyone is shown.
+pub const NAME_LENGTH: usize = 80;
+
+/// Most files under a folder of records.
+const MOST_FILES: usize = 200_000;
+
+/// Name of mteb's file about a model, which is no result.
+const MODEL_META: &str = "model_meta.json";
+
+/// A record and where it lies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The record.
+    pub record: Record,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl Entry {
+    /// Reads and checks one record.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a number is out of its range.
+    pub fn read(path: &Path) -> Result<Self, LeaderboardError> {
+        let entry = Self {
+            record: Record::read(path)?,
+            path: path.to_owned(),
+        };
+        entry.check().map_err(|reason| LeaderboardError::Record {
+            path: path.to_owned(),
+            reason,
+        })?;
+        Ok(entry)
+    }
+
+    /// Numbers outside their range are no scores; whoever shows a record may rely on this.
+    fn check(&self) -> Result<(), String> {
+        let r = &self.record;
+        if r.encoder.name.trim().is_empty() || r.suite.id.trim().is_empty() {
+            return Err("the record names no encoder or no suite".into());
+        }
+        let scores = serde_json::to_value(r.scores).expect("scores serialise");
+        for (name, value) in scores.as_object().into_iter().flatten() {
+            // Tied predictions may pass the ceiling of untied ones.
+            if let Some(value) = value.as_f64().filter(|_| name != "spearman_over_ceiling") {
+                within(name, value, -1.0)?;
+            }
+        }
+        for (name, [low, high]) in &r.interval {
+            within(name, *low, -1.0)?;
+            within(name, *high, -1.0)?;
+            if low > high {
+                let name = visible(name, NAME_LENGTH);
+                return Err(format!(
+                    "the interval of `{name}` runs from {low} to {high}"
+                ));
+            }
+        }
+        for (name, domain) in &r.domains {
+            let ends = domain.interval.into_iter().flatten();
+            for value in domain.cosine_spearman.into_iter().chain(ends) {
+                within(name, value, -1.0)?;
+            }
+        }
+        for (name, value) in [
+            ("macro_spearman", r.macro_spearman),
+            ("within_domain_spearman", r.within_domain_spearman),
+        ] {
+            value.map_or(Ok(()), |v| within(name, v, -1.0))?;
+        }
+        for (name, value) in [
+            ("truncated_share", r.truncated_share),
+            ("tokens_lost_share", r.tokens_lost_share),
+            ("tie_share", r.tie_share),
+        ] {
+            value.map_or(Ok(()), |v| within(name, v, 0.0))?;
+        }
+        for (name, value) in &r.triplet_accuracy {
+            within(name, *value, 0.0)?;
+        }
+        Ok(())
+    }
+
+    /// The per-pair scores, checked against the hash that the record names.
+    ///
+    /// # Errors
+    /// When the record names none, or a file elsewhere, or one with other bytes, or it cannot be
+    /// read.
+    pub fn pairs(&self) -> Result<Vec<ScoredPair>, LeaderboardError> {
+        let wrong = |path: &Path, reason: String| LeaderboardError::Record {
+            path: path.to_owned(),
+            reason,
+        };
+        let Some(file) = &self.record.pairs else {
+            return Err(wrong(
+                &self.path,
+                "the record has no per-pair scores".into(),
+            ));
+        };
+        let name = Path::new(&file.name);
+        if name.components().count() != 1 || name.file_name() != Some(name.as_os_str()) {
+            let shown = visible(&file.name, NAME_LENGTH);
+            let reason = format!("the per-pair file `{shown}` is not a bare file name");
+            return Err(wrong(&self.path, reason));
+        }
+        let path = self.path.with_file_name(name);
+        if !fs::exists(&path) {
+            return Err(LeaderboardError::NoPairs {
+                path: self.path.clone(),
+                name: visible(&file.name, NAME_LENGTH),
+            });
+        }
+        let found = fs::sha256_file(&path)?;
+        if found != file.sha256 {
+            let shown = visible(&file.sha256, 64);
+            return Err(wrong(&path, format!("sha256 is {found}, recorded {shown}")));
+        }
+        let pairs = read_pairs(&path)?;
+        if pairs.len() != self.record.n_pairs {
+            let reason = format!(
+                "{} pairs stand in the file, {} in the record",
+                pairs.len(),
+                self.record.n_pairs
+            );
+            return Err(wrong(&path, reason));
+        }
+        for pair in &pairs {
+            let numbers = [Some(pair.gold), pair.score];
+            if numbers.into_iter().flatten().any(|v| !v.is_finite()) {
+                let id = visible(&pair.id, NAME_LENGTH);
+                return Err(wrong(
+                    &path,
+                    format!("pair `{id}` has a score that is no number"),
+                ));
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Name of the encoder, safe to print.
+    #[must_use]
+    pub fn name(&self) -> String {
+        visible(&self.record.encoder.name, NAME_LENGTH)
+    }
+
+    /// Whether this is a lexical baseline rather than an encoder.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        self.record.encoder.backend == LEXICAL
+    }
+}
+
+fn within(name: &str, value: f64, least: f64) -> Result<(), String> {
+    // Rounding may carry a correlation a hair beyond its end.
+    let slack = 1e-9;
+    if (least - slack..=1.0 + slack).contains(&value) {
+        return Ok(());
+    }
+    let name = visible(name, NAME_LENGTH);
+    Err(format!("`{name}` is {value:e}, outside [{least}, 1]"))
+}
+
+/// What a folder of records holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Records in the order of their paths.
+    pub entries: Vec<Entry>,
+    /// Files that are no record, or a broken one, with the reason.
+    pub broken: Vec<(PathBuf, String)>,
+}
+
+/// Whether a file could be a record by its name: not a timing, not mteb's file about a model.
+#[must_use]
+pub fn may_be_record(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".json") && !name.ends_with(".timing.json") && name != MODEL_META
+}
+
+/// The record of a file, or all records under a folder. A broken one does not hide the others.
+///
+/// # Errors
+/// When the path is not there or cannot be listed.
+pub fn read(path: &Path) -> Result<Found, LeaderboardError> {
+    let files = if fs::metadata(path)?.is_dir() {
+        fs::walk(path, MOST_FILES)?
+    } else {
+        vec![path.to_owned()]
+    };
+    let mut found = Found::default();
+    for file in files {
+        if !may_be_record(&file) && file != path {
+            continue;
+        }
+        match Entry::read(&file) {
+            Ok(entry) => found.entries.push(entry),
+            Err(LeaderboardError::Fs(e) | LeaderboardError::Run(RunError::Fs(e))) => {
+                return Err(e.into());
+            }
+            Err(error) => found.broken.push((file, error.to_string())),
+        }
+    }
+    Ok(found)
+}
+
+/// The records of one model: a record's file, a folder of records of one encoder, or the name of
+/// an encoder in the folder of results.
+///
+/// A path wins over a name. A name is that of the encoder, or of its folder, or the part of
+/// either after the last `/`, compared in lower case where nothing fits exactly.
+///
+/// # Errors
+/// When nothing is there, several encoders are, or a record is broken.
+pub fn of_model(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
+    let path = Path::new(name);
+    if fs::exists(path) {
+        let found = sound(read(path)?)?;
+        if found.is_empty() {
+            return Err(LeaderboardError::NotFound {
+                name: name.to_owned(),
+                place: "there".into(),
+                known: Vec::new(),
+            });
+        }
+        return one_encoder(name, found);
+    }
+    let found = if fs::exists(results) {
+        read(results)?
+    } else {
+        Found::default()
+    };
+    let folder = |e: &Entry| -> String {
+        let folder = e.path.parent().and_then(Path::file_name);
+        folder.unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let last = |n: &str| n.rsplit('/').next().unwrap_or(n).to_lowercase();
+    let rules: [&dyn Fn(&Entry) -> bool; 3] = [
+        &|e| e.record.encoder.name == name || folder(e) == name,
+        &|e| e.record.encoder.name.to_lowercase() == name.to_lowercase(),
+        &|e| last(&e.record.encoder.name) == last(name),
+    ];
+    for rule in rules {
+        let of: Vec<Entry> = found.entries.iter().filter(|e| rule(e)).cloned().collect();
+        if !of.is_empty() {
+            return one_encoder(name, of);
+        }
+    }
+    let mut known: Vec<String> = found
+        .entries
+        .iter()
+        .map(|e| format!("`{}`", e.name()))
+        .collect();
+    known.sort();
+    known.dedup();
+    known.truncate(20);
+    Err(LeaderboardError::NotFound {
+        name: visible(name, NAME_LENGTH),
+        place: format!("in `{}`", results.display()),
+        known,
+    })
+}
+
+/// The entries, or the first reason why one is broken.
+fn sound(found: Found) -> Result<Vec<Entry>, LeaderboardError> {
+    match found.broken.into_iter().next() {
+        Some((path, _)) => match Entry::read(&path) {
+            Err(error) => Err(error),
+            Ok(entry) => Ok(vec![entry]),
+        },
+        None => Ok(found.entries),
+    }
+}
+
+fn one_encoder(name: &str, entries: Vec<Entry>) -> Result<Vec<Entry>, LeaderboardError> {
+    let mut folders: Vec<String> = entries
+        .iter()
+        .map(|e| {
+            let folder = e.path.parent().unwrap_or(Path::new("."));
+            format!("`{}`", folder.display())
+        })
+        .collect();
+    folders.sort();
+    folders.dedup();
+    let first = &entries[0].record.encoder;
+    let same = entries.iter().all(|e| {
+        let other = &e.record.encoder;
+        other.name == first.name && other.sha256 == first.sha256
+    });
+    if same && (folders.len() == 1 || first.backend == LEXICAL) {
+        return Ok(entries);
+    }
+    Err(LeaderboardError::Ambiguous {
+        name: visible(name, NAME_LENGTH),
+        folders,
+    })
+}

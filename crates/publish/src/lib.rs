@@ -1,0 +1,14 @@
+//! What is published: dataset releases, bundles of submitted models, the leaderboard.
+//!
+//! Most users want the crate `korfinsts`; this one promises no stable interface before version 1.
+//!
+//! - [`release`]: gates, documents, Parquet, signatures of a dataset's release
+//! - [`submission`]: a model's bundle and the checks of it
+//! - [`leaderboard`]: records to ranks, tests and the page
+//!
+//! The three do not import each other. From below: `korfinsts-bench`, `korfinsts-encoder`,
+//! `korfinsts-metric`, `korfinsts-base`.
+
+pub mod leaderboard;
+pub mod release;
+pub mod submission;

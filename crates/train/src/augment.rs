@@ -1,0 +1,297 @@
+//! New tokens for a base model: its folder again, with a tokenizer that knows them and a row of the
+//! embedding matrix for each, which starts as the mean of the rows of the pieces it replaces.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::model::TABLE;
+use super::recipe::AugmentBase;
+use super::save::{self, Layout, Values};
+use korfinsts_base::fs;
+use korfinsts_bench::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts};
+use korfinsts_bench::coverage::corpus::Corpus;
+use korfinsts_bench::coverage::{ScriptQuery, Subject};
+use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_encoder::{EncoderError, EncoderSpec};
+
+/// What is kept beside the new tokenizer, for a run that goes on later.
+const REPORT: &str = "vocabulary.json";
+/// How the names of embedding matrices end, over all architectures.
+const TABLES: [&str; 4] = [
+    "word_embeddings.weight",
+    "embed_tokens.weight",
+    "tok_embeddings.weight",
+    "shared.weight",
+];
+
+/// What the new tokens are and what they save.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VocabularyReport {
+    /// Kind of the tokenizer's model: `Unigram`, `BPE`, `WordPiece`.
+    pub model: String,
+    /// Where the tokens were learnt: a file, or the training texts.
+    pub corpus: String,
+    /// First new row.
+    pub old_rows: u32,
+    /// One behind the last new row.
+    pub new_rows: u32,
+    /// New tokens that replace the unknown token: the mean of its row says nothing of them.
+    pub from_unknown: usize,
+    /// Fertility before and after, on the texts that proposed tokens and on those held out.
+    pub texts: Vec<Fertility>,
+}
+
+/// A tokenizer before and after on the same texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fertility {
+    /// `training texts` or `held-out texts`.
+    pub texts: String,
+    /// How many.
+    pub n_texts: u64,
+    /// New tokens that occur in them.
+    pub used: usize,
+    /// Tokens per eojeol, before and after.
+    pub tokens_per_eojeol: [Option<f64>; 2],
+    /// Share of unknown tokens, before and after.
+    pub unknown_rate: [Option<f64>; 2],
+}
+
+impl From<&BeforeAfter> for Fertility {
+    fn from(found: &BeforeAfter) -> Self {
+        let both = [&found.before, &found.after];
+        Self {
+            texts: found.texts.to_owned(),
+            n_texts: found.before.counts.texts,
+            used: found.used,
+            tokens_per_eojeol: both.map(|t| t.tokens_per_eojeol),
+            unknown_rate: both.map(|t| t.unknown_rate),
+        }
+    }
+}
+
+/// Writes `base` with new tokens as a model folder and reads it back. A folder that an earlier run
+/// left is read alone where `keep` says so.
+///
+/// # Errors
+/// When the corpus cannot be read or gives no token, the tokenizer is of a kind that takes none,
+/// or the weights have no matrix for them.
+pub fn base(
+    folder: &Path,
+    base: &EncoderSpec,
+    recipe: &AugmentBase,
+    root: &Path,
+    training_texts: &[&str],
+    keep: bool,
+) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
+    let kept = folder.join(REPORT);
+    let report = if keep && fs::exists(&folder.join("modules.json")) && fs::exists(&kept) {
+        let text = fs::read(&kept)?;
+        serde_json::from_slice(&text).map_err(|e| TrainError::State {
+            path: kept,
+            reason: format!("it is damaged: {e}"),
+        })?
+    } else {
+        write(folder, base, recipe, root, training_texts)?
+    };
+    let overrides = Overrides {
+        backend: Some(base.backend.to_owned()),
+        ..Overrides::default()
+    };
+    let mut spec = read(folder, &overrides)?;
+    spec.name = format!(
+        "{} + {} tokens",
+        base.name,
+        report.new_rows - report.old_rows
+    );
+    Ok((spec, report))
+}
+
+fn write(
+    folder: &Path,
+    base: &EncoderSpec,
+    recipe: &AugmentBase,
+    root: &Path,
+    training_texts: &[&str],
+) -> Result<VocabularyReport, TrainError> {
+    let corpus = match &recipe.corpus {
+        Some(file) => {
+            let path = super::data::checked(root, file, recipe.sha256.as_ref())?;
+            Some(Corpus::new(&path, recipe.field.as_deref())?)
+        }
+        None => None,
+    };
+    let texts = match &corpus {
+        Some(corpus) => Texts::Corpus(corpus),
+        None => Texts::Listed(training_texts),
+    };
+    let options = AugmentOptions {
+        tokens: recipe.tokens,
+        min_count: recipe.min_count,
+        script: ScriptQuery::parse(&recipe.script)?,
+        max_characters: recipe.max_characters,
+    };
+    let before = Subject::load(&base.folder)?.named(base.name.clone());
+    let words = texts.words(&before, &options.script)?;
+    let (tokenizer, map) = augment::propose(&before, &words, &options)?;
+    let after = augment::write(folder, &before, &tokenizer, &map)?;
+    let compared = texts.compare(&before, &after, &map)?;
+    let rows = weights(folder, base, &map)?;
+    if let Some(mut config) = base.config.as_object().cloned() {
+        config.insert("vocab_size".into(), rows.into());
+        save::write_json(&folder.join("config.json"), &config.into())?;
+    }
+    let report = VocabularyReport {
+        model: map.model.to_owned(),
+        corpus: match &recipe.corpus {
+            Some(file) => file.to_string_lossy().into_owned(),
+            None => "the training texts".to_owned(),
+        },
+        old_rows: map.old_rows,
+        new_rows: map.new_rows,
+        from_unknown: map.rows.iter().filter(|r| r.from_unknown).count(),
+        texts: compared.iter().map(Fertility::from).collect(),
+    };
+    let text = serde_json::to_value(&report).map_err(|e| TrainError::Compute {
+        what: "writing the new vocabulary",
+        reason: e.to_string(),
+    })?;
+    save::write_json(&folder.join(REPORT), &text)?;
+    Ok(report)
+}
+
+/// Writes weights and modules with the longer matrix; gives its rows.
+fn weights(folder: &Path, base: &EncoderSpec, map: &RowMap) -> Result<usize, TrainError> {
+    let (mut tensors, number) = save::stored(&base.weights)?;
+    let mut rows = None;
+    for tensor in &mut tensors {
+        let is_table = tensor.name == TABLE
+            || TABLES.iter().any(|end| {
+                tensor
+                    .name
+                    .strip_suffix(end)
+                    .is_some_and(|before| before.is_empty() || before.ends_with('.'))
+            });
+        if is_table {
+            extend(tensor, map).map_err(|reason| EncoderError::Invalid {
+                path: base.weights.first().cloned().unwrap_or_default(),
+                reason,
+                hint: Some("do the weights belong to this tokenizer?".into()),
+            })?;
+            rows = tensor.shape.first().copied();
+        }
+    }
+    let Some(rows) = rows else {
+        return Err(EncoderError::Unsupported {
+            what: format!(
+                "`{}` has no embedding matrix among its tensors that new tokens could join",
+                base.name
+            ),
+            hint: Some("leave `[base.augment]` out of the recipe".into()),
+        }
+        .into());
+    };
+    save::folder(
+        folder,
+        &Layout {
+            max_tokens: (base.backend != "static").then_some(base.max_tokens),
+            ..save::layout(base, &base.modules)
+        },
+        &tensors,
+        number,
+    )?;
+    Ok(rows)
+}
+
+/// Adds the new rows to a matrix `[rows, width]`. Rows that stood behind the old vocabulary (a
+/// matrix is often padded to a round number) are used first.
+fn extend(table: &mut Values, map: &RowMap) -> Result<(), String> {
+    let &[rows, width] = &table.shape[..] else {
+        return Err(format!(
+            "the tensor `{}` has the shape {:?}, expected a matrix",
+            table.name, table.shape
+        ));
+    };
+    if rows < map.old_rows as usize {
+        return Err(format!(
+            "the tensor `{}` has {rows} rows, but the tokenizer gives ids up to {}",
+            table.name,
+            map.old_rows.saturating_sub(1)
+        ));
+    }
+    let total = rows.max(map.new_rows as usize);
+    table.values.resize(total * width, 0.0);
+    table.shape = vec![total, width];
+    for new in &map.rows {
+        let mut mean = vec![0.0_f64; width];
+        for &piece in &new.pieces {
+            let old = &table.values[piece as usize * width..][..width];
+            for (sum, &value) in mean.iter_mut().zip(old) {
+                *sum += f64::from(value);
+            }
+        }
+        let share = 1.0 / new.pieces.len().max(1) as f64;
+        let row = &mut table.values[new.id as usize * width..][..width];
+        for (value, sum) in row.iter_mut().zip(mean) {
+            *value = (sum * share) as f32;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use korfinsts_bench::coverage::augment::NewRow;
+
+    fn map(old_rows: u32, rows: &[&[u32]]) -> RowMap {
+        RowMap {
+            schema_version: 1,
+            model: "BPE",
+            old_rows,
+            new_rows: old_rows + rows.len() as u32,
+            initialisation: "",
+            rows: rows
+                .iter()
+                .zip(old_rows..)
+                .map(|(pieces, id)| NewRow {
+                    id,
+                    token: String::new(),
+                    text: None,
+                    pieces: pieces.to_vec(),
+                    from_unknown: false,
+                })
+                .collect(),
+        }
+    }
+
+    fn table(rows: usize) -> Values {
+        Values {
+            name: "embed_tokens.weight".into(),
+            shape: vec![rows, 2],
+            values: (0..rows * 2).map(|i| i as f32).collect(),
+        }
+    }
+
+    #[test]
+    fn new_rows_are_means_and_padded_rows_are_used_first() {
+        let mut exact = table(3);
+        extend(&mut exact, &map(3, &[&[0, 2], &[1, 1, 2]])).expect("extended");
+        assert_eq!(exact.shape, [5, 2]);
+        assert_eq!(exact.values[..6], table(3).values);
+        assert_eq!(exact.values[6..8], [2.0, 3.0]);
+        assert!((exact.values[8] - 8.0 / 3.0).abs() < 1e-6);
+        let mut padded = table(6);
+        extend(&mut padded, &map(3, &[&[0, 2]])).expect("extended");
+        assert_eq!(padded.shape, [6, 2]);
+        assert_eq!(padded.values[6..8], [2.0, 3.0]);
+        assert_eq!(padded.values[8..], table(6).values[8..]);
+    }
+
+    #[test]
+    fn a_matrix_that_is_too_short_is_an_error() {
+        let error = extend(&mut table(2), &map(3, &[&[0]])).expect_err("too short");
+        assert!(error.contains("2 rows, but the tokenizer gives ids up to 2"));
+    }
+}

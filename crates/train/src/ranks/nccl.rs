@@ -1,0 +1,113 @@
+//! Ranks with a GPU each: gradients are summed by NCCL where they lie; everything small, and the
+//! first meeting, goes over [`Tcp`]. NCCL's order of summation is its own: the sum is the same on
+//! every rank, but not bit for bit that of another machine.
+
+use std::time::Duration;
+
+use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+
+use super::Ranks;
+use super::tcp::Tcp;
+use crate::TrainError;
+use crate::error::computing;
+
+/// One process of several, on a GPU of its own.
+#[derive(Debug)]
+pub struct Nccl {
+    small: Tcp,
+    comm: Comm,
+}
+
+impl Nccl {
+    /// Meets the other ranks at `meet` (`HOST:PORT`), where rank 0 listens, with `device` for the
+    /// sums.
+    ///
+    /// # Errors
+    /// As [`Tcp::meet`]; when `device` is no GPU or NCCL fails.
+    pub fn meet(
+        rank: usize,
+        count: usize,
+        meet: &str,
+        patience: Duration,
+        device: &Device,
+    ) -> std::result::Result<Self, TrainError> {
+        let failed = |reason: String| TrainError::Compute {
+            what: "meeting through NCCL",
+            reason,
+        };
+        let stream = device
+            .as_cuda_device()
+            .map_err(|e| failed(e.to_string()))?
+            .cuda_stream();
+        let mut small = Tcp::meet(rank, count, meet, patience)?;
+        let own = if rank == 0 {
+            let id = Id::new().map_err(|e| failed(format!("{e:?}")))?;
+            id.internal().map(|byte| f32::from(byte as i8)).to_vec()
+        } else {
+            Vec::new()
+        };
+        let all = small.gather(&own)?;
+        let mut id = [0; 128];
+        for (byte, value) in id.iter_mut().zip(&all[0]) {
+            *byte = *value as i8 as core::ffi::c_char;
+        }
+        let comm = Comm::from_rank(stream, rank, count, Id::uninit(id))
+            .map_err(|e| failed(format!("{e:?}")))?;
+        Ok(Self { small, comm })
+    }
+}
+
+struct Sum<'a>(&'a Comm);
+
+impl CustomOp1 for Sum<'_> {
+    fn name(&self) -> &'static str {
+        "sum-over-ranks"
+    }
+
+    fn cpu_fwd(&self, _storage: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        candle_core::bail!("NCCL sums on a GPU")
+    }
+
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (start, end) = layout
+            .contiguous_offsets()
+            .ok_or_else(|| candle_core::Error::Msg("NCCL was given a tensor with gaps".into()))?;
+        let device = storage.device.clone();
+        let values = storage.as_cuda_slice::<f32>()?.slice(start..end);
+        let mut sums = device.alloc_zeros::<f32>(end - start)?;
+        self.0
+            .all_reduce(&values, &mut sums, &ReduceOp::Sum)
+            .map_err(|e| candle_core::Error::Msg(format!("NCCL: {e:?}")))?;
+        Ok((
+            CudaStorage::wrap_cuda_slice(sums, device),
+            layout.shape().clone(),
+        ))
+    }
+}
+
+impl Ranks for Nccl {
+    fn rank(&self) -> usize {
+        self.small.rank()
+    }
+
+    fn count(&self) -> usize {
+        self.small.count()
+    }
+
+    fn gather(&mut self, values: &[f32]) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
+        self.small.gather(values)
+    }
+
+    fn sum(&mut self, values: &Tensor) -> std::result::Result<Tensor, TrainError> {
+        // NCCL waits for ever on a rank that is gone; the connection says so before.
+        self.small.wait()?;
+        values
+            .apply_op1_no_bwd(&Sum(&self.comm))
+            .map_err(computing("summing over ranks"))
+    }
+
+    fn fail(&mut self, reason: &str) {
+        self.small.fail(reason);
+    }
+}

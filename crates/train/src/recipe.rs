@@ -1,0 +1,715 @@
+//! Recipes: a training run as a TOML file. Unknown keys are errors with their line.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::optim::Shape;
+use korfinsts_base::fs;
+
+/// Version of the schema of recipes.
+pub const SCHEMA: u32 = 1;
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Version of the schema.
+    pub schema: u32,
+    /// Name of the model that comes out.
+    pub name: String,
+    /// Seed of first values and of every order.
+    #[serde(default)]
+    pub seed: u64,
+    /// What training starts from.
+    pub base: Base,
+    /// The encoder that is imitated, for data of kind `parallel`.
+    #[serde(default)]
+    pub teacher: Option<String>,
+    /// What happens when a training text stands in a suite.
+    #[serde(default)]
+    pub leakage: Leakage,
+    /// Suites that training texts are looked for in: ids, with `:split` where it is not the
+    /// default one; empty = every suite on disk.
+    #[serde(default)]
+    pub leakage_suites: Vec<String>,
+    /// How a step is computed.
+    #[serde(default)]
+    pub compute: Compute,
+    /// Low-rank adapters.
+    #[serde(default)]
+    pub lora: Option<LoraRecipe>,
+    /// Stages, one after another.
+    #[serde(rename = "stage")]
+    pub stages: Vec<Stage>,
+    /// Share of the base model's weights in the result, from 0 to 1.
+    #[serde(default)]
+    pub average_with_base: f64,
+    /// What is evaluated before, between and after.
+    #[serde(default)]
+    pub evaluate: Evaluate,
+    /// What is written.
+    #[serde(default)]
+    pub save: Save,
+    /// What the card says that the run does not know.
+    #[serde(default)]
+    pub card: Card,
+}
+
+/// What training starts from: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// A model folder or hub id.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Pooling, where the model's folder names another or none.
+    #[serde(default)]
+    pub pooling: Option<String>,
+    /// A new static embedding.
+    #[serde(default, rename = "static")]
+    pub fresh: Option<StaticBase>,
+    /// New tokens for `model`.
+    #[serde(default)]
+    pub augment: Option<AugmentBase>,
+}
+
+/// New tokens that a corpus proposes, each with a row of the embedding matrix that starts as the
+/// mean of the rows of the pieces it replaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AugmentBase {
+    /// New tokens at most.
+    pub tokens: usize,
+    /// A text file (lines, `.jsonl`, `.csv`, `.tsv`); absent = the texts that are trained on.
+    #[serde(default)]
+    pub corpus: Option<PathBuf>,
+    /// Field or column of the corpus that holds the text; several with commas.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// SHA-256 of the corpus.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Occurrences that a new token needs.
+    #[serde(default = "five")]
+    pub min_count: u64,
+    /// Script of the new tokens.
+    #[serde(default = "hangul")]
+    pub script: String,
+    /// Longest new token in characters.
+    #[serde(default = "eight")]
+    pub max_characters: usize,
+}
+
+fn five() -> u64 {
+    5
+}
+fn eight() -> usize {
+    8
+}
+fn hangul() -> String {
+    "Hangul".into()
+}
+
+/// A static embedding from nothing: a vocabulary learnt from the training texts, one vector per
+/// piece, their mean, one projection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticBase {
+    /// Pieces of the Unigram vocabulary.
+    pub vocabulary: usize,
+    /// Width of a piece's vector.
+    pub dimension: usize,
+    /// Width of an embedding.
+    pub projection: usize,
+    /// Standard deviation of the first values of the vectors.
+    #[serde(default = "first_deviation")]
+    pub deviation: f64,
+    /// What the vectors of words start from.
+    #[serde(default)]
+    pub first: First,
+    /// Whether the vocabulary is learnt from every whole word of the teacher's vocabulary too: a
+    /// word of few training texts, or none, then has a piece of its own more often.
+    #[serde(default)]
+    pub teacher_words: bool,
+}
+
+/// What the vectors of a new static embedding start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum First {
+    /// Random numbers.
+    #[default]
+    Random,
+    /// The teacher's embedding of a word on the principal directions of its embeddings, for pieces
+    /// that are words of the teacher's language; random numbers for the others. The projection
+    /// starts as those directions (Tulkens and van Dongen, 2024: model2vec).
+    Teacher,
+}
+
+fn first_deviation() -> f64 {
+    0.05
+}
+
+/// What happens when a training text stands in a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leakage {
+    /// Training does not begin.
+    #[default]
+    Error,
+    /// The example is left out.
+    Drop,
+    /// It is said in the card.
+    Report,
+}
+
+/// How a step is computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compute {
+    /// Number type of the matrix multiplications; parameters stay float32.
+    pub matmul: Number,
+    /// Texts at once; 0 = the whole batch. A batch in parts has the gradients of the whole.
+    pub micro_batch: usize,
+    /// Whether layers are computed again in the backward pass instead of kept.
+    pub gradient_checkpointing: bool,
+    /// Longest text in tokens.
+    pub max_tokens: Option<usize>,
+    /// Put before every text.
+    pub prompt: String,
+    /// Parameters whose names begin with one of these stay as they are.
+    pub freeze: Vec<String>,
+    /// Widths of a Matryoshka objective.
+    pub matryoshka: Vec<usize>,
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self {
+            matmul: Number::Float32,
+            micro_batch: 0,
+            gradient_checkpointing: false,
+            max_tokens: None,
+            prompt: String::new(),
+            freeze: Vec::new(),
+            matryoshka: Vec::new(),
+        }
+    }
+}
+
+/// A number type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Number {
+    /// 32 bits.
+    #[default]
+    Float32,
+    /// 16 bits, of which 10 are the fraction.
+    Float16,
+    /// 16 bits with the range of 32.
+    Bfloat16,
+}
+
+/// Low-rank adapters; see [`Lora`](korfinsts_nn::weights::Lora).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraRecipe {
+    /// Rank of an adapter.
+    pub rank: usize,
+    /// The adapter's product is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Last names of the linear layers that get one; empty = all.
+    #[serde(default)]
+    pub targets: Vec<String>,
+}
+
+/// Part of a run with its own data and optimiser.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Name, in metrics and messages.
+    pub name: String,
+    /// Passes over the data.
+    #[serde(default = "one")]
+    pub epochs: usize,
+    /// Examples per step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Share of the steps in which the learning rate grows.
+    #[serde(default = "tenth")]
+    pub warmup: f64,
+    /// How it goes after.
+    #[serde(default = "linear")]
+    pub schedule: Shape,
+    /// Decoupled weight decay of matrices.
+    #[serde(default = "hundredth")]
+    pub weight_decay: f64,
+    /// Largest norm of the gradients; 0 = any.
+    #[serde(default = "unit")]
+    pub clip: f64,
+    /// Temperature of the objective.
+    #[serde(default = "twentieth")]
+    pub temperature: f64,
+    /// Which texts are negatives of a triplet.
+    #[serde(default)]
+    pub negatives: Negatives,
+    /// Weight of the similarity matrices in a distillation.
+    #[serde(default)]
+    pub similarity: f64,
+    /// Share of extra texts (spans, words) per row of a distillation.
+    #[serde(default)]
+    pub extra: f64,
+    /// Share of tokens left out of each text at random, for data of kind `parallel`.
+    #[serde(default)]
+    pub token_dropout: f64,
+    /// Runs of the stage, each from the weights it begins with and with an order, left-out tokens
+    /// and drawn texts of its own; it ends with the mean of their weights (Wortsman et al., 2022).
+    /// In the first stage of a new static base whose `first` is `teacher`, each run starts with
+    /// random numbers of its own too, which the mean evens out.
+    #[serde(default = "one")]
+    pub soup: usize,
+    /// What is trained on.
+    pub data: Vec<DataRecipe>,
+}
+
+fn one() -> usize {
+    1
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn hundredth() -> f64 {
+    0.01
+}
+fn twentieth() -> f64 {
+    0.05
+}
+fn unit() -> f64 {
+    1.0
+}
+fn linear() -> Shape {
+    Shape::Linear
+}
+
+/// Which texts are negatives of a triplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Negatives {
+    /// Its own: Equation 1.
+    #[default]
+    #[serde(rename = "hard")]
+    Hard,
+    /// Its own and the other texts of the batch.
+    #[serde(rename = "hard+batch")]
+    HardAndBatch,
+}
+
+/// One source of data: exactly one of `triplets`, `shift`, `pairs`, `scored`, `parallel`,
+/// `parallel_suites`, `glossary`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// A JSONL or Parquet file of triplets: `anchor`, `positive`, `negative`, and, where
+    /// they are known, `language`, `source`, `pattern`, `variant`, `origin`. Other fields are left.
+    #[serde(default)]
+    pub triplets: Option<PathBuf>,
+    /// Variants of the built-in suite `korfin-shift` to train on, of every split; they are left out
+    /// of its evaluation.
+    #[serde(default)]
+    pub shift: Option<Vec<String>>,
+    /// A JSONL or Parquet file of pairs that mean the same: `first`, `second`. Other texts of the
+    /// batch are the negatives.
+    #[serde(default)]
+    pub pairs: Option<PathBuf>,
+    /// A suite's split whose gold scores are learnt, as `korsts:train`.
+    #[serde(default)]
+    pub scored: Option<String>,
+    /// Two files, line by line: the teacher's language, and its translation.
+    #[serde(default)]
+    pub parallel: Option<[PathBuf; 2]>,
+    /// Two splits of suites, pair by pair: the teacher's language, and its translation. Gold
+    /// scores are not read into training.
+    #[serde(default)]
+    pub parallel_suites: Option<[String; 2]>,
+    /// The built-in list of Korean financial terms with their English glosses, as parallel texts.
+    #[serde(default)]
+    pub glossary: bool,
+    /// SHA-256 of the file or files.
+    #[serde(default)]
+    pub sha256: Vec<String>,
+    /// Passes over this source per epoch.
+    #[serde(default = "unit")]
+    pub passes: f64,
+    /// Random spans taken from each text of the teacher's language, for `parallel`.
+    #[serde(default)]
+    pub spans: usize,
+    /// Whether every word of the teacher's language is a text of its own, for `parallel`.
+    #[serde(default)]
+    pub words: bool,
+    /// Whether every whole word of the teacher's vocabulary is a text of its own, for `parallel` and
+    /// `parallel_suites`.
+    #[serde(default)]
+    pub teacher_words: bool,
+    /// Only examples of these patterns; empty = all.
+    #[serde(default)]
+    pub patterns: Vec<String>,
+    /// Only examples of these languages; empty = all.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Only examples of these sources; empty = all.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Only examples of these origins; empty = all.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Only examples of these variants; empty = all.
+    #[serde(default)]
+    pub variants: Vec<String>,
+    /// No example of these variants: they are left for testing.
+    #[serde(default)]
+    pub without_variants: Vec<String>,
+}
+
+/// What is evaluated.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// Suites: ids, with `:split` where it is not the default one.
+    pub suites: Vec<String>,
+    /// Steps between evaluations; 0 = only before and after.
+    pub every: usize,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Save {
+    /// Steps between states that a stopped run goes on from.
+    pub every: usize,
+    /// Number type of the checkpoint.
+    pub dtype: Number,
+}
+
+impl Default for Save {
+    fn default() -> Self {
+        Self {
+            every: 200,
+            dtype: Number::Float32,
+        }
+    }
+}
+
+/// What the card says that the run does not know.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Card {
+    /// SPDX id of the checkpoint's licence.
+    pub licence: String,
+    /// ISO 639-1 languages.
+    pub languages: Vec<String>,
+    /// What the model is, in a sentence or two.
+    pub description: String,
+    /// What it was made of.
+    pub sources: Vec<CardSource>,
+}
+
+/// One thing that a checkpoint was made of.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CardSource {
+    /// Its name.
+    pub name: String,
+    /// Its licence.
+    pub licence: String,
+    /// Where it is.
+    pub url: String,
+    /// What it was used for.
+    pub used_for: String,
+}
+
+impl Recipe {
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no TOML, has unknown keys, or asks for what cannot be.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let text = String::from_utf8(fs::read(path)?).map_err(|e| TrainError::Recipe {
+            path: path.to_owned(),
+            line: None,
+            reason: format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
+            hint: None,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses a recipe; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
+        let recipe: Self = toml::from_str(text).map_err(|e| TrainError::Recipe {
+            path: path.to_owned(),
+            line: e.span().map(|s| text[..s.start].matches('\n').count() + 1),
+            reason: e.message().replace('\n', "; "),
+            hint: None,
+        })?;
+        recipe.check().map_err(|(key, reason)| TrainError::Recipe {
+            path: path.to_owned(),
+            line: text
+                .lines()
+                .position(|l| l.trim_start().trim_start_matches('[').starts_with(key))
+                .map(|l| l + 1),
+            reason,
+            hint: None,
+        })?;
+        Ok(recipe)
+    }
+
+    /// What types cannot say; the key at fault and what is wrong.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let positive = |key: &'static str, value: f64| {
+            if value > 0.0 && value.is_finite() {
+                return Ok(());
+            }
+            Err((
+                key,
+                format!("`{key}` is {value}, expected a number above 0"),
+            ))
+        };
+        let share = |key: &'static str, value: f64| {
+            if (0.0..=1.0).contains(&value) {
+                return Ok(());
+            }
+            Err((
+                key,
+                format!("`{key}` is {value}, expected a number from 0 to 1"),
+            ))
+        };
+        if self.schema != SCHEMA {
+            let found = self.schema;
+            return Err(("schema", format!("`schema` is {found}, expected {SCHEMA}")));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return Err((
+                "name",
+                format!(
+                    "`name` is `{}`, expected letters, digits, `-`, `_` and `.`",
+                    self.name
+                ),
+            ));
+        }
+        match (&self.base.model, &self.base.fresh) {
+            (Some(_), Some(_)) | (None, None) => {
+                return Err((
+                    "base",
+                    "`base` needs exactly one of `model` and `static`".into(),
+                ));
+            }
+            (None, Some(fresh)) => {
+                if fresh.vocabulary < 100 || fresh.dimension == 0 || fresh.projection == 0 {
+                    return Err((
+                        "base",
+                        "`base.static` needs a vocabulary of 100 or more and widths above 0".into(),
+                    ));
+                }
+                positive("deviation", fresh.deviation)?;
+                for (key, needs) in [
+                    ("first", fresh.first == First::Teacher),
+                    ("teacher_words", fresh.teacher_words),
+                ] {
+                    if needs && self.teacher.is_none() {
+                        return Err((
+                            key,
+                            format!(
+                                "`{key}` of `base.static` needs a `teacher`, and the recipe has none"
+                            ),
+                        ));
+                    }
+                }
+                if fresh.first == First::Teacher && fresh.dimension > fresh.projection {
+                    return Err((
+                        "dimension",
+                        format!(
+                            "`dimension` is {}: a teacher of `projection` {} has no more directions",
+                            fresh.dimension, fresh.projection
+                        ),
+                    ));
+                }
+            }
+            _ => {}
+        }
+        if let Some(augment) = &self.base.augment {
+            positive("tokens", augment.tokens as f64)?;
+            positive("min_count", augment.min_count as f64)?;
+            positive("max_characters", augment.max_characters as f64)?;
+            if self.base.model.is_none() {
+                return Err((
+                    "base.augment",
+                    "`base.augment` adds tokens to a `model`; a new static embedding learns its \
+                     own vocabulary"
+                        .into(),
+                ));
+            }
+            if self.lora.is_some() {
+                return Err((
+                    "base.augment",
+                    "`base.augment` adds rows to the embedding matrix, which low-rank adapters do \
+                     not train"
+                        .into(),
+                ));
+            }
+        }
+        if self.stages.is_empty() {
+            return Err(("stage", "a recipe needs at least one `[[stage]]`".into()));
+        }
+        share("average_with_base", self.average_with_base)?;
+        if self.average_with_base > 0.0 && self.base.fresh.is_some() {
+            return Err((
+                "average_with_base",
+                "a new static embedding has no base weights to average with".into(),
+            ));
+        }
+        if let Some(lora) = &self.lora {
+            positive("alpha", lora.alpha)?;
+            positive("rank", lora.rank as f64)?;
+        }
+        for stage in &self.stages {
+            positive("batch", stage.batch as f64)?;
+            positive("epochs", stage.epochs as f64)?;
+            positive("soup", stage.soup as f64)?;
+            if stage.soup > 1 && self.lora.is_some() {
+                return Err((
+                    "soup",
+                    "`soup` takes the mean of weights, and that of low-rank factors is not the \
+                     factors of a mean"
+                        .into(),
+                ));
+            }
+            positive("learning_rate", stage.learning_rate)?;
+            positive("temperature", stage.temperature)?;
+            share("warmup", stage.warmup)?;
+            share("token_dropout", stage.token_dropout)?;
+            if stage.data.is_empty() {
+                return Err(("data", format!("stage `{}` has no data", stage.name)));
+            }
+            for data in &stage.data {
+                let kinds = [
+                    data.triplets.is_some(),
+                    data.shift.is_some(),
+                    data.pairs.is_some(),
+                    data.scored.is_some(),
+                    data.parallel.is_some(),
+                    data.parallel_suites.is_some(),
+                    data.glossary,
+                ];
+                if kinds.iter().filter(|k| **k).count() != 1 {
+                    return Err((
+                        "data",
+                        format!(
+                            "each entry of `data` of stage `{}` needs exactly one of `triplets`, \
+                             `shift`, `pairs`, `scored`, `parallel`, `parallel_suites`, `glossary`",
+                            stage.name
+                        ),
+                    ));
+                }
+                positive("passes", data.passes)?;
+                let distils =
+                    data.parallel.is_some() || data.parallel_suites.is_some() || data.glossary;
+                if distils && self.teacher.is_none() {
+                    return Err(("teacher", "data of kind `parallel` need a `teacher`".into()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"schema = 1
+name = "small"
+[base]
+model = "folder"
+[[stage]]
+name = "triplets"
+batch = 8
+learning_rate = 5e-5
+data = [{ triplets = "triplets.jsonl" }]
+"#;
+
+    #[test]
+    fn defaults_are_those_of_table_4() {
+        let recipe = Recipe::parse(SMALL, Path::new("small.toml")).expect("a recipe");
+        let stage = &recipe.stages[0];
+        assert_eq!((stage.epochs, stage.warmup), (1, 0.1));
+        assert_eq!(stage.schedule, Shape::Linear);
+        assert_eq!(stage.negatives, Negatives::Hard);
+        assert_eq!(recipe.leakage, Leakage::Error);
+    }
+
+    #[test]
+    fn every_recipe_that_ships_is_sound() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../training/recipes");
+        let recipes = fs::walk(&folder, 100).expect("recipes");
+        assert!(recipes.len() >= 7, "{recipes:?}");
+        for path in recipes {
+            let recipe = Recipe::read(&path).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(
+                path.file_stem().map(|s| s.to_string_lossy().into_owned()),
+                Some(recipe.name)
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_errors_with_their_line() {
+        for (from, to, expected) in [
+            (
+                "batch = 8",
+                "bath = 8",
+                "small.toml:7: unknown field `bath`",
+            ),
+            (
+                "batch = 8",
+                "batch = 0",
+                "small.toml:7: `batch` is 0, expected a number above 0",
+            ),
+            (
+                "schema = 1",
+                "schema = 2",
+                "small.toml:1: `schema` is 2, expected 1",
+            ),
+            (
+                "name = \"small\"",
+                "name = \"../x\"",
+                "small.toml:2: `name` is `../x`",
+            ),
+            (
+                "model = \"folder\"",
+                "",
+                "exactly one of `model` and `static`",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "triplets = \"a\", scored = \"b\"",
+                "exactly one of `triplets`",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "parallel = [\"a\", \"b\"]",
+                "need a `teacher`",
+            ),
+            ("5e-5", "nan", "`learning_rate` is NaN"),
+            ("5e-5", "5e-5\nsoup = 0", "`soup` is 0"),
+        ] {
+            let text = SMALL.replace(from, to);
+            let error = Recipe::parse(&text, Path::new("small.toml")).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error} / {expected}");
+        }
+    }
+}

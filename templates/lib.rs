@@ -1,0 +1,10 @@
+//! Data of `korfinsts`, embedded: templates of documents, pages and prompts.
+//!
+//! This crate holds files and no code. The crate `korfinsts` reads them.
+
+/// The files of the folder `templates/` that ship in the binary.
+#[derive(rust_embed::RustEmbed)]
+#[folder = "."]
+#[exclude = "*.rs"]
+#[exclude = "Cargo.toml"]
+pub struct Templates;
