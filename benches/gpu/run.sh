@@ -25,7 +25,8 @@ for archive in program inputs; do
     fi
 done
 export KORFINSTS=${KORFINSTS:-$GPU_WORK/program/korfinsts} KORFINSTS_BESIDE=${KORFINSTS_BESIDE:-$GPU_WORK/program/korfinsts-beside}
-export GPU_INPUTS=$GPU_WORK/inputs GPU_ENCODERS=$GPU_WORK/program/encoders GPU_OUT=$out
+export GPU_INPUTS=$GPU_WORK/inputs GPU_OUT=$out
+export GPU_ENCODERS=${GPU_ENCODERS:-$here/../../tests/reference/encoders}
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=true PYTHONUNBUFFERED=1
 
 # CUDA's libraries: those of the Python packages that PyTorch brings, and the driver's.
