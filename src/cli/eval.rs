@@ -13,13 +13,14 @@ use super::{CliError, Global, failure, interrupt, report};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
-use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
+use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
 use korfinsts_bench::run::lock::FolderLock;
 use korfinsts_bench::run::record::{Record, RecordFiles, write_tokens};
 use korfinsts_bench::run::shard::{self, Plan, Shard, Unit};
 use korfinsts_bench::run::{RunError, mteb};
 use korfinsts_bench::suite::{Availability, Registry, Suite};
 use korfinsts_encoder::lexical::BASELINES;
+use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::{EncoderSpec, built_in};
 use korfinsts_metric::BootstrapOptions;
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Global, train};
-use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_train::export;
 
 /// Formats that a model is exported to.
@@ -39,11 +38,7 @@ pub struct ExportArgs {
 /// # Errors
 /// When the model cannot be read or has no counterpart in the format.
 pub fn run(args: &ExportArgs, global: &Global) -> anyhow::Result<()> {
-    let open = OpenOptions {
-        data_home: Some(global.data_home()?),
-        ..OpenOptions::default()
-    };
-    let spec = train::trainable(&args.model, None, global, &open)?;
+    let spec = train::trainable(&args.model, None, global)?;
     match args.to {
         Target::Onnx => export::onnx(&spec, &args.output, export::INSIDE)?,
     }

@@ -50,11 +50,6 @@ impl CliError {
     pub fn class(&self) -> FailureClass {
         self.class
     }
-
-    /// What to type next, where something helps.
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
-    }
 }
 
 /// Class and hint of the first error in the chain that has them.

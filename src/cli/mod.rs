@@ -31,7 +31,6 @@ mod release;
 mod report;
 mod runtime;
 mod shell;
-mod source;
 mod submissions;
 mod submit;
 mod suite;

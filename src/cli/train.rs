@@ -8,15 +8,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Format, Table};
 use super::progress::Bar;
-use super::{CliError, Global, interrupt, ranks, source};
+use super::{CliError, Global, interrupt, model, ranks};
 use korfinsts_bench::run::engine::Progress;
 use korfinsts_bench::run::lock::FolderLock;
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::backend::candle::device;
+use korfinsts_encoder::open::{ModelOptions, read_files, read_trainable};
 use korfinsts_encoder::pooling::Pooling;
-use korfinsts_encoder::spec::{Overrides, read};
 use korfinsts_train::metrics::StepMetrics;
 use korfinsts_train::outline::Outline;
 use korfinsts_train::ranks::tcp::{PATIENCE, Tcp};
@@ -59,7 +59,7 @@ pub struct TrainArgs {
     #[arg(long)]
     restart: bool,
     /// Where it trains
-    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    #[arg(long, default_value = "cpu", value_parser = model::device)]
     device: String,
     /// Processes that train together; the recipe's `batch` is that of all of them. Without
     /// `--rank`, all are started on this machine: with a share of its cores each, or a GPU each
@@ -96,7 +96,18 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         .into());
     }
     if count > 1 && args.rank.is_none() && !args.dry_run {
-        return ranks::launch(count, args.device == "cuda", global);
+        let gpus = args.device != "cpu";
+        if gpus && args.device != "cuda" {
+            return Err(CliError::usage(
+                format!(
+                    "`--device {}` is one GPU, and each rank has its own",
+                    args.device
+                ),
+                "say `--device cuda`; `CUDA_VISIBLE_DEVICES` chooses the GPUs",
+            )
+            .into());
+        }
+        return ranks::launch(count, gpus, global);
     }
     let home = global.data_home()?;
     let registry = Registry::open(&home)?;
@@ -105,12 +116,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         ..OpenOptions::default()
     };
     let base = match args.base.as_ref().or(recipe.base.model.as_ref()) {
-        Some(name) if recipe.base.fresh.is_none() => Some(trainable(
-            name,
-            recipe.base.pooling.as_deref(),
-            global,
-            &open,
-        )?),
+        Some(name) if recipe.base.fresh.is_none() => {
+            Some(trainable(name, recipe.base.pooling.as_deref(), global)?)
+        }
         Some(_) if args.base.is_some() => {
             return Err(CliError::usage(
                 "the recipe makes a new model, so `--base` has no place",
@@ -121,7 +129,9 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         _ => None,
     };
     let teacher = match (&args.teacher, &recipe.teacher) {
-        (Some(name), Some(_)) | (None, Some(name)) => Some(any(name, global, &open)?),
+        (Some(name), Some(_)) | (None, Some(name)) => {
+            Some(read_files(name, &model::options(global)?)?)
+        }
         (Some(_), None) => {
             return Err(CliError::usage(
                 "the recipe has no teacher, so `--teacher` has no place",
@@ -211,49 +221,21 @@ fn meet(args: &TrainArgs, device: &korfinsts_train::Device) -> anyhow::Result<Bo
     Ok(Box::new(Tcp::meet(rank, count, meet, PATIENCE)?))
 }
 
-/// Reads a model that can be evaluated.
-fn any(name: &str, global: &Global, open: &OpenOptions) -> anyhow::Result<EncoderSpec> {
-    let found = source::find(name, true, global)?;
-    Ok(read(
-        &found.path,
-        &Overrides {
-            identity: found.identity,
-            open: open.clone(),
-            ..Overrides::default()
-        },
-    )?)
-}
-
-/// Reads a model that can be trained: safetensors, even where an ONNX graph lies beside them.
+/// Reads a model that can be trained.
 pub(super) fn trainable(
     name: &str,
     pooling: Option<&str>,
     global: &Global,
-    open: &OpenOptions,
 ) -> anyhow::Result<EncoderSpec> {
-    let found = source::find(name, false, global)?;
-    let pooling = match pooling {
-        None => None,
-        Some(mode) => Some(vec![Pooling::parse(mode).ok_or_else(|| {
-            CliError::usage(
-                format!("found pooling `{mode}`"),
-                format!("allowed are {}", Pooling::names()),
-            )
-        })?]),
-    };
-    let overrides = |backend: Option<&str>| Overrides {
-        backend: backend.map(str::to_owned),
-        identity: found.identity.clone(),
-        pooling: pooling.clone(),
-        open: open.clone(),
-        ..Overrides::default()
-    };
-    if let Ok(spec) = read(&found.path, &overrides(None))
-        && ["candle", "static"].contains(&spec.backend)
-    {
-        return Ok(spec);
-    }
-    Ok(read(&found.path, &overrides(Some("candle")))?)
+    let options = model::options(global)?;
+    let pooling = pooling.map(|mode| Pooling::named(mode).map(|mode| vec![mode]));
+    Ok(read_trainable(
+        name,
+        &ModelOptions {
+            pooling: pooling.transpose()?,
+            ..options
+        },
+    )?)
 }
 
 fn outlined(outline: &Outline, format: Format) -> String {

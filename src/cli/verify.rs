@@ -13,8 +13,9 @@ use super::{CliError, Global, interrupt, submissions};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
-use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Prompting};
+use korfinsts_bench::run::evaluate::{self, EvaluateOptions};
 use korfinsts_bench::suite::Registry;
+use korfinsts_encoder::protocol::Prompting;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::submission::{self, Bundle, CheckResult, Examined, Level};
 

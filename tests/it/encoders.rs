@@ -182,23 +182,22 @@ fn whole_encoders_give_the_embeddings_of_sentence_transformers_alone_and_in_a_ba
 }
 
 #[test]
-fn what_was_understood_names_value_and_source() {
+fn every_decision_names_value_and_source() {
     let spec = read("t5enc-dense");
-    let rows = spec.understood();
+    let rows = &spec.decisions;
     let row = |what: &str| {
         rows.iter()
-            .find(|(w, ..)| w == what)
+            .find(|d| d.what.name() == what)
             .unwrap_or_else(|| panic!("no row `{what}` in {rows:?}"))
-            .clone()
     };
-    assert_eq!(row("pooling").1, "mean");
-    assert_eq!(row("pooling").2, "1_Pooling/config.json");
-    assert_eq!(row("max tokens").1, "48");
+    assert_eq!(row("pooling").value, "mean");
+    assert_eq!(row("pooling").source, "1_Pooling/config.json");
+    assert_eq!(row("max tokens").value, "48");
     assert_eq!(
-        row("then").1,
+        row("then").value,
         "dense 32 to 24 without bias, Identity, normalize"
     );
-    assert_eq!(row("similarity").1, "cosine");
+    assert_eq!(row("similarity").value, "cosine");
     assert!(spec.leaves_prompt_out());
     assert_eq!(spec.prompts["sts"], "Represent the statement: ");
     let roles: Vec<_> = spec.files.iter().map(|f| f.name.as_str()).collect();

@@ -10,8 +10,9 @@ use korfinsts_encoder::modules::Module;
 use korfinsts_encoder::network::PaddingSide;
 use korfinsts_encoder::onnx::{GraphInfo, ValueInfo};
 use korfinsts_encoder::pooling::Pooling;
-use korfinsts_encoder::spec::{self, Attention, ModelTable, Overrides, Similarity, WeightsFormat};
+use korfinsts_encoder::spec::{self, Attention, ModelTable, Overrides, Setting, WeightsFormat};
 use korfinsts_encoder::{EncoderError, EncoderSpec};
+use korfinsts_metric::Similarity;
 use serde_json::{Value, json};
 
 use super::support::{repository, shared};
@@ -96,10 +97,10 @@ fn modes(spec: &EncoderSpec) -> Vec<Pooling> {
 }
 
 fn source(spec: &EncoderSpec, what: &str) -> String {
-    spec.understood()
-        .into_iter()
-        .find(|(w, ..)| w == what)
-        .map(|(_, _, source)| source)
+    spec.decisions
+        .iter()
+        .find(|d| d.what.name() == what)
+        .map(|d| d.source.clone())
         .unwrap_or_default()
 }
 
@@ -272,7 +273,7 @@ fn a_guess_is_a_warning_and_under_strict_an_error() {
         assert!(
             spec.decisions
                 .iter()
-                .any(|d| d.guessed && d.what == "pooling")
+                .any(|d| d.guessed && d.what == Setting::Pooling)
         );
         assert!(
             spec.warnings
@@ -762,7 +763,7 @@ fn a_graph_s_output_is_chosen_by_name_and_a_finished_one_is_not_pooled_again() {
     assert!(
         spec.decisions
             .iter()
-            .any(|d| d.guessed && d.what == "output")
+            .any(|d| d.guessed && d.what == Setting::Output)
     );
     assert!(
         folder

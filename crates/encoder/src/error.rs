@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
+use korfinsts_base::hub::HubError;
 use korfinsts_nn::NnError;
 
 /// An error of the encoder room: a model that cannot be found, read, opened or run.
@@ -13,6 +14,19 @@ pub enum EncoderError {
     /// A file-system call failed.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// The hub did not give a file.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A repository of the hub holds nothing that can be used.
+    #[error("the hub's `{id}` holds {found}")]
+    Repository {
+        /// `org/name`.
+        id: String,
+        /// What it holds, or lacks.
+        found: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
     /// A file of the model is there and wrong.
     #[error("{}: {reason}", path.display())]
     Invalid {
@@ -93,7 +107,9 @@ impl EncoderError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Fs(e) => e.hint(),
-            Self::Invalid { hint, .. }
+            Self::Hub(e) => e.hint(),
+            Self::Repository { hint, .. }
+            | Self::Invalid { hint, .. }
             | Self::Missing { hint, .. }
             | Self::Unsupported { hint, .. }
             | Self::Endpoint { hint, .. }
@@ -113,7 +129,9 @@ impl EncoderError {
         match self {
             Self::Fs(e) if e.source.kind() == std::io::ErrorKind::NotFound => FailureClass::Model,
             Self::Fs(_) | Self::Runtime { .. } => FailureClass::Runtime,
-            Self::Invalid { .. }
+            Self::Hub(e) => e.class(),
+            Self::Repository { .. }
+            | Self::Invalid { .. }
             | Self::Missing { .. }
             | Self::Tokenize { .. }
             | Self::NotFinite { .. } => FailureClass::Model,

@@ -1,6 +1,6 @@
 //! Encoders: texts to embeddings.
 //!
-//! Holds how a model is found ([`locate`]), read ([`spec`]), tokenised ([`tokenizer`]), run
+//! Holds how a model is found and read ([`open`], [`locate`], [`spec`]), tokenised ([`tokenizer`]), run
 //! ([`backend`]) and pooled ([`pooling`], [`modules`]); models behind a server ([`endpoint`]); and
 //! the lexical baselines, which need no model ([`lexical`]). Imports the ground floor only (`fs`,
 //! `text`, `http`, `hub`, `failure`), `metric` and `nn`: an encoder knows no suite.
@@ -15,6 +15,7 @@ mod base64;
 pub mod built_in;
 pub mod endpoint;
 mod error;
+pub mod family;
 mod json;
 pub mod lexical;
 pub mod locate;
@@ -22,9 +23,11 @@ pub mod memory;
 pub mod modules;
 pub mod network;
 pub mod onnx;
+pub mod open;
 pub mod pooling;
 pub mod protocol;
 mod read;
+mod setting;
 pub mod spec;
 mod text_encoder;
 pub mod tokenizer;

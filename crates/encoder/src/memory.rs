@@ -32,9 +32,9 @@ pub fn of_batch(spec: &EncoderSpec, free: u64, lanes: usize) -> Option<Memory> {
     let heads = size(&["num_attention_heads", "num_heads", "n_heads", "n_head"])?;
     let inner = size(&["intermediate_size", "d_ff", "hidden_dim", "n_inner"])
         .unwrap_or(width.saturating_mul(4));
-    let number = match (spec.device.as_str(), spec.dtype.as_str()) {
-        ("cuda", "float16" | "bfloat16") => 2,
+    let number = match spec.dtype.as_str() {
         // On a CPU low precision is computed in float32, whatever the weights are.
+        "float16" | "bfloat16" if spec.device.starts_with("cuda") => 2,
         _ => 4,
     };
     Some(Memory {

@@ -3,6 +3,7 @@
 //! The formulas, and what happens to a text without tokens, are those of sentence-transformers
 //! 6.2 (`sentence_transformer/modules/pooling.py`).
 
+use super::EncoderError;
 use super::network::TokenBatch;
 
 /// A pooling mode, named as sentence-transformers names it.
@@ -44,6 +45,28 @@ impl Pooling {
             Self::WeightedMean => "weightedmean",
             Self::LastToken => "lasttoken",
         }
+    }
+
+    /// The mode of that name.
+    ///
+    /// # Errors
+    /// When there is none; the hint lists those there are.
+    pub fn named(name: &str) -> Result<Self, EncoderError> {
+        Self::parse(name).ok_or_else(|| EncoderError::Unsupported {
+            what: format!("found pooling `{name}`"),
+            hint: Some(format!("allowed are {}", Self::names())),
+        })
+    }
+
+    /// The modes of those names, which commas separate.
+    ///
+    /// # Errors
+    /// As [`Pooling::named`].
+    pub fn list(names: &str) -> Result<Vec<Self>, EncoderError> {
+        names
+            .split(',')
+            .map(|name| Self::named(name.trim()))
+            .collect()
     }
 
     /// The boolean of configurations written before `pooling_mode` was one field.

@@ -56,6 +56,17 @@ static PROTOCOLS: LazyLock<Vec<Protocol>> = LazyLock::new(|| {
         .protocol
 });
 
+/// The prompts before a pair's texts, and how the cosine is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompting {
+    /// Name of the protocol.
+    pub protocol: String,
+    /// Prompt before `sentence1` and before `sentence2`.
+    pub prompts: [String; 2],
+    /// Whether the cosine is mteb's float32 form.
+    pub float32_cosine: bool,
+}
+
 /// What a protocol says about one model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {

@@ -1,4 +1,4 @@
-//! What was understood of a model: decided once, printed once, stored with every record.
+//! The settings of a model: decided once, printed once, stored with every record.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,20 +15,42 @@ use super::text_encoder::TextEncoder;
 use super::tokenizer::Tokenizer;
 use super::{Encoder, EncoderError, modules};
 use korfinsts_base::fs;
+use korfinsts_metric::Similarity;
 
 pub use super::read::{Attention, ModelTable, Overrides, model_tables, read};
+pub use super::setting::Setting;
 
-/// Where a decision about a model came from, in order of precedence.
+/// A setting of a model, with the value that was decided and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What was decided: `pooling`, `max_tokens`, `backend`, ...
-    pub what: String,
+    /// What was decided.
+    pub what: Setting,
     /// The value, as printed.
     pub value: String,
     /// Where it came from: a flag, a file, or `guessed`.
     pub source: String,
     /// Whether it was guessed; `--strict` makes a guess an error.
     pub guessed: bool,
+}
+
+impl Decision {
+    /// A decision that is no guess.
+    #[must_use]
+    pub fn new(what: Setting, value: impl Into<String>, source: impl Into<String>) -> Self {
+        Self {
+            what,
+            value: value.into(),
+            source: source.into(),
+            guessed: false,
+        }
+    }
+
+    /// Whether it says that an L2 normalisation follows the pooling.
+    #[must_use]
+    pub fn normalizes(&self) -> bool {
+        let normalize = Module::Normalize.describe();
+        self.what == Setting::Then && self.value.split(", ").any(|module| module == normalize)
+    }
 }
 
 /// One file of a model, identified by content.
@@ -56,52 +78,11 @@ pub enum WeightsFormat {
     Safetensors,
 }
 
-/// How two embeddings are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Similarity {
-    /// Cosine; 0/0 is an error, not a number.
-    #[default]
-    Cosine,
-    /// Inner product.
-    Dot,
-    /// Negated Manhattan distance.
-    Manhattan,
-    /// Negated Euclidean distance.
-    Euclidean,
-}
-
-impl Similarity {
-    /// Every similarity.
-    pub const ALL: [Self; 4] = [Self::Cosine, Self::Dot, Self::Manhattan, Self::Euclidean];
-
-    /// Its name in configurations, on the command line and in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Dot => "dot",
-            Self::Manhattan => "manhattan",
-            Self::Euclidean => "euclidean",
-        }
-    }
-
-    /// The similarity of that name; `dot_product` and `cos_sim` are understood too.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "dot_product" | "dot_score" => Some(Self::Dot),
-            "cos_sim" => Some(Self::Cosine),
-            _ => Self::ALL.into_iter().find(|s| s.name() == name),
-        }
-    }
-}
-
 /// File of a checkpoint that lists the variants of triplets it was trained on: a JSON list of their
 /// ids.
 pub const TRAINED_VARIANTS: &str = "trained_variants.json";
 
-/// Everything that was understood of a model before it is opened. Its [`EncoderSpec::key`]
+/// Everything that is known of a model before it is opened. Its [`EncoderSpec::key`]
 /// names it in caches. The default is an empty specification, for tests to fill in.
 #[derive(Debug, Clone, Default)]
 pub struct EncoderSpec {
@@ -125,7 +106,7 @@ pub struct EncoderSpec {
     pub backend: &'static str,
     /// Version of the library behind the backend, as it was when the model was read.
     pub backend_version: String,
-    /// `cpu` or `cuda`.
+    /// `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Number type of the computation: `float32`, `float16`, `bfloat16`, `int8`.
     pub dtype: String,
@@ -230,13 +211,19 @@ impl EncoderSpec {
         fs::hex(&hasher.finalize())
     }
 
-    /// What was understood, for printing: what, value, source.
+    /// The value of a setting, as it was decided last.
     #[must_use]
-    pub fn understood(&self) -> Vec<(String, String, String)> {
-        self.decisions
-            .iter()
-            .map(|d| (d.what.clone(), d.value.clone(), d.source.clone()))
-            .collect()
+    pub fn decided(&self, what: &Setting) -> Option<&str> {
+        let mut decisions = self.decisions.iter().rev();
+        decisions
+            .find(|d| d.what == *what)
+            .map(|d| d.value.as_str())
+    }
+
+    /// Whether embeddings are L2-normalised behind the network.
+    #[must_use]
+    pub fn normalizes(&self) -> bool {
+        self.modules.contains(&Module::Normalize)
     }
 
     /// Whether the pooling leaves the prompt's tokens out.
@@ -295,10 +282,30 @@ mod tests {
     }
 
     #[test]
-    fn similarities_are_read_back() {
-        for similarity in Similarity::ALL {
-            assert_eq!(Similarity::parse(similarity.name()), Some(similarity));
+    fn settings_keep_their_names_in_records() {
+        for setting in Setting::KNOWN {
+            let text = serde_json::to_string(&setting).expect("a text");
+            assert_eq!(text, format!("\"{setting}\""));
+            let again: Setting = serde_json::from_str(&text).expect("a setting");
+            assert_eq!(&again, setting);
         }
-        assert_eq!(Similarity::parse("jaccard"), None);
+        let other: Setting = serde_json::from_str("\"of another version\"").expect("a setting");
+        assert_eq!(other.to_string(), "of another version");
+    }
+
+    #[test]
+    fn a_normalisation_is_known_from_the_modules_and_from_their_decision() {
+        for (what, value, normalizes) in [
+            (Setting::Then, "dense 3 to 2, tanh, normalize", true),
+            (Setting::Then, "dense 3 to 2, tanh", false),
+            (Setting::Normalize, "yes", false),
+        ] {
+            let decision = Decision::new(what, value, "modules.json");
+            assert_eq!(decision.normalizes(), normalizes, "{value}");
+        }
+        let mut spec = EncoderSpec::default();
+        assert!(!spec.normalizes());
+        spec.modules.push(Module::Normalize);
+        assert!(spec.normalizes());
     }
 }

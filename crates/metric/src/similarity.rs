@@ -3,9 +3,10 @@
 use super::undefined::{Operand, Undefined};
 
 /// A similarity of two embeddings: larger means more alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Similarity {
     /// [`cosine`].
+    #[default]
     Cosine,
     /// [`cosine_f32`], the one that published scores were computed with.
     CosineF32,

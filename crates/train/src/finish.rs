@@ -10,11 +10,12 @@ use super::session::{BESIDE, Session, Watch};
 use super::{TrainError, base, chart, save};
 use korfinsts_base::{fs, json};
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
-use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation, Prompting};
+use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
 use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::lexical::BASELINES;
+use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::spec::{Overrides, TRAINED_VARIANTS, read};
 use korfinsts_metric::BootstrapOptions;
 

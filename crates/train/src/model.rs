@@ -12,7 +12,7 @@ use super::optim::Parameter;
 use super::{TrainError, bag};
 use korfinsts_encoder::modules::Module;
 use korfinsts_encoder::tokenizer::{EncodeOptions, Tokenizer};
-use korfinsts_encoder::{EncoderError, EncoderSpec, PreparedText, TokenBatch};
+use korfinsts_encoder::{EncoderError, EncoderSpec, PreparedText, TokenBatch, family};
 use korfinsts_nn::architecture::{self, BuildInput, Prepared, Transformer};
 use korfinsts_nn::config::Config;
 use korfinsts_nn::ops::Mode;
@@ -178,7 +178,7 @@ impl Model {
     /// padding id, as `torch.nn.Embedding` with a `padding_idx` has it. It matters where the same id
     /// ends every text (Mistral, Qwen2).
     pub(super) fn still_row(&self) -> Option<(&str, u32)> {
-        if matches!(self.spec.architecture.as_str(), "t5" | "mt5") {
+        if family::of(&self.spec.architecture).trains_padding {
             return None;
         }
         let id = self.spec.config.get("pad_token_id")?.as_u64()?;

@@ -8,14 +8,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::super::output::{self, Table};
-use super::super::{CliError, Global, interrupt, source};
+use super::super::{CliError, Global, interrupt, model};
 use super::FolderArgs;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::http::Patience;
 use korfinsts_bench::suite::{Availability, Registry, Suite};
 use korfinsts_encoder::Encoder;
-use korfinsts_encoder::backend::OpenOptions;
-use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_encoder::open::read_files;
 use korfinsts_mine::generate::ask::{Role, Speaker};
 use korfinsts_mine::generate::backend::{self, BACKENDS, Setting};
 use korfinsts_mine::generate::estimate::{Estimate, estimate};
@@ -359,20 +358,9 @@ fn encoder(name: &str, global: &Global) -> anyhow::Result<Option<(String, Box<dy
     if name == "none" {
         return Ok(None);
     }
-    let found = source::find(name, true, global)?;
-    let open = OpenOptions {
-        data_home: Some(global.data_home()?),
-        ..OpenOptions::default()
-    };
-    let spec = read(
-        &found.path,
-        &Overrides {
-            identity: found.identity,
-            open: open.clone(),
-            ..Overrides::default()
-        },
-    )?;
-    Ok(Some((spec.name.clone(), spec.open(&open)?)))
+    let options = model::options(global)?;
+    let spec = read_files(name, &options)?;
+    Ok(Some((spec.name.clone(), spec.open(&options.open)?)))
 }
 
 fn describe_estimate(found: &Estimate) -> String {

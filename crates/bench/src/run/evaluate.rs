@@ -17,23 +17,13 @@ use super::store::{EmbeddingSet, Store, text_key};
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::lexical::Baseline;
-use korfinsts_encoder::spec::Similarity;
+use korfinsts_encoder::protocol::Prompting;
+use korfinsts_encoder::spec::Setting;
 use korfinsts_encoder::{EncoderSpec, TokenCount, Usage};
-use korfinsts_metric::{self as metric, BootstrapOptions};
+use korfinsts_metric::{BootstrapOptions, Similarity};
 
 /// Share of tied predictions above which a reader is warned.
 const TIES_WORTH_SAYING: f64 = 0.05;
-
-/// What stands before the texts, and how the cosine is computed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompting {
-    /// Name of the protocol.
-    pub protocol: String,
-    /// Prompt before `sentence1` and before `sentence2`.
-    pub prompts: [String; 2],
-    /// Whether the cosine is mteb's float32 form.
-    pub float32_cosine: bool,
-}
 
 /// How suites are evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -270,6 +260,11 @@ fn score_pairs<'a>(
     spec: &EncoderSpec,
     prompting: &Prompting,
 ) -> Result<Scored, RunError> {
+    let cosine = if prompting.float32_cosine {
+        Similarity::CosineF32
+    } else {
+        Similarity::Cosine
+    };
     let scored = pairs
         .par_iter()
         .map(|pair| {
@@ -282,17 +277,14 @@ fn score_pairs<'a>(
             };
             let (a, first) = find(sets[0], &pair.sentence1)?;
             let (b, second) = find(sets[1], &pair.sentence2)?;
-            let cosine = if prompting.float32_cosine {
-                metric::cosine_f32(a, b).map(f64::from)
-            } else {
-                metric::cosine(a, b)
+            let of = |similarity: Similarity| similarity.of(a, b).ok();
+            let scored = ScoredPair {
+                score: of(cosine),
+                dot: of(Similarity::Dot),
+                manhattan: of(Similarity::Manhattan),
+                euclidean: of(Similarity::Euclidean),
+                ..scored_pair(pair, suite)
             };
-            let dot = metric::dot(a, b).ok();
-            let manhattan = metric::negated_manhattan(a, b).ok();
-            let euclidean = metric::negated_euclidean(a, b).ok();
-            let mut scored = scored_pair(pair, suite);
-            scored.score = cosine.ok();
-            (scored.dot, scored.manhattan, scored.euclidean) = (dot, manhattan, euclidean);
             Ok((scored, first, second))
         })
         .collect::<Result<Vec<_>, RunError>>()?;
@@ -420,23 +412,10 @@ fn facts(
         [one] => Some((*one).to_owned()),
         several => Some(korfinsts_base::fs::sha256(several.join("\n").as_bytes())),
     };
-    let similarity = match spec.similarity {
-        Similarity::Cosine => "cosine",
-        Similarity::Dot => "dot",
-        Similarity::Manhattan => "manhattan",
-        Similarity::Euclidean => "euclidean",
-    };
     let form = if prompting.float32_cosine {
         "cosine in float32"
     } else {
         "cosine in float64"
-    };
-    let decided = |what: &str| {
-        spec.decisions
-            .iter()
-            .rev()
-            .find(|d| d.what == what)
-            .map(|d| d.value.clone())
     };
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     EncoderFacts {
@@ -450,14 +429,14 @@ fn facts(
         tokenizer_sha256: one(&of_role("tokenizer")),
         files: spec.files.clone(),
         architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
-        pooling: decided("pooling"),
+        pooling: spec.decided(&Setting::Pooling).map(str::to_owned),
         dimension: Some(dimension).filter(|d| *d > 0),
         max_tokens: Some(spec.max_tokens).filter(|n| *n > 0),
         dtype: some(&spec.dtype),
         device: some(&spec.device),
         protocol: prompting.protocol.clone(),
         prompts: prompting.prompts.clone(),
-        similarity: format!("{similarity} (main score: {form})"),
+        similarity: format!("{} (main score: {form})", spec.similarity.name()),
         endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
             url: e.url.clone(),
             dialect: e.dialect.name().into(),

@@ -4,6 +4,7 @@
 //! feature.
 
 pub mod candle;
+pub mod device;
 #[cfg(any(feature = "candle", feature = "onnxruntime", feature = "rten"))]
 mod lanes;
 pub mod onnxruntime;

@@ -22,8 +22,9 @@ use self::client::{Client, Settings, Wrong};
 use self::dialect::Dialect;
 use self::key::Key;
 use super::protocol::Rules;
-use super::spec::{Decision, Similarity};
+use super::spec::{Decision, Setting};
 use super::{Encoder, EncoderError, EncoderSpec};
+use korfinsts_metric::Similarity;
 
 /// Most texts in one request: what text-embeddings-inference allows when nothing else is set.
 const TEXTS_PER_REQUEST: usize = 32;
@@ -157,30 +158,28 @@ impl Endpoint {
         rules: &Rules,
         wishes: Wishes,
     ) -> Result<EncoderSpec, EncoderError> {
-        let decision = |what: &str, value: &str, source: &str| Decision {
-            what: what.into(),
-            value: value.into(),
-            source: source.into(),
-            guessed: false,
-        };
         let said = |value: Option<&str>| value.unwrap_or("not reported").to_owned();
         let dialect = self.dialect.name();
         let max_tokens = self.max_tokens.map(|n| n.to_string());
         let decisions = vec![
-            decision("endpoint", &self.url, "named"),
-            decision("dialect", dialect, "server"),
-            decision(
-                "model",
+            Decision::new(Setting::Endpoint, self.url.as_str(), "named"),
+            Decision::new(Setting::Dialect, dialect, "server"),
+            Decision::new(
+                Setting::Model,
                 &self.model,
                 if self.named { "named" } else { "server" },
             ),
-            decision("revision", &said(self.revision.as_deref()), "server"),
-            decision("server", &said(self.server.as_deref()), "server"),
-            decision("dimension", &self.dimension.to_string(), "server"),
-            decision("dtype", &said(self.dtype.as_deref()), "server"),
-            decision("pooling", &said(self.pooling.as_deref()), "server"),
-            decision("max_tokens", &said(max_tokens.as_deref()), "server"),
-            decision("fingerprint", &self.fingerprint, "a fixed text"),
+            Decision::new(Setting::Revision, &said(self.revision.as_deref()), "server"),
+            Decision::new(Setting::Server, &said(self.server.as_deref()), "server"),
+            Decision::new(Setting::Dimension, &self.dimension.to_string(), "server"),
+            Decision::new(Setting::Dtype, &said(self.dtype.as_deref()), "server"),
+            Decision::new(Setting::Pooling, &said(self.pooling.as_deref()), "server"),
+            Decision::new(
+                Setting::ServedMaxTokens,
+                &said(max_tokens.as_deref()),
+                "server",
+            ),
+            Decision::new(Setting::Fingerprint, &self.fingerprint, "a fixed text"),
         ];
         let mut warnings = self.warnings.clone();
         let mut doubts: Vec<String> = self.doubt.iter().cloned().collect();

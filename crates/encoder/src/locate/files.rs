@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::file_name;
 use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
 use crate::spec::WeightsFormat;
-use crate::{EncoderError, json};
+use crate::{EncoderError, family, json};
 use korfinsts_base::fs;
 
 /// Names of ONNX files that were made smaller or faster at the price of other numbers.
@@ -100,7 +100,7 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
 }
 
 /// Whether a folder says that its model is a table of static embeddings: those are read from
-/// safetensors, whatever graph lies beside.
+/// safetensors, even where the folder has an ONNX graph.
 ///
 /// # Errors
 /// When `modules.json` or `config.json` is malformed.
@@ -111,7 +111,8 @@ pub(crate) fn names_static_embeddings(folder: &Path) -> Result<bool, EncoderErro
         kind.is_some_and(|k| k.rsplit('.').next() == Some("StaticEmbedding"))
     });
     let config = json::load(&folder.join("config.json"))?.unwrap_or(Value::Null);
-    Ok(by_module || config.get("model_type").and_then(Value::as_str) == Some("model2vec"))
+    let model_type = config.get("model_type").and_then(Value::as_str);
+    Ok(by_module || model_type.is_some_and(|name| family::of(name).is_static))
 }
 
 fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {

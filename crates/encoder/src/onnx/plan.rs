@@ -4,20 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::graph::{Dimension, Graph, Value};
 use super::{read, refuse_custom};
+use crate::family::{self, Positions};
 use crate::network::{NetworkOutput, TokenBatch};
 use crate::{EncoderError, EncoderSpec};
-
-/// Model types that count positions from behind the padding id, and give padding that id.
-const POSITIONS_AFTER_PADDING: [&str; 8] = [
-    "camembert",
-    "data2vec-text",
-    "esm",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-];
 
 /// Element type of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,7 +287,7 @@ fn input(spec: &EncoderSpec, path: &Path, value: &Value) -> Result<Input, Encode
 /// Positions are counted from 0, but by the RoBERTa family from behind its padding id. Padding
 /// takes no part, so its position need only be a valid one.
 fn positions(spec: &EncoderSpec) -> Source {
-    if !POSITIONS_AFTER_PADDING.contains(&spec.architecture.as_str()) {
+    if family::of(&spec.architecture).positions != Positions::AfterPadding {
         return Source::Positions {
             first: 0,
             at_padding: 0,

@@ -19,10 +19,11 @@ use serde_json::Value;
 
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
 use super::backend::{self, BACKENDS};
+use super::family::{self, Family};
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
 use super::pooling::Pooling;
-use super::spec::{Decision, ModelFile, TRAINED_VARIANTS, WeightsFormat};
+use super::spec::{Decision, ModelFile, Setting, TRAINED_VARIANTS, WeightsFormat};
 use super::tokenizer::Tokenizer;
 use super::{EncoderError, EncoderSpec, json, onnx};
 use korfinsts_base::fs;
@@ -117,19 +118,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn decide(&mut self, what: &str, value: impl Into<String>, source: impl Into<String>) {
-        self.decisions.push(Decision {
-            what: what.to_owned(),
-            value: value.into(),
-            source: source.into(),
-            guessed: false,
-        });
+    fn decide(&mut self, what: Setting, value: impl Into<String>, source: impl Into<String>) {
+        self.decisions.push(Decision::new(what, value, source));
     }
 
     /// A decision that the model leaves open.
     fn guess(
         &mut self,
-        what: &str,
+        what: Setting,
         value: &str,
         why: &str,
         flag: &str,
@@ -143,10 +139,8 @@ impl<'a> Reader<'a> {
         self.warnings
             .push(format!("{what} was guessed to be {value}: {why}"));
         self.decisions.push(Decision {
-            what: what.to_owned(),
-            value: value.to_owned(),
-            source: "guessed".to_owned(),
             guessed: true,
+            ..Decision::new(what, value, "guessed")
         });
         Ok(())
     }
@@ -161,6 +155,10 @@ impl<'a> Reader<'a> {
             .map(|c| c.as_os_str().to_string_lossy())
             .collect::<Vec<_>>()
             .join("/")
+    }
+
+    fn family(&self) -> &'static Family {
+        family::of(self.architecture())
     }
 
     fn architecture(&self) -> &str {
@@ -203,13 +201,13 @@ impl<'a> Reader<'a> {
         } else {
             "found"
         };
-        self.decide("weights", shown, source);
+        self.decide(Setting::Weights, shown, source);
         let (backend, backend_version) = self.backend(wanted, static_kind.is_some())?;
         let device = self.device()?;
         let graph = self.graph()?;
         let dtype = self.dtype(graph.as_ref())?;
         let tokenizer_file = self.relative(&tokenizer.files()[0]);
-        self.decide("tokenizer", tokenizer.format(), tokenizer_file);
+        self.decide(Setting::Tokenizer, tokenizer.format(), tokenizer_file);
         let chosen = self.modules(described, static_kind, graph.as_ref())?;
         let text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
         let causal = self.attention()?;
@@ -292,7 +290,7 @@ impl<'a> Reader<'a> {
         &mut self,
         described: Option<&modules::Described>,
     ) -> Result<Option<StaticKind>, EncoderError> {
-        let named = described.is_some_and(|d| d.is_static) || self.architecture() == "model2vec";
+        let named = described.is_some_and(|d| d.is_static) || self.family().is_static;
         if self.files.format != WeightsFormat::Safetensors {
             return if named {
                 Err(EncoderError::Unsupported {
@@ -441,32 +439,6 @@ fn display_name(path: &Path, files: &ModelFiles) -> String {
 
 /// Whether a model of this kind attends to the past only, by what `config.json` says.
 pub(super) fn is_causal_lm(config: &Value) -> bool {
-    const CAUSAL: [&str; 24] = [
-        "bloom",
-        "codegen",
-        "falcon",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "gpt_neox",
-        "gptj",
-        "granite",
-        "llama",
-        "mistral",
-        "mixtral",
-        "mpt",
-        "olmo",
-        "olmo2",
-        "opt",
-        "phi",
-        "phi3",
-        "qwen2",
-        "qwen3",
-        "stablelm",
-    ];
     let model_type = config.get("model_type").and_then(Value::as_str);
     let named = config
         .get("architectures")
@@ -476,7 +448,7 @@ pub(super) fn is_causal_lm(config: &Value) -> bool {
         .filter_map(Value::as_str)
         .any(|name| name.ends_with("ForCausalLM"));
     let bidirectional = config.get("is_causal").and_then(Value::as_bool) == Some(false);
-    (named || model_type.is_some_and(|t| CAUSAL.contains(&t))) && !bidirectional
+    (named || model_type.is_some_and(|t| family::of(t).causal)) && !bidirectional
 }
 
 /// The modes of a pooling module at the head of `modules`.

@@ -5,6 +5,7 @@ use super::{Chosen, Overrides, Reader, StaticKind, is_causal_lm, pooling_of};
 use crate::modules::Module;
 use crate::onnx::{GraphInfo, ValueInfo};
 use crate::pooling::Pooling;
+use crate::spec::Setting;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
@@ -78,7 +79,7 @@ impl Reader<'_> {
                         &Pooling::ALL.map(Pooling::name),
                     ));
                 }
-                self.decide("pooling", join(&modes), source);
+                self.decide(Setting::Pooling, join(&modes), source);
                 modes
             }
             (None, Some((modes, _)), Some(described)) => {
@@ -86,7 +87,7 @@ impl Reader<'_> {
                     .pooling_source
                     .as_ref()
                     .map_or_else(|| "modules.json".into(), |p| self.relative(p));
-                self.decide("pooling", join(&modes), source);
+                self.decide(Setting::Pooling, join(&modes), source);
                 modes
             }
             (None, None, Some(_)) => {
@@ -108,14 +109,14 @@ impl Reader<'_> {
                         "the folder has neither `modules.json` nor `1_Pooling/config.json`",
                     )
                 };
-                self.guess("pooling", mode.name(), why, "--pooling")?;
+                self.guess(Setting::Pooling, mode.name(), why, "--pooling")?;
                 vec![mode]
             }
         };
         Self::check_width(&modes, described.as_ref(), &rest)?;
         if !include_prompt {
             self.decide(
-                "prompt",
+                Setting::Prompt,
                 "left out of the pooling",
                 "the pooling's configuration",
             );
@@ -150,7 +151,7 @@ impl Reader<'_> {
 
     fn sentence_modules(&mut self, described: Option<&Described>, name: String) -> Chosen {
         self.decide(
-            "pooling",
+            Setting::Pooling,
             "in the graph",
             format!("the ONNX output `{name}`"),
         );
@@ -198,7 +199,7 @@ impl Reader<'_> {
         if configured && modules.last() != Some(&Module::Normalize) {
             modules.push(Module::Normalize);
         }
-        self.decide("pooling", "mean of static embeddings", "the weights");
+        self.decide(Setting::Pooling, "mean of static embeddings", "the weights");
         self.normalize(&mut modules);
         self.describe(&modules);
         Ok(Chosen {
@@ -221,13 +222,13 @@ impl Reader<'_> {
                 if !is_last {
                     modules.push(Module::Normalize);
                 }
-                self.decide("normalize", "yes", source);
+                self.decide(Setting::Normalize, "yes", source);
             }
             Some((false, source)) => {
                 if is_last {
                     modules.pop();
                 }
-                self.decide("normalize", "no", source);
+                self.decide(Setting::Normalize, "no", source);
             }
             None => {}
         }
@@ -241,7 +242,7 @@ impl Reader<'_> {
             } else {
                 "as above"
             };
-            self.decide("then", words.join(", "), source);
+            self.decide(Setting::Then, words.join(", "), source);
         }
     }
 
@@ -307,7 +308,7 @@ impl Reader<'_> {
                     "name an output with one state per token",
                 ));
             }
-            self.decide("output", name.clone(), source);
+            self.decide(Setting::Output, name.clone(), source);
             return Ok(if sentence {
                 Output::Sentence(name)
             } else {
@@ -318,11 +319,11 @@ impl Reader<'_> {
             && let Some(value) = SENTENCE.iter().find_map(|n| find(n))
             && value.rank.is_none_or(|r| r == 2)
         {
-            self.decide("output", value.name.clone(), "the graph");
+            self.decide(Setting::Output, value.name.clone(), "the graph");
             return Ok(Output::Sentence(value.name.clone()));
         }
         if let Some(value) = TOKENS.iter().find_map(|n| find(n)) {
-            self.decide("output", value.name.clone(), "the graph");
+            self.decide(Setting::Output, value.name.clone(), "the graph");
             return Ok(Output::Tokens(value.name.clone()));
         }
         let mut candidates = graph
@@ -333,7 +334,7 @@ impl Reader<'_> {
             (Some(only), None) => {
                 let name = only.name.clone();
                 self.guess(
-                    "output",
+                    Setting::Output,
                     &name,
                     "no output has a usual name, and this one alone has a state per token",
                     "--onnx-output",

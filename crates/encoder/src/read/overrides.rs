@@ -9,8 +9,8 @@ use crate::EncoderError;
 use crate::backend::OpenOptions;
 use crate::onnx::GraphInfo;
 use crate::pooling::Pooling;
-use crate::spec::Similarity;
 use korfinsts_base::fs;
+use korfinsts_metric::Similarity;
 
 /// Direction of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -49,7 +49,7 @@ pub struct ModelTable {
     pub source: Option<String>,
     /// Backend.
     pub backend: Option<String>,
-    /// `cpu` or `cuda`.
+    /// `cpu`, `cuda` or `cuda:N`.
     pub device: Option<String>,
     /// Number type of the computation.
     pub dtype: Option<String>,
@@ -65,6 +65,7 @@ pub struct ModelTable {
     /// Name of the ONNX output to read.
     pub onnx_output: Option<String>,
     /// How embeddings are compared.
+    #[serde(default, deserialize_with = "similarity")]
     pub similarity: Option<Similarity>,
     /// Token that ends every text, where the tokenizer adds none.
     pub end_token: Option<String>,
@@ -103,6 +104,17 @@ fn pooling<'de, D: serde::Deserializer<'de>>(
         .map(Some)
 }
 
+fn similarity<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Similarity>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    super::settings::similarity(&name).map(Some).ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "unknown variant `{name}`, expected one of `cosine`, `dot`, `manhattan`, `euclidean`"
+        ))
+    })
+}
+
 /// Reads the `[models."<name>"]` tables of a `korfinsts.toml`; other tables are left alone.
 ///
 /// # Errors
@@ -132,7 +144,7 @@ pub fn model_tables(path: &Path) -> Result<BTreeMap<String, ModelTable>, Encoder
 pub struct Overrides {
     /// Name of the backend; `auto` counts as `None`.
     pub backend: Option<String>,
-    /// `cpu` or `cuda`.
+    /// `cpu`, `cuda` or `cuda:N`.
     pub device: Option<String>,
     /// Number type of the computation.
     pub dtype: Option<String>,

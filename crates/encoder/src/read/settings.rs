@@ -1,4 +1,4 @@
-//! Settings that stand beside texts and pooling: number type, device, attention, similarity,
+//! Settings other than texts and pooling: number type, device, attention, similarity,
 //! prompts, backend.
 
 use std::collections::BTreeMap;
@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{Attention, Overrides, Reader, not_allowed};
+use crate::backend::device::Device;
 use crate::backend::{BACKENDS, Backend};
 use crate::onnx::GraphInfo;
-use crate::spec::{Similarity, WeightsFormat};
+use crate::spec::{Setting, WeightsFormat};
 use crate::{EncoderError, json};
+use korfinsts_metric::Similarity;
 
 /// Named prompts, and the name of the one used when none is asked for.
 pub(super) type Prompts = (BTreeMap<String, String>, Option<String>);
@@ -35,29 +37,26 @@ impl Reader<'_> {
                     hint: Some("leave `--dtype` out, or name another file".into()),
                 });
             }
-            self.decide("dtype", graph.dtype.clone(), "the graph");
+            self.decide(Setting::Dtype, graph.dtype.clone(), "the graph");
             return Ok(graph.dtype.clone());
         }
         let (dtype, source) = asked.unwrap_or(("float32".into(), "default".into()));
         if !ALLOWED.contains(&dtype.as_str()) {
             return Err(not_allowed("dtype", &dtype, &ALLOWED));
         }
-        self.decide("dtype", dtype.clone(), source);
+        self.decide(Setting::Dtype, dtype.clone(), source);
         Ok(dtype)
     }
 
     pub(super) fn device(&mut self) -> Result<String, EncoderError> {
-        const ALLOWED: [&str; 2] = ["cpu", "cuda"];
         let (device, source) = Overrides::pick(
             self.overrides.device.as_ref(),
             "device",
             self.overrides.table.device.as_ref(),
         )
         .unwrap_or(("cpu".into(), "default".into()));
-        if !ALLOWED.contains(&device.as_str()) {
-            return Err(not_allowed("device", &device, &ALLOWED));
-        }
-        self.decide("device", device.clone(), source);
+        Device::parse(&device)?;
+        self.decide(Setting::Device, device.clone(), source);
         Ok(device)
     }
 
@@ -75,13 +74,13 @@ impl Reader<'_> {
                     hint: Some("leave `--attention` out, or choose `--backend candle`".into()),
                 });
             }
-            self.decide("attention", attention.name(), source);
+            self.decide(Setting::Attention, attention.name(), source);
             return Ok(Some(attention == Attention::Causal));
         }
         match json::boolean(&self.config_path, &self.config, "is_causal")? {
             Some(causal) => {
                 let name = if causal { "causal" } else { "bidirectional" };
-                self.decide("attention", name, "config.json (`is_causal`)");
+                self.decide(Setting::Attention, name, "config.json (`is_causal`)");
                 Ok(Some(causal))
             }
             None => Ok(None),
@@ -102,7 +101,7 @@ impl Reader<'_> {
             None => match json::text(&sentence.0, &sentence.1, "similarity_fn_name")? {
                 None => (Similarity::Cosine, "default".to_owned()),
                 Some(name) => (
-                    Similarity::parse(name).ok_or_else(|| {
+                    similarity(name).ok_or_else(|| {
                         let found = Value::String(name.to_owned());
                         json::wrong_field(
                             &sentence.0,
@@ -115,7 +114,7 @@ impl Reader<'_> {
                 ),
             },
         };
-        self.decide("similarity", similarity.name(), source);
+        self.decide(Setting::Similarity, similarity.name(), source);
         Ok(similarity)
     }
 
@@ -156,7 +155,7 @@ impl Reader<'_> {
             } else {
                 "korfinsts.toml and the model"
             };
-            self.decide("prompts", names.join(", "), source);
+            self.decide(Setting::Prompts, names.join(", "), source);
         }
         let default = match &self.overrides.table.default_prompt_name {
             Some(name) => Some(name.clone()),
@@ -170,7 +169,7 @@ impl Reader<'_> {
                     hint: None,
                 });
             }
-            self.decide("default prompt", name.clone(), "the model");
+            self.decide(Setting::DefaultPrompt, name.clone(), "the model");
         }
         Ok((prompts, default))
     }
@@ -195,7 +194,11 @@ impl Reader<'_> {
             } else {
                 "korfinsts.toml"
             };
-            self.decide("backend", format!("{} {version}", backend.name), source);
+            self.decide(
+                Setting::Backend,
+                format!("{} {version}", backend.name),
+                source,
+            );
             return Ok((backend.name, version));
         }
         let mut refused = Vec::new();
@@ -212,7 +215,11 @@ impl Reader<'_> {
                 } else {
                     format!("auto ({} not at hand)", refused.join(", "))
                 };
-                self.decide("backend", format!("{} {version}", backend.name), source);
+                self.decide(
+                    Setting::Backend,
+                    format!("{} {version}", backend.name),
+                    source,
+                );
                 return Ok((backend.name, version));
             }
             refused.push(format!("`{}`", backend.name));
@@ -229,7 +236,32 @@ impl Reader<'_> {
             "no backend that runs these weights is at hand: {}",
             refused.join(", ")
         ));
-        self.decide("backend", last.name, "auto (not at hand)");
+        self.decide(Setting::Backend, last.name, "auto (not at hand)");
         Ok((last.name, String::new()))
+    }
+}
+
+/// The similarity of that name, as sentence-transformers and mteb spell it too.
+pub(super) fn similarity(name: &str) -> Option<Similarity> {
+    Some(match name {
+        "cosine" | "cos_sim" => Similarity::Cosine,
+        "dot" | "dot_product" | "dot_score" => Similarity::Dot,
+        "manhattan" => Similarity::Manhattan,
+        "euclidean" => Similarity::Euclidean,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similarities_are_read_back_save_the_float32_form_which_a_protocol_decides() {
+        for known in Similarity::ALL {
+            let expected = Some(known).filter(|s| *s != Similarity::CosineF32);
+            assert_eq!(similarity(known.name()), expected);
+        }
+        assert_eq!(similarity("jaccard"), None);
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::{Overrides, Reader, StaticKind};
+use crate::family::Positions;
 use crate::network::PaddingSide;
+use crate::spec::Setting;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::{EncoderError, json};
 
@@ -17,39 +19,8 @@ const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 ];
-/// A `model_max_length` from here on means "none": tokenizers without a limit write 1e30.
-const SANE: usize = 1_000_000;
-/// Architectures whose positions begin behind the padding id.
-const ROBERTA_KINDS: [&str; 10] = [
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "luke",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-];
-/// Architectures with a table of learned positions, which no text may outrun.
-const ABSOLUTE: [&str; 14] = [
-    "albert",
-    "bert",
-    "big_bird",
-    "camembert",
-    "distilbert",
-    "electra",
-    "ernie",
-    "gpt2",
-    "longformer",
-    "mpnet",
-    "opt",
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-];
-
+/// A `model_max_length` from here on means "no limit": tokenizers without one write 1e30.
+const NO_LIMIT_FROM: f64 = 1e6;
 /// What was decided about texts.
 pub(super) struct Text {
     pub max_tokens: usize,
@@ -121,7 +92,7 @@ impl Reader<'_> {
                     hint: Some(format!("say at most `--max-tokens {capacity}`")),
                 });
             }
-            self.decide("max tokens", max.to_string(), source);
+            self.decide(Setting::MaxTokens, max.to_string(), source);
             return Ok(max);
         }
         for name in TRANSFORMER_CONFIGS {
@@ -153,18 +124,22 @@ impl Reader<'_> {
             .settings
             .get("model_max_length")
             .and_then(Value::as_f64)
-            .filter(|max| *max >= 1.0 && *max < SANE as f64)
+            .filter(|max| *max >= 1.0 && *max < NO_LIMIT_FROM)
         {
             // sentence-transformers takes the smaller of the two here.
             let max = (max as usize).min(positions.unwrap_or(usize::MAX));
             return Ok(self.capped(max, capacity, "tokenizer_config.json (`model_max_length`)"));
         }
         if let Some(max) = capacity.or(positions) {
-            self.decide("max tokens", max.to_string(), "config.json (positions)");
+            self.decide(
+                Setting::MaxTokens,
+                max.to_string(),
+                "config.json (positions)",
+            );
             return Ok(max);
         }
         self.guess(
-            "max tokens",
+            Setting::MaxTokens,
             "512",
             "neither the tokenizer nor the model names a maximum length",
             "--max-tokens",
@@ -180,14 +155,14 @@ impl Reader<'_> {
                      {capacity} it is"
                 ));
                 self.decide(
-                    "max tokens",
+                    Setting::MaxTokens,
                     capacity.to_string(),
                     "config.json (positions)",
                 );
                 capacity
             }
             _ => {
-                self.decide("max tokens", max.to_string(), source);
+                self.decide(Setting::MaxTokens, max.to_string(), source);
                 max
             }
         }
@@ -209,8 +184,8 @@ impl Reader<'_> {
 
     /// Tokens that a table of learned positions has room for; `None` without such a table.
     fn capacity(&self) -> Result<Option<usize>, EncoderError> {
-        let architecture = self.architecture();
-        if !ABSOLUTE.contains(&architecture) {
+        let positions = self.family().positions;
+        if positions == Positions::Unlimited {
             return Ok(None);
         }
         let relative = self
@@ -221,7 +196,7 @@ impl Reader<'_> {
         if relative {
             return Ok(None);
         }
-        let offset = if ROBERTA_KINDS.contains(&architecture) {
+        let offset = if positions == Positions::AfterPadding {
             let pad = self.config.get("pad_token_id").and_then(Value::as_u64);
             pad.unwrap_or(1) as usize + 1
         } else {
@@ -242,30 +217,34 @@ impl Reader<'_> {
             self.overrides.table.max_tokens.as_ref(),
         );
         if let Some((max, source)) = asked {
-            self.decide("max tokens", max.to_string(), source);
+            self.decide(Setting::MaxTokens, max.to_string(), source);
             return Ok(max.max(1));
         }
         if kind == StaticKind::Model2Vec {
             if self.config.get("max_length") == Some(&Value::Null) {
-                self.decide("max tokens", "unlimited", "config.json (`max_length`)");
+                self.decide(
+                    Setting::MaxTokens,
+                    "unlimited",
+                    "config.json (`max_length`)",
+                );
                 return Ok(usize::MAX);
             }
             let (max, source) = match json::size(&self.config_path, &self.config, "max_length")? {
                 Some(max) => (max, "config.json (`max_length`)"),
                 None => (512, "default of model2vec"),
             };
-            self.decide("max tokens", max.to_string(), source);
+            self.decide(Setting::MaxTokens, max.to_string(), source);
             return Ok(max);
         }
         if let Some(max) = tokenizer.baked_max_tokens() {
             self.decide(
-                "max tokens",
+                Setting::MaxTokens,
                 max.to_string(),
                 "tokenizer.json (`truncation`)",
             );
             return Ok(max.max(1));
         }
-        self.decide("max tokens", "unlimited", "static embeddings");
+        self.decide(Setting::MaxTokens, "unlimited", "static embeddings");
         Ok(usize::MAX)
     }
 
@@ -286,7 +265,7 @@ impl Reader<'_> {
         };
         let max = max_tokens.saturating_mul(median);
         self.decide(
-            "max characters",
+            Setting::MaxCharacters,
             max.to_string(),
             format!("model2vec: max tokens times {median}, the median length of a token"),
         );
@@ -308,7 +287,7 @@ impl Reader<'_> {
             }
         };
         if side == PaddingSide::Left {
-            self.decide("padding", "left", "tokenizer_config.json");
+            self.decide(Setting::Padding, "left", "tokenizer_config.json");
         }
         Ok(side)
     }
@@ -349,7 +328,7 @@ impl Reader<'_> {
         let ends = suffix.last().copied();
         if let Some((token, source)) = asked {
             if token.is_empty() {
-                self.decide("end token", "none", source);
+                self.decide(Setting::EndToken, "none", source);
                 return Ok(None);
             }
             let id = tokenizer
@@ -358,14 +337,14 @@ impl Reader<'_> {
                     what: format!("the vocabulary has no token `{token}`"),
                     hint: None,
                 })?;
-            self.decide("end token", token, source);
+            self.decide(Setting::EndToken, token, source);
             return Ok((ends != Some(id)).then_some(id));
         }
         let wanted = flag == Some(true) || last;
         if let Some(id) = ends {
             if last {
                 let token = tokenizer.token_of(id).unwrap_or_default();
-                self.decide("end token", token, "the tokenizer adds it");
+                self.decide(Setting::EndToken, token, "the tokenizer adds it");
             }
             return Ok(None);
         }
@@ -397,7 +376,7 @@ impl Reader<'_> {
             ));
             "appended for the pooling of the last token"
         };
-        self.decide("end token", token, why);
+        self.decide(Setting::EndToken, token, why);
         Ok(Some(id))
     }
 

@@ -15,6 +15,7 @@ use super::files::unsupported;
 use super::special::{around, special};
 use crate::EncoderError;
 use crate::base64;
+use crate::family::{self, Vocabulary};
 use korfinsts_base::fs;
 
 const MAX_PIECES: usize = 1 << 24;
@@ -78,15 +79,16 @@ pub(super) fn read(
         reason: format!("this is no SentencePiece model: {reason}"),
         hint: None,
     })?;
-    let (mut document, names) = match (proto.algorithm, plan.model_type) {
-        (
-            Algorithm::Bpe,
-            "" | "llama" | "mistral" | "mixtral" | "gemma" | "gemma2" | "gemma3" | "gemma3_text"
-            | "phi3",
-        ) => llama(&proto, plan, names),
-        (Algorithm::Unigram, "xlm-roberta") => xlm_roberta(&proto, names),
-        (Algorithm::Unigram, "t5" | "mt5" | "umt5") => t5(&proto, plan, names),
-        (_, other) => return Err(unsupported(path, other)),
+    let vocabulary = match plan.model_type {
+        // A vocabulary by itself.
+        "" => Vocabulary::Llama,
+        known => family::of(known).vocabulary,
+    };
+    let (mut document, names) = match (proto.algorithm, vocabulary) {
+        (Algorithm::Bpe, Vocabulary::Llama) => llama(&proto, plan, names),
+        (Algorithm::Unigram, Vocabulary::XlmRoberta) => xlm_roberta(&proto, names),
+        (Algorithm::Unigram, Vocabulary::T5) => t5(&proto, plan, names),
+        _ => return Err(unsupported(path, plan.model_type)),
     };
     let control = proto
         .pieces

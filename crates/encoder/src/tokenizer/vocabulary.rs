@@ -11,6 +11,7 @@ use super::document::{Document, Merge, Model, Vocab};
 use super::files::{Folder, unsupported, utf8};
 use super::special::{around, special};
 use super::{SpecialNames, Tokenizer};
+use crate::family::{self, Vocabulary};
 use crate::{EncoderError, json as read_json};
 use korfinsts_base::fs;
 
@@ -19,7 +20,8 @@ const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}
 
 impl Folder<'_> {
     pub(super) fn wordpiece(mut self, path: &Path) -> Result<Tokenizer, EncoderError> {
-        if matches!(self.model_type, "roberta" | "xlm-roberta" | "mpnet") {
+        let vocabulary = family::of(self.model_type).vocabulary;
+        if matches!(vocabulary, Vocabulary::Roberta | Vocabulary::XlmRoberta) {
             return Err(unsupported(path, self.model_type));
         }
         let text = utf8(path)?;
@@ -95,8 +97,9 @@ impl Folder<'_> {
             serde_json::from_slice(&bytes).map_err(|e| read_json::malformed(vocab_path, &e))?;
         let merges = merges(merges_path)?;
         let prefix_space = self.flag("add_prefix_space").unwrap_or(false);
-        let roberta = matches!(self.model_type, "roberta" | "longformer" | "mpnet");
-        let qwen = self.model_type.starts_with("qwen")
+        let vocabulary = family::of(self.model_type).vocabulary;
+        let roberta = vocabulary == Vocabulary::Roberta;
+        let qwen = vocabulary == Vocabulary::Qwen
             || self
                 .settings
                 .get("tokenizer_class")

@@ -16,6 +16,7 @@ use korfinsts_base::fs::{self, sha256};
 use korfinsts_base::sums::{self, SUMS};
 use korfinsts_bench::run::record::{Record, read_pairs, read_tokens, tokens_path};
 use korfinsts_bench::run::score::LEXICAL;
+use korfinsts_encoder::spec::Decision;
 
 /// What is packed.
 #[derive(Debug, Clone)]
@@ -292,10 +293,7 @@ fn model(record: &Record, input: &PackInput) -> Model {
             .collect(),
         architecture: encoder.architecture.clone(),
         pooling: encoder.pooling.clone(),
-        normalise: encoder
-            .decisions
-            .iter()
-            .any(|d| d.what == "then" && d.value.contains("normalize")),
+        normalise: encoder.decisions.iter().any(Decision::normalizes),
         dimension: encoder.dimension,
         max_tokens: encoder.max_tokens,
         prompts: encoder.prompts.clone(),

@@ -18,13 +18,12 @@ use super::model::{Model, ModelOptions};
 use super::save;
 use korfinsts_base::fs;
 use korfinsts_encoder::EncoderSpec;
+use korfinsts_encoder::family::{self, FAMILIES};
 use korfinsts_encoder::modules::{Activation, Module};
 use korfinsts_encoder::pooling::Pooling;
 
 /// Version of ONNX's operators.
 const OPSET: i64 = 17;
-/// Architectures that are exported.
-const ARCHITECTURES: [&str; 4] = ["bert", "roberta", "xlm-roberta", "camembert"];
 /// Largest graph with its tensors inside: protobuf ends at 2 GiB.
 pub const INSIDE: usize = 2_000_000_000;
 /// Name of the graph's file, and what is behind it for the file of its tensors.
@@ -44,8 +43,11 @@ fn refused(reason: String, hint: Option<&str>) -> TrainError {
 /// When the model is of another architecture, has a module without a counterpart, or a file
 /// cannot be written.
 pub fn onnx(spec: &EncoderSpec, folder: &Path, inside: usize) -> Result<(), TrainError> {
-    if !ARCHITECTURES.contains(&spec.architecture.as_str()) {
-        let names: Vec<String> = ARCHITECTURES.iter().map(|n| format!("`{n}`")).collect();
+    if !family::of(&spec.architecture).exports_onnx {
+        let exported = FAMILIES.iter().filter(|family| family.exports_onnx);
+        let names: Vec<String> = exported
+            .map(|family| format!("`{}`", family.name))
+            .collect();
         return Err(refused(
             format!(
                 "`{}` is of the architecture `{}`; exported are {}",

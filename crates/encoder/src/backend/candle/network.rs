@@ -12,6 +12,7 @@ use korfinsts_nn::weights::Weights;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::backend::OpenOptions;
+use crate::backend::device;
 use crate::backend::lanes::Lanes;
 use crate::network::NetworkOutput;
 use crate::{EncoderError, EncoderSpec, Network, TokenBatch};
@@ -189,24 +190,20 @@ pub fn number_type(name: &str) -> Result<DType, EncoderError> {
     }
 }
 
-/// The device of that name: `cpu` or `cuda`.
+/// The device of that name: `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
 /// When the name is another, or the build or the machine has no such device.
 pub fn device(name: &str) -> Result<Device, EncoderError> {
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => cuda(),
-        _ => Err(EncoderError::Unsupported {
-            what: format!("device `{name}` is not supported, only `cpu` and `cuda`"),
-            hint: None,
-        }),
+    match device::Device::parse(name)? {
+        device::Device::Cpu => Ok(Device::Cpu),
+        device::Device::Cuda(index) => cuda(index),
     }
 }
 
 #[cfg(feature = "cuda")]
-fn cuda() -> Result<Device, EncoderError> {
-    Device::new_cuda(0).map_err(runtime_error)
+fn cuda(index: usize) -> Result<Device, EncoderError> {
+    Device::new_cuda(index).map_err(runtime_error)
 }
 
 /// Free memory of a GPU in bytes.
@@ -223,7 +220,7 @@ fn free_on(_device: &Device) -> Option<u64> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda() -> Result<Device, EncoderError> {
+fn cuda(_index: usize) -> Result<Device, EncoderError> {
     Err(EncoderError::Unsupported {
         what: "backend `candle` of this build has no device `cuda`".into(),
         hint: Some(

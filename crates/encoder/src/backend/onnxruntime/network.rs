@@ -14,6 +14,7 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, Sess
 use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
 
 use super::super::OpenOptions;
+use super::super::device::Device;
 use super::super::lanes::Lanes;
 use super::Loaded;
 use super::library::{self, OLDEST_MINOR, Place};
@@ -202,20 +203,10 @@ pub(super) fn open(
 
 /// Index of the CUDA device; `None` for the CPU.
 fn device(name: &str) -> Result<Option<i32>, EncoderError> {
-    match name {
-        "cpu" => Ok(None),
-        "cuda" => Ok(Some(0)),
-        other => other
-            .strip_prefix("cuda:")
-            .and_then(|index| index.parse().ok())
-            .map(Some)
-            .ok_or_else(|| EncoderError::Unsupported {
-                what: format!(
-                    "backend `{NAME}` runs on `cpu`, `cuda` or `cuda:N`, not on `{name}`"
-                ),
-                hint: None,
-            }),
-    }
+    Ok(match Device::parse(name)? {
+        Device::Cpu => None,
+        Device::Cuda(index) => Some(i32::try_from(index).unwrap_or(i32::MAX)),
+    })
 }
 
 fn weights_bytes(path: &Path, plan: &Plan) -> Result<u64, EncoderError> {

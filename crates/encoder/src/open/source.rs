@@ -1,16 +1,13 @@
-//! From what the user typed to a model on disk.
+//! From a path, a built-in name or a hub id to a model's files on disk.
 
 use std::path::{Path, PathBuf};
 
-use indicatif::HumanBytes;
-
-use super::{CliError, Global};
-use korfinsts_base::failure::FailureClass;
+use super::{ModelOptions, Note};
+use crate::locate::{ModelSource, locate};
+use crate::spec::WeightsFormat;
+use crate::{EncoderError, built_in, onnx};
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, Progress, RepoId, RepoKind};
-use korfinsts_encoder::built_in;
-use korfinsts_encoder::locate::{ModelSource, locate};
-use korfinsts_encoder::onnx;
 
 /// A model on disk.
 #[derive(Debug, Clone)]
@@ -21,65 +18,129 @@ pub struct Found {
     pub identity: Option<(String, String)>,
 }
 
-/// Finds a model: a path as it is, a hub id through the hub's cache.
-///
-/// # Errors
-/// When it is an endpoint, or must be downloaded and cannot be.
-pub fn find(source: &str, onnx: bool, global: &Global) -> anyhow::Result<Found> {
-    match locate(source) {
-        ModelSource::Path { path, .. } if built_in::is_known(source) && !fs::exists(&path) => {
-            let path = built_in::unpack(source, &global.data_home()?)?;
-            Ok(Found {
-                path,
-                identity: None,
-            })
+impl Found {
+    fn local(path: PathBuf) -> Self {
+        Self {
+            path,
+            identity: None,
         }
-        ModelSource::Path { path, note } => {
-            if let Some(note) = note {
-                global.note(&format!("note: {note}"));
-            }
-            Ok(Found {
-                path,
-                identity: None,
-            })
-        }
-        ModelSource::Hub { id, revision } => from_hub(&id, revision.as_deref(), onnx, global),
-        ModelSource::Endpoint(url) => Err(CliError::usage(
-            format!("`{url}` is an endpoint, and its files are needed here"),
-            "give a model file or folder, or a hub id",
-        )
-        .into()),
     }
 }
 
+/// Files of a hub repository that make a tokenizer and its maximum length.
+const TOKENIZER_FILES: [&str; 14] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+    "sentence_bert_config.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "sentencepiece.model",
+];
+
+/// Finds a model: a path as it is, a built-in encoder unpacked, a hub id through the hub's cache.
+/// With [`WeightsFormat::Onnx`] an ONNX file is preferred to safetensors, else none is taken.
+///
+/// # Errors
+/// When it is an endpoint, or must be downloaded and cannot be.
+pub fn find(
+    source: &str,
+    weights: WeightsFormat,
+    options: &ModelOptions,
+) -> Result<Found, EncoderError> {
+    match locate(source) {
+        ModelSource::Path { path, .. } if built_in::is_known(source) && !fs::exists(&path) => {
+            built_in::unpack(source, &options.data_home()?).map(Found::local)
+        }
+        ModelSource::Path { path, note } => Ok(at(path, note, options)),
+        ModelSource::Hub { id, revision } => from_hub(&id, revision.as_deref(), weights, options),
+        ModelSource::Endpoint(url) => Err(EncoderError::Unsupported {
+            what: format!("`{url}` is an endpoint, and its files are needed here"),
+            hint: Some("give a model file or folder, or a hub id".into()),
+        }),
+    }
+}
+
+/// Finds a tokenizer; of a hub repository only its tokenizer's files are downloaded.
+///
+/// # Errors
+/// When it is an endpoint, or must be downloaded and cannot be.
+pub fn find_tokenizer(source: &str, options: &ModelOptions) -> Result<Found, EncoderError> {
+    let (id, revision) = match locate(source) {
+        ModelSource::Path { path, note } => return Ok(at(path, note, options)),
+        ModelSource::Hub { id, revision } => (id, revision),
+        ModelSource::Endpoint(url) => {
+            return Err(EncoderError::Unsupported {
+                what: format!("`{url}` is an endpoint, which shows no vocabulary"),
+                hint: Some("give a tokenizer's file, a model's folder, or a hub id".into()),
+            });
+        }
+    };
+    let hub = Hub::from_env(options.offline);
+    let repo = RepoId::new(RepoKind::Model, &id)?;
+    let snapshot = hub.resolve(&repo, revision.as_deref().unwrap_or("main"))?;
+    let has = |name: &str| snapshot.files.iter().any(|f| f == name);
+    let mut folder = None;
+    for file in TOKENIZER_FILES {
+        // Where there is a `tokenizer.json`, the older formats of the same are not needed.
+        let older = TOKENIZER_FILES[6..].contains(&file);
+        if !has(file) || (older && has("tokenizer.json")) {
+            continue;
+        }
+        let path = hub.file(&repo, &snapshot.commit, file)?;
+        folder = path.parent().map(Path::to_owned);
+    }
+    let path = folder.ok_or_else(|| EncoderError::Repository {
+        id: id.clone(),
+        found: "no tokenizer".into(),
+        hint: Some("look at its list of files: is the tokenizer in a subfolder?".into()),
+    })?;
+    Ok(Found {
+        path,
+        identity: Some((id, snapshot.commit)),
+    })
+}
+
+fn at(path: PathBuf, note: Option<String>, options: &ModelOptions) -> Found {
+    if let Some(note) = note {
+        options.notes.tell(Note::Text(&format!("note: {note}")));
+    }
+    Found::local(path)
+}
+
 /// Downloads what an evaluation needs of a model: configuration, tokenizer and one set of
-/// weights. With `onnx` an ONNX file is preferred to safetensors.
+/// weights.
 fn from_hub(
     id: &str,
     revision: Option<&str>,
-    onnx: bool,
-    global: &Global,
-) -> anyhow::Result<Found> {
-    let quiet = global.quiet;
-    let hub = Hub::from_env(global.offline).with_progress(move |progress| {
-        if let Progress::Start { file, total, .. } = progress
-            && !quiet
-        {
-            let size = total.map_or_else(String::new, |n| HumanBytes(n).to_string());
-            eprintln!("downloading {file} {size}");
+    weights: WeightsFormat,
+    options: &ModelOptions,
+) -> Result<Found, EncoderError> {
+    let notes = options.notes.clone();
+    let hub = Hub::from_env(options.offline).with_progress(move |progress| {
+        if let Progress::Start { file, total, .. } = progress {
+            notes.tell(Note::Download { file, bytes: total });
         }
     });
     let repo = RepoId::new(RepoKind::Model, id)?;
     let snapshot = hub.resolve(&repo, revision.unwrap_or("main"))?;
+    let onnx = weights == WeightsFormat::Onnx;
     let wanted = wanted(&snapshot.files, onnx);
     if !wanted.iter().any(|f| is_weights(f)) {
-        return Err(no_weights(id, &snapshot.files, onnx).into());
+        return Err(no_weights(id, &snapshot.files, onnx));
     }
     let mut folder = None;
     for file in &wanted {
         let path = hub.file(&repo, &snapshot.commit, file)?;
         if file.ends_with(".onnx") {
-            // Which files hold the rest of its tensors, the graph itself knows.
+            // The graph names the files that hold the rest of its tensors.
             let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
             for name in onnx::external_names(&path)? {
                 let data = format!("{beside}/{name}");
@@ -92,12 +153,10 @@ fn from_hub(
         let depth = Path::new(file).components().count();
         folder = path.ancestors().nth(depth).map(Path::to_owned);
     }
-    let path = folder.ok_or_else(|| {
-        CliError::new(
-            FailureClass::Model,
-            format!("the hub's `{id}` holds no file"),
-            None,
-        )
+    let path = folder.ok_or_else(|| EncoderError::Repository {
+        id: id.to_owned(),
+        found: "no file".into(),
+        hint: None,
     })?;
     Ok(Found {
         path,
@@ -111,15 +170,15 @@ fn is_weights(file: &str) -> bool {
 
 /// The ONNX files of a repository's root and of its folder `onnx`.
 fn graphs(files: &[String]) -> Vec<&str> {
-    let at_hand = |file: &&str| {
+    let is_graph = |file: &&str| {
         let name = file.strip_prefix("onnx/").unwrap_or(file);
         name.ends_with(".onnx") && !name.contains('/')
     };
-    files.iter().map(String::as_str).filter(at_hand).collect()
+    files.iter().map(String::as_str).filter(is_graph).collect()
 }
 
 /// Why nothing of a repository can be evaluated, with what it holds instead.
-fn no_weights(id: &str, files: &[String], onnx: bool) -> CliError {
+fn no_weights(id: &str, files: &[String], onnx: bool) -> EncoderError {
     let graphs = graphs(files);
     let (found, hint) = if !onnx && !graphs.is_empty() {
         (
@@ -152,11 +211,11 @@ fn no_weights(id: &str, files: &[String], onnx: bool) -> CliError {
             "is this a repository of a model, and the revision the right one?".to_owned(),
         )
     };
-    CliError::new(
-        FailureClass::Model,
-        format!("the hub's `{id}` holds {found}"),
-        Some(hint),
-    )
+    EncoderError::Repository {
+        id: id.to_owned(),
+        found,
+        hint: Some(hint),
+    }
 }
 
 fn is_pickle(file: &str) -> bool {
