@@ -1,9 +1,10 @@
 //! Agreement between annotators: Krippendorff's alpha.
 
-use rand::RngExt as _;
-use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng as _;
 use serde::{Deserialize, Serialize};
+
+use super::random::index_below;
 
 /// Kind of labels, which decides how far two of them are apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +23,13 @@ pub enum Measurement {
 /// Alpha with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
-    /// Krippendorff's alpha, at most 1; 0 is chance.
+    /// Krippendorff's alpha, at most 1. 0 is agreement by chance, less is worse than chance.
     pub alpha: f64,
-    /// Lower end of the interval.
+    /// Lower end of the interval; `alpha` itself where there are no resamples.
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper end of the interval; `alpha` itself where there are no resamples.
     pub high: f64,
-    /// Units with at least two labels: only these count.
+    /// Units with at least two labels; the other units do not count.
     pub units: usize,
     /// Labels of these units.
     pub labels: usize,
@@ -36,7 +37,11 @@ pub struct Agreement {
 
 /// Krippendorff's alpha: 1 − observed disagreement / expected disagreement, over units that carry at
 /// least two labels (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"). The interval
-/// is the 2.5th to 97.5th percentile over `resamples` resamples of the units.
+/// is the 2.5th to 97.5th percentile over `resamples` resamples of the units; resamples on which
+/// alpha does not exist are left out.
+///
+/// `units` has one list per unit, with the labels that annotators gave it: any number, in any order.
+/// Equal seeds give equal intervals.
 ///
 /// `None` where fewer than two units carry two labels, a label is not finite, or all labels are
 /// equal: then nothing can disagree and alpha does not exist.
@@ -79,7 +84,7 @@ pub fn krippendorff(
     let mut found: Vec<f64> = (0..resamples)
         .filter_map(|_| {
             let drawn: Vec<usize> = (0..counted.len())
-                .map(|_| random.random_range(0..counted.len()))
+                .map(|_| index_below(&mut random, counted.len() as u32) as usize)
                 .collect();
             self::alpha(&counted, &drawn, &values, measurement)
         })

@@ -1,4 +1,4 @@
-//! Binary gold: AUC, average precision, and what ties AUC to Spearman.
+//! Binary gold: AUC, average precision, and how AUC and Spearman are related.
 
 use super::rank::Order;
 use super::undefined::{Undefined, check_pairs};
@@ -12,7 +12,7 @@ pub struct Classes {
     pub zeros: usize,
 }
 
-/// Counts the classes of binary gold.
+/// Counts the classes of binary gold: one score of 0 or 1 per pair.
 ///
 /// # Errors
 ///
@@ -55,6 +55,20 @@ fn groups(predicted: &[f64], gold: &[f64]) -> Vec<(u64, u64)> {
 /// Area under the ROC curve, in \[0, 1\]: the chance that a pair with gold 1 gets a higher score
 /// than a pair with gold 0, where a tie counts one half. Constant predictions give 0.5.
 ///
+/// Takes one predicted and one gold score per pair; gold scores are 0 or 1. The sum is exact.
+///
+/// ```
+/// use korfinsts_metric::auc;
+///
+/// // Of the four (1, 0) couples three are in the right order.
+/// let area = auc(&[0.1, 0.4, 0.35, 0.8], &[0.0, 0.0, 1.0, 1.0])?;
+/// assert_eq!(area, 0.75);
+///
+/// // Gold scores that are not 0 or 1 give an error, not a number.
+/// assert!(auc(&[0.1, 0.4, 0.35], &[0.0, 0.5, 1.0]).is_err());
+/// # Ok::<(), korfinsts_metric::Undefined>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Undefined`] for lists of different length, NaN or infinities, and as [`classes`].
@@ -89,7 +103,7 @@ pub fn average_precision(predicted: &[f64], gold: &[f64]) -> Result<f64, Undefin
 }
 
 /// Spearman's ρ that follows from an AUC where predictions have no ties:
-/// `√(3ab / (n² − 1)) · (2·AUC − 1)` for a ones and b zeros.
+/// `√(3ab / (n² − 1)) · (2·AUC − 1)` for a ones and b zeros. `auc` is in \[0, 1\], ρ in \[−1, 1\].
 #[must_use]
 pub fn spearman_from_auc(auc: f64, classes: Classes) -> f64 {
     let (a, b) = (classes.ones as f64, classes.zeros as f64);

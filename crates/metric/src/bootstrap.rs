@@ -44,7 +44,7 @@ pub struct Workspace {
 /// How a bootstrap or a permutation test is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BootstrapOptions {
-    /// Number of resamples (or of random permutations).
+    /// Number of resamples (or of random permutations). An interval needs at least 100.
     pub resamples: usize,
     /// Seed: equal seeds give equal bits, whatever the number of threads, and the resamples of one
     /// seed are the same pairs for every statistic.
@@ -67,13 +67,13 @@ impl Default for BootstrapOptions {
 /// A bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Lower end.
+    /// Lower end, at most `high`.
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Nominal coverage.
+    /// Nominal coverage, in (0, 1).
     pub level: f64,
-    /// Standard deviation of the replicates.
+    /// Standard deviation of the replicates, at least 0.
     pub standard_error: f64,
     /// Resamples drawn.
     pub resamples: usize,
@@ -118,7 +118,7 @@ impl Interval {
         })
     }
 
-    /// Half of the width.
+    /// Half of the width, at least 0.
     #[must_use]
     pub fn half_width(&self) -> f64 {
         (self.high - self.low) / 2.0
@@ -150,6 +150,20 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// Percentile interval of a statistic under resampling of pairs.
+///
+/// ```
+/// use korfinsts_metric::{BootstrapOptions, SpearmanSample, bootstrap};
+///
+/// let predicted = [0.91, 0.72, 0.85, 0.60, 0.64, 0.31, 0.52, 0.28, 0.40, 0.11];
+/// let gold = [5.0, 4.6, 4.2, 3.8, 3.0, 2.6, 2.2, 1.4, 0.8, 0.0];
+/// let sample = SpearmanSample::new(&predicted, &gold)?;
+/// let interval = bootstrap(&sample, &BootstrapOptions::default())?;
+/// assert!(interval.low < 0.95 && 0.95 < interval.high);
+///
+/// // The same seed gives the same bits, on any number of threads.
+/// assert_eq!(bootstrap(&sample, &BootstrapOptions::default())?, interval);
+/// # Ok::<(), korfinsts_metric::Undefined>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -15,6 +15,21 @@ pub(super) fn check(predicted: &[f64], gold: &[f64]) -> Result<(), Undefined> {
 
 /// Spearman's ρ in \[−1, 1\]: Pearson's correlation of mid-ranks. Sums are exact integers.
 ///
+/// Takes one predicted and one gold score per pair. Tied scores share the mean of the ranks they
+/// cover.
+///
+/// ```
+/// use korfinsts_metric::{Undefined, spearman};
+///
+/// let gold = [0.0, 1.0, 2.0, 3.0, 4.0];
+/// assert_eq!(spearman(&[0.1, 0.2, 0.4, 0.3, 0.9], &gold)?, 0.9);
+///
+/// // A constant has no rank order, so there is no ρ.
+/// let reason = spearman(&[0.5; 5], &gold).unwrap_err();
+/// assert!(matches!(reason, Undefined::Constant { .. }));
+/// # Ok::<(), Undefined>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Undefined`] for lists of different length, fewer than 3 pairs, NaN or infinities, and where
@@ -39,7 +54,7 @@ pub(super) fn ratio(xy: f64, xx: f64, yy: f64) -> f64 {
     (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0)
 }
 
-/// Pearson's r in \[−1, 1\].
+/// Pearson's r in \[−1, 1\], of one predicted and one gold score per pair.
 ///
 /// # Errors
 ///
@@ -78,7 +93,7 @@ pub(super) fn centred(values: &[f64], operand: Operand) -> Result<Vec<f64>, Unde
 /// The largest Spearman's ρ that predictions without ties can reach against these gold scores.
 ///
 /// Let gold scores come in groups of t₁, t₂, … equal values. Predictions that order the groups
-/// rightly reach `√((n³ − n − Σ(tᵢ³ − tᵢ)) / (n³ − n))`, which is 1 where gold has no ties. For
+/// correctly reach `√((n³ − n − Σ(tᵢ³ − tᵢ)) / (n³ − n))`, which is 1 where gold has no ties. For
 /// binary gold with a ones and b zeros that is `√(3ab / (n² − 1))`: `√(3p(1 − p))` up to 1/n².
 /// Predictions with ties in the right places can exceed it; encoders do not have such ties.
 ///
@@ -104,7 +119,8 @@ pub fn spearman_ceiling(gold: &[f64]) -> Result<f64, Undefined> {
     Ok(((all - tied) as f64 / all as f64).sqrt())
 }
 
-/// Spearman's ρ as a share of [`spearman_ceiling`], in \[−1, 1\] for predictions without ties.
+/// Spearman's ρ as a share of [`spearman_ceiling`]. In \[−1, 1\] for predictions without ties; ties
+/// in the right places can exceed 1.
 ///
 /// # Errors
 ///

@@ -19,7 +19,8 @@ pub struct Domains {
 }
 
 impl Domains {
-    /// Groups pairs by the name of their domain, one name per pair.
+    /// Groups pairs by the name of their domain. `names` has one name per pair, in the order of the
+    /// pairs; an empty list gives no domain.
     pub fn new(names: &[impl AsRef<str>]) -> Self {
         let mut members: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for (at, name) in names.iter().enumerate() {
@@ -63,7 +64,7 @@ pub struct DomainScore {
     pub domain: String,
     /// Pairs in it.
     pub pairs: usize,
-    /// Spearman's ρ over its pairs, or why there is none.
+    /// Spearman's ρ over its pairs, in \[−1, 1\], or why there is none.
     pub spearman: Result<f64, Undefined>,
 }
 
@@ -80,12 +81,14 @@ pub struct DomainScores {
     pub pooled_spearman: Result<f64, Undefined>,
 }
 
-/// Scores every domain.
+/// Spearman's ρ of every domain and of all pairs together.
+///
+/// Takes one predicted and one gold score per pair; `domains` is of the same pairs.
 ///
 /// # Errors
 ///
 /// [`Undefined`] where the lists differ in length, there is no pair, or a score is NaN or
-/// infinite; everything else is told per score.
+/// infinite. Every other reason is in the field of the score that does not exist.
 pub fn domain_scores(
     predicted: &[f64],
     gold: &[f64],

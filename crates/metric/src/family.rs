@@ -2,7 +2,7 @@
 
 use super::undefined::Undefined;
 
-/// Holm's step-down correction: adjusted p-values in the order given.
+/// Holm's step-down correction: adjusted p-values in \[0, 1\], in the order given.
 ///
 /// The k-th smallest of m p-values (from 0) becomes the largest of `(m − i) · pᵢ` over i ≤ k, at
 /// most 1. Rejecting where the adjusted value is at most α keeps the chance of any false rejection

@@ -79,7 +79,7 @@ pub(super) fn spearman_replicates(
     Ok(columns)
 }
 
-/// The resamples at hand, and what all models share of them.
+/// The resamples of one group of lanes, and what all models share of them.
 struct Walk<'a> {
     gold: &'a Order,
     drawn: Vec<Drawn>,

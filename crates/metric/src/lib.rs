@@ -1,10 +1,9 @@
-//! Pure mathematics of scores: similarity, ranks, correlation, bootstrap, tests, AUC.
+#![doc = include_str!("../README.md")]
 //!
-//! Imports no room. Everything here takes plain slices, one entry per pair, and gives a raw `f64`
-//! (correlations in \[−1, 1\], areas in \[0, 1\]) or an [`Undefined`]: the reason why there is no
-//! number. Never a NaN. Argument order is the same everywhere: predicted scores first, gold second.
+//! # For those who change it
 //!
-//! Everything random is seeded and gives the same bits on one thread and on many.
+//! Imports no other crate of the workspace. A function takes plain slices, one entry per pair:
+//! predicted scores first, gold scores second.
 //!
 //! To add a similarity: one variant and one line in [`Similarity::ALL`]. To add a statistic that
 //! can be bootstrapped: one implementation of [`Statistic`].

@@ -1,6 +1,6 @@
 //! Intervals where only a score and a number of pairs are known.
 
-/// z such that a standard normal number lies within ±z with chance `level`, in (0, 1).
+/// z, above 0, such that a standard normal number is within ±z with probability `level`, in (0, 1).
 #[must_use]
 pub fn normal_quantile(level: f64) -> f64 {
     std::f64::consts::SQRT_2 * statrs::function::erf::erf_inv(level)
@@ -8,7 +8,8 @@ pub fn normal_quantile(level: f64) -> f64 {
 
 /// Approximate interval of a Spearman's ρ of which only the value and the number of pairs are
 /// known: Fisher's z with the standard error √((1 + ρ²/2) / (n − 3)) of Bonett and Wright (2000).
-/// `None` below 4 pairs and where |ρ| is 1 or more.
+/// Lower and upper end, both in (−1, 1); `level` is the nominal coverage, in (0, 1). `None` below 4
+/// pairs and where ρ is NaN or |ρ| is 1 or more.
 ///
 /// Made for continuous scores; on binary gold a little wider than the bootstrap's.
 #[must_use]

@@ -20,7 +20,7 @@ pub enum PairedStatistic {
 }
 
 impl PairedStatistic {
-    /// The statistic of one model.
+    /// The statistic of one model: one predicted and one gold score per pair.
     ///
     /// # Errors
     ///
@@ -47,16 +47,16 @@ impl PairedStatistic {
 /// How two models differ on the same pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
-    /// Score of the first model.
+    /// Score of the first model: ρ in \[−1, 1\] or AUC in \[0, 1\].
     pub a: f64,
-    /// Score of the second model.
+    /// Score of the second model, of the same range.
     pub b: f64,
     /// `a − b`.
     pub delta: f64,
     /// Percentile interval of `delta` under resampling of pairs.
     pub interval: Interval,
     /// Two-sided bootstrap p-value: twice the smaller of the shares of differences at or below 0
-    /// and at or above 0, one added to both counts, at most 1. Answers the question of `interval`:
+    /// and at or above 0, one added to both counts, in (0, 1\]. Answers the question of `interval`:
     /// are the two scores equal in the population?
     pub p_bootstrap: f64,
     /// The permutation test; its p-value is the one to report. Answers whether the two models are
@@ -65,6 +65,22 @@ pub struct Comparison {
 }
 
 /// Compares two models on the same pairs: difference, its interval, and two p-values.
+///
+/// `a`, `b` and `gold` have one score per pair, in the same order. The two models need not have the
+/// same scale.
+///
+/// ```
+/// use korfinsts_metric::{BootstrapOptions, PairedStatistic, compare};
+///
+/// let gold = [5.0, 4.6, 4.2, 3.8, 3.0, 2.6, 2.2, 1.4, 0.8, 0.0];
+/// let a = [0.91, 0.72, 0.85, 0.60, 0.64, 0.31, 0.52, 0.28, 0.40, 0.11];
+/// let b = [0.20, 0.50, 0.10, 0.70, 0.40, 0.80, 0.30, 0.90, 0.60, 0.75];
+/// let found = compare(PairedStatistic::Spearman, &a, &b, &gold, &BootstrapOptions::default())?;
+/// assert_eq!(found.delta, found.a - found.b);
+/// assert!(found.interval.low <= found.delta && found.delta <= found.interval.high);
+/// assert!(found.permutation.p_value < 0.05);
+/// # Ok::<(), korfinsts_metric::Undefined>(())
+/// ```
 ///
 /// Measured (`benches/simulation.rs`, 5,000 samples each of 50, 150 and 370 pairs): nominal 95 %
 /// intervals of Δρ hold the true difference in 94.1 to 95.8 % of samples, the least with binary gold and

@@ -16,9 +16,9 @@ use super::undefined::{Undefined, check_pairs};
 pub struct Permutation {
     /// Two-sided p-value, in (0, 1\].
     pub p_value: f64,
-    /// Whether every one of the 2ⁿ swaps was looked at, rather than a random sample of them.
+    /// Whether all 2ⁿ swaps were computed, rather than a random sample of them.
     pub exact: bool,
-    /// Swaps looked at.
+    /// Swaps computed.
     pub permutations: usize,
     /// Swaps on which the statistic does not exist, left out.
     pub skipped: usize,
@@ -33,7 +33,7 @@ pub struct Permutation {
 /// one found: over all 2ⁿ swaps where those are no more than `options.resamples`, else over that
 /// many random ones, with one added to both counts (so never 0). Equals
 /// `scipy.stats.permutation_test` with `permutation_type="samples"` on the ranks. `options.level`
-/// is not used.
+/// is not used. `a`, `b` and `gold` have one score per pair.
 ///
 /// # Errors
 ///

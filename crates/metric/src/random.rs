@@ -55,6 +55,18 @@ pub(super) fn draw_below(
     }
 }
 
+/// Draws one number below `bound`, which is not 0; about one draw in 2⁶⁴ is biased.
+///
+/// Canon's method (S. Canon, Swift pull request 39143): the numbers that `random_range` of the
+/// crate `rand` 0.10 gives for a range of this size.
+pub(super) fn index_below(rng: &mut Xoshiro256PlusPlus, bound: u32) -> u32 {
+    let mut product = || u64::from(rng.next_u32()) * u64::from(bound);
+    let first = product();
+    let (high, low) = ((first >> 32) as u32, first as u32);
+    let carry = low > bound.wrapping_neg() && low.checked_add((product() >> 32) as u32).is_none();
+    high + u32::from(carry)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +85,21 @@ mod tests {
                     assert!(far <= 5.0 * mean.sqrt() + 5.0, "{bound} {draws}: {count}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn indices_are_those_of_rand() {
+        // Xoshiro256PlusPlus::seed_from_u64(7), then random_range(0..bound) of rand 0.10.4.
+        for (bound, expected) in [
+            (888, [49, 152, 637, 379]),
+            (
+                (1_u32 << 31) + 1,
+                [118_885_632, 369_615_983, 917_426_101, 2_069_443_066],
+            ),
+        ] {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+            assert_eq!(expected.map(|_| index_below(&mut rng, bound)), expected);
         }
     }
 

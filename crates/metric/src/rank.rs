@@ -83,9 +83,10 @@ pub fn mid_ranks(values: &[f64]) -> Result<Vec<f64>, Undefined> {
     Ok(doubled.into_iter().map(|r| f64::from(r) / 2.0).collect())
 }
 
-/// Share of predicted scores, in \[0, 1\], that equal the score of at least one other pair.
+/// Share of predicted scores, in \[0, 1\], that equal the score of at least one other pair; one score
+/// per pair.
 ///
-/// 0: all scores differ. 1: no score is alone.
+/// 0: all scores differ. 1: every score occurs at least twice.
 ///
 /// # Errors
 ///

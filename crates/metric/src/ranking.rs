@@ -10,20 +10,20 @@ use super::undefined::Undefined;
 /// What is known about one model's place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RankRange {
-    /// The model's score.
+    /// The model's score: ρ in \[−1, 1\] or AUC in \[0, 1\].
     pub score: f64,
     /// Percentile interval of the score.
     pub interval: Interval,
-    /// Best rank it may hold: 1 + the number of models surely better. Models that cannot be told
-    /// apart share it; it is the rank to show.
+    /// Best rank it may hold, from 1: 1 + the number of models surely better. Models that cannot be
+    /// distinguished share it; it is the rank to show.
     pub best: usize,
-    /// Worst rank it may hold: the number of models less those surely worse.
+    /// Worst rank it may hold, at least `best`: the number of models less those surely worse.
     pub worst: usize,
 }
 
 /// Models on the same pairs, with the replicates of their scores on the same resamples.
 ///
-/// From these alone follow every interval, the difference of any two models and every rank.
+/// Every interval, the difference of any two models and every rank follow from these.
 #[derive(Debug, Clone)]
 pub struct Field {
     scores: Vec<f64>,
@@ -37,14 +37,17 @@ pub struct Field {
 pub struct Difference {
     /// Score of the first less that of the second.
     pub delta: f64,
-    /// Its percentile interval.
+    /// Percentile interval of `delta`.
     pub interval: Interval,
-    /// Two-sided bootstrap p-value, as [`Comparison::p_bootstrap`](super::Comparison).
+    /// Two-sided bootstrap p-value in (0, 1\], as [`Comparison::p_bootstrap`](super::Comparison).
     pub p_value: f64,
 }
 
 impl Field {
     /// Scores and resamples models.
+    ///
+    /// `models` has one list of predicted scores per model; each list, and `gold`, has one score
+    /// per pair.
     ///
     /// # Errors
     ///
@@ -89,7 +92,11 @@ impl Field {
         })
     }
 
-    /// Score of a model.
+    /// Score of a model, by its index in `models` of [`Field::new`].
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such model.
     #[must_use]
     pub fn score(&self, model: usize) -> f64 {
         self.scores[model]
@@ -100,17 +107,25 @@ impl Field {
     /// # Errors
     ///
     /// As [`Interval::of_replicates`].
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such model, or the level is not between 0 and 1.
     pub fn interval(&self, model: usize) -> Result<Interval, Undefined> {
         let column = self.columns[model].iter();
         let column: Vec<Option<f64>> = column.map(|v| Some(*v).filter(|v| !v.is_nan())).collect();
         Interval::of_replicates(&column, self.level)
     }
 
-    /// How two models differ.
+    /// How two models differ: the first less the second.
     ///
     /// # Errors
     ///
     /// As [`Interval::of_replicates`].
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such model, or the level is not between 0 and 1.
     pub fn difference(&self, first: usize, second: usize) -> Result<Difference, Undefined> {
         let pairs = self.columns[first].iter().zip(&self.columns[second]);
         let differences: Vec<Option<f64>> = pairs
@@ -124,7 +139,11 @@ impl Field {
     }
 
     /// Whether a model is surely better than another: their difference is at most 0 on less than
-    /// `(1 − level) / 2` of the resamples, that is, its percentile interval lies above 0.
+    /// `(1 − level) / 2` of the resamples, that is, its percentile interval is above 0.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such model.
     #[must_use]
     pub fn surely_better(&self, first: usize, second: usize) -> bool {
         // Replicates scatter around the scores: the lower score cannot lead on 97.5 % of them.
@@ -173,10 +192,10 @@ impl Field {
     }
 }
 
-/// Ranks models by a paired bootstrap over pairs.
+/// Ranks models by a paired bootstrap over pairs: one range per model, in the order of `models`.
 ///
 /// A model is surely better than another where [`Field::surely_better`] says so. No correction
-/// for the number of models. In the order of `models`.
+/// for the number of models. Arguments as [`Field::new`].
 ///
 /// # Errors
 ///

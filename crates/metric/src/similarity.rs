@@ -40,7 +40,8 @@ impl Similarity {
         }
     }
 
-    /// Computes this similarity.
+    /// This similarity of two embeddings of the same number of dimensions. Its range is that of the
+    /// function of the same name.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use super::undefined::Undefined;
 /// Outcome over triplets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripletAccuracy {
-    /// Triplets looked at.
+    /// Number of triplets, at least 1.
     pub triplets: usize,
     /// Triplets whose positive scores strictly higher than their negative.
     pub seen: usize,
@@ -49,9 +49,11 @@ pub fn triplet_accuracy(scores: &[(f64, f64)]) -> Result<TripletAccuracy, Undefi
     })
 }
 
-/// Two-sided sign test of two models on the same triplets (the exact test of `McNemar`): the chance of a
-/// split at least as uneven as `first` against `second` where each of these triplets, seen by one
-/// model only, is as likely to be seen by either. 1 where there are none.
+/// Two-sided sign test of two models on the same triplets (the exact test of `McNemar`).
+///
+/// `first` and `second` count the triplets that only this model gets right; triplets that both or
+/// none get right do not matter. The p-value, in \[0, 1\], is the chance of a split at least as
+/// uneven where each of these triplets is as likely to go to either model. 1 where there are none.
 #[must_use]
 pub fn sign_test(first: usize, second: usize) -> f64 {
     let n = first + second;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Which of a function's inputs a reason speaks of.
+/// Which input of a function a reason is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operand {
     /// Scores that a model gave.
@@ -31,7 +31,7 @@ impl fmt::Display for Operand {
 #[non_exhaustive]
 pub enum Undefined {
     /// Two lists that must have one entry per pair differ in length.
-    #[error("{left} {what} stand against {right} gold scores")]
+    #[error("{left} {what}, but {right} gold scores")]
     LengthMismatch {
         /// What the left list holds, in the plural.
         what: &'static str,
@@ -157,7 +157,7 @@ impl Undefined {
             Self::NotFinite {
                 operand: Operand::Gold,
                 ..
-            } => Some("mend the gold score or drop the pair"),
+            } => Some("correct the gold score or drop the pair"),
             Self::NotFinite { .. } => Some(
                 "the weights overflow in this number type, or are damaged: try a wider number type",
             ),
@@ -238,7 +238,7 @@ mod tests {
                     left: 3,
                     right: 4,
                 },
-                "3 predicted scores stand against 4 gold scores",
+                "3 predicted scores, but 4 gold scores",
             ),
             (
                 Undefined::not_finite(Operand::Predicted, 7, f64::NAN),
