@@ -29,10 +29,13 @@ def embeddings(name: str, dtype: str, tokens: int) -> dict:
     golden = json.loads((ENCODERS / name / "golden.json").read_text())
     source = write_lines(WORK / "agree" / f"{name}.jsonl", golden["texts"])
     output = WORK / "agree" / f"{name}.npy"
-    encode(PROGRAM, ENCODERS / name, source, output, "--dtype", dtype, "--batch-tokens", str(tokens))
+    wall = encode(PROGRAM, ENCODERS / name, source, output, "--dtype", dtype, "--batch-tokens", str(tokens))["wall_s"]
     found, expected = np.load(output), np.array(golden["embeddings"])
     difference = float(np.abs(found - expected).max())
-    return {"encoder": name, "dtype": dtype, "batch_tokens": tokens, "largest_difference": difference, "agrees": difference <= EMBEDDING[dtype]}
+    return {
+        "encoder": name, "dtype": dtype, "batch_tokens": tokens, "largest_difference": difference, "agrees": difference <= EMBEDDING[dtype],
+        "wall_s": round(wall, 2),
+    }  # fmt: skip
 
 
 def train(name: str, device: str, run_name: str, compute: str = "", epochs: int = STEPS) -> tuple[list, Path, list]:

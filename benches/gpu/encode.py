@@ -18,8 +18,8 @@ COUNTS = {
     "e5-small": {"short": 16384, "long": 2048},
     "bge-m3": {"short": 4096, "long": 512},
 }
-#: Padded tokens per batch, for the program and for the build beside it; none is its default.
-BATCH_TOKENS = {"korfinsts": (None, 65536), "korfinsts, beside": (None, 16384)}
+#: Padded tokens per batch by number type; none is the program's default, 512 that of a CPU.
+BATCH_TOKENS = {"bfloat16": (None, 512, 65536), "float32": (None,)}
 BATCH_SIZES = {"short": (32, 256), "long": (32, 128)}
 
 
@@ -132,5 +132,5 @@ for shape in which:
         for kind, count in COUNTS[shape].items():
             lines = made[kind][: 24 if DRY else count]
             for name, program in programs().items():
-                for batch in BATCH_TOKENS[name]:
+                for batch in BATCH_TOKENS[dtype]:
                     part.attempt("runs", ours, shape, path, dtype, kind, lines, name, program, batch)
