@@ -1,6 +1,11 @@
 //! Compares two encoders from the records that `korfinsts eval` wrote.
 //!
 //!     cargo run --release --example compare_records -- korfinsts-results/a korfinsts-results/b
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the program prints its result"
+)]
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
 //! Scores an encoder on suites.
 //!
 //!     cargo run --release --example evaluate -- MODEL SUITE...
+#![expect(clippy::print_stdout, reason = "the program prints its result")]
 
 use korfinsts::Options;
 
@@ -23,7 +24,7 @@ fn main() -> Result<(), korfinsts::Error> {
         };
         println!(
             "{}: ρ = {rho:.4} over {} pairs",
-            record.suite.id, record.suite.n_pairs
+            record.suite.id, record.n_pairs
         );
         for warning in &record.warnings {
             println!("  warning: {warning}");

@@ -1,6 +1,7 @@
 //! Reads a leaderboard's `board.json` and prints the encoders by their score on a suite.
 //!
 //!     cargo run --example read_leaderboard -- leaderboard/page/board.json korfin-shift
+#![expect(clippy::print_stdout, reason = "the program prints its result")]
 
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! Scores one's own pairs: cosine similarity, and Spearman's ρ with a 95 % interval.
 //!
 //!     cargo run --release --example score_pairs -- MODEL
+#![expect(clippy::print_stdout, reason = "the program prints its result")]
 
 use korfinsts::Options;
 use korfinsts_metric::{BootstrapOptions, SpearmanSample, bootstrap, cosine, spearman};
@@ -52,6 +53,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         predicted.push(score);
     }
     let gold: Vec<f64> = PAIRS.iter().map(|(_, _, gold)| *gold).collect();
-    println!("Spearman's ρ = {:.3}", spearman(&predicted, &gold)?);
+    let sample = SpearmanSample::new(&predicted, &gold)?;
+    let interval = bootstrap(&sample, &BootstrapOptions::default())?;
+    println!(
+        "Spearman's ρ = {:.3}, 95 % interval [{:.3}, {:.3}]",
+        spearman(&predicted, &gold)?,
+        interval.low,
+        interval.high
+    );
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Errors at the edge: how they are printed and which exit code they give.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use korfinsts_base::failure::FailureClass;
@@ -93,13 +92,17 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 /// Prints an error with its causes and hint on stderr, and returns its class.
 pub fn say(error: &anyhow::Error) -> FailureClass {
     let (class, hint) = classify(error);
-    let mut text = format!("error: {error}");
-    for cause in error.chain().skip(1) {
-        let _ = write!(text, ": {cause}");
-    }
-    eprintln!("{text}");
+    print(
+        &error.chain().map(ToString::to_string).collect::<Vec<_>>(),
+        hint,
+    );
+    class
+}
+
+/// Prints an error, what it is followed by its causes, and a hint on stderr.
+pub fn print(causes: &[String], hint: Option<String>) {
+    eprintln!("error: {}", causes.join(": "));
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
-    class
 }

@@ -12,7 +12,7 @@ use korfinsts_base::fs;
 use korfinsts_bench::run::mteb;
 use korfinsts_bench::run::record::{Record, read_pairs};
 use korfinsts_bench::run::score::{self, Asked};
-use korfinsts_metric::BootstrapOptions;
+use korfinsts_bench::run::scores::SCORES;
 
 /// Show the records of earlier runs, or compute their numbers again
 #[derive(Debug, Args)]
@@ -148,16 +148,12 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
         ));
     }
     let pairs = read_pairs(&pairs_path)?;
-    let options = BootstrapOptions {
-        resamples: record.bootstrap.resamples,
-        seed: record.bootstrap.seed,
-        level: record.bootstrap.level,
-    };
     let again = score::numbers(
         &pairs,
         Asked::of(&record.suite.scale, &record.encoder.backend),
-        &options,
-    );
+        Some(&record.bootstrap.options()),
+    )
+    .record();
     let mut compare = |what: &str, recorded: serde_json::Value, again: serde_json::Value| {
         if recorded != again {
             differences.push(format!("{what}: recorded {recorded}, computed {again}"));
@@ -167,22 +163,15 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
     compare("scores", json(&record.scores), json(&again.scores));
     compare("interval", json(&record.interval), json(&again.interval));
     compare("domains", json(&record.domains), json(&again.domains));
-    compare(
-        "macro_spearman",
-        record.macro_spearman.into(),
-        again.macro_spearman.into(),
-    );
-    compare(
-        "within_domain_spearman",
-        record.within_domain_spearman.into(),
-        again.within_domain_spearman.into(),
-    );
+    for score in SCORES.iter().filter(|score| score.is_beside()) {
+        let [recorded, again] = [record, &again].map(score.get);
+        compare(score.key, recorded.into(), again.into());
+    }
     compare(
         "triplet_accuracy",
         json(&record.triplet_accuracy),
         json(&again.triplet_accuracy),
     );
-    compare("tie_share", record.tie_share.into(), again.tie_share.into());
     Ok(differences)
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::output::{Format, Table};
 use korfinsts_bench::run::record::Record;
+use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
 
 /// The report of some records in a format.
 #[must_use]
@@ -109,46 +110,38 @@ fn suite_name(record: &Record) -> String {
 }
 
 fn scores(records: &[Record]) -> Table {
-    let head = [
-        "encoder",
-        "suite",
-        "#pairs",
-        "#ρ",
-        "95 %",
-        "#Pearson",
-        "#AUC",
-        "#AP",
-        "#ceiling",
-        "#ρ/ceiling",
-        "#macro ρ",
-        "#within ρ",
-        "#triplets",
-        "#truncated",
-    ];
-    let mut table = Table::new("Spearman of the cosine with the gold scores", &head);
+    let columns: Vec<(&Score, Column)> = SCORES
+        .iter()
+        .filter_map(|score| Some((score, score.report?)))
+        .collect();
+    let mut head: Vec<String> = ["encoder", "suite", "#pairs", "#ρ", "95 %"]
+        .map(str::to_owned)
+        .into();
+    head.extend(
+        columns
+            .iter()
+            .map(|(_, column)| format!("#{}", column.head)),
+    );
+    let heads: Vec<&str> = head.iter().map(String::as_str).collect();
+    let mut table = Table::new("Spearman of the cosine with the gold scores", &heads);
     for record in records {
-        let s = &record.scores;
-        let triplets = &record.triplet_accuracy;
-        let triplet_mean =
-            (!triplets.is_empty()).then(|| triplets.values().sum::<f64>() / triplets.len() as f64);
         let binary = record.suite.scale == "binary";
-        table.push(vec![
+        let main = record.scores.cosine_spearman;
+        let mut row = vec![
             encoder(record, records),
             suite_name(record),
             record.n_pairs.to_string(),
-            s.cosine_spearman
-                .map_or_else(|| "–".into(), |v| format!("{v:.4}")),
+            main.map_or_else(|| "–".into(), |v| format!("{v:.4}")),
             interval(record.interval.get("cosine_spearman").copied()),
-            score(s.cosine_pearson),
-            score(s.auc),
-            score(s.average_precision),
-            score(s.ceiling.filter(|_| binary)),
-            score(s.spearman_over_ceiling),
-            score(record.macro_spearman),
-            score(record.within_domain_spearman),
-            score(triplet_mean),
-            percent(record.truncated_share),
-        ]);
+        ];
+        row.extend(columns.iter().map(|(row, column)| {
+            let value = (row.get)(record).filter(|_| binary || !row.report_binary);
+            match column.form {
+                Form::Decimal => score(value),
+                Form::Percent => percent(value),
+            }
+        }));
+        table.push(row);
     }
     table.without_empty_columns()
 }
@@ -284,27 +277,10 @@ fn tidy(records: &[Record]) -> Table {
                     bound(1),
                 ]);
             };
-        let scores = serde_json::to_value(record.scores).expect("scores serialise");
-        for (metric, value) in scores.as_object().into_iter().flatten() {
-            if let Some(value) = value.as_f64() {
-                row(
-                    "",
-                    record.n_pairs,
-                    metric,
-                    value,
-                    record.interval.get(metric).copied(),
-                );
-            }
-        }
-        for (metric, value) in [
-            ("macro_spearman", record.macro_spearman),
-            ("within_domain_spearman", record.within_domain_spearman),
-            ("truncated_share", record.truncated_share),
-            ("tokens_lost_share", record.tokens_lost_share),
-            ("tie_share", record.tie_share),
-        ] {
-            if let Some(value) = value {
-                row("", record.n_pairs, metric, value, None);
+        for score in SCORES.iter().filter(|s| !s.tables_only) {
+            if let Some(value) = (score.get)(record) {
+                let bounds = record.interval.get(score.key).filter(|_| !score.by_domain);
+                row("", record.n_pairs, score.key, value, bounds.copied());
             }
         }
         for (domain, d) in &record.domains {

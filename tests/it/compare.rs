@@ -34,20 +34,9 @@ pub fn record(encoder: &str, suite: &str, scale: &str, pairs: &[ScoredPair]) -> 
         resamples: 200,
         ..BootstrapOptions::default()
     };
-    let found = numbers(pairs, Asked::of(scale, "candle"), &options);
-    let mut record = Record {
-        schema_version: 1,
-        n_pairs: pairs.len(),
-        scores: found.scores,
-        interval: found.interval,
-        domains: found.domains,
-        macro_spearman: found.macro_spearman,
-        within_domain_spearman: found.within_domain_spearman,
-        triplet_accuracy: found.triplet_accuracy,
-        tie_share: found.tie_share,
-        warnings: found.warnings,
-        ..Record::default()
-    };
+    let mut record = numbers(pairs, Asked::of(scale, "candle"), Some(&options)).record();
+    record.schema_version = 1;
+    record.n_pairs = pairs.len();
     record.encoder.name = encoder.into();
     record.encoder.backend = "candle".into();
     record.encoder.protocol = "mteb".into();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::RunError;
-use super::squeeze::Squeeze;
+use super::halving::Halving;
 use super::store::{About, EmbeddingSet, Entry, Store, TextKey, text_key};
 use korfinsts_encoder::{
     BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount, Usage,
@@ -35,7 +35,7 @@ pub struct EncodeOptions<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// Told how a run goes on. Calls come from one thread.
+/// Observes the encoding of a run. Calls come from one thread.
 pub trait Progress {
     /// `missing` of `total` texts are to be encoded; the others were found in the store.
     fn start(&mut self, total: usize, missing: usize);
@@ -141,7 +141,7 @@ fn encode(
 ) -> Result<(), RunError> {
     let lanes = encoder.lanes().max(1);
     let limits = Limits::new(encoder, options.batch_tokens);
-    let squeeze = Squeeze::default();
+    let halving = Halving::default();
     let over = AtomicBool::new(false);
     let ended = &|| over.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
@@ -173,7 +173,7 @@ fn encode(
         });
         for _ in 0..lanes {
             let (to_writer, batches) = (to_writer.clone(), Arc::clone(&batches));
-            let squeeze = &squeeze;
+            let halving = &halving;
             scope.spawn(move || {
                 loop {
                     let next = batches.lock().map(|queue| queue.recv());
@@ -184,7 +184,7 @@ fn encode(
                         continue;
                     }
                     let texts: Vec<&PreparedText> = batch.texts.iter().collect();
-                    let result = squeeze
+                    let result = halving
                         .encode(encoder, &texts)
                         .map(|(embeddings, tokens)| (batch, embeddings, tokens));
                     if to_writer.send(result).is_err() {
@@ -196,7 +196,7 @@ fn encode(
         drop((to_writer, batches));
         let mut outcome = Ok(());
         for result in results {
-            for line in squeeze.notes() {
+            for line in halving.notes() {
                 progress.note(&line);
             }
             if outcome.is_err() {

@@ -38,6 +38,14 @@ pub struct EvaluateOptions<'a> {
     pub cache: &'a Path,
 }
 
+impl EvaluateOptions<'_> {
+    /// The pairs of a suite that are scored.
+    #[must_use]
+    pub fn limited<'s>(&self, suite: &'s Suite) -> &'s [Pair] {
+        &suite.pairs[..self.limit.unwrap_or(usize::MAX).min(suite.pairs.len())]
+    }
+}
+
 /// One encoder on one suite: the record and what lies beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
@@ -70,7 +78,7 @@ pub fn encoder(
     let start = Instant::now();
     let mut encoding = Duration::ZERO;
     let mut stores = Vec::new();
-    let mut progress = Told {
+    let mut progress = NotingProgress {
         to: progress,
         usage: None,
         notes: Vec::new(),
@@ -79,7 +87,7 @@ pub fn encoder(
     for side in 0..=usize::from(!same) {
         let prompt = &prompting.prompts[side];
         let mut texts = Vec::new();
-        for pair in suites.iter().flat_map(|s| limited(s, options.limit)) {
+        for pair in suites.iter().flat_map(|s| options.limited(s)) {
             if same || side == 0 {
                 texts.push(pair.sentence1.as_str());
             }
@@ -110,7 +118,7 @@ pub fn encoder(
             stores[0].set(),
             stores.last().map_or(stores[0].set(), Store::set),
         ];
-        let scored = score_pairs(suite, limited(suite, options.limit), sets, spec, prompting)?;
+        let scored = score_pairs(suite, options.limited(suite), sets, spec, prompting)?;
         let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
         let mut record = assemble(numbers, &scored.pairs, suite, &options);
         record.encoder = facts(spec, prompting, sets[0].dimension(), open);
@@ -154,13 +162,14 @@ pub fn encoder(
 #[must_use]
 pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>) -> Evaluation {
     let start = Instant::now();
-    let pairs: Vec<ScoredPair> = limited(suite, options.limit)
+    let pairs: Vec<ScoredPair> = options
+        .limited(suite)
         .par_iter()
         .map(|pair| {
             let score = baseline.score(&pair.sentence1, &pair.sentence2);
             ScoredPair {
                 score: Some(score),
-                ..scored_pair(pair, suite)
+                ..ScoredPair::unscored(pair, suite)
             }
         })
         .collect();
@@ -196,11 +205,7 @@ fn numbers(
         binary: suite.scale.kind == ScaleKind::Binary,
         breakdown,
     };
-    score::numbers(pairs, asked, bootstrap)
-}
-
-fn limited(suite: &Suite, limit: Option<usize>) -> &[Pair] {
-    &suite.pairs[..limit.unwrap_or(usize::MAX).min(suite.pairs.len())]
+    score::numbers(pairs, asked, Some(bootstrap))
 }
 
 fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
@@ -217,14 +222,14 @@ fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
     }
 }
 
-/// A progress that also remembers what belongs beside the record.
-struct Told<'a> {
+/// A progress that also notes what is written beside the record.
+struct NotingProgress<'a> {
     to: &'a mut dyn Progress,
     usage: Option<Usage>,
     notes: Vec<String>,
 }
 
-impl Progress for Told<'_> {
+impl Progress for NotingProgress<'_> {
     fn start(&mut self, total: usize, missing: usize) {
         self.to.start(total, missing);
     }
@@ -283,7 +288,7 @@ fn score_pairs<'a>(
                 dot: of(Similarity::Dot),
                 manhattan: of(Similarity::Manhattan),
                 euclidean: of(Similarity::Euclidean),
-                ..scored_pair(pair, suite)
+                ..ScoredPair::unscored(pair, suite)
             };
             Ok((scored, first, second))
         })
@@ -335,22 +340,6 @@ fn score_pairs<'a>(
     })
 }
 
-/// A pair as a line of the per-pair file, without its scores.
-fn scored_pair(pair: &Pair, suite: &Suite) -> ScoredPair {
-    let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
-    ScoredPair {
-        id: pair.id.clone(),
-        gold: pair.gold,
-        score: None,
-        dot: None,
-        manhattan: None,
-        euclidean: None,
-        domain: pair.domain.clone(),
-        triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
-        group: label(suite.triplets.as_ref().map(|t| &t.group)),
-    }
-}
-
 /// A record without its encoder.
 fn assemble(
     numbers: Numbers,
@@ -359,38 +348,21 @@ fn assemble(
     options: &EvaluateOptions<'_>,
 ) -> Record {
     let limit = options.limit.filter(|n| *n < suite.pairs.len());
-    let mut warnings = numbers.warnings;
-    warnings.extend(suite.warnings.iter().cloned());
+    let mut record = numbers.record();
+    record.warnings.extend(suite.warnings.iter().cloned());
     if let Some(n) = limit {
-        warnings.push(format!(
+        record.warnings.push(format!(
             "only the first {n} of {} pairs were scored",
             suite.pairs.len()
         ));
     }
     Record {
         schema_version: SCHEMA_VERSION,
-        encoder: EncoderFacts::default(),
         suite: SuiteFacts::of(suite, limit),
         n_pairs: pairs.len(),
-        scores: numbers.scores,
-        interval: numbers.interval,
-        domains: numbers.domains,
-        macro_spearman: numbers.macro_spearman,
-        within_domain_spearman: numbers.within_domain_spearman,
-        triplet_accuracy: numbers.triplet_accuracy,
-        truncated_share: None,
-        tokens_lost_share: None,
-        tie_share: numbers.tie_share,
-        trained_on: None,
-        warnings,
-        bootstrap: BootstrapFacts {
-            resamples: options.bootstrap.resamples,
-            seed: options.bootstrap.seed,
-            level: options.bootstrap.level,
-        },
-        batch: None,
+        bootstrap: BootstrapFacts::of(&options.bootstrap),
         harness: Harness::this(),
-        pairs: None,
+        ..record
     }
 }
 

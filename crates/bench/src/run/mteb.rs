@@ -15,10 +15,27 @@ use super::RunError;
 use super::record::{
     EncoderFacts, Harness, Record, SCHEMA_VERSION, Scores, SuiteFacts, Timing, file_name,
 };
+use super::score::LEXICAL;
 use korfinsts_base::fs;
+use korfinsts_metric::Similarity;
 
 /// The version of mteb whose format is written.
 pub const MTEB_VERSION: &str = "2.12.30";
+
+/// The similarities that mteb reports for pairs.
+const SIMILARITIES: [Similarity; 3] = [
+    Similarity::Cosine,
+    Similarity::Manhattan,
+    Similarity::Euclidean,
+];
+
+/// The correlations that mteb reports of each.
+const KINDS: [&str; 2] = ["pearson", "spearman"];
+
+/// Key of a correlation, ours and mteb's.
+fn key(similarity: Similarity, kind: &str) -> String {
+    format!("{}_{kind}", similarity.name())
+}
 
 /// One split and subset of one task in a result file.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,14 +168,14 @@ fn nested(
     content: &Map<String, Value>,
 ) -> MtebScores {
     let mut scores = BTreeMap::new();
-    for (old, new) in [
-        ("cos_sim", "cosine"),
-        ("euclidean", "euclidean"),
-        ("manhattan", "manhattan"),
-    ] {
-        for kind in ["pearson", "spearman"] {
+    for similarity in SIMILARITIES {
+        let old = match similarity {
+            Similarity::Cosine => "cos_sim",
+            other => other.name(),
+        };
+        for kind in KINDS {
             if let Some(score) = content.get(old).and_then(|c| c.get(kind)).and_then(number) {
-                scores.insert(format!("{new}_{kind}"), score);
+                scores.insert(key(similarity, kind), score);
             }
         }
     }
@@ -225,7 +242,14 @@ fn without_nan(text: &str) -> String {
 /// A result file as a record, as far as it goes: what mteb does not keep stays empty.
 #[must_use]
 pub fn to_record(result: &MtebScores, path: &Path) -> Record {
-    let get = |name: &str| result.scores.get(name).copied();
+    let keys = SIMILARITIES
+        .iter()
+        .flat_map(|s| KINDS.map(|kind| key(*s, kind)));
+    let known: Map<String, Value> = keys
+        .filter_map(|key| Some((key.clone(), (*result.scores.get(&key)?).into())))
+        .collect();
+    let mut scores: Scores = serde_json::from_value(known.into()).expect("numbers by known keys");
+    scores.cosine_spearman = scores.cosine_spearman.or(result.main_score);
     // results/<org__model>/<revision>/<Task>.json
     let above = |n: usize| {
         path.ancestors()
@@ -256,15 +280,7 @@ pub fn to_record(result: &MtebScores, path: &Path) -> Record {
             hub_revision: result.dataset_revision.clone(),
             ..SuiteFacts::default()
         },
-        scores: Scores {
-            cosine_spearman: get("cosine_spearman").or(result.main_score),
-            cosine_pearson: get("cosine_pearson"),
-            manhattan_spearman: get("manhattan_spearman"),
-            manhattan_pearson: get("manhattan_pearson"),
-            euclidean_spearman: get("euclidean_spearman"),
-            euclidean_pearson: get("euclidean_pearson"),
-            ..Scores::default()
-        },
+        scores,
         harness: Harness {
             name: "mteb".into(),
             version: result.mteb_version.clone().unwrap_or_default(),
@@ -298,36 +314,32 @@ pub fn write(folder: &Path, record: &Record, timing: &Timing) -> Result<Option<P
 }
 
 fn result(record: &Record, task: &str, timing: &Timing) -> Value {
-    let s = &record.scores;
-    let round = |score: Option<f64>| {
-        score.map_or(Value::Null, |s| json!((s * 1e6).round_ties_even() / 1e6))
+    let round = |similarity: Similarity, kind: &str| match record.score(&key(similarity, kind)) {
+        None => Value::Null,
+        Some(score) => json!((score * 1e6).round_ties_even() / 1e6),
     };
     // mteb's `pearson` and `spearman` are those of the model's own similarity.
-    let (pearson, spearman) = match record.encoder.similarity.split(' ').next() {
-        Some("dot") => (s.dot_pearson, s.dot_spearman),
-        Some("manhattan") => (s.manhattan_pearson, s.manhattan_spearman),
-        Some("euclidean") => (s.euclidean_pearson, s.euclidean_spearman),
-        _ => (s.cosine_pearson, s.cosine_spearman),
-    };
+    let own = own_similarity(&record.encoder).unwrap_or(Similarity::Cosine);
+    let mut scores = Map::new();
+    for kind in KINDS {
+        scores.insert(kind.into(), round(own, kind));
+    }
+    for similarity in SIMILARITIES {
+        for kind in KINDS {
+            scores.insert(key(similarity, kind), round(similarity, kind));
+        }
+    }
+    let main = round(Similarity::Cosine, "spearman");
+    scores.insert("main_score".into(), main);
+    scores.insert("hf_subset".into(), "default".into());
+    scores.insert("languages".into(), json!(record.suite.languages));
+    scores.insert("mteb_version".into(), MTEB_VERSION.into());
     let end = timing.elapsed_s;
     json!({
         "dataset_revision": record.suite.hub_revision,
         "task_name": task,
         "mteb_version": MTEB_VERSION,
-        "scores": { record.suite.split.clone(): [{
-            "pearson": round(pearson),
-            "spearman": round(spearman),
-            "cosine_pearson": round(s.cosine_pearson),
-            "cosine_spearman": round(s.cosine_spearman),
-            "manhattan_pearson": round(s.manhattan_pearson),
-            "manhattan_spearman": round(s.manhattan_spearman),
-            "euclidean_pearson": round(s.euclidean_pearson),
-            "euclidean_spearman": round(s.euclidean_spearman),
-            "main_score": round(s.cosine_spearman),
-            "hf_subset": "default",
-            "languages": record.suite.languages,
-            "mteb_version": MTEB_VERSION,
-        }]},
+        "scores": { record.suite.split.clone(): [scores] },
         "evaluation_time": end,
         "kg_co2_emissions": null,
         "date": timing.finished_at,
@@ -337,13 +349,19 @@ fn result(record: &Record, task: &str, timing: &Timing) -> Value {
     })
 }
 
+/// The similarity of an encoder, by its name at the start of the record's text.
+fn own_similarity(encoder: &EncoderFacts) -> Option<Similarity> {
+    let name = encoder.similarity.split(' ').next();
+    Similarity::ALL.into_iter().find(|s| Some(s.name()) == name)
+}
+
 /// mteb refuses a model without an organisation: a model from a path gets `local/`, a baseline of
 /// ours `korfinsts/`.
 fn mteb_name(encoder: &EncoderFacts) -> String {
     if encoder.name.contains('/') {
         return encoder.name.clone();
     }
-    let organisation = if encoder.backend == "lexical" {
+    let organisation = if encoder.backend == LEXICAL {
         "korfinsts"
     } else {
         "local"
@@ -354,10 +372,10 @@ fn mteb_name(encoder: &EncoderFacts) -> String {
 /// mteb's keys in mteb's order; it rejects any other.
 fn model_meta(record: &Record) -> Value {
     let e = &record.encoder;
-    // mteb knows these names alone; what a baseline computes is none of them.
-    let similarity = e.similarity.split(' ').next().filter(|s| {
-        e.backend != "lexical" && ["cosine", "dot", "manhattan", "euclidean"].contains(s)
-    });
+    // What a baseline computes is none of mteb's similarities.
+    let similarity = own_similarity(e)
+        .filter(|_| e.backend != LEXICAL)
+        .map(Similarity::name);
     json!({
         "loader_kwargs": {},
         "name": mteb_name(e),

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::suite::{ScaleKind, Suite};
+use super::scores::SCORES;
+pub use super::scores::Scores;
+use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_base::{fs, json};
 use korfinsts_encoder::Usage;
 use korfinsts_encoder::spec::{Decision, ModelFile};
+use korfinsts_metric::{BootstrapOptions, Similarity};
 
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -210,37 +213,6 @@ impl SuiteFacts {
     }
 }
 
-/// The scores, each raw in [−1, 1] ([0, 1] for AUC, average precision and the ceiling). For a
-/// lexical baseline `cosine_spearman` and `cosine_pearson` are those of its own similarity.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Scores {
-    /// The main score.
-    pub cosine_spearman: Option<f64>,
-    /// Pearson of the cosine.
-    pub cosine_pearson: Option<f64>,
-    /// Spearman of the inner product.
-    pub dot_spearman: Option<f64>,
-    /// Pearson of the inner product.
-    pub dot_pearson: Option<f64>,
-    /// Spearman of the negated Manhattan distance.
-    pub manhattan_spearman: Option<f64>,
-    /// Pearson of the negated Manhattan distance.
-    pub manhattan_pearson: Option<f64>,
-    /// Spearman of the negated Euclidean distance.
-    pub euclidean_spearman: Option<f64>,
-    /// Pearson of the negated Euclidean distance.
-    pub euclidean_pearson: Option<f64>,
-    /// Area under the ROC curve; binary gold only.
-    pub auc: Option<f64>,
-    /// Average precision; binary gold only.
-    pub average_precision: Option<f64>,
-    /// Largest Spearman that any untied prediction can reach on this gold.
-    pub ceiling: Option<f64>,
-    /// `cosine_spearman / ceiling`; binary gold only.
-    pub spearman_over_ceiling: Option<f64>,
-}
-
 /// Scores of one domain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DomainScores {
@@ -261,6 +233,28 @@ pub struct BootstrapFacts {
     pub seed: u64,
     /// Nominal coverage.
     pub level: f64,
+}
+
+impl BootstrapFacts {
+    /// What the options say.
+    #[must_use]
+    pub fn of(options: &BootstrapOptions) -> Self {
+        Self {
+            resamples: options.resamples,
+            seed: options.seed,
+            level: options.level,
+        }
+    }
+
+    /// The options that make the same intervals.
+    #[must_use]
+    pub fn options(&self) -> BootstrapOptions {
+        BootstrapOptions {
+            resamples: self.resamples,
+            seed: self.seed,
+            level: self.level,
+        }
+    }
 }
 
 /// How texts were batched.
@@ -330,6 +324,36 @@ pub struct ScoredPair {
     /// Group by which triplet accuracy is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+}
+
+impl ScoredPair {
+    /// A pair of a suite, without its predicted scores.
+    #[must_use]
+    pub fn unscored(pair: &Pair, suite: &Suite) -> Self {
+        let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
+        Self {
+            id: pair.id.clone(),
+            gold: pair.gold,
+            score: None,
+            dot: None,
+            manhattan: None,
+            euclidean: None,
+            domain: pair.domain.clone(),
+            triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
+            group: label(suite.triplets.as_ref().map(|t| &t.group)),
+        }
+    }
+
+    /// Its predicted score by a similarity; the main one stands for the cosine.
+    #[must_use]
+    pub fn by(&self, similarity: Similarity) -> Option<f64> {
+        match similarity {
+            Similarity::Cosine | Similarity::CosineF32 => self.score,
+            Similarity::Dot => self.dot,
+            Similarity::Manhattan => self.manhattan,
+            Similarity::Euclidean => self.euclidean,
+        }
+    }
 }
 
 /// When and how fast a run was: beside the record, since it differs every time.
@@ -419,6 +443,13 @@ pub fn file_name(name: &str) -> String {
 }
 
 impl Record {
+    /// The score of this key of the table; `None` where it does not exist.
+    #[must_use]
+    pub fn score(&self, key: &str) -> Option<f64> {
+        let row = SCORES.iter().find(|score| score.key == key)?;
+        (row.get)(self)
+    }
+
     /// Writes the per-pair file, then the record that names it by hash, then the timing; each
     /// atomically. The record is last of what counts: where it stands, its pairs stand.
     ///

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{DomainScores, ScoredPair, Scores, TrainedOn};
+use super::record::{DomainScores, Record, ScoredPair, Scores, TrainedOn};
+use super::scores::{SCORES, Sample, Score};
+use crate::suite::{ScaleKind, Suite};
 use korfinsts_metric::{
-    self as metric, AucSample, BootstrapOptions, Domains, MacroSample, SpearmanSample, Statistic,
-    Undefined, WithinSample,
+    self as metric, BootstrapOptions, Domains, Interval, Similarity, SpearmanSample,
 };
 
 /// The numbers of a record.
@@ -30,8 +31,23 @@ pub struct Numbers {
     pub warnings: Vec<String>,
 }
 
-/// A column of scored pairs.
-type Get = fn(&ScoredPair) -> Option<f64>;
+impl Numbers {
+    /// A record that holds these numbers and nothing else.
+    #[must_use]
+    pub fn record(self) -> Record {
+        Record {
+            scores: self.scores,
+            interval: self.interval,
+            domains: self.domains,
+            macro_spearman: self.macro_spearman,
+            within_domain_spearman: self.within_domain_spearman,
+            triplet_accuracy: self.triplet_accuracy,
+            tie_share: self.tie_share,
+            warnings: self.warnings,
+            ..Record::default()
+        }
+    }
+}
 
 /// Which numbers are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +60,15 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What is asked of an encoder on a suite.
+    #[must_use]
+    pub fn of_suite(suite: &Suite) -> Self {
+        Self {
+            binary: suite.scale.kind == ScaleKind::Binary,
+            breakdown: true,
+        }
+    }
+
     /// What is asked of a record: of its suite's scale and its encoder's backend.
     #[must_use]
     pub fn of(scale: &str, backend: &str) -> Self {
@@ -79,7 +104,7 @@ pub fn trained_on(
         binary: false,
         breakdown: false,
     };
-    let found = numbers(&others, asked, bootstrap);
+    let found = numbers(&others, asked, Some(bootstrap));
     Some(TrainedOn {
         variants,
         pairs: pairs.len() - others.len(),
@@ -89,39 +114,42 @@ pub fn trained_on(
     })
 }
 
-/// Computes every number that scored pairs hold and that is asked for. A number that does not exist is `None`, and the
-/// reason is a warning.
+/// Computes every number that scored pairs hold and that is asked for, with intervals where
+/// `bootstrap` says how. A number that does not exist is `None`, and the reason is a warning.
 #[must_use]
-pub fn numbers(pairs: &[ScoredPair], asked: Asked, options: &BootstrapOptions) -> Numbers {
+pub fn numbers(
+    pairs: &[ScoredPair],
+    asked: Asked,
+    bootstrap: Option<&BootstrapOptions>,
+) -> Numbers {
     let mut numbers = Numbers::default();
     let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
-    let predicted = column(pairs, "score", |p| p.score, &mut numbers.warnings);
-    if let Some(predicted) = &predicted {
-        main_scores(&mut numbers, predicted, &gold, asked.binary, options);
-        by_domain(&mut numbers, pairs, predicted, &gold, asked, options);
-        by_group(&mut numbers, pairs, predicted);
-    }
-    let others: [(&str, Get); 3] = [
-        ("dot", |p| p.dot),
-        ("manhattan", |p| p.manhattan),
-        ("euclidean", |p| p.euclidean),
-    ];
-    for (name, get) in others {
-        if pairs.iter().all(|p| get(p).is_none()) {
+    for similarity in Similarity::ALL {
+        let main = similarity == Similarity::Cosine;
+        let mut rows = SCORES
+            .iter()
+            .filter(|s| s.similarity == similarity)
+            .peekable();
+        // Bundles and baselines hold the main similarity alone.
+        let absent = || pairs.iter().all(|p| p.by(similarity).is_none());
+        if rows.peek().is_none() || !main && absent() {
             continue;
         }
-        let Some(values) = column(pairs, name, get, &mut numbers.warnings) else {
+        let Some(predicted) = column(pairs, similarity, &mut numbers.warnings) else {
             continue;
         };
-        let spearman = metric::spearman(&values, &gold).ok();
-        let pearson = metric::pearson(&values, &gold).ok();
-        let scores = &mut numbers.scores;
-        match name {
-            "dot" => (scores.dot_spearman, scores.dot_pearson) = (spearman, pearson),
-            "manhattan" => {
-                (scores.manhattan_spearman, scores.manhattan_pearson) = (spearman, pearson);
-            }
-            _ => (scores.euclidean_spearman, scores.euclidean_pearson) = (spearman, pearson),
+        let mut scorer = Scorer {
+            predicted: &predicted,
+            gold: &gold,
+            asked,
+            bootstrap,
+            domains: None,
+            numbers: &mut numbers,
+        };
+        scorer.score(rows.clone().filter(|s| !s.by_domain));
+        if main {
+            by_domain(pairs, scorer, rows.filter(|s| s.by_domain));
+            by_group(&mut numbers, pairs, &predicted);
         }
     }
     numbers
@@ -131,89 +159,106 @@ pub fn numbers(pairs: &[ScoredPair], asked: Asked, options: &BootstrapOptions) -
 /// from a part.
 fn column(
     pairs: &[ScoredPair],
-    name: &str,
-    get: impl Fn(&ScoredPair) -> Option<f64>,
+    similarity: Similarity,
     warnings: &mut Vec<String>,
 ) -> Option<Vec<f64>> {
-    let missing: Vec<&ScoredPair> = pairs.iter().filter(|p| get(p).is_none()).collect();
+    let missing: Vec<&ScoredPair> = pairs
+        .iter()
+        .filter(|p| p.by(similarity).is_none())
+        .collect();
     if let Some(first) = missing.first() {
         warnings.push(format!(
             "no score: {} of {} pairs have no {} (a zero vector, or a value that is not a number), \
              first `{}`",
             missing.len(),
             pairs.len(),
-            if name == "score" { "similarity" } else { name },
+            match similarity {
+                Similarity::Cosine => "similarity",
+                other => other.name(),
+            },
             first.id
         ));
         return None;
     }
-    pairs.iter().map(get).collect()
+    pairs.iter().map(|p| p.by(similarity)).collect()
 }
 
-fn main_scores(
-    numbers: &mut Numbers,
-    predicted: &[f64],
-    gold: &[f64],
-    binary: bool,
-    options: &BootstrapOptions,
-) {
-    let warnings = &mut numbers.warnings;
-    let mut or_say = |what: &str, result: Result<f64, Undefined>| match result {
-        Ok(value) => Some(value),
-        Err(reason) => {
-            warnings.push(format!("no {what}: {reason}"));
-            None
-        }
-    };
-    let spearman = or_say("Spearman", metric::spearman(predicted, gold));
-    let scores = &mut numbers.scores;
-    scores.cosine_spearman = spearman;
-    scores.cosine_pearson = metric::pearson(predicted, gold).ok();
-    scores.ceiling = metric::spearman_ceiling(gold).ok();
-    numbers.tie_share = metric::tie_share(predicted).ok();
-    if binary {
-        scores.auc = or_say("AUC", metric::auc(predicted, gold));
-        scores.average_precision = metric::average_precision(predicted, gold).ok();
-        scores.spearman_over_ceiling = spearman
-            .zip(scores.ceiling)
-            .filter(|(_, ceiling)| *ceiling > 0.0)
-            .map(|(rho, ceiling)| rho / ceiling);
-    }
-    if spearman.is_some() {
-        let sample = SpearmanSample::new(predicted, gold);
-        insert(numbers, "cosine_spearman", sample, options);
-        if binary && numbers.scores.auc.is_some() {
-            insert(numbers, "auc", AucSample::new(predicted, gold), options);
-        }
-    }
-}
-
-fn insert(
-    numbers: &mut Numbers,
-    name: &str,
-    sample: Result<impl Statistic, Undefined>,
-    options: &BootstrapOptions,
-) {
-    match sample.and_then(|s| metric::bootstrap(&s, options)) {
-        Ok(interval) => {
-            numbers
-                .interval
-                .insert(name.into(), [interval.low, interval.high]);
-        }
-        Err(reason) => numbers
-            .warnings
-            .push(format!("no interval of `{name}`: {reason}")),
-    }
-}
-
-fn by_domain(
-    numbers: &mut Numbers,
-    pairs: &[ScoredPair],
-    predicted: &[f64],
-    gold: &[f64],
+/// Computes rows of the table of scores from one list of predicted scores.
+struct Scorer<'a> {
+    predicted: &'a [f64],
+    gold: &'a [f64],
     asked: Asked,
-    options: &BootstrapOptions,
+    bootstrap: Option<&'a BootstrapOptions>,
+    domains: Option<(&'a Domains, &'a metric::DomainScores)>,
+    numbers: &'a mut Numbers,
+}
+
+impl Scorer<'_> {
+    fn sample(&self) -> Sample<'_> {
+        Sample {
+            predicted: self.predicted,
+            gold: self.gold,
+            found: self.numbers.scores,
+            domains: self.domains,
+        }
+    }
+
+    /// Computes scores in order, then their intervals.
+    fn score<'s>(&mut self, scores: impl Iterator<Item = &'s Score>) {
+        let mut bounded = Vec::new();
+        for score in scores.filter(|s| !s.binary || self.asked.binary) {
+            match score.compute.and_then(|compute| compute(&self.sample())) {
+                Some(Ok(value)) => {
+                    (score.set)(self.numbers, Some(value));
+                    bounded.extend(score.interval.map(|interval| (score, interval)));
+                }
+                Some(Err(reason)) => {
+                    let warning = score.warned.map(|what| format!("no {what}: {reason}"));
+                    self.numbers.warnings.extend(warning);
+                }
+                None => {}
+            }
+        }
+        let Some(options) = self.bootstrap else {
+            return;
+        };
+        // Where the main score does not exist, no interval says anything.
+        let main = self.numbers.scores.cosine_spearman.is_some();
+        let wanted = |score: &Score| main && (!score.by_domain || self.asked.breakdown);
+        bounded.retain(|(score, _)| wanted(score));
+        for (score, interval) in bounded {
+            match interval(&self.sample(), options) {
+                Ok(found) => {
+                    let bounds = bounds(found);
+                    self.numbers.interval.insert(score.key.into(), bounds);
+                }
+                Err(_) if score.by_domain => {}
+                Err(reason) => {
+                    let warning = format!("no interval of `{}`: {reason}", score.key);
+                    self.numbers.warnings.push(warning);
+                }
+            }
+        }
+    }
+}
+
+fn bounds(interval: Interval) -> [f64; 2] {
+    [interval.low, interval.high]
+}
+
+/// Scores of each domain, then those that are computed from all of them.
+fn by_domain<'s>(
+    pairs: &[ScoredPair],
+    scorer: Scorer<'_>,
+    scores: impl Iterator<Item = &'s Score>,
 ) {
+    let Scorer {
+        predicted,
+        gold,
+        asked,
+        ..
+    } = scorer;
+    let numbers = &mut *scorer.numbers;
     let names: Vec<&str> = pairs.iter().filter_map(|p| p.domain.as_deref()).collect();
     if names.len() != pairs.len() {
         if !names.is_empty() {
@@ -236,66 +281,38 @@ fn by_domain(
         }
         let of =
             |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i as usize]).collect() };
-        let interval = (asked.breakdown && score.spearman.is_ok()).then(|| {
+        let options = scorer
+            .bootstrap
+            .filter(|_| asked.breakdown && score.spearman.is_ok());
+        let interval = options.and_then(|options| {
             let sample = SpearmanSample::new(&of(predicted), &of(gold)).ok()?;
-            metric::bootstrap(&sample, options)
-                .ok()
-                .map(|i| [i.low, i.high])
+            metric::bootstrap(&sample, options).ok().map(bounds)
         });
         let scores = DomainScores {
             n_pairs: score.pairs,
             cosine_spearman: score.spearman.as_ref().ok().copied(),
-            interval: interval.flatten(),
+            interval,
         };
         numbers.domains.insert(score.domain.clone(), scores);
     }
     if found.domains.len() < 2 {
         return;
     }
-    match &found.macro_spearman {
-        Ok(value) => numbers.macro_spearman = Some(*value),
-        Err(reason) => numbers.warnings.push(format!("no macro mean: {reason}")),
-    }
-    match &found.within_spearman {
-        Ok(value) => numbers.within_domain_spearman = Some(*value),
-        Err(reason) => {
-            numbers
-                .warnings
-                .push(format!("no within-domain Spearman: {reason}"));
-        }
-    }
-    if !asked.breakdown {
-        return;
-    }
-    if numbers.macro_spearman.is_some() {
-        let sample = MacroSample::new(predicted, gold, &domains);
-        stratified(numbers, "macro_spearman", sample, &domains, options);
-    }
-    if numbers.within_domain_spearman.is_some() {
-        let sample = WithinSample::new(predicted, gold, &domains);
-        stratified(numbers, "within_domain_spearman", sample, &domains, options);
-    }
-    if let (Some(pooled), Some(within), Some(&[low, high])) = (
+    let mut scorer = Scorer {
+        domains: Some((&domains, &found)),
+        numbers,
+        ..scorer
+    };
+    scorer.score(scores);
+    let numbers = scorer.numbers;
+    if let (true, Some(pooled), Some(within), Some(&[low, high])) = (
+        asked.breakdown,
         numbers.scores.cosine_spearman,
         numbers.within_domain_spearman,
         numbers.interval.get("cosine_spearman"),
     ) && let Some(warning) = metric::pooling_warning(pooled, within, (high - low) / 2.0)
     {
         numbers.warnings.push(warning.to_string());
-    }
-}
-
-fn stratified(
-    numbers: &mut Numbers,
-    name: &str,
-    sample: Result<impl Statistic, Undefined>,
-    domains: &Domains,
-    options: &BootstrapOptions,
-) {
-    if let Ok(interval) = sample.and_then(|s| metric::bootstrap_domains(&s, domains, options)) {
-        numbers
-            .interval
-            .insert(name.into(), [interval.low, interval.high]);
     }
 }
 
@@ -385,7 +402,7 @@ mod tests {
             .filter(|(_, seen)| !**seen)
             .map(|(pair, _)| pair.clone())
             .collect();
-        let alone = numbers(&rest, ENCODER, &options());
+        let alone = numbers(&rest, ENCODER, Some(&options()));
         assert_eq!(
             (found.variants, found.pairs, found.other_pairs),
             (4, 20, 40)
@@ -409,11 +426,13 @@ mod tests {
         let mut pairs: Vec<ScoredPair> =
             (0..20).map(|i| pair(i, i as f64, Some(i as f64))).collect();
         assert_eq!(
-            numbers(&pairs, ENCODER, &options()).scores.cosine_spearman,
+            numbers(&pairs, ENCODER, Some(&options()))
+                .scores
+                .cosine_spearman,
             Some(1.0)
         );
         pairs[7].score = None;
-        let found = numbers(&pairs, ENCODER, &options());
+        let found = numbers(&pairs, ENCODER, Some(&options()));
         assert_eq!(found.scores, Scores::default());
         assert!(found.interval.is_empty());
         assert!(
@@ -431,7 +450,7 @@ mod tests {
     #[test]
     fn a_constant_prediction_has_no_score_but_a_reason() {
         let pairs: Vec<ScoredPair> = (0..20).map(|i| pair(i, i as f64, Some(0.5))).collect();
-        let found = numbers(&pairs, ENCODER, &options());
+        let found = numbers(&pairs, ENCODER, Some(&options()));
         assert_eq!(found.scores.cosine_spearman, None);
         assert!(
             found
@@ -454,7 +473,7 @@ mod tests {
                 pairs.push(pair);
             }
         }
-        let found = numbers(&pairs, ENCODER, &options());
+        let found = numbers(&pairs, ENCODER, Some(&options()));
         assert_eq!(found.macro_spearman, Some(-1.0));
         assert!(found.scores.cosine_spearman.expect("a score") > 0.0);
         assert!(
@@ -481,7 +500,7 @@ mod tests {
                 binary: true,
                 breakdown: true,
             },
-            &options(),
+            Some(&options()),
         );
         assert_eq!(found.triplet_accuracy["g"], 1.0 / 3.0);
     }

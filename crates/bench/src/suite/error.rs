@@ -7,6 +7,7 @@ use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
 
+use super::choose::Absent;
 use super::format::Encoding;
 
 /// Where in a file a problem stands.
@@ -320,6 +321,17 @@ pub enum SuiteError {
         /// The id that is spelled most alike.
         nearest: Option<String>,
     },
+    /// A suite that is on disk cannot be loaded.
+    #[error("cannot evaluate on `{suite}`")]
+    Unusable {
+        /// Id of the suite.
+        suite: String,
+        /// Why.
+        source: Box<SuiteError>,
+    },
+    /// None of the suites that were asked for is on disk.
+    #[error("no suite to evaluate on: {} not on disk", ids(.0))]
+    NoneOnDisk(Vec<Absent>),
     /// The suite has no such split.
     #[error("`{suite}` has no split `{split}`; its splits are {}", list(known))]
     UnknownSplit {
@@ -413,6 +425,11 @@ impl SuiteError {
                 Some(id) => format!("did you mean `{id}`? A path to a folder with suite.toml works too"),
                 None => "`korfinsts suite list` shows them; a path to a folder with suite.toml works too".into(),
             }),
+            Self::Unusable { source, .. } => source.hint(),
+            Self::NoneOnDisk(absent) => {
+                let commands: Vec<&str> = absent.iter().map(|a| a.command.as_str()).collect();
+                Some(format!("get it with {}", commands.join(" or ")))
+            }
             Self::UnknownSplit { suite, .. } => {
                 Some(format!("`korfinsts suite info {suite}` shows them"))
             }
@@ -442,6 +459,7 @@ impl SuiteError {
         match self {
             Self::Fs(_) => FailureClass::Runtime,
             Self::Hub(e) => e.class(),
+            Self::Unusable { source, .. } => source.class(),
             Self::Unknown { .. }
             | Self::UnknownSplit { .. }
             | Self::NoSuchPath { .. }
@@ -451,9 +469,15 @@ impl SuiteError {
             | Self::Missing { .. }
             | Self::WrongBytes { .. }
             | Self::NothingToImport { .. }
+            | Self::NoneOnDisk(_)
             | Self::NotOnHub { .. } => FailureClass::Data,
         }
     }
+}
+
+fn ids(absent: &[Absent]) -> String {
+    let words: Vec<String> = absent.iter().map(|a| format!("`{}`", a.id)).collect();
+    words.join(", ")
 }
 
 fn place(path: &std::path::Path, line: Option<usize>) -> String {

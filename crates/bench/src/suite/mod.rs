@@ -7,6 +7,7 @@
 //! under `format/` and one line in its list.
 
 mod check;
+mod choose;
 mod error;
 mod format;
 mod import;
@@ -18,6 +19,7 @@ mod stats;
 use std::collections::BTreeMap;
 
 pub use check::CheckReport;
+pub use choose::{Absent, BUILT_IN, Chosen};
 pub use error::{Finding, Level, Place, Problem, SuiteError};
 pub use format::Encoding;
 pub use import::ImportReport;

@@ -7,13 +7,14 @@ mod rank;
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::LeaderboardError;
 use super::catalogue::Catalogue;
 use super::compare::Disagreement;
 use super::entry::Entry;
 use super::reported::{ModelFacts, Models, Reported};
+use korfinsts_bench::run::scores::{SCORES, Values};
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_metric::BootstrapOptions;
 
@@ -195,26 +196,13 @@ pub struct Cell {
     /// Whether it is surely better than the best baseline; of a reported figure, whether it is
     /// above it. `None` where there is no baseline.
     pub beats_baselines: Option<bool>,
-    /// Area under the ROC curve.
-    pub auc: Option<f64>,
-    /// Average precision.
-    pub average_precision: Option<f64>,
-    /// ρ over its ceiling.
-    pub over_ceiling: Option<f64>,
-    /// Pearson's r.
-    pub pearson: Option<f64>,
-    /// Mean over domains.
-    pub macro_spearman: Option<f64>,
-    /// Stratified by domain.
-    pub within_domain: Option<f64>,
+    /// The scores that have a column on the board.
+    #[serde(flatten, serialize_with = "by_head")]
+    pub values: Values,
     /// By domain: pairs and ρ.
     pub domains: BTreeMap<String, (usize, Option<f64>)>,
     /// Triplet accuracy by group.
     pub triplets: BTreeMap<String, f64>,
-    /// Share of texts that were truncated.
-    pub truncated: Option<f64>,
-    /// Share of tied predictions.
-    pub ties: Option<f64>,
     /// What a reader must know.
     pub warnings: Vec<String>,
     /// Release of the suite that it was run on.
@@ -225,6 +213,12 @@ pub struct Cell {
     pub unranked: Option<String>,
     /// Whether the model was trained on a part of the suite.
     pub trained_on: bool,
+}
+
+/// Values by the heads of their columns, `null` where there is none.
+fn by_head<S: Serializer>(values: &Values, serializer: S) -> Result<S::Ok, S::Error> {
+    let columns = SCORES.iter().filter(|score| !score.tables_only);
+    serializer.collect_map(columns.filter_map(|s| Some((s.board?.head, values.get(s.key)))))
 }
 
 /// Two rows on one suite.

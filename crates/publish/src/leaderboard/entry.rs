@@ -8,6 +8,7 @@ use korfinsts_base::text::visible;
 use korfinsts_bench::run::RunError;
 use korfinsts_bench::run::record::{Record, ScoredPair, read_pairs};
 use korfinsts_bench::run::score::LEXICAL;
+use korfinsts_bench::run::scores::SCORES;
 
 /// Most characters of a name that anyone is shown.
 pub const NAME_LENGTH: usize = 80;
@@ -50,11 +51,9 @@ impl Entry {
         if r.encoder.name.trim().is_empty() || r.suite.id.trim().is_empty() {
             return Err("the record names no encoder or no suite".into());
         }
-        let scores = serde_json::to_value(r.scores).expect("scores serialise");
-        for (name, value) in scores.as_object().into_iter().flatten() {
-            // Tied predictions may pass the ceiling of untied ones.
-            if let Some(value) = value.as_f64().filter(|_| name != "spearman_over_ceiling") {
-                within(name, value, -1.0)?;
+        for score in SCORES {
+            if let (Some(value), Some(least)) = ((score.get)(r), score.least) {
+                within(score.key, value, least)?;
             }
         }
         for (name, [low, high]) in &r.interval {
@@ -72,19 +71,6 @@ impl Entry {
             for value in domain.cosine_spearman.into_iter().chain(ends) {
                 within(name, value, -1.0)?;
             }
-        }
-        for (name, value) in [
-            ("macro_spearman", r.macro_spearman),
-            ("within_domain_spearman", r.within_domain_spearman),
-        ] {
-            value.map_or(Ok(()), |v| within(name, v, -1.0))?;
-        }
-        for (name, value) in [
-            ("truncated_share", r.truncated_share),
-            ("tokens_lost_share", r.tokens_lost_share),
-            ("tie_share", r.tie_share),
-        ] {
-            value.map_or(Ok(()), |v| within(name, v, 0.0))?;
         }
         for (name, value) in &r.triplet_accuracy {
             within(name, *value, 0.0)?;

@@ -4,6 +4,7 @@ use super::board::{Board, Kind, Row, Stage};
 use super::chart::decimal;
 use super::page::PageFile;
 use korfinsts_base::table::Table;
+use korfinsts_bench::run::scores::SCORES;
 
 /// Every export. One is a line here and its function.
 #[must_use]
@@ -160,18 +161,9 @@ fn tidy(board: &Board) -> Table {
             if let Some(score) = cell.score {
                 add("", cell.n_pairs, "cosine_spearman", score, true);
             }
-            for (metric, value) in [
-                ("cosine_pearson", cell.pearson),
-                ("auc", cell.auc),
-                ("average_precision", cell.average_precision),
-                ("spearman_over_ceiling", cell.over_ceiling),
-                ("macro_spearman", cell.macro_spearman),
-                ("within_domain_spearman", cell.within_domain),
-                ("truncated_share", cell.truncated),
-                ("tie_share", cell.ties),
-            ] {
-                if let Some(value) = value {
-                    add("", cell.n_pairs, metric, value, false);
+            for score in SCORES.iter().filter(|s| !s.tables_only) {
+                if let Some(value) = cell.values.get(score.key) {
+                    add("", cell.n_pairs, score.key, value, false);
                 }
             }
             for (domain, (n, score)) in &cell.domains {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Submission, SubmissionError, SuiteEntry};
 use korfinsts_base::template;
+use korfinsts_bench::run::scores::SCORES;
 use korfinsts_bench::suite::{Manifest, Registry};
 
 /// What a card says beside the submission.
@@ -75,28 +76,11 @@ pub fn card(
 fn values(suite: &SuiteEntry, manifest: Option<&Manifest>) -> Value {
     let hub = manifest.and_then(|m| m.sources.iter().find_map(|s| s.hub.as_ref()));
     let metrics = &suite.metrics;
-    let shown: Vec<Value> = [
-        (
-            "cosine_spearman",
-            "Spearman cosine",
-            metrics.cosine_spearman,
-        ),
-        ("cosine_pearson", "Pearson cosine", metrics.cosine_pearson),
-        ("auc", "AUC", metrics.auc),
-        (
-            "macro_spearman",
-            "Spearman cosine, mean over domains",
-            metrics.macro_spearman,
-        ),
-        (
-            "within_domain_spearman",
-            "Spearman cosine, within domains",
-            metrics.within_domain_spearman,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(kind, name, value)| Some(json!({ "type": kind, "name": name, "value": value? })))
-    .collect();
+    let main = metrics.get("cosine_spearman");
+    let shown = SCORES.iter().filter_map(|score| {
+        let (name, value) = (score.card?, metrics.get(score.key)?);
+        Some(json!({ "type": score.key, "name": name, "value": value }))
+    });
     json!({
         "id": suite.id,
         "split": suite.split,
@@ -107,9 +91,9 @@ fn values(suite: &SuiteEntry, manifest: Option<&Manifest>) -> Value {
         "version": suite.version,
         "n_pairs": suite.n_pairs,
         "truncated_pairs": suite.truncated_pairs,
-        "metrics": shown,
-        "value": metrics.cosine_spearman,
-        "shown": metrics.cosine_spearman.map(|x| format!("{x:.4}")),
+        "metrics": shown.collect::<Vec<_>>(),
+        "value": main,
+        "shown": main.map(|x| format!("{x:.4}")),
         "domains": metrics.domains.iter().map(|(name, d)| json!({
             "name": name,
             "n_pairs": d.n_pairs,

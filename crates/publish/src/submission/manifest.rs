@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use korfinsts_bench::run::record::Record;
+use korfinsts_bench::run::scores::{SCORES, Score, Values};
 
 /// Name of the manifest in a bundle.
 pub const MANIFEST: &str = "submission.json";
@@ -133,26 +137,71 @@ pub struct ScoresFile {
 
 /// The numbers that are claimed, each recomputed when the bundle is verified.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// The main score.
-    pub cosine_spearman: Option<f64>,
-    /// Pearson of the same similarity.
-    pub cosine_pearson: Option<f64>,
-    /// Area under the ROC curve; binary gold only.
-    pub auc: Option<f64>,
-    /// Average precision; binary gold only.
-    pub average_precision: Option<f64>,
-    /// Largest Spearman that untied predictions can reach.
-    pub ceiling: Option<f64>,
-    /// Mean over domains.
-    pub macro_spearman: Option<f64>,
-    /// Spearman stratified by domain.
-    pub within_domain_spearman: Option<f64>,
+    /// Those of the table of scores that bundles claim. A key that is none of them is an error.
+    #[serde(flatten)]
+    pub scores: ClaimedScores,
     /// Scores per domain.
     pub domains: BTreeMap<String, DomainMetrics>,
     /// Triplet accuracy per group.
     pub triplet_accuracy: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    /// What a record claims.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let domains = record.domains.iter().map(|(name, domain)| {
+            let metrics = DomainMetrics {
+                n_pairs: domain.n_pairs,
+                cosine_spearman: domain.cosine_spearman,
+            };
+            (name.clone(), metrics)
+        });
+        Self {
+            scores: ClaimedScores(Values::of(record, |score| score.claimed)),
+            domains: domains.collect(),
+            triplet_accuracy: record.triplet_accuracy.clone(),
+        }
+    }
+
+    /// The score of this key that is claimed.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<f64> {
+        self.scores.0.get(key)
+    }
+}
+
+/// The scores that bundles claim: every key in the order of the table, `null` where there is no
+/// number.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClaimedScores(Values);
+
+impl ClaimedScores {
+    /// Their rows of the table.
+    pub fn rows() -> impl Iterator<Item = &'static Score> {
+        SCORES.iter().filter(|score| score.claimed)
+    }
+}
+
+impl Serialize for ClaimedScores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Self::rows().map(|score| (score.key, self.0.get(score.key))))
+    }
+}
+
+impl<'de> Deserialize<'de> for ClaimedScores {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found: BTreeMap<String, Option<f64>> = Deserialize::deserialize(deserializer)?;
+        let mut scores = Vec::new();
+        for (key, value) in found {
+            let Some(row) = Self::rows().find(|score| score.key == key) else {
+                return Err(D::Error::custom(format!("unknown field `{key}`")));
+            };
+            scores.extend(value.map(|value| (row.key, value)));
+        }
+        Ok(Self(scores.into_iter().collect()))
+    }
 }
 
 /// The scores of one domain.

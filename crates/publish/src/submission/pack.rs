@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::SubmissionError;
 use super::bundle::{Bundle, ScoreLine, TokenLine};
 use super::manifest::{
-    Disclosure, DomainMetrics, Harness, MANIFEST, Metrics, Model, ModelFile, Run, SCHEMA_VERSION,
-    ScoresFile, Submission, SuiteEntry, TrainData,
+    Disclosure, Harness, MANIFEST, Metrics, Model, ModelFile, Run, SCHEMA_VERSION, ScoresFile,
+    Submission, SuiteEntry, TrainData,
 };
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs::{self, sha256};
@@ -241,7 +241,7 @@ fn suite(
             file: String::new(),
             sha256: String::new(),
         },
-        metrics: metrics(record),
+        metrics: Metrics::of(record),
         truncated_pairs,
     };
     let bytes = jsonl(&lines);
@@ -249,31 +249,6 @@ fn suite(
     entry.scores.sha256 = sha256(&bytes);
     files.insert(entry.scores.file.clone(), bytes);
     Ok(entry)
-}
-
-fn metrics(record: &Record) -> Metrics {
-    let scores = &record.scores;
-    Metrics {
-        cosine_spearman: scores.cosine_spearman,
-        cosine_pearson: scores.cosine_pearson,
-        auc: scores.auc,
-        average_precision: scores.average_precision,
-        ceiling: scores.ceiling,
-        macro_spearman: record.macro_spearman,
-        within_domain_spearman: record.within_domain_spearman,
-        domains: record
-            .domains
-            .iter()
-            .map(|(name, d)| {
-                let metrics = DomainMetrics {
-                    n_pairs: d.n_pairs,
-                    cosine_spearman: d.cosine_spearman,
-                };
-                (name.clone(), metrics)
-            })
-            .collect(),
-        triplet_accuracy: record.triplet_accuracy.clone(),
-    }
 }
 
 fn model(record: &Record, input: &PackInput) -> Model {

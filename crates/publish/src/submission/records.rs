@@ -10,7 +10,7 @@ use korfinsts_bench::run::record::{
     TrainedOn,
 };
 use korfinsts_bench::run::score::{self, Asked};
-use korfinsts_bench::suite::{Registry, ScaleKind};
+use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::spec::ModelFile;
 use korfinsts_metric::BootstrapOptions;
 
@@ -78,30 +78,8 @@ fn record(
     bootstrap: &BootstrapOptions,
 ) -> (Record, Vec<ScoredPair>) {
     let suite = joined.suite;
-    let pairs: Vec<ScoredPair> = suite
-        .pairs
-        .iter()
-        .zip(joined.predicted)
-        .map(|(pair, score)| {
-            let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
-            ScoredPair {
-                id: pair.id.clone(),
-                gold: pair.gold,
-                score: Some(*score),
-                dot: None,
-                manhattan: None,
-                euclidean: None,
-                domain: pair.domain.clone(),
-                triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
-                group: label(suite.triplets.as_ref().map(|t| &t.group)),
-            }
-        })
-        .collect();
-    let asked = Asked {
-        binary: suite.scale.kind == ScaleKind::Binary,
-        breakdown: true,
-    };
-    let numbers = score::numbers(&pairs, asked, bootstrap);
+    let pairs = joined.pairs();
+    let numbers = score::numbers(&pairs, Asked::of_suite(suite), Some(bootstrap));
     let disclosed: HashSet<&str> = bundle
         .manifest
         .disclosure
@@ -114,9 +92,11 @@ fn record(
         .map(|pair| disclosed.contains(pair.id.as_str()))
         .collect();
     let trained_on = score::trained_on(&pairs, &seen, 0, bootstrap);
-    let mut warnings = numbers.warnings;
-    warnings.extend(suite.warnings.iter().cloned());
-    warnings.extend(trained_on.as_ref().map(TrainedOn::sentence));
+    let mut record = numbers.record();
+    record.warnings.extend(suite.warnings.iter().cloned());
+    record
+        .warnings
+        .extend(trained_on.as_ref().map(TrainedOn::sentence));
     let (model, run) = (&bundle.manifest.model, &bundle.manifest.run);
     let of_role = |role: &str| {
         model
@@ -158,28 +138,15 @@ fn record(
         },
         suite: SuiteFacts::of(suite, None),
         n_pairs: pairs.len(),
-        scores: numbers.scores,
-        interval: numbers.interval,
-        domains: numbers.domains,
-        macro_spearman: numbers.macro_spearman,
-        within_domain_spearman: numbers.within_domain_spearman,
-        triplet_accuracy: numbers.triplet_accuracy,
         truncated_share,
         tokens_lost_share,
-        tie_share: numbers.tie_share,
         trained_on,
-        warnings,
-        bootstrap: BootstrapFacts {
-            resamples: bootstrap.resamples,
-            seed: bootstrap.seed,
-            level: bootstrap.level,
-        },
-        batch: None,
+        bootstrap: BootstrapFacts::of(bootstrap),
         harness: Harness {
             name: run.harness.name.clone(),
             version: run.harness.version.clone(),
         },
-        pairs: None,
+        ..record
     };
     (record, pairs)
 }

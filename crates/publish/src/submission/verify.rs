@@ -8,6 +8,7 @@ use super::bundle::{Bundle, ScoreLine};
 use super::check::CHECKS;
 use super::entry::{Entry, Revoked};
 use super::manifest::SuiteEntry;
+use korfinsts_bench::run::record::ScoredPair;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
 
 /// How far a submission has been checked.
@@ -93,6 +94,19 @@ pub struct Joined<'a> {
     pub predicted: &'a [f64],
     /// Gold scores.
     pub gold: &'a [f64],
+}
+
+impl Joined<'_> {
+    /// The pairs as lines of a per-pair file.
+    pub(super) fn pairs(&self) -> Vec<ScoredPair> {
+        let pairs = self.suite.pairs.iter().zip(self.predicted);
+        pairs
+            .map(|(pair, score)| ScoredPair {
+                score: Some(*score),
+                ..ScoredPair::unscored(pair, self.suite)
+            })
+            .collect()
+    }
 }
 
 impl<'a> Examined<'a> {

@@ -7,6 +7,7 @@ use crate::leaderboard::entry::{Entry, NAME_LENGTH};
 use crate::leaderboard::reported::ModelFacts;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::ScoredPair;
+use korfinsts_bench::run::scores::Values;
 use korfinsts_metric as metric;
 
 /// Whether the recorded ρ is that of the per-pair scores.
@@ -44,18 +45,11 @@ pub(super) fn cell_of(entry: &Entry) -> Cell {
         score: r.scores.cosine_spearman,
         interval: r.interval.get("cosine_spearman").copied(),
         n_pairs: Some(r.n_pairs),
-        auc: r.scores.auc,
-        average_precision: r.scores.average_precision,
-        over_ceiling: r.scores.spearman_over_ceiling,
-        pearson: r.scores.cosine_pearson,
-        macro_spearman: r.macro_spearman,
-        within_domain: r.within_domain_spearman,
+        values: Values::of(r, |score| score.board.is_some()),
         domains: domains
             .map(|(k, d)| (visible(k, NAME_LENGTH), (d.n_pairs, d.cosine_spearman)))
             .collect(),
         triplets: map(&r.triplet_accuracy),
-        truncated: r.truncated_share,
-        ties: r.tie_share,
         trained_on: r.trained_on.is_some(),
         warnings: r
             .warnings

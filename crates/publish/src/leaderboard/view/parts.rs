@@ -12,6 +12,7 @@ use super::{
 use crate::leaderboard::board::{Adaptation, Badge, Board, Cell, Kind, Stage};
 use crate::leaderboard::chart::{self, Scatter, Words, decimal, signed};
 use korfinsts_bench::coverage::gains::{GainGroup, Measure};
+use korfinsts_bench::run::scores::{Form, SCORES};
 use korfinsts_bench::suite::manifest::Area;
 
 /// Most rows of a table of details; the exports hold all.
@@ -20,8 +21,55 @@ const MOST_DETAILS: usize = 40;
 /// The same, where a board holds more than a hundred models.
 const MOST_DETAILS_OF_MANY: usize = 15;
 
-/// A column of a suite's table: the key of its head, and its text.
-type Column = (&'static str, fn(&Cell) -> String);
+/// A column of a suite's table.
+struct Shown {
+    /// Key of its head among the texts.
+    key: &'static str,
+    /// Its head where there is no such text.
+    head: &'static str,
+    text: Box<dyn Fn(&Cell) -> String>,
+}
+
+impl Shown {
+    fn new(key: &'static str, text: fn(&Cell) -> String) -> Self {
+        let text = Box::new(text);
+        Self {
+            key,
+            head: key,
+            text,
+        }
+    }
+}
+
+/// The columns of a suite's table: the main score, every score that has a column, and whether it
+/// beats the baselines.
+fn columns() -> Vec<Shown> {
+    let mut columns = vec![
+        Shown::new("rank", rank),
+        Shown::new("rho", |c| number(c.score, 4)),
+        Shown::new("interval", |c| interval(c.interval, 3)),
+        Shown::new("pairs", |c| {
+            c.n_pairs.map(|n| n.to_string()).unwrap_or_default()
+        }),
+    ];
+    columns.extend(SCORES.iter().filter_map(|score| {
+        let column = score.board?;
+        Some(Shown {
+            key: column.head,
+            head: score.report.map_or(column.head, |report| report.head),
+            text: Box::new(move |c| match column.form {
+                Form::Decimal => number(c.values.get(score.key), 4),
+                Form::Percent => percent(c.values.get(score.key)),
+            }),
+        })
+    }));
+    columns.push(Shown::new("beats", |c| match c.beats_baselines {
+        Some(true) => "yes".into(),
+        Some(false) => "no".into(),
+        None => String::new(),
+    }));
+    columns
+}
 
 pub(super) fn detail(
     board: &Board,
@@ -47,40 +95,15 @@ pub(super) fn detail(
         .chain((0..board.rows.len()).filter(only_domains))
         .collect();
     let shown: Vec<usize> = rows.iter().copied().take(most).collect();
-    let columns: [Column; 14] = [
-        ("rank", rank),
-        ("rho", |c| number(c.score, 4)),
-        ("interval", |c| interval(c.interval, 3)),
-        ("pairs", |c| {
-            c.n_pairs.map(|n| n.to_string()).unwrap_or_default()
-        }),
-        ("pearson", |c| number(c.pearson, 4)),
-        ("auc", |c| number(c.auc, 4)),
-        ("ap", |c| number(c.average_precision, 4)),
-        ("over_ceiling", |c| percent(c.over_ceiling)),
-        ("macro", |c| number(c.macro_spearman, 4)),
-        ("within", |c| number(c.within_domain, 4)),
-        ("triplets", |c| {
-            let n = c.triplets.len();
-            percent((n > 0).then(|| c.triplets.values().sum::<f64>() / n as f64))
-        }),
-        ("truncated", |c| percent(c.truncated)),
-        ("ties", |c| percent(c.ties)),
-        ("beats", |c| match c.beats_baselines {
-            Some(true) => "yes".into(),
-            Some(false) => "no".into(),
-            None => String::new(),
-        }),
-    ];
     let of = |row: usize| board.rows[row].cells[at].as_ref();
-    let used: Vec<&Column> = columns
-        .iter()
-        .filter(|(key, get)| {
+    let used: Vec<Shown> = columns()
+        .into_iter()
+        .filter(|column| {
             let mut cells = shown.iter().filter_map(|&r| of(r));
-            match *key {
+            match column.key {
                 // Where all are those of the suite, its line says so.
                 "pairs" => cells.any(|c| c.n_pairs.is_some() && c.n_pairs != suite.n_pairs),
-                _ => cells.any(|c| !get(c).is_empty()),
+                _ => cells.any(|c| !(column.text)(c).is_empty()),
             }
         })
         .collect();
@@ -99,16 +122,17 @@ pub(super) fn detail(
     // Domains stand beside the score that pools them.
     let beside = used
         .iter()
-        .take_while(|(key, _)| ["rank", "rho", "interval"].contains(key))
+        .take_while(|column| ["rank", "rho", "interval"].contains(&column.key))
         .count();
-    let mut head: Vec<String> = used.iter().map(|(k, _)| text(t, k).to_owned()).collect();
+    let text_of = |c: &Shown| t.get(c.key).map_or(c.head, String::as_str).to_owned();
+    let mut head: Vec<String> = used.iter().map(text_of).collect();
     head.splice(beside..beside, domains.iter().map(|d| (*d).clone()));
     let rows_view = shown.iter().map(|&r| {
         let row = &board.rows[r];
         let cell = of(r);
-        let value = |(key, get): &Column| {
-            let value = cell.map(get).unwrap_or_default();
-            let value = if *key == "beats" && !value.is_empty() {
+        let value = |column: &Shown| {
+            let value = cell.map(&column.text).unwrap_or_default();
+            let value = if column.key == "beats" && !value.is_empty() {
                 text(t, &value).to_owned()
             } else {
                 value
@@ -121,8 +145,8 @@ pub(super) fn detail(
             [number(found, 3), shade]
         });
         let (first, rest) = used.split_at(beside);
-        let first = first.iter().map(|c| value(c));
-        let cells = first.chain(domains).chain(rest.iter().map(|c| value(c)));
+        let first = first.iter().map(value);
+        let cells = first.chain(domains).chain(rest.iter().map(value));
         DetailRow {
             name: name_of(row, t),
             id: row.id.clone(),
@@ -485,7 +509,7 @@ pub(super) fn provenance(
                     cell.n_pairs.map(|n| n.to_string()).unwrap_or_default(),
                     short(&cell.release_id),
                     short(&cell.pairs_sha256),
-                    percent(cell.truncated),
+                    percent(cell.values.get("truncated_share")),
                     remarks.join(" · "),
                 ])
             });

@@ -7,7 +7,7 @@ const ROUNDING: f64 = 1e-9;
 
 pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
     for suite in examined.joined() {
-        let Some(rho) = suite.entry.metrics.cosine_spearman else {
+        let Some(rho) = suite.entry.metrics.get("cosine_spearman") else {
             continue;
         };
         // Predictions that tie as the gold does may reach 1; those without ties may not.

@@ -24,7 +24,7 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
             .values()
             .map(|d| d.cosine_spearman)
             .collect();
-        if let (Some(mean), Some(scores)) = (metrics.macro_spearman, scores) {
+        if let (Some(mean), Some(scores)) = (metrics.get("macro_spearman"), scores) {
             let expected = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
             if (mean - expected).abs() > ROUNDING {
                 return Err(format!(

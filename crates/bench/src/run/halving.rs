@@ -1,13 +1,13 @@
-//! Out of memory: the batch is halved and the run goes on, and says so.
+//! Batches that run out of memory are halved, with a note, and the run continues.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use korfinsts_encoder::{Embeddings, Encoder, EncoderError, PreparedText, TokenCount};
 
-/// What was learnt about the memory of this run, shared by its lanes.
+/// The largest batch that may still be tried in this run, shared by its lanes.
 #[derive(Debug)]
-pub(super) struct Squeeze {
+pub(super) struct Halving {
     /// Padded tokens that are tried at most.
     tokens: AtomicUsize,
     /// Lanes encode together, save one whose single text did not fit beside the others.
@@ -15,7 +15,7 @@ pub(super) struct Squeeze {
     notes: Mutex<Vec<String>>,
 }
 
-impl Default for Squeeze {
+impl Default for Halving {
     fn default() -> Self {
         Self {
             tokens: AtomicUsize::new(usize::MAX),
@@ -27,7 +27,7 @@ impl Default for Squeeze {
 
 type Counted = (Embeddings, Vec<TokenCount>);
 
-impl Squeeze {
+impl Halving {
     /// Encodes a batch, in halves where it does not fit into memory, and a text that does not fit
     /// alone once more while no other lane encodes.
     ///
@@ -91,13 +91,13 @@ impl Squeeze {
             .push(line);
     }
 
-    /// What was not said yet.
+    /// Notes since the last call.
     pub fn notes(&self) -> Vec<String> {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Out of memory with one text alone: says what would help.
+/// Adds to the error of one text that does not fit alone a hint that helps.
 fn too_large(error: EncoderError) -> EncoderError {
     match error {
         EncoderError::Runtime {
@@ -178,24 +178,24 @@ mod tests {
     #[test]
     fn a_batch_that_does_not_fit_is_halved_until_it_does_in_order() {
         let encoder = Small::new(100);
-        let squeeze = Squeeze::default();
+        let halving = Halving::default();
         let texts = prepared(&encoder, &[40, 39, 38, 37, 36, 35, 34, 33]);
         let texts: Vec<&PreparedText> = texts.iter().collect();
-        let (embeddings, tokens) = squeeze.encode(&encoder, &texts).expect("encoded");
+        let (embeddings, tokens) = halving.encode(&encoder, &texts).expect("encoded");
         assert_eq!(
             embeddings.values,
             [40.0, 39.0, 38.0, 37.0, 36.0, 35.0, 34.0, 33.0]
         );
         assert_eq!(tokens.iter().map(|t| t.kept).sum::<u32>(), 292);
-        let notes = squeeze.notes();
+        let notes = halving.notes();
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[0].contains("8 texts of up to 40 tokens"), "{notes:?}");
         assert!(notes[1].contains("at most 80 padded tokens"), "{notes:?}");
         // What was learnt is kept: the next batch is cut before it is tried.
         let refused = encoder.refused.load(Ordering::SeqCst);
-        squeeze.encode(&encoder, &texts).expect("encoded");
+        halving.encode(&encoder, &texts).expect("encoded");
         assert_eq!(encoder.refused.load(Ordering::SeqCst), refused);
-        assert!(squeeze.notes().is_empty());
+        assert!(halving.notes().is_empty());
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let encoder = Small::new(10);
         let texts = prepared(&encoder, &[40, 4]);
         let texts: Vec<&PreparedText> = texts.iter().collect();
-        let error = Squeeze::default()
+        let error = Halving::default()
             .encode(&encoder, &texts)
             .expect_err("too large");
         assert!(error.is_out_of_memory());
@@ -213,15 +213,15 @@ mod tests {
     #[test]
     fn lanes_that_do_not_fit_together_fit_one_after_the_other() {
         let encoder = Small::new(50);
-        let squeeze = Squeeze::default();
+        let halving = Halving::default();
         let texts = prepared(&encoder, &[50; 8]);
         std::thread::scope(|scope| {
             for lane in texts.chunks(2) {
-                let (encoder, squeeze) = (&encoder, &squeeze);
+                let (encoder, halving) = (&encoder, &halving);
                 scope.spawn(move || {
                     for _ in 0..50 {
                         let lane: Vec<&PreparedText> = lane.iter().collect();
-                        let (embeddings, _) = squeeze.encode(encoder, &lane).expect("fits alone");
+                        let (embeddings, _) = halving.encode(encoder, &lane).expect("fits alone");
                         assert_eq!(embeddings.values, [50.0, 50.0]);
                     }
                 });
@@ -246,8 +246,8 @@ mod tests {
         }
         let texts = [PreparedText::default(), PreparedText::default()];
         let texts: Vec<&PreparedText> = texts.iter().collect();
-        let squeeze = Squeeze::default();
-        assert!(squeeze.encode(&Broken, &texts).is_err());
-        assert!(squeeze.notes().is_empty());
+        let halving = Halving::default();
+        assert!(halving.encode(&Broken, &texts).is_err());
+        assert!(halving.notes().is_empty());
     }
 }

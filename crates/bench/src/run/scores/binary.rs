@@ -1,0 +1,25 @@
+//! Scores of predictions against gold that is 0 or 1.
+
+use super::{SCORE, Score, decimal};
+use korfinsts_metric::{self as metric, AucSample};
+
+pub(super) const AUC: Score = Score {
+    compute: Some(|s| Some(metric::auc(s.predicted, s.gold))),
+    interval: Some(|s, options| metric::bootstrap(&AucSample::new(s.predicted, s.gold)?, options)),
+    binary: true,
+    warned: Some("AUC"),
+    report: decimal("AUC"),
+    board: decimal("auc"),
+    card: Some("AUC"),
+    claimed: true,
+    ..SCORE
+};
+
+pub(super) const AVERAGE_PRECISION: Score = Score {
+    compute: Some(|s| Some(metric::average_precision(s.predicted, s.gold))),
+    binary: true,
+    report: decimal("AP"),
+    board: decimal("average_precision"),
+    claimed: true,
+    ..SCORE
+};
