@@ -8,4 +8,5 @@
 #[exclude = "*/releases/*"]
 #[exclude = "*.rs"]
 #[exclude = "Cargo.toml"]
+#[exclude = "README.md"]
 pub struct Benchmarks;

@@ -7,4 +7,5 @@
 #[folder = "."]
 #[exclude = "*.rs"]
 #[exclude = "Cargo.toml"]
+#[exclude = "README.md"]
 pub struct Templates;

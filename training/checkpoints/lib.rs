@@ -8,4 +8,5 @@
 #[exclude = "*/training/*"]
 #[exclude = "*.rs"]
 #[exclude = "Cargo.toml"]
+#[exclude = "README.md"]
 pub struct Checkpoints;

@@ -124,7 +124,7 @@ impl Interval {
         (self.high - self.low) / 2.0
     }
 
-    /// Whether a value lies within the interval, ends included.
+    /// Whether a value is within the interval, ends included.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)

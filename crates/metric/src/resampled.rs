@@ -210,7 +210,7 @@ fn cube(count: u64) -> u64 {
 pub struct SpearmanSample(Ranked);
 
 impl SpearmanSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ pub struct PearsonSample {
 }
 
 impl PearsonSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
@@ -306,7 +306,7 @@ impl BinaryOrder {
 pub struct AucSample(BinaryOrder);
 
 impl AucSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
@@ -344,7 +344,7 @@ impl Statistic for AucSample {
 pub struct AveragePrecisionSample(BinaryOrder);
 
 impl AveragePrecisionSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
@@ -415,7 +415,7 @@ impl RankedDomains {
 pub struct MacroSample(RankedDomains);
 
 impl MacroSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
@@ -448,7 +448,7 @@ impl Statistic for MacroSample {
 pub struct WithinSample(RankedDomains);
 
 impl WithinSample {
-    /// Prepares the pairs.
+    /// Prepares the pairs: one predicted and one gold score each.
     ///
     /// # Errors
     ///
