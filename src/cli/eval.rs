@@ -133,9 +133,9 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
                 prompting,
             }),
             Err(error) if encoders.len() == 1 => return Err(error),
-            Err(error) => shown.leave_out(&encoders[index], |out| {
-                failure::say(&error.context(out))
-            }),
+            Err(error) => {
+                shown.leave_out(&encoders[index], |out| failure::say(&error.context(out)))
+            }
         }
     }
     if args.run.dry_run {
@@ -201,7 +201,11 @@ impl Shown {
         let Some((_, class)) = self.left_out.first() else {
             return Ok(());
         };
-        let names: Vec<&str> = self.left_out.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = self
+            .left_out
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         let what = format!(
             "{} of {} models could not be evaluated: {}",
             names.len(),
@@ -236,11 +240,7 @@ fn check_numbers(run: &RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn options<'a>(
-    run: &RunArgs,
-    cache: &'a Path,
-    stop: &'a AtomicBool,
-) -> EvaluateOptions<'a> {
+fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> EvaluateOptions<'a> {
     EvaluateOptions {
         encode: EncodeOptions {
             batch_tokens: run.batch_tokens,

@@ -97,7 +97,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 /// Prints an error with its causes and hint on stderr, and returns its class.
 pub fn say(error: &anyhow::Error) -> FailureClass {
     let (class, hint) = classify(error);
-    print(&error.chain().map(ToString::to_string).collect::<Vec<_>>(), hint);
+    print(
+        &error.chain().map(ToString::to_string).collect::<Vec<_>>(),
+        hint,
+    );
     class
 }
 

@@ -117,7 +117,11 @@ fn scores(records: &[Record]) -> Table {
     let mut head: Vec<String> = ["encoder", "suite", "#pairs", "#ρ", "95 %"]
         .map(str::to_owned)
         .into();
-    head.extend(columns.iter().map(|(_, column)| format!("#{}", column.head)));
+    head.extend(
+        columns
+            .iter()
+            .map(|(_, column)| format!("#{}", column.head)),
+    );
     let heads: Vec<&str> = head.iter().map(String::as_str).collect();
     let mut table = Table::new("Spearman of the cosine with the gold scores", &heads);
     for record in records {

@@ -172,7 +172,8 @@ pub fn encoder(
 #[must_use]
 pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>) -> Evaluation {
     let start = Instant::now();
-    let pairs: Vec<ScoredPair> = options.limited(suite)
+    let pairs: Vec<ScoredPair> = options
+        .limited(suite)
         .par_iter()
         .map(|pair| {
             let score = baseline.score(&pair.sentence1, &pair.sentence2);

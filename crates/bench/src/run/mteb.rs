@@ -242,7 +242,9 @@ fn without_nan(text: &str) -> String {
 /// A result file as a record, as far as it goes: what mteb does not keep stays empty.
 #[must_use]
 pub fn to_record(result: &MtebScores, path: &Path) -> Record {
-    let keys = SIMILARITIES.iter().flat_map(|s| KINDS.map(|kind| key(*s, kind)));
+    let keys = SIMILARITIES
+        .iter()
+        .flat_map(|s| KINDS.map(|kind| key(*s, kind)));
     let known: Map<String, Value> = keys
         .filter_map(|key| Some((key.clone(), (*result.scores.get(&key)?).into())))
         .collect();

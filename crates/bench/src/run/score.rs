@@ -126,7 +126,10 @@ pub fn numbers(
     let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
     for similarity in Similarity::ALL {
         let main = similarity == Similarity::Cosine;
-        let mut rows = SCORES.iter().filter(|s| s.similarity == similarity).peekable();
+        let mut rows = SCORES
+            .iter()
+            .filter(|s| s.similarity == similarity)
+            .peekable();
         // Bundles and baselines hold the main similarity alone.
         let absent = || pairs.iter().all(|p| p.by(similarity).is_none());
         if rows.peek().is_none() || !main && absent() {
@@ -159,7 +162,10 @@ fn column(
     similarity: Similarity,
     warnings: &mut Vec<String>,
 ) -> Option<Vec<f64>> {
-    let missing: Vec<&ScoredPair> = pairs.iter().filter(|p| p.by(similarity).is_none()).collect();
+    let missing: Vec<&ScoredPair> = pairs
+        .iter()
+        .filter(|p| p.by(similarity).is_none())
+        .collect();
     if let Some(first) = missing.first() {
         warnings.push(format!(
             "no score: {} of {} pairs have no {} (a zero vector, or a value that is not a number), \
@@ -275,7 +281,9 @@ fn by_domain<'s>(
         }
         let of =
             |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i as usize]).collect() };
-        let options = scorer.bootstrap.filter(|_| asked.breakdown && score.spearman.is_ok());
+        let options = scorer
+            .bootstrap
+            .filter(|_| asked.breakdown && score.spearman.is_ok());
         let interval = options.and_then(|options| {
             let sample = SpearmanSample::new(&of(predicted), &of(gold)).ok()?;
             metric::bootstrap(&sample, options).ok().map(bounds)
@@ -418,7 +426,9 @@ mod tests {
         let mut pairs: Vec<ScoredPair> =
             (0..20).map(|i| pair(i, i as f64, Some(i as f64))).collect();
         assert_eq!(
-            numbers(&pairs, ENCODER, Some(&options())).scores.cosine_spearman,
+            numbers(&pairs, ENCODER, Some(&options()))
+                .scores
+                .cosine_spearman,
             Some(1.0)
         );
         pairs[7].score = None;

@@ -124,7 +124,9 @@ impl<'a> Session<'a> {
     }
 
     fn own_suites(&self, encoder: usize) -> impl Iterator<Item = &Suite> {
-        self.own(encoder).into_iter().map(|suite| &self.plan.suites[suite])
+        self.own(encoder)
+            .into_iter()
+            .map(|suite| &self.plan.suites[suite])
     }
 
     /// One line for each unit of this process, of the encoders that could be read.
@@ -240,11 +242,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes what one unit gave. Returns the path of the record below the results, with `/`.
-    fn keep(
-        &self,
-        evaluation: Evaluation,
-        records: &mut Vec<Record>,
-    ) -> Result<String, RunError> {
+    fn keep(&self, evaluation: Evaluation, records: &mut Vec<Record>) -> Result<String, RunError> {
         let Evaluation {
             mut record,
             pairs,

@@ -200,7 +200,9 @@ impl Values {
     #[must_use]
     pub fn of(record: &Record, wanted: impl Fn(&Score) -> bool) -> Self {
         let wanted = SCORES.iter().filter(|score| wanted(score));
-        wanted.filter_map(|score| Some((score.key, (score.get)(record)?))).collect()
+        wanted
+            .filter_map(|score| Some((score.key, (score.get)(record)?)))
+            .collect()
     }
 
     /// The value of the score of this key.

@@ -22,9 +22,11 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
             }
             continue;
         }
-        let (Some(rho), Some(auc), Ok(classes)) =
-            (metrics.get("cosine_spearman"), metrics.get("auc"), classes(suite.gold))
-        else {
+        let (Some(rho), Some(auc), Ok(classes)) = (
+            metrics.get("cosine_spearman"),
+            metrics.get("auc"),
+            classes(suite.gold),
+        ) else {
             continue;
         };
         if tie_share(suite.predicted).is_ok_and(|t| t > 0.0) {
