@@ -140,15 +140,10 @@ fn list(kept: &[Kept], output: &OutputArgs) -> anyhow::Result<()> {
             written,
         ]);
     }
-    let text = match output.format {
-        Format::Json => format!("{:#}\n", serde_json::Value::from(json)),
-        Format::Csv => table.to_csv(),
-        Format::Md => table.to_markdown(),
-        Format::Latex => table.to_latex(),
-        Format::Table if table.rows.is_empty() => "the cache is empty\n".into(),
-        Format::Table => table.to_terminal(),
-    };
-    output.emit(&text)
+    if output.format == Format::Table && table.rows.is_empty() {
+        return output.emit("the cache is empty\n");
+    }
+    output.show(&json, &[table])
 }
 
 fn size(bytes: u64) -> String {

@@ -391,10 +391,8 @@ fn tidy(report: &Report) -> Table {
     ];
     let mut table = Table::new("", &head);
     let raw = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
-    let low = |i: Option<[f64; 2]>| raw(i.map(|i| i[0]));
-    let high = |i: Option<[f64; 2]>| raw(i.map(|i| i[1]));
     for (name, s) in ordered(report) {
-        let mut row = |part: &str, n: usize, statistic: &str, rest: [String; 7]| {
+        let mut row = |part: &str, n: usize, statistic: &str, numbers: [Option<f64>; 7]| {
             let mut row = vec![
                 report.a.clone(),
                 report.b.clone(),
@@ -404,38 +402,30 @@ fn tidy(report: &Report) -> Table {
                 n.to_string(),
                 statistic.to_owned(),
             ];
-            row.extend(rest);
+            row.extend(numbers.map(raw));
             table.push(row);
         };
+        let bounds = |i: Option<[f64; 2]>| [i.map(|i| i[0]), i.map(|i| i[1])];
+        let [low, high] = bounds(s.interval);
+        let [a, b, delta] = [s.spearman_a, s.spearman_b, s.delta_spearman];
         row(
             "",
             s.n_pairs,
             "spearman",
-            [
-                raw(s.spearman_a),
-                raw(s.spearman_b),
-                raw(s.delta_spearman),
-                low(s.interval),
-                high(s.interval),
-                raw(s.p_value),
-                raw(s.p_holm),
-            ],
+            [a, b, delta, low, high, s.p_value, s.p_holm],
         );
         if let Some(a) = &s.auc {
-            row(
-                "",
-                s.n_pairs,
-                "auc",
-                [
-                    raw(Some(a.auc_a)),
-                    raw(Some(a.auc_b)),
-                    raw(Some(a.delta_auc)),
-                    low(Some(a.interval)),
-                    high(Some(a.interval)),
-                    raw(Some(a.p_value)),
-                    raw(Some(a.p_holm)),
-                ],
-            );
+            let [low, high] = a.interval;
+            let numbers = [
+                a.auc_a,
+                a.auc_b,
+                a.delta_auc,
+                low,
+                high,
+                a.p_value,
+                a.p_holm,
+            ];
+            row("", s.n_pairs, "auc", numbers.map(Some));
         }
         for part in &s.parts {
             let statistic = if part.interval.is_none() {
@@ -443,20 +433,10 @@ fn tidy(report: &Report) -> Table {
             } else {
                 "spearman"
             };
-            row(
-                &part.name,
-                part.n,
-                statistic,
-                [
-                    raw(part.a),
-                    raw(part.b),
-                    raw(part.delta),
-                    low(part.interval),
-                    high(part.interval),
-                    raw(part.p_value),
-                    raw(part.p_holm),
-                ],
-            );
+            let [low, high] = bounds(part.interval);
+            let [a, b, delta] = [part.a, part.b, part.delta];
+            let numbers = [a, b, delta, low, high, part.p_value, part.p_holm];
+            row(&part.name, part.n, statistic, numbers);
         }
     }
     for (area, found) in &report.areas {

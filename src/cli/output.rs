@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use korfinsts_base::fs;
 pub use korfinsts_base::table::Table;
@@ -27,16 +28,41 @@ pub enum Format {
 
 /// Where a report goes and in which format.
 #[derive(Debug, Clone, Args)]
-pub struct OutputArgs {
+pub struct OutputArgs<F: ValueEnum + Default + Send + Sync + 'static = Format> {
     /// Format of what is printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: F,
     /// Write to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
 impl OutputArgs {
+    /// Prints a document as JSON, or its tables in another format.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn show(&self, document: &impl Serialize, tables: &[Table]) -> anyhow::Result<()> {
+        self.emit(&match self.format {
+            Format::Json => format!("{}\n", serde_json::to_string_pretty(document)?),
+            format => rendered(tables, format),
+        })
+    }
+}
+
+/// Tables in a format, one after the other.
+#[must_use]
+pub fn rendered(tables: &[Table], format: Format) -> String {
+    let each = match format {
+        Format::Table | Format::Json => Table::to_terminal,
+        Format::Md => Table::to_markdown,
+        Format::Csv => Table::to_csv,
+        Format::Latex => Table::to_latex,
+    };
+    tables.iter().map(each).collect::<Vec<_>>().join("\n")
+}
+
+impl<F: ValueEnum + Default + Send + Sync + 'static> OutputArgs<F> {
     /// Fails before any work where the output could not be written after it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::model::ModelArgs;
-use super::output::{Format, OutputArgs};
+use super::output::OutputArgs;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, submissions};
 use korfinsts_base::failure::FailureClass;
@@ -110,14 +110,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
         "checks": verdict.checks,
     });
     let table = submissions::verdict_table(&verdict);
-    let text = match args.output.format {
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&document)?),
-        Format::Table => table.to_terminal(),
-        Format::Md => table.to_markdown(),
-        Format::Csv => table.to_csv(),
-        Format::Latex => table.to_latex(),
-    };
-    args.output.emit(&text)?;
+    args.output.show(&document, &[table])?;
     match verdict.first_failure() {
         None => {
             global.note(&format!("accepted: {}", verdict.level));

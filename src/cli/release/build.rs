@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{ContextArgs, emit};
+use super::ContextArgs;
 use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global};
 use korfinsts_base::archive::{self, Files};
@@ -182,7 +182,7 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
         "passed": verdict.passed(),
         "checks": verdict.checks,
     });
-    emit(&args.output, &document, &[table])?;
+    args.output.show(&document, &[table])?;
     if !verdict.passed() {
         return Err(CliError::new(
             FailureClass::Check,

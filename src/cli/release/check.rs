@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{ContextArgs, emit};
+use super::ContextArgs;
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{CliError, Global, submissions};
 use korfinsts_base::failure::FailureClass;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> anyhow::Result<()> {
     if args.output.format == Format::Json {
         args.output.emit(&report.to_json())?;
     } else {
-        emit(&args.output, &serde_json::Value::Null, &tables(&report))?;
+        args.output.show(&(), &tables(&report))?;
     }
     let errors: usize = report.gates.iter().map(|g| g.errors).sum();
     let warnings: usize = report.gates.iter().map(|g| g.warnings).sum();

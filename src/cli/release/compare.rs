@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{ContextArgs, emit};
+use super::ContextArgs;
 use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global, submissions};
 use korfinsts_base::fs;
@@ -100,7 +100,7 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         .into_iter()
         .filter(|t| !t.rows.is_empty())
         .collect();
-    emit(&args.output, &document, &tables)
+    args.output.show(&document, &tables)
 }
 
 /// Say which version the rows ask for since the latest earlier release, and write it down

@@ -7,9 +7,7 @@ mod compare;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
-use super::output::{Format, OutputArgs, Table};
 use super::{CliError, Global};
 use korfinsts_base::fs;
 use korfinsts_base::sums::SUMS;
@@ -141,18 +139,4 @@ fn beside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = fs::list(&folder)?;
     found.retain(|p| p.extension().is_some_and(|e| e == "zip") && p != path);
     Ok(found)
-}
-
-/// Prints a document as JSON, or its tables in another format.
-fn emit(output: &OutputArgs, document: &Value, tables: &[Table]) -> anyhow::Result<()> {
-    let joined =
-        |each: fn(&Table) -> String| tables.iter().map(each).collect::<Vec<_>>().join("\n");
-    let text = match output.format {
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(document)?),
-        Format::Table => joined(Table::to_terminal),
-        Format::Md => joined(Table::to_markdown),
-        Format::Csv => joined(Table::to_csv),
-        Format::Latex => joined(Table::to_latex),
-    };
-    output.emit(&text)
 }

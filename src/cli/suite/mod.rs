@@ -113,19 +113,6 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
     }
 }
 
-fn emit(output: &OutputArgs, document: &Value, tables: &[Table]) -> anyhow::Result<()> {
-    let joined =
-        |each: fn(&Table) -> String| tables.iter().map(each).collect::<Vec<_>>().join("\n");
-    let text = match output.format {
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(document)?),
-        Format::Table => joined(Table::to_terminal),
-        Format::Md => joined(Table::to_markdown),
-        Format::Csv => joined(Table::to_csv),
-        Format::Latex => joined(Table::to_latex),
-    };
-    output.emit(&text)
-}
-
 fn scale_text(scale: Scale) -> String {
     let kind = match scale.kind {
         ScaleKind::Binary => return "binary".to_owned(),
@@ -180,38 +167,11 @@ fn list(registry: &Registry, output: &OutputArgs) -> anyhow::Result<()> {
             "command": command,
         }));
     }
-    emit(output, &Value::Array(document), &[table])
+    output.show(&document, &[table])
 }
 
 fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result<()> {
     let manifest = registry.find(suite)?;
-    let mut facts = Table::new(&manifest.title, &["", "value"]);
-    let mut fact = |name: &str, value: String| {
-        if !value.is_empty() {
-            facts.push(vec![name.to_owned(), value]);
-        }
-    };
-    fact("id", format!("{} {}", manifest.id, manifest.version));
-    fact("what", manifest.description.clone());
-    fact("area", manifest.area.to_string());
-    fact("languages", manifest.languages.join(", "));
-    fact("scale", scale_text(manifest.scale));
-    let shown = if manifest.redistributable {
-        "its texts may be shown"
-    } else {
-        "its texts are not shown"
-    };
-    fact("licence", format!("{} ({shown})", manifest.licence));
-    fact("homepage", manifest.homepage.clone().unwrap_or_default());
-    fact(
-        "superseded by",
-        manifest.superseded_by.clone().unwrap_or_default(),
-    );
-    for note in &manifest.notes {
-        fact("note", note.clone());
-    }
-    let citation = manifest.citation.as_deref().unwrap_or_default().trim();
-    fact("cite", citation.to_owned());
     let mut splits = Table::new(
         "Splits",
         &["split", "#pairs", "domains", "mteb task", "rows"],
@@ -246,6 +206,73 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
             "manifest": split,
         }));
     }
+    let imported = registry.imported(&manifest)?;
+    let document = json!({
+        "manifest": manifest,
+        "splits": split_documents,
+        "imported": imported,
+    });
+    let mut tables = vec![
+        fact_table(&manifest),
+        splits.without_empty_columns(),
+        source_table(&manifest),
+    ];
+    if let Some(imported) = imported {
+        let mut table = Table::new("Imported", &["split", "source", "commit", "file", "sha256"]);
+        for (split, record) in &imported.splits {
+            for file in &record.files {
+                table.push(vec![
+                    split.clone(),
+                    record.source.clone(),
+                    record
+                        .hub
+                        .as_ref()
+                        .map(|h| h.commit.clone())
+                        .unwrap_or_default(),
+                    file.name.clone(),
+                    file.sha256.clone(),
+                ]);
+            }
+        }
+        tables.push(table.without_empty_columns());
+    }
+    output.show(&document, &tables)
+}
+
+/// What a manifest says of its suite as a whole.
+fn fact_table(manifest: &Manifest) -> Table {
+    let mut facts = Table::new(&manifest.title, &["", "value"]);
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() {
+            facts.push(vec![name.to_owned(), value]);
+        }
+    };
+    fact("id", format!("{} {}", manifest.id, manifest.version));
+    fact("what", manifest.description.clone());
+    fact("area", manifest.area.to_string());
+    fact("languages", manifest.languages.join(", "));
+    fact("scale", scale_text(manifest.scale));
+    let shown = if manifest.redistributable {
+        "its texts may be shown"
+    } else {
+        "its texts are not shown"
+    };
+    fact("licence", format!("{} ({shown})", manifest.licence));
+    fact("homepage", manifest.homepage.clone().unwrap_or_default());
+    fact(
+        "superseded by",
+        manifest.superseded_by.clone().unwrap_or_default(),
+    );
+    for note in &manifest.notes {
+        fact("note", note.clone());
+    }
+    let citation = manifest.citation.as_deref().unwrap_or_default().trim();
+    fact("cite", citation.to_owned());
+    facts
+}
+
+/// Where the rows of a suite come from.
+fn source_table(manifest: &Manifest) -> Table {
     let mut sources = Table::new("Sources", &["source", "where", "revision", "files"]);
     for source in &manifest.sources {
         let files: Vec<&str> = source
@@ -277,37 +304,7 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
         };
         sources.push(vec![source.name.clone(), place, revision, shown]);
     }
-    let imported = registry.imported(&manifest)?;
-    let document = json!({
-        "manifest": manifest,
-        "splits": split_documents,
-        "imported": imported,
-    });
-    let mut tables = vec![
-        facts,
-        splits.without_empty_columns(),
-        sources.without_empty_columns(),
-    ];
-    if let Some(imported) = imported {
-        let mut table = Table::new("Imported", &["split", "source", "commit", "file", "sha256"]);
-        for (split, record) in &imported.splits {
-            for file in &record.files {
-                table.push(vec![
-                    split.clone(),
-                    record.source.clone(),
-                    record
-                        .hub
-                        .as_ref()
-                        .map(|h| h.commit.clone())
-                        .unwrap_or_default(),
-                    file.name.clone(),
-                    file.sha256.clone(),
-                ]);
-            }
-        }
-        tables.push(table.without_empty_columns());
-    }
-    emit(output, &document, &tables)
+    sources.without_empty_columns()
 }
 
 fn report_imports(
@@ -366,11 +363,7 @@ fn import(
             global.note(&format!("note: nothing there for the split `{split}`"));
         }
     }
-    emit(
-        output,
-        &Value::Array(document),
-        &[table.without_empty_columns()],
-    )
+    output.show(&document, &[table.without_empty_columns()])
 }
 
 fn fetch(
@@ -390,11 +383,7 @@ fn fetch(
         let reports = registry.fetch(manifest, &hub)?;
         report_imports(&manifest.id, &reports, &mut table, &mut document, global);
     }
-    emit(
-        output,
-        &Value::Array(document),
-        &[table.without_empty_columns()],
-    )
+    output.show(&document, &[table.without_empty_columns()])
 }
 
 /// The hub as the environment and the flags say, with a progress bar per file on a terminal.
@@ -523,7 +512,7 @@ fn check(
     }
     match output.format {
         Format::Table => output.emit(&lines)?,
-        _ => emit(output, &Value::Array(document), &[table])?,
+        _ => output.show(&document, &[table])?,
     }
     if errors > 0 || strict && warnings > 0 {
         let found = format!(

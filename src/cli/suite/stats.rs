@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{emit, scale_text, selected};
+use super::{scale_text, selected};
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{Global, tokenizer};
 use korfinsts_bench::suite::{
@@ -66,7 +66,7 @@ pub fn show(
         Format::Csv => vec![stats_rows(&all, &overlaps)],
         _ => stats_tables(&all, &overlaps),
     };
-    emit(output, &Value::Array(document), &tables)
+    output.show(&document, &tables)
 }
 
 /// Tokenises every text of the suites once.
@@ -178,21 +178,6 @@ fn stats_rows(all: &[Stats], overlaps: &[(String, Overlap)]) -> Table {
 }
 
 fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
-    let mut domains = Table::new(
-        "Pairs, and mean lengths of the first and second texts",
-        &[
-            "suite",
-            "split",
-            "domain",
-            "#pairs",
-            "#gold mean",
-            "#characters 1",
-            "#characters 2",
-            "#eojeol 1",
-            "#eojeol 2",
-            "#vocabulary",
-        ],
-    );
     let mut lengths = Table::new(
         "Lengths",
         &[
@@ -233,30 +218,6 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
     for s in all {
         let name = || vec![s.suite.clone(), s.split.clone()];
         let row = |cells: Vec<String>| [name(), cells].concat();
-        if s.domains.len() > 1 || s.domains.iter().any(|d| d.domain.is_some()) {
-            for d in &s.domains {
-                domains.push(row(vec![
-                    d.domain.clone().unwrap_or_else(|| "-".to_owned()),
-                    d.pairs.to_string(),
-                    format!("{:.3}", d.gold_mean),
-                    format!("{:.1}", d.characters[0]),
-                    format!("{:.1}", d.characters[1]),
-                    format!("{:.1}", d.eojeol[0]),
-                    format!("{:.1}", d.eojeol[1]),
-                    d.vocabulary.to_string(),
-                ]));
-            }
-        }
-        domains.push(row(vec![
-            "(all)".to_owned(),
-            s.pairs.to_string(),
-            format!("{:.3}", s.gold.mean),
-            format!("{:.1}", s.characters[0].mean),
-            format!("{:.1}", s.characters[1].mean),
-            format!("{:.1}", s.eojeol[0].mean),
-            format!("{:.1}", s.eojeol[1].mean),
-            s.vocabulary.to_string(),
-        ]));
         for (unit, sides) in units(s) {
             for (i, l) in sides.iter().enumerate() {
                 lengths.push(row(
@@ -288,35 +249,81 @@ fn stats_tables(all: &[Stats], overlaps: &[(String, Overlap)]) -> Vec<Table> {
             s.repeats.identical_below_top.to_string(),
         ]));
     }
-    let mut tables = vec![domains, lengths, gold, histogram, repeats];
+    let mut tables = vec![domain_table(all), lengths, gold, histogram, repeats];
     if let Some(table) = token_table(all) {
         tables.insert(2, table);
     }
     if !overlaps.is_empty() {
-        let mut table = Table::new(
-            "Overlaps",
-            &[
-                "suite",
-                "split",
-                "with",
-                "#shared pairs",
-                "#pairs with a shared text",
-                "#share",
-            ],
-        );
-        for (id, o) in overlaps {
-            table.push(vec![
-                id.clone(),
-                o.split.clone(),
-                o.other.clone(),
-                o.shared_pairs.to_string(),
-                o.pairs_with_shared_text.to_string(),
-                format!("{:.3}", o.share),
-            ]);
-        }
-        tables.push(table);
+        tables.push(overlap_table(overlaps));
     }
     tables
+}
+
+fn overlap_table(overlaps: &[(String, Overlap)]) -> Table {
+    let head = [
+        "suite",
+        "split",
+        "with",
+        "#shared pairs",
+        "#pairs with a shared text",
+        "#share",
+    ];
+    let mut table = Table::new("Overlaps", &head);
+    for (id, o) in overlaps {
+        table.push(vec![
+            id.clone(),
+            o.split.clone(),
+            o.other.clone(),
+            o.shared_pairs.to_string(),
+            o.pairs_with_shared_text.to_string(),
+            format!("{:.3}", o.share),
+        ]);
+    }
+    table
+}
+
+/// Pairs and mean lengths, by domain where a suite has several.
+fn domain_table(all: &[Stats]) -> Table {
+    let head = [
+        "suite",
+        "split",
+        "domain",
+        "#pairs",
+        "#gold mean",
+        "#characters 1",
+        "#characters 2",
+        "#eojeol 1",
+        "#eojeol 2",
+        "#vocabulary",
+    ];
+    let title = "Pairs, and mean lengths of the first and second texts";
+    let mut table = Table::new(title, &head);
+    for s in all {
+        let mut row = |domain: &str, pairs: usize, vocabulary: usize, means: [f64; 5]| {
+            let [gold, lengths @ ..] = means;
+            let mut row = vec![
+                s.suite.clone(),
+                s.split.clone(),
+                domain.to_owned(),
+                pairs.to_string(),
+                format!("{gold:.3}"),
+            ];
+            row.extend(lengths.map(|mean| format!("{mean:.1}")));
+            row.push(vocabulary.to_string());
+            table.push(row);
+        };
+        if s.domains.len() > 1 || s.domains.iter().any(|d| d.domain.is_some()) {
+            for d in &s.domains {
+                let ([c1, c2], [e1, e2]) = (d.characters, d.eojeol);
+                let name = d.domain.as_deref().unwrap_or("-");
+                row(name, d.pairs, d.vocabulary, [d.gold_mean, c1, c2, e1, e2]);
+            }
+        }
+        let ([c1, c2], [e1, e2]) = (&s.characters, &s.eojeol);
+        let means = [s.gold.mean, c1.mean, c2.mean, e1.mean, e2.mean];
+        row("(all)", s.pairs, s.vocabulary, means);
+    }
+    table
 }
 
 /// Tokens per domain and in all, where a tokenizer was given.

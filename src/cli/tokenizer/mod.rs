@@ -8,12 +8,11 @@ pub(super) mod source;
 mod tables;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Global;
-use super::output::{Format, OutputArgs, Table};
+use super::output::{OutputArgs, Table};
 
 /// Measure and extend tokenizers
 #[derive(Debug, Args)]
@@ -61,32 +60,7 @@ enum ReportFormat {
 }
 
 /// Where a report goes and in which format.
-#[derive(Debug, Clone, Args)]
-struct ReportOutput {
-    /// Format of what is printed
-    #[arg(long, value_enum, default_value_t)]
-    format: ReportFormat,
-    /// Write to this file instead of stdout
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
-}
-
-impl ReportOutput {
-    fn sink(&self) -> OutputArgs {
-        OutputArgs {
-            format: Format::Table,
-            output: self.output.clone(),
-        }
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        self.sink().check()
-    }
-
-    fn emit(&self, text: &str) -> anyhow::Result<()> {
-        self.sink().emit(text)
-    }
-}
+type ReportOutput = OutputArgs<ReportFormat>;
 
 /// A report as text blocks: tables, and notes under them.
 #[derive(Debug, Default)]

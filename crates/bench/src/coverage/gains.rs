@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use korfinsts_base::embedded::Folder;
-
-use super::permutation::RankCorrelation;
+use korfinsts_metric::RankCorrelation;
 
 const TABLE5: &str = "reported/paper-table5.toml";
 const TABLE6: &str = "reported/paper-table6.toml";

@@ -16,7 +16,6 @@ mod delimited;
 mod error;
 pub mod gains;
 mod memo;
-pub mod permutation;
 pub mod script;
 pub mod subject;
 pub mod terms;

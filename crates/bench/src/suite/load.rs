@@ -1,7 +1,7 @@
 //! Files become pairs: columns, domains, ids, gold scores, and every check on them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use korfinsts_base::text::nfc;
 
@@ -88,35 +88,20 @@ pub(super) fn read_split(
             if columns.id.is_empty() {
                 pair.id = format!("{split}-{row}");
             }
-            if let Some(found) = &pair.domain {
-                let (domain, known) = domain(source.domains.as_ref(), file.domain.is_some(), found);
-                match (known, source.domains.as_ref().map(|d| d.unknown)) {
-                    (false, Some(Tolerance::Refuse)) => findings.add(
-                        record.place,
-                        Problem::UnknownDomain {
-                            found: found.clone(),
-                            allowed: allowed(source.domains.as_ref()),
-                        },
-                    ),
-                    (false, _) => *unknown_domains.entry(found.clone()).or_default() += 1,
-                    (true, _) => {}
-                }
+            if let Some(found) = pair.domain.take() {
+                let (domain, known) =
+                    domain(source.domains.as_ref(), file.domain.is_some(), &found);
                 pair.domain = Some(domain);
+                if !known {
+                    match unknown_domain(source, found) {
+                        Ok(kept) => *unknown_domains.entry(kept).or_default() += 1,
+                        Err(problem) => findings.add(record.place, problem),
+                    }
+                }
             }
             match ids.get(&pair.id) {
                 Some((path, first)) => {
-                    let first = match first {
-                        Place::Line(n) => format!("{}:{n}", path.display()),
-                        Place::Row(n) => format!("{} row {n}", path.display()),
-                        Place::File => path.display().to_string(),
-                    };
-                    findings.add(
-                        record.place,
-                        Problem::DuplicateId {
-                            id: pair.id.clone(),
-                            first: first.into(),
-                        },
-                    );
+                    findings.add(record.place, duplicate(&pair.id, path, *first));
                 }
                 None => {
                     ids.insert(pair.id.clone(), (file.path.clone(), record.place));
@@ -159,6 +144,29 @@ pub(super) fn read_split(
             .push("a byte order mark at the start of a file was skipped".to_owned());
     }
     reading
+}
+
+/// A domain that the manifest does not name: kept, or refused.
+fn unknown_domain(source: &Source, found: String) -> Result<String, Problem> {
+    match source.domains.as_ref().map(|d| d.unknown) {
+        Some(Tolerance::Refuse) => Err(Problem::UnknownDomain {
+            found,
+            allowed: allowed(source.domains.as_ref()),
+        }),
+        _ => Ok(found),
+    }
+}
+
+fn duplicate(id: &str, path: &Path, first: Place) -> Problem {
+    let first = match first {
+        Place::Line(n) => format!("{}:{n}", path.display()),
+        Place::Row(n) => format!("{} row {n}", path.display()),
+        Place::File => path.display().to_string(),
+    };
+    Problem::DuplicateId {
+        id: id.to_owned(),
+        first: first.into(),
+    }
 }
 
 /// A key that the first object lacks would be reported for every row of the file: once is enough.

@@ -500,44 +500,13 @@ fn suite(
     };
     let gold = &aligned.gold;
     let binary = a.record.suite.scale == "binary";
-    found.spearman_a = metric::spearman(&first, gold).ok();
-    found.spearman_b = metric::spearman(&second, gold).ok();
-    match metric::compare(
-        PairedStatistic::Spearman,
-        &first,
-        &second,
+    let sides = Sides {
+        first: &first,
+        second: &second,
         gold,
-        &options.bootstrap,
-    ) {
-        Ok(c) => {
-            found.delta_spearman = Some(c.delta);
-            found.interval = Some([c.interval.low, c.interval.high]);
-            found.p_value = Some(c.permutation.p_value);
-            found.p_bootstrap = Some(c.p_bootstrap);
-            found.standard_error = Some(c.interval.standard_error);
-        }
-        Err(reason) => warnings.push(format!("{key}: no Δρ: {reason}")),
-    }
-    if binary {
-        match metric::compare(
-            PairedStatistic::Auc,
-            &first,
-            &second,
-            gold,
-            &options.bootstrap,
-        ) {
-            Ok(c) => {
-                found.auc = Some(AucComparison {
-                    auc_a: c.a,
-                    auc_b: c.b,
-                    delta_auc: c.delta,
-                    interval: [c.interval.low, c.interval.high],
-                    p_value: c.permutation.p_value,
-                    p_holm: c.permutation.p_value,
-                });
-            }
-            Err(reason) => warnings.push(format!("{key}: no ΔAUC: {reason}")),
-        }
+    };
+    for reason in differences(&mut found, &sides, binary, &options.bootstrap) {
+        warnings.push(format!("{key}: {reason}"));
     }
     match options.by {
         Some(By::Domain) => found.parts = domains(&aligned.pairs, &first, &second, options),
@@ -559,6 +528,57 @@ fn suite(
         }
     }
     Ok(found)
+}
+
+/// Predicted scores of both sides, and the gold scores.
+struct Sides<'a> {
+    first: &'a [f64],
+    second: &'a [f64],
+    gold: &'a [f64],
+}
+
+/// Fills in the scores of both sides and their differences. Gives the reasons why one is missing.
+fn differences(
+    found: &mut SuiteComparison,
+    sides: &Sides<'_>,
+    binary: bool,
+    bootstrap: &BootstrapOptions,
+) -> Vec<String> {
+    let Sides {
+        first,
+        second,
+        gold,
+    } = *sides;
+    let mut missing = Vec::new();
+    found.spearman_a = metric::spearman(first, gold).ok();
+    found.spearman_b = metric::spearman(second, gold).ok();
+    match metric::compare(PairedStatistic::Spearman, first, second, gold, bootstrap) {
+        Ok(c) => {
+            found.delta_spearman = Some(c.delta);
+            found.interval = Some([c.interval.low, c.interval.high]);
+            found.p_value = Some(c.permutation.p_value);
+            found.p_bootstrap = Some(c.p_bootstrap);
+            found.standard_error = Some(c.interval.standard_error);
+        }
+        Err(reason) => missing.push(format!("no Δρ: {reason}")),
+    }
+    if !binary {
+        return missing;
+    }
+    match metric::compare(PairedStatistic::Auc, first, second, gold, bootstrap) {
+        Ok(c) => {
+            found.auc = Some(AucComparison {
+                auc_a: c.a,
+                auc_b: c.b,
+                delta_auc: c.delta,
+                interval: [c.interval.low, c.interval.high],
+                p_value: c.permutation.p_value,
+                p_holm: c.permutation.p_value,
+            });
+        }
+        Err(reason) => missing.push(format!("no ΔAUC: {reason}")),
+    }
+    missing
 }
 
 fn domains(

@@ -9,7 +9,7 @@ use super::entry::{NAME_LENGTH, may_be_record};
 use super::reported::{Reported, ReportedModel};
 use korfinsts_base::fs;
 use korfinsts_base::text::visible;
-use korfinsts_bench::run::mteb;
+use korfinsts_bench::run::mteb::{self, MtebScores};
 
 /// What an import found.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,65 +38,33 @@ pub fn mteb_folder(
     source: &str,
     catalogue: &Catalogue,
 ) -> Result<Imported, LeaderboardError> {
-    let mut models: BTreeMap<String, BTreeMap<String, (f64, f64)>> = BTreeMap::new();
-    let mut pairs = BTreeMap::new();
-    let (mut files, mut notes, mut unknown) = (0, Vec::new(), BTreeMap::new());
+    let mut found = Results::default();
+    let mut files = 0;
     let paths = if fs::metadata(folder)?.is_dir() {
         fs::walk(folder, MOST_FILES)?
     } else {
         vec![folder.to_owned()]
     };
     for path in paths.iter().filter(|p| may_be_record(p)) {
-        let results = match mteb::read(path) {
-            Ok(results) => results,
+        match mteb::read(path) {
+            Ok(results) => {
+                files += 1;
+                for result in &results {
+                    found.add(result, path, catalogue);
+                }
+            }
             Err(error) => {
-                notes.push(visible(&format!("left out: {error}"), 400));
-                continue;
-            }
-        };
-        files += 1;
-        for result in results {
-            let Some((manifest, split)) = catalogue.of_mteb(&result.task) else {
-                *unknown
-                    .entry(visible(&result.task, NAME_LENGTH))
-                    .or_insert(0) += 1;
-                continue;
-            };
-            if result.split != split || result.subset != "default" {
-                continue;
-            }
-            let record = mteb::to_record(&result, path);
-            let name = visible(&record.encoder.name, NAME_LENGTH);
-            let score = record.scores.cosine_spearman;
-            let Some(score) = score.filter(|s| (-1.0..=1.0).contains(s)) else {
-                let path = path.display();
-                notes.push(format!(
-                    "left out: {path}: no Spearman of the cosine in [-1, 1]"
-                ));
-                continue;
-            };
-            let suite = if split == manifest.default_split {
-                manifest.id.clone()
-            } else {
-                format!("{}:{split}", manifest.id)
-            };
-            if let Some(rows) = manifest.splits.get(split).and_then(|s| s.rows) {
-                pairs.insert(suite.clone(), rows);
-            }
-            let date = result.date.unwrap_or(0.0);
-            let kept = models.entry(name.clone()).or_default();
-            if let Some((other, _)) = kept.get(&suite)
-                && (other - score).abs() > 1e-6
-            {
-                notes.push(format!(
-                    "{name} on {suite}: several results, {other} and {score}"
-                ));
-            }
-            if kept.get(&suite).is_none_or(|(_, old)| date >= *old) {
-                kept.insert(suite, (score, date));
+                let note = visible(&format!("left out: {error}"), 400);
+                found.notes.push(note);
             }
         }
     }
+    let Results {
+        models,
+        pairs,
+        mut notes,
+        unknown,
+    } = found;
     if !unknown.is_empty() {
         let tasks: Vec<&str> = unknown.keys().take(12).map(String::as_str).collect();
         notes.push(format!(
@@ -141,6 +109,64 @@ pub fn mteb_folder(
         files,
         notes,
     })
+}
+
+/// What result files hold.
+#[derive(Default)]
+struct Results {
+    /// By model and suite: score, and time of the run.
+    models: BTreeMap<String, BTreeMap<String, (f64, f64)>>,
+    /// Pairs by suite.
+    pairs: BTreeMap<String, usize>,
+    notes: Vec<String>,
+    /// Tasks of no known suite, with the number of their results.
+    unknown: BTreeMap<String, usize>,
+}
+
+impl Results {
+    /// Adds one result; of several on one suite the latest is kept.
+    fn add(&mut self, result: &MtebScores, path: &Path, catalogue: &Catalogue) {
+        let Some((manifest, split)) = catalogue.of_mteb(&result.task) else {
+            *self
+                .unknown
+                .entry(visible(&result.task, NAME_LENGTH))
+                .or_insert(0) += 1;
+            return;
+        };
+        if result.split != split || result.subset != "default" {
+            return;
+        }
+        let record = mteb::to_record(result, path);
+        let name = visible(&record.encoder.name, NAME_LENGTH);
+        let score = record.scores.cosine_spearman;
+        let Some(score) = score.filter(|s| (-1.0..=1.0).contains(s)) else {
+            let path = path.display();
+            self.notes.push(format!(
+                "left out: {path}: no Spearman of the cosine in [-1, 1]"
+            ));
+            return;
+        };
+        let suite = if split == manifest.default_split {
+            manifest.id.clone()
+        } else {
+            format!("{}:{split}", manifest.id)
+        };
+        if let Some(rows) = manifest.splits.get(split).and_then(|s| s.rows) {
+            self.pairs.insert(suite.clone(), rows);
+        }
+        let date = result.date.unwrap_or(0.0);
+        let kept = self.models.entry(name.clone()).or_default();
+        if let Some((other, _)) = kept.get(&suite)
+            && (other - score).abs() > 1e-6
+        {
+            self.notes.push(format!(
+                "{name} on {suite}: several results, {other} and {score}"
+            ));
+        }
+        if kept.get(&suite).is_none_or(|(_, old)| date >= *old) {
+            kept.insert(suite, (score, date));
+        }
+    }
 }
 
 /// The figures as a file of `leaderboard/reported/`.

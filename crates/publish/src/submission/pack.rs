@@ -14,7 +14,7 @@ use super::manifest::{
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs::{self, sha256};
 use korfinsts_base::sums::{self, SUMS};
-use korfinsts_bench::run::record::{Record, read_pairs, read_tokens, tokens_path};
+use korfinsts_bench::run::record::{EncoderFacts, Record, read_pairs, read_tokens, tokens_path};
 use korfinsts_bench::run::score::LEXICAL;
 use korfinsts_encoder::spec::Decision;
 
@@ -60,62 +60,18 @@ pub fn pack(input: &PackInput) -> Result<Packed, SubmissionError> {
     let mut records: Vec<Record> = Vec::new();
     for path in &input.records {
         let record = Record::read(path)?;
-        let unfit = |reason: &str, hint: &str| SubmissionError::Unfit {
+        let unfit = |(reason, hint): (String, &str)| SubmissionError::Unfit {
             path: path.clone(),
-            reason: reason.to_owned(),
+            reason,
             hint: Some(hint.to_owned()),
         };
-        if record.encoder.backend == LEXICAL {
-            return Err(unfit(
-                "it is the record of a lexical baseline",
-                "leave it out: every table holds the baselines",
-            ));
-        }
-        if !record
-            .encoder
-            .files
-            .iter()
-            .any(|f| f.role.starts_with("weights"))
-        {
-            return Err(unfit(
-                "it names no weights: scores of an endpoint cannot be made again",
-                "evaluate the model's own files",
-            ));
-        }
-        if record.suite.limit.is_some() {
-            return Err(unfit(
-                "it is of a part of the suite",
-                "evaluate without `--limit`",
-            ));
-        }
-        if let Some(first) = records.first() {
-            let same = (
-                &first.encoder.files,
-                &first.encoder.prompts,
-                &first.encoder.protocol,
-                &first.encoder.dtype,
-            ) == (
-                &record.encoder.files,
-                &record.encoder.prompts,
-                &record.encoder.protocol,
-                &record.encoder.dtype,
-            );
-            if !same {
-                return Err(unfit(
-                    &format!(
-                        "it is of another encoder or protocol than the first record (`{}`)",
-                        first.encoder.name
-                    ),
-                    "pack one encoder under one protocol per bundle",
-                ));
-            }
-        }
+        fits(&record, records.first()).map_err(unfit)?;
         let suite = suite(path, &record, &mut files, &mut tokens)?;
         if suites.iter().any(|s: &SuiteEntry| s.name() == suite.name()) {
-            return Err(unfit(
-                &format!("`{}` stands twice", suite.name()),
+            return Err(unfit((
+                format!("`{}` stands twice", suite.name()),
                 "give one record per suite and split",
-            ));
+            )));
         }
         suites.push(suite);
         records.push(record);
@@ -174,6 +130,40 @@ pub fn pack(input: &PackInput) -> Result<Packed, SubmissionError> {
         manifest,
         records,
     })
+}
+
+/// Whether a record can be packed, after the `first` one: else the reason, and what to do.
+fn fits(record: &Record, first: Option<&Record>) -> Result<(), (String, &'static str)> {
+    let encoder = &record.encoder;
+    let reason = if encoder.backend == LEXICAL {
+        (
+            "it is the record of a lexical baseline",
+            "leave it out: every table holds the baselines",
+        )
+    } else if !encoder.files.iter().any(|f| f.role.starts_with("weights")) {
+        (
+            "it names no weights: scores of an endpoint cannot be made again",
+            "evaluate the model's own files",
+        )
+    } else if record.suite.limit.is_some() {
+        ("it is of a part of the suite", "evaluate without `--limit`")
+    } else {
+        let run = |e: &EncoderFacts| {
+            let EncoderFacts { files, prompts, .. } = e.clone();
+            (files, prompts, e.protocol.clone(), e.dtype.clone())
+        };
+        return match first.map(|first| &first.encoder) {
+            Some(first) if run(first) != run(encoder) => Err((
+                format!(
+                    "it is of another encoder or protocol than the first record (`{}`)",
+                    first.name
+                ),
+                "pack one encoder under one protocol per bundle",
+            )),
+            _ => Ok(()),
+        };
+    };
+    Err((reason.0.to_owned(), reason.1))
 }
 
 /// One record as an entry of the manifest; its scores and token counts go into the bundle.

@@ -5,6 +5,9 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 
+use super::normal::spearman_interval;
+use super::rank::Order;
+
 /// Up to this many models every permutation is counted; beyond, [`SAMPLES`] random ones.
 pub const EXACT_UP_TO: usize = 9;
 /// Random permutations beyond [`EXACT_UP_TO`].
@@ -15,7 +18,8 @@ pub const SAMPLES: usize = 200_000;
 pub struct RankCorrelation {
     /// Number of models.
     pub n: usize,
-    /// Spearman's ρ with mid-ranks; `None` with fewer than 3 models or where one side is constant.
+    /// Spearman's ρ with mid-ranks; `None` with fewer than 3 models, with a NaN, or where one side is
+    /// constant.
     pub rho: Option<f64>,
     /// Two-sided p: the share of pairings of the same values whose |ρ| is at least as large.
     pub p_value: Option<f64>,
@@ -23,15 +27,14 @@ pub struct RankCorrelation {
     pub smallest_p: Option<f64>,
     /// Central 95 % of ρ over all pairings: what chance alone gives at this n.
     pub chance: Option<[f64; 2]>,
-    /// 95 % interval of ρ by Fisher's z with Bonett and Wright's standard error
-    /// √((1 + ρ²/2)/(n − 3)); `None` below 4 models and at |ρ| = 1. Rough at small n.
+    /// 95 % interval of ρ by [`spearman_interval`]; rough at small n.
     pub interval: Option<[f64; 2]>,
     /// Whether every pairing was counted.
     pub exact: bool,
 }
 
 impl RankCorrelation {
-    /// Correlates two lists of equal length. `NaN`s compare as the largest values.
+    /// Correlates two lists of equal length.
     ///
     /// # Panics
     /// When the lists differ in length.
@@ -39,10 +42,6 @@ impl RankCorrelation {
     pub fn of(x: &[f64], y: &[f64]) -> Self {
         assert_eq!(x.len(), y.len(), "one value of each kind per model");
         let n = x.len();
-        let x = centred_ranks(x);
-        let y = centred_ranks(y);
-        let squares = |ranks: &[i64]| ranks.iter().map(|r| r * r).sum::<i64>();
-        let scale = (squares(&x) as f64 * squares(&y) as f64).sqrt();
         let nothing = Self {
             n,
             rho: None,
@@ -52,7 +51,13 @@ impl RankCorrelation {
             interval: None,
             exact: true,
         };
-        if n < 3 || scale == 0.0 {
+        if n < 3 || x.iter().chain(y).any(|v| v.is_nan()) {
+            return nothing;
+        }
+        let (x, y) = (centred_ranks(x), centred_ranks(y));
+        let squares = |ranks: &[i64]| ranks.iter().map(|r| r * r).sum::<i64>();
+        let scale = (squares(&x) as f64 * squares(&y) as f64).sqrt();
+        if scale == 0.0 {
             return nothing;
         }
         let observed = product(&x, &y);
@@ -85,32 +90,18 @@ impl RankCorrelation {
                 sums[tail] as f64 / scale,
                 sums[sums.len() - 1 - tail] as f64 / scale,
             ]),
-            interval: fisher(rho, n),
+            interval: spearman_interval(rho, n, 0.95),
             exact,
             ..nothing
         }
     }
 }
 
-fn fisher(rho: f64, n: usize) -> Option<[f64; 2]> {
-    if n < 4 || rho.abs() >= 1.0 {
-        return None;
-    }
-    let half = 1.959_963_984_540_054 * ((1.0 + rho * rho / 2.0) / (n as f64 - 3.0)).sqrt();
-    Some([(rho.atanh() - half).tanh(), (rho.atanh() + half).tanh()])
-}
-
 /// Twice the mid-ranks, centred: integers.
 fn centred_ranks(values: &[f64]) -> Vec<i64> {
-    let n = values.len() as i64;
-    values
-        .iter()
-        .map(|v| {
-            let below = values.iter().filter(|o| o.total_cmp(v).is_lt()).count() as i64;
-            let same = values.iter().filter(|o| o.total_cmp(v).is_eq()).count() as i64;
-            2 * below + same + 1 - (n + 1)
-        })
-        .collect()
+    let centre = values.len() as i64 + 1;
+    let doubled = Order::new(values).doubled_ranks();
+    doubled.into_iter().map(|r| i64::from(r) - centre).collect()
 }
 
 fn product(x: &[i64], y: &[i64]) -> i64 {
