@@ -20,7 +20,6 @@ mod paired;
 mod permutation;
 mod random;
 mod rank;
-mod rank_correlation;
 mod ranking;
 mod resampled;
 mod similarity;
@@ -43,7 +42,6 @@ pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, permutation_test};
 pub use rank::{mid_ranks, tie_share};
-pub use rank_correlation::RankCorrelation;
 pub use ranking::{Difference, Field, RankRange, rank_ranges};
 pub use resampled::{
     AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,

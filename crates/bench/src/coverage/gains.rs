@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::rank_correlation::RankCorrelation;
 use korfinsts_base::embedded::Folder;
-use korfinsts_metric::RankCorrelation;
 
 const TABLE5: &str = "reported/paper-table5.toml";
 const TABLE6: &str = "reported/paper-table6.toml";

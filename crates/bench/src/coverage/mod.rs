@@ -16,6 +16,7 @@ mod delimited;
 mod error;
 pub mod gains;
 mod memo;
+pub mod rank_correlation;
 pub mod script;
 pub mod subject;
 pub mod terms;

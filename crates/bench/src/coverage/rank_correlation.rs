@@ -1,12 +1,10 @@
 //! Rank correlation of a handful of models, with what so few can say.
 
+use korfinsts_metric::{Undefined, mid_ranks, spearman_interval};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
-
-use super::normal::spearman_interval;
-use super::rank::Order;
 
 /// Up to this many models every permutation is counted; beyond, [`SAMPLES`] random ones.
 pub const EXACT_UP_TO: usize = 9;
@@ -18,7 +16,7 @@ pub const SAMPLES: usize = 200_000;
 pub struct RankCorrelation {
     /// Number of models.
     pub n: usize,
-    /// Spearman's ρ with mid-ranks; `None` with fewer than 3 models, with a NaN, or where one side is
+    /// Spearman's ρ with mid-ranks; `None` with fewer than 3 models, with a value that is not finite, or where one side is
     /// constant.
     pub rho: Option<f64>,
     /// Two-sided p: the share of pairings of the same values whose |ρ| is at least as large.
@@ -51,10 +49,12 @@ impl RankCorrelation {
             interval: None,
             exact: true,
         };
-        if n < 3 || x.iter().chain(y).any(|v| v.is_nan()) {
+        let (Ok(x), Ok(y)) = (centred_ranks(x), centred_ranks(y)) else {
+            return nothing;
+        };
+        if n < 3 {
             return nothing;
         }
-        let (x, y) = (centred_ranks(x), centred_ranks(y));
         let squares = |ranks: &[i64]| ranks.iter().map(|r| r * r).sum::<i64>();
         let scale = (squares(&x) as f64 * squares(&y) as f64).sqrt();
         if scale == 0.0 {
@@ -98,10 +98,10 @@ impl RankCorrelation {
 }
 
 /// Twice the mid-ranks, centred: integers.
-fn centred_ranks(values: &[f64]) -> Vec<i64> {
+fn centred_ranks(values: &[f64]) -> Result<Vec<i64>, Undefined> {
     let centre = values.len() as i64 + 1;
-    let doubled = Order::new(values).doubled_ranks();
-    doubled.into_iter().map(|r| i64::from(r) - centre).collect()
+    let ranks = mid_ranks(values)?.into_iter();
+    Ok(ranks.map(|r| (2.0 * r) as i64 - centre).collect())
 }
 
 fn product(x: &[i64], y: &[i64]) -> i64 {
