@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 
@@ -56,7 +55,6 @@ def facts() -> dict:
         "transformers": transformers.__version__,
         "sentence_transformers": sentence_transformers.__version__,
         "onnxruntime": onnx,
-        "kernel": platform.release(),
         "program": run([PROGRAM, "--version"])["out"].strip(),
     }
     if not DRY:

@@ -18,8 +18,8 @@ COUNTS = {
     "e5-small": {"short": 16384, "long": 2048},
     "bge-m3": {"short": 4096, "long": 512},
 }
-#: Padded tokens per batch by number type; none is the program's default, 512 that of a CPU.
-BATCH_TOKENS = {"bfloat16": (None, 512, 65536), "float32": (None,)}
+#: Padded tokens per batch by number type; none is the program's default.
+BATCH_TOKENS = {"bfloat16": (None, 65536), "float32": (None,)}
 BATCH_SIZES = {"short": (32, 256), "long": (32, 128)}
 
 

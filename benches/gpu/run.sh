@@ -33,7 +33,7 @@ export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=true
 packages=$(python3 -c 'import glob, sysconfig; print(":".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib")))')
 export LD_LIBRARY_PATH=$packages:/usr/local/cuda/lib64:/usr/local/nvidia/lib64:${LD_LIBRARY_PATH:-}
 
-declare -A limit=([card]=60 [agree]=120 [encode]=190 [train]=170 [adapt]=90)
+declare -A limit=([card]=60 [agree]=120 [encode]=240 [train]=200 [adapt]=90)
 for part in "$@"; do
     started=$SECONDS
     most=${limit[$part]}

@@ -33,13 +33,13 @@ def encoding(runs: list[dict]) -> list[str]:
         if "failed" in run:
             continue
         best = run.get("best", run)
-        setting = f"batch {best['batch_size']}" if "batch_size" in best else f"{run['batch_tokens']} tokens a batch"
-        apart = run.get("from_sentence_transformers_float32") or run["from_float32"]
+        setting = f"{best['batch_size']} texts a batch" if "batch_size" in best else f"tokens a batch: {run['batch_tokens']}"
+        apart = run.get("from_sentence_transformers_float32") or run.get("from_float32")
         share = best["share_of_product_peak"]
         lines.append(
             f"| {run['shape']} | {run['dtype']} | {run['texts']} ({mean.get((run['shape'], run['texts']), 0):.0f}) | {run['who']} | {setting}"
             f" | {number(best['texts_per_s'])} | {number(best['tokens_per_s'])} | {number(best['tflops'], '.1f')}"
-            f" | {number(None if share is None else 100 * share, '.1f')} % | {apart['smallest_cosine']:.6f} |"
+            f" | {number(None if share is None else 100 * share, '.1f')} % | {number(apart and apart['smallest_cosine'], '.6f')} |"
         )
     return lines
 
@@ -117,22 +117,25 @@ def main() -> None:
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / f"{stem}.json").write_text(json.dumps(joined, ensure_ascii=False, indent=1) + "\n")
     products = ", ".join(f"{p['tflops']} TFLOP/s in {p['dtype'].removeprefix('torch.')}" for p in parts["card"].get("products", []))
+    driver = facts.get("card", {}).get("driver_version", "")
+    copied = parts["card"].get("copy", [{}])[0].get("gb_per_s")
     lines = [
         f"# {card}, {args.date}",
         "",
-        f"`{args.command}`; {facts['program']}, PyTorch {facts['torch']}, sentence-transformers {facts['sentence_transformers']},"
-        f" driver {facts.get('card', {}).get('driver_version', '')}.",
-        f"Measured on this card: a product of two 8192 x 8192 matrices {products}; a copy {parts['card'].get('copy', [{}])[0].get('gb_per_s')} GB/s"
-        " (read and written).",
+        f"`{args.command}`; {facts['program']}, PyTorch {facts['torch']}, sentence-transformers {facts['sentence_transformers']}, driver {driver}.",
+        *([parts["card"]["note"]] if "note" in parts["card"] else []),
+        f"Measured on this card: a product of two 8192 x 8192 matrices {products}; a copy {copied} GB/s (read and written).",
     ]
     for title, key, table in (
-        ("Agreement", "agree", lambda p: agreement(p)),
+        ("Agreement", "agree", agreement),
         ("Encoding", "encode", lambda p: encoding(p.get("runs", []))),
         ("Training", "train", lambda p: training(p.get("runs", []))),
         ("Adaptation", "adapt", lambda p: adaptation(p.get("runs", []))),
     ):
         if key in parts:
             lines += ["", f"## {title}", "", *table(parts[key])]
+            if parts[key].get("note"):
+                lines += ["", parts[key]["note"]]
     (args.results / f"{stem}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

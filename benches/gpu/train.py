@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -150,6 +151,8 @@ def ours(shape: str, folder, dtype: str, name: str, program, checkpointing: bool
     """The command, stopped once it has made its steps: what it writes behind them is not measured."""
     rows = triplets(shape)
     here = WORK / "train" / f"{shape}-{dtype}-{name.replace(', ', '-')}-{checkpointing}"
+    # A run goes on where an earlier one stopped, and its log would be read as this one's.
+    shutil.rmtree(here, ignore_errors=True)
     write_lines(here / "triplets.jsonl", rows)
     recipe = here / "recipe.toml"
     recipe.write_text(f"""\
