@@ -64,7 +64,7 @@ impl Embeddings {
     }
 }
 
-/// Which side of a pair a text stands on: some protocols prompt the two differently.
+/// Which text of a pair: some protocols prompt the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// `sentence1`.

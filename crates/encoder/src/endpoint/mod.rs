@@ -61,7 +61,7 @@ pub struct Endpoint {
     client: Client,
 }
 
-/// What a user wants of a model, beside its name.
+/// What a user wants of a model, besides its name.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// Whether what cannot be done or known is an error.
@@ -79,7 +79,7 @@ impl Endpoint {
     /// it.
     ///
     /// # Errors
-    /// When the name is not understood, the server cannot be reached or refuses, or it serves no
+    /// When the name has no known form, the server cannot be reached or refuses, or it serves no
     /// embeddings.
     pub fn open(
         text: &str,
@@ -147,7 +147,7 @@ impl Endpoint {
         Box::new(embedder::Embedder::new(Arc::clone(self)))
     }
 
-    /// What was understood, in the form of any other model. `rules` are those of the protocol for
+    /// What is known of the model, as a specification like that of any other. `rules` are those of the protocol for
     /// this model: what a server cannot be told is said, and an error under `wishes.strict`.
     ///
     /// # Errors

@@ -138,8 +138,8 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
             hint: Some("name the model's folder, or one of these files".into()),
         });
     };
-    // `onnx/model.onnx`: the tokenizer and the configuration lie one folder up. Exporters leave a
-    // `config.json` beside the graph as well, and then the folder that knows the pooling counts.
+    // `onnx/model.onnx`: the tokenizer and the configuration are one folder up. Exporters leave a
+    // `config.json` next to the graph as well, and then the folder that knows the pooling counts.
     let above = match parent.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ if parent == Path::new(".") => parent.join(".."),
