@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::file_name;
 use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
+use crate::family::{self, Kind};
 use crate::spec::WeightsFormat;
-use crate::{EncoderError, family, json};
+use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
 /// Names of ONNX files that were made smaller or faster at the price of other numbers.
@@ -112,7 +113,7 @@ pub(crate) fn names_static_embeddings(folder: &Path) -> Result<bool, EncoderErro
     });
     let config = json::load(&folder.join("config.json"))?.unwrap_or(Value::Null);
     let model_type = config.get("model_type").and_then(Value::as_str);
-    Ok(by_module || model_type.is_some_and(|name| family::of(name).is_static))
+    Ok(by_module || model_type.is_some_and(|name| family::of(name).kind == Kind::Static))
 }
 
 fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
