@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::print;
 use super::runtime::Format;
-use super::{CliError, Global};
+use super::{CliError, Global, model};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, HubSettings};
@@ -23,18 +23,11 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
     /// Device that has to work: with `cuda`, what is missing for it is a failure
-    #[arg(long, value_enum, default_value_t)]
-    device: Device,
+    #[arg(long, default_value = "cpu", value_parser = model::device)]
+    device: String,
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Device {
-    #[default]
-    Cpu,
-    Cuda,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -125,7 +118,7 @@ fn examine(args: &DoctorArgs, global: &Global) -> Vec<Check> {
     let mut checks = vec![build(), processor(), cores(), memory()];
     let loaded = onnxruntime::load(&options);
     checks.extend(runtime(&options, loaded.as_ref()));
-    checks.extend(gpu(loaded.as_ref().ok(), args.device));
+    checks.extend(gpu(loaded.as_ref().ok(), args.device != "cpu"));
     checks.push(match global.data_home() {
         Ok(home) => data_home(&home),
         Err(error) => Check::bad(
@@ -293,8 +286,7 @@ fn runtime(
 
 /// With a GPU in sight or one asked for, everything that its use needs, so that all that is missing
 /// is named at once.
-fn gpu(loaded: Option<&Loaded>, device: Device) -> Vec<Check> {
-    let wanted = device == Device::Cuda;
+fn gpu(loaded: Option<&Loaded>, wanted: bool) -> Vec<Check> {
     let bad = if wanted { Status::Fail } else { Status::Warn };
     let mut checks = Vec::new();
     match cuda::driver() {
@@ -365,7 +357,7 @@ fn driver_version(text: &str) -> Option<String> {
 
 fn data_home(home: &Path) -> Check {
     const WHAT: &str = "data home";
-    // Nothing is made just by looking: the nearest folder that is there stands for it.
+    // Looking creates nothing: the nearest folder that exists is looked at instead.
     let existing = home.ancestors().find(|p| fs::exists(p));
     let Some(existing) = existing.filter(|p| !p.as_os_str().is_empty()) else {
         let found = format!("{}: no folder above it is there", home.display());

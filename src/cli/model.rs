@@ -168,13 +168,13 @@ impl ModelArgs {
             max_tokens: self.max_tokens,
             attention: self.attention.as_deref().and_then(Attention::parse),
             onnx_output: self.onnx_output.clone(),
-            protocol: self.protocol.clone(),
+            protocol: Some(self.protocol.clone()),
             prompt: self.prompt.clone(),
             prompt_name: self.prompt_name.clone(),
             prompt2: self.prompt2.clone(),
             strict: self.strict,
             configuration: Some(CONFIGURATION.into()),
-            concurrency: self.concurrency,
+            concurrency: Some(self.concurrency),
             open: self.open_options(global)?,
             ..options(global)?
         })

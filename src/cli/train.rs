@@ -96,18 +96,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         .into());
     }
     if count > 1 && args.rank.is_none() && !args.dry_run {
-        let gpus = args.device != "cpu";
-        if gpus && args.device != "cuda" {
-            return Err(CliError::usage(
-                format!(
-                    "`--device {}` is one GPU, and each rank has its own",
-                    args.device
-                ),
-                "say `--device cuda`; `CUDA_VISIBLE_DEVICES` chooses the GPUs",
-            )
-            .into());
-        }
-        return ranks::launch(count, gpus, global);
+        return ranks::launch(count, one_gpu_each(&args.device)?, global);
     }
     let home = global.data_home()?;
     let registry = Registry::open(&home)?;
@@ -115,32 +104,8 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         data_home: Some(home.clone()),
         ..OpenOptions::default()
     };
-    let base = match args.base.as_ref().or(recipe.base.model.as_ref()) {
-        Some(name) if recipe.base.fresh.is_none() => {
-            Some(trainable(name, recipe.base.pooling.as_deref(), global)?)
-        }
-        Some(_) if args.base.is_some() => {
-            return Err(CliError::usage(
-                "the recipe makes a new model, so `--base` has no place",
-                "leave `--base` out",
-            )
-            .into());
-        }
-        _ => None,
-    };
-    let teacher = match (&args.teacher, &recipe.teacher) {
-        (Some(name), Some(_)) | (None, Some(name)) => {
-            Some(read_files(name, &model::options(global)?)?)
-        }
-        (Some(_), None) => {
-            return Err(CliError::usage(
-                "the recipe has no teacher, so `--teacher` has no place",
-                "leave `--teacher` out",
-            )
-            .into());
-        }
-        (None, None) => None,
-    };
+    let base = base(args, &recipe, global)?;
+    let teacher = teacher(args, &recipe, global)?;
     let folder = args.recipe.parent().unwrap_or(Path::new("."));
     let output = args
         .output
@@ -219,6 +184,52 @@ fn meet(args: &TrainArgs, device: &korfinsts_train::Device) -> anyhow::Result<Bo
         .into());
     }
     Ok(Box::new(Tcp::meet(rank, count, meet, PATIENCE)?))
+}
+
+/// Whether ranks that are started here take a GPU each.
+fn one_gpu_each(device: &str) -> anyhow::Result<bool> {
+    match device {
+        "cpu" => Ok(false),
+        "cuda" => Ok(true),
+        one => Err(CliError::usage(
+            format!("`--device {one}` is one GPU, and each rank takes its own"),
+            "say `--device cuda`; `CUDA_VISIBLE_DEVICES` chooses the GPUs",
+        )
+        .into()),
+    }
+}
+
+/// The model that training starts from, where the recipe does not make one.
+fn base(args: &TrainArgs, recipe: &Recipe, global: &Global) -> anyhow::Result<Option<EncoderSpec>> {
+    let pooling = recipe.base.pooling.as_deref();
+    match args.base.as_ref().or(recipe.base.model.as_ref()) {
+        Some(name) if recipe.base.fresh.is_none() => Ok(Some(trainable(name, pooling, global)?)),
+        Some(_) if args.base.is_some() => Err(CliError::usage(
+            "the recipe makes a new model, so `--base` has no place",
+            "leave `--base` out",
+        )
+        .into()),
+        _ => Ok(None),
+    }
+}
+
+/// The model that is imitated, where the recipe has one.
+fn teacher(
+    args: &TrainArgs,
+    recipe: &Recipe,
+    global: &Global,
+) -> anyhow::Result<Option<EncoderSpec>> {
+    match (&args.teacher, &recipe.teacher) {
+        (Some(name), Some(_)) | (None, Some(name)) => {
+            Ok(Some(read_files(name, &model::options(global)?)?))
+        }
+        (Some(_), None) => Err(CliError::usage(
+            "the recipe has no teacher, so `--teacher` has no place",
+            "leave `--teacher` out",
+        )
+        .into()),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Reads a model that can be trained.

@@ -31,19 +31,28 @@ pub enum Vocabulary {
     Qwen,
 }
 
+/// What kind of model it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A transformer in which every token sees every other.
+    Encoder,
+    /// A transformer in which a token sees only those before it.
+    Decoder,
+    /// A table of static embeddings.
+    Static,
+}
+
 /// What is known of the models of one `model_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
     /// `model_type`; with a `*` at the end, every one that begins so.
     pub name: &'static str,
+    /// What kind of model it is.
+    pub kind: Kind,
     /// How positions are known.
     pub positions: Positions,
     /// The tokenizer of vocabulary files without a `tokenizer.json`.
     pub vocabulary: Vocabulary,
-    /// Whether it is a decoder, in which a token sees only those before it.
-    pub causal: bool,
-    /// Whether its weights are a table of static embeddings.
-    pub is_static: bool,
     /// Whether `korfinsts export` writes it as ONNX.
     pub exports_onnx: bool,
     /// Whether the word table's row of the padding id has a gradient.
@@ -54,10 +63,9 @@ impl Family {
     const fn of(name: &'static str) -> Self {
         Self {
             name,
+            kind: Kind::Encoder,
             positions: Positions::Unlimited,
             vocabulary: Vocabulary::Unknown,
-            causal: false,
-            is_static: false,
             exports_onnx: false,
             trains_padding: false,
         }
@@ -80,7 +88,7 @@ impl Family {
 
     const fn decoder(name: &'static str, vocabulary: Vocabulary) -> Self {
         Self {
-            causal: true,
+            kind: Kind::Decoder,
             vocabulary,
             ..Self::of(name)
         }
@@ -129,7 +137,7 @@ pub static FAMILIES: &[Family] = &[
     Family::t5("mt5"),
     Family::t5("umt5"),
     Family {
-        is_static: true,
+        kind: Kind::Static,
         ..Family::of("model2vec")
     },
     Family::decoder("bloom", Vocabulary::Unknown),
@@ -143,7 +151,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family::decoder("gemma3_text", Vocabulary::Llama),
     Family {
-        causal: true,
+        kind: Kind::Decoder,
         ..Family::from_zero("gpt2")
     },
     Family::decoder("gpt_bigcode", Vocabulary::Unknown),
@@ -158,7 +166,7 @@ pub static FAMILIES: &[Family] = &[
     Family::decoder("olmo", Vocabulary::Unknown),
     Family::decoder("olmo2", Vocabulary::Unknown),
     Family {
-        causal: true,
+        kind: Kind::Decoder,
         ..Family::from_zero("opt")
     },
     Family::decoder("phi", Vocabulary::Unknown),
@@ -206,7 +214,11 @@ mod tests {
         for architecture in korfinsts_nn::architecture::ARCHITECTURES {
             for name in architecture.names {
                 assert_eq!(of(name).name, *name);
-                assert_eq!(of(name).causal, architecture.causal, "{name}");
+                assert_eq!(
+                    of(name).kind == Kind::Decoder,
+                    architecture.causal,
+                    "{name}"
+                );
             }
         }
     }

@@ -18,7 +18,7 @@ pub struct Baseline {
 impl Baseline {
     /// The similarity of two texts; higher is more alike. Symmetric and always finite.
     ///
-    /// The cosines lie in [0, 1] up to rounding in the last digit, and are 0 where a text has no n-gram or no word (also when
+    /// The cosines are in [0, 1] up to rounding in the last digit, and are 0 where a text has no n-gram or no word (also when
     /// both have none); the length difference is 0 or below.
     #[must_use]
     pub fn score(&self, a: &str, b: &str) -> f64 {

@@ -8,7 +8,8 @@
 //! To add a backend: one file under `backend/` and one line in [`backend::BACKENDS`]. To add a
 //! pooling mode: one line in [`pooling::Pooling::ALL`] and its arm in `pool`. To add a candle
 //! architecture: one file under `backend/candle/` and one line in its list. To add what servers
-//! speak: one file under `endpoint/` and one line in [`endpoint::dialect::DIALECTS`].
+//! speak: one file under `endpoint/` and one line in [`endpoint::dialect::DIALECTS`]. To add what is
+//! known of a `model_type`: one line in [`family::FAMILIES`].
 
 pub mod backend;
 mod base64;
@@ -64,7 +65,7 @@ impl Embeddings {
     }
 }
 
-/// Which side of a pair a text stands on: some protocols prompt the two differently.
+/// Which text of a pair: some protocols prompt the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// `sentence1`.

@@ -37,13 +37,23 @@ impl Pooling {
     /// Its name in `pooling_mode`, on the command line and in records.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.names_of().0
+    }
+
+    /// The boolean of configurations written before `pooling_mode` was one field.
+    #[must_use]
+    pub fn old_field(self) -> &'static str {
+        self.names_of().1
+    }
+
+    fn names_of(self) -> (&'static str, &'static str) {
         match self {
-            Self::Cls => "cls",
-            Self::Max => "max",
-            Self::Mean => "mean",
-            Self::MeanSqrtLen => "mean_sqrt_len_tokens",
-            Self::WeightedMean => "weightedmean",
-            Self::LastToken => "lasttoken",
+            Self::Cls => ("cls", "pooling_mode_cls_token"),
+            Self::Max => ("max", "pooling_mode_max_tokens"),
+            Self::Mean => ("mean", "pooling_mode_mean_tokens"),
+            Self::MeanSqrtLen => ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
+            Self::WeightedMean => ("weightedmean", "pooling_mode_weightedmean_tokens"),
+            Self::LastToken => ("lasttoken", "pooling_mode_lasttoken"),
         }
     }
 
@@ -67,19 +77,6 @@ impl Pooling {
             .split(',')
             .map(|name| Self::named(name.trim()))
             .collect()
-    }
-
-    /// The boolean of configurations written before `pooling_mode` was one field.
-    #[must_use]
-    pub fn old_field(self) -> &'static str {
-        match self {
-            Self::Cls => "pooling_mode_cls_token",
-            Self::Max => "pooling_mode_max_tokens",
-            Self::Mean => "pooling_mode_mean_tokens",
-            Self::MeanSqrtLen => "pooling_mode_mean_sqrt_len_tokens",
-            Self::WeightedMean => "pooling_mode_weightedmean_tokens",
-            Self::LastToken => "pooling_mode_lasttoken",
-        }
     }
 
     /// The mode of that name.

@@ -60,7 +60,7 @@ pub struct ModelFile {
     pub role: String,
     /// Path relative to the model's folder, with `/`.
     pub name: String,
-    /// Where it lies now; not stored.
+    /// Where it is now; not stored.
     #[serde(skip)]
     pub path: PathBuf,
     /// SHA-256 of the content, 64 lower-case hexadecimal digits.

@@ -139,9 +139,9 @@ fn read(path: &Path, suites: &[String], global: &Global) -> anyhow::Result<GainG
     }
     let mut models = Vec::new();
     for (name, tokenizer, gains) in scored {
-        let beside = here.join(&tokenizer);
-        let typed = if fs::exists(&beside) {
-            beside.display().to_string()
+        let next_to_it = here.join(&tokenizer);
+        let typed = if fs::exists(&next_to_it) {
+            next_to_it.display().to_string()
         } else {
             tokenizer
         };

@@ -349,7 +349,7 @@ fn definition(part: &str, measure: &str) -> String {
 }
 
 /// One row per number: tokenizer, part, text, domain, measure, value, definition. Fertility and
-/// unknown rate stand in neighbouring rows.
+/// unknown rate are in neighbouring rows.
 pub(super) fn tidy(reports: &[TokenizerReport]) -> Table {
     let mut table = Table::new(
         "",

@@ -36,7 +36,7 @@ impl Kind {
 const OPENAI: &str = "https://api.openai.com/v1";
 /// Where vLLM listens when nothing is said.
 const VLLM: &str = "http://localhost:8000/v1";
-/// Forms that are understood, for the hint of an error.
+/// Forms that are accepted, for the hint of an error.
 pub const FORMS: &str =
     "`http://HOST:PORT[/v1][#MODEL]`, `openai:MODEL`, `vllm:MODEL[@URL]` or `tei:URL`";
 
@@ -142,7 +142,7 @@ fn split_model(text: &str) -> (Option<String>, String) {
     }
 }
 
-/// An address that may stand in a record, without slashes at its end.
+/// An address that a record may hold, without slashes at its end.
 fn check(url: &str) -> Result<String, EncoderError> {
     let url = url.trim().trim_end_matches('/');
     let wrong = |what: &str, hint: &str| EncoderError::Unsupported {

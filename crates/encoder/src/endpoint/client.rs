@@ -163,7 +163,7 @@ impl Client {
     /// asked for again a few times.
     ///
     /// # Errors
-    /// When the server cannot be reached, refuses, or gives no answer that is understood.
+    /// When the server cannot be reached, refuses, or gives no answer that can be read.
     pub fn post<T>(
         &self,
         url: &str,
@@ -249,7 +249,7 @@ impl Client {
         if let Some(long) = dialect::too_long(status, &said) {
             return Err(Attempt::Final(Refusal::TooLong(long, error)));
         }
-        // What no wait mends: an account without money.
+        // Waiting does not help: the account has no money.
         let hopeless =
             said.contains("insufficient_quota") || said.contains("exceeded your current quota");
         Err(match status {
@@ -331,7 +331,7 @@ impl Client {
     }
 }
 
-/// Why an answer was not understood.
+/// Why an answer could not be read.
 #[derive(Debug)]
 pub enum Wrong {
     /// It breaks the protocol.

@@ -1,4 +1,4 @@
-//! What servers of embeddings speak. To add a dialect: a file beside this one and a line in
+//! What servers of embeddings speak. To add a dialect: a file in this folder and a line in
 //! [`DIALECTS`].
 
 use std::fmt::Debug;
@@ -25,7 +25,7 @@ pub struct Ask<'a> {
     /// Texts, prompts before them.
     pub texts: &'a [&'a str],
     /// Whether embeddings are asked for as base64 of little-endian float32, where the dialect
-    /// knows it. Either form is understood in the answer.
+    /// knows it. Either form is read in the answer.
     pub base64: bool,
     /// Most tokens that the server shall use of a text; `None` asks it to refuse longer ones.
     pub cut: Option<usize>,
@@ -76,7 +76,7 @@ pub trait Dialect: Send + Sync + Debug {
 }
 
 /// Whether a refusal speaks of length, and what it says about it. Servers word it freely; what
-/// they share is that the limit stands before what was given, or is the smaller number.
+/// they share is that the limit comes before what was given, or is the smaller number.
 #[must_use]
 pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     const MARKS: [&str; 14] = [
@@ -120,7 +120,7 @@ pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     })
 }
 
-/// The numbers that llama.cpp puts beside its message, in the message: `n_ctx` and
+/// The numbers that llama.cpp puts next to its message, in the message: `n_ctx` and
 /// `n_prompt_tokens` of an error's body.
 fn counted(value: &Value) -> Option<String> {
     let number = |name: &str| value.pointer("/error")?.get(name)?.as_u64();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_a_message_or_under_a_success_is_read() {
+    fn numbers_next_to_a_message_and_errors_under_a_success_are_read() {
         let body = br#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":1407,"n_ctx":256}}"#;
         let said = message(body);
         let expected = TooLong {

@@ -61,7 +61,7 @@ pub struct Endpoint {
     client: Client,
 }
 
-/// What a user wants of a model, beside its name.
+/// What a user wants of a model, besides its name.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// Whether what cannot be done or known is an error.
@@ -79,7 +79,7 @@ impl Endpoint {
     /// it.
     ///
     /// # Errors
-    /// When the name is not understood, the server cannot be reached or refuses, or it serves no
+    /// When the name has no known form, the server cannot be reached or refuses, or it serves no
     /// embeddings.
     pub fn open(
         text: &str,
@@ -147,7 +147,7 @@ impl Endpoint {
         Box::new(embedder::Embedder::new(Arc::clone(self)))
     }
 
-    /// What was understood, in the form of any other model. `rules` are those of the protocol for
+    /// What is known of the model, as a specification like that of any other. `rules` are those of the protocol for
     /// this model: what a server cannot be told is said, and an error under `wishes.strict`.
     ///
     /// # Errors
@@ -169,14 +169,14 @@ impl Endpoint {
                 &self.model,
                 if self.named { "named" } else { "server" },
             ),
-            Decision::new(Setting::Revision, &said(self.revision.as_deref()), "server"),
-            Decision::new(Setting::Server, &said(self.server.as_deref()), "server"),
-            Decision::new(Setting::Dimension, &self.dimension.to_string(), "server"),
-            Decision::new(Setting::Dtype, &said(self.dtype.as_deref()), "server"),
-            Decision::new(Setting::Pooling, &said(self.pooling.as_deref()), "server"),
+            Decision::new(Setting::Revision, said(self.revision.as_deref()), "server"),
+            Decision::new(Setting::Server, said(self.server.as_deref()), "server"),
+            Decision::new(Setting::Dimension, self.dimension.to_string(), "server"),
+            Decision::new(Setting::Dtype, said(self.dtype.as_deref()), "server"),
+            Decision::new(Setting::Pooling, said(self.pooling.as_deref()), "server"),
             Decision::new(
                 Setting::ServedMaxTokens,
-                &said(max_tokens.as_deref()),
+                said(max_tokens.as_deref()),
                 "server",
             ),
             Decision::new(Setting::Fingerprint, &self.fingerprint, "a fixed text"),

@@ -161,7 +161,7 @@ impl Dialect for Vllm {
 mod tests {
     use super::*;
 
-    fn understood(body: &str, n: usize) -> Result<Answer, String> {
+    fn parsed(body: &str, n: usize) -> Result<Answer, String> {
         answer(body.as_bytes(), &HeaderMap::new(), n)
     }
 
@@ -177,7 +177,7 @@ mod tests {
             ],
             "usage": {"prompt_tokens": 7, "total_tokens": 7, "cost": 0.25},
         });
-        let found = understood(&body.to_string(), 2).expect("understood");
+        let found = parsed(&body.to_string(), 2).expect("parsed");
         assert_eq!(found.rows, [values, values]);
         assert_eq!((found.tokens, found.cost), (Some(7), Some(0.25)));
     }
@@ -196,11 +196,11 @@ mod tests {
             (r#"{"data":[{"index":0,"embedding":"!"}]}"#, "no base64"),
             (r#"{"data":[]}"#, "found 0 embeddings for 1 texts"),
         ] {
-            let error = understood(body, 1).expect_err("refused");
+            let error = parsed(body, 1).expect_err("refused");
             assert!(error.contains(expected), "{error}");
         }
-        let nan = understood(r#"{"data":[{"index":0,"embedding":[1.0,null]}]}"#, 1);
-        assert!(nan.expect("understood").rows[0][1].is_nan());
+        let nan = parsed(r#"{"data":[{"index":0,"embedding":[1.0,null]}]}"#, 1);
+        assert!(nan.expect("parsed").rows[0][1].is_nan());
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
     Ok(())
 }
 
-/// The embedding of the fixed text, and whether base64 is understood.
+/// The embedding of the fixed text, and whether the server answers in base64.
 ///
 /// # Errors
 /// When the server gives none.

@@ -69,9 +69,7 @@ mod tests {
         assert_eq!(Tei.request(&ask(Some(512)))["truncate"], true);
         let mut headers = HeaderMap::new();
         headers.insert("x-compute-tokens", "12".parse().expect("a header"));
-        let found = Tei
-            .answer(b"[[1.0],[2.0]]", &headers, 2)
-            .expect("understood");
+        let found = Tei.answer(b"[[1.0],[2.0]]", &headers, 2).expect("parsed");
         assert_eq!((found.rows[1][0], found.tokens), (2.0, Some(12)));
         let error = Tei.answer(b"[[1.0]]", &headers, 2).expect_err("refused");
         assert_eq!(error, "found 1 embeddings for 2 texts");

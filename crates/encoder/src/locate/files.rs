@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::file_name;
 use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
+use crate::family::{self, Kind};
 use crate::spec::WeightsFormat;
-use crate::{EncoderError, family, json};
+use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
 /// Names of ONNX files that were made smaller or faster at the price of other numbers.
@@ -112,7 +113,7 @@ pub(crate) fn names_static_embeddings(folder: &Path) -> Result<bool, EncoderErro
     });
     let config = json::load(&folder.join("config.json"))?.unwrap_or(Value::Null);
     let model_type = config.get("model_type").and_then(Value::as_str);
-    Ok(by_module || model_type.is_some_and(|name| family::of(name).is_static))
+    Ok(by_module || model_type.is_some_and(|name| family::of(name).kind == Kind::Static))
 }
 
 fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
@@ -138,8 +139,8 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
             hint: Some("name the model's folder, or one of these files".into()),
         });
     };
-    // `onnx/model.onnx`: the tokenizer and the configuration lie one folder up. Exporters leave a
-    // `config.json` beside the graph as well, and then the folder that knows the pooling counts.
+    // `onnx/model.onnx`: the tokenizer and the configuration are one folder up. Exporters leave a
+    // `config.json` next to the graph as well, and then the folder that knows the pooling counts.
     let above = match parent.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ if parent == Path::new(".") => parent.join(".."),

@@ -7,7 +7,7 @@ use super::file_name;
 use crate::EncoderError;
 use korfinsts_base::fs;
 
-/// What kind of weights a name stands for, where they are not read.
+/// What kind of weights a name means, where they are not read.
 pub(super) fn foreign_kind(path: &Path) -> Option<&'static str> {
     let name = file_name(path).to_lowercase();
     let extension = name.rsplit_once('.').map(|(_, e)| e)?;

@@ -1,4 +1,4 @@
-//! What is read of an ONNX file: inputs, outputs, operators and where tensors lie. Tensors
+//! What is read of an ONNX file: inputs, outputs, operators and where tensors are. Tensors
 //! themselves are skipped.
 //!
 //! Field numbers follow `onnx.proto3` of ONNX 1.23 (IR version 14).

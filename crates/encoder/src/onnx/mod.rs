@@ -56,7 +56,7 @@ pub struct GraphInfo {
     /// Number type of the computation: `float32`, `float16`, `bfloat16`, `float64`, `int8` where
     /// operators on quantised numbers occur, `int4` where weights are packed in blocks.
     pub dtype: String,
-    /// Files beside this one that hold tensors, sorted, each checked to be there.
+    /// Files in the same folder that hold tensors, sorted; each of them exists.
     pub external_files: Vec<PathBuf>,
     /// Operators outside the ONNX standard that ONNX Runtime brings along, sorted.
     pub contrib_operators: Vec<String>,
@@ -66,7 +66,7 @@ pub struct GraphInfo {
 
 /// Reads what an ONNX file holds, without its tensors.
 ///
-/// External data must lie beside the file under a bare name, and every piece of it must be there.
+/// External data must be in the file's folder under a bare name, and every piece of it must exist.
 /// A file of the hub's cache may be a link into the cache's `blobs` folder.
 ///
 /// # Errors
@@ -91,7 +91,7 @@ pub fn inspect(path: &Path) -> Result<GraphInfo, EncoderError> {
     })
 }
 
-/// Names of the files beside an ONNX file that hold tensors of it, sorted; they need not be there
+/// Names of the files next to an ONNX file that hold tensors of it, sorted; they need not be there
 /// yet. A downloader asks, since exporters name them freely (`model.onnx_data`,
 /// `model.onnx.data`, `Constant_7_attr__value`).
 ///

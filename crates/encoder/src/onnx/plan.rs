@@ -62,7 +62,7 @@ pub(crate) struct Plan {
     pub(crate) output: String,
     /// Whether a row's result depends on the other rows of its batch.
     pub(crate) depends_on_batch: bool,
-    /// Files beside the graph that hold tensors.
+    /// Files in the graph's folder that hold tensors.
     pub(crate) external_files: Vec<PathBuf>,
 }
 

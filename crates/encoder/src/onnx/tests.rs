@@ -39,7 +39,7 @@ impl Message {
     }
 }
 
-/// A `ValueInfoProto`: 0 stands for a free dimension.
+/// A `ValueInfoProto`: 0 means a free dimension.
 fn value(name: &str, element: u64, shape: &[u64]) -> Message {
     let mut dimensions = Message::default();
     for &size in shape {

@@ -47,7 +47,7 @@ pub(super) struct Field {
     pub(super) payload: Payload,
 }
 
-/// The reader: a file and where it stands in it.
+/// The reader: a file and its position in it.
 pub(super) struct Wire {
     file: BufReader<File>,
     position: u64,
@@ -70,7 +70,7 @@ impl Wire {
         self.length
     }
 
-    /// Where the reader stands.
+    /// The reader's position.
     pub(super) fn position(&self) -> u64 {
         self.position
     }

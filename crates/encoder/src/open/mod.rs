@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use self::notes::{Note, Notes};
 pub use self::source::{Found, find, find_tokenizer};
-use crate::backend::OpenOptions;
+use crate::backend::{self, OpenOptions};
 use crate::endpoint::client::Settings;
 use crate::endpoint::{Endpoint, Wishes};
 use crate::locate::{ModelSource, locate};
@@ -26,8 +26,8 @@ use crate::spec::{
 use crate::{EncoderError, EncoderSpec};
 use korfinsts_base::fs;
 
-/// How a model is found and read. The defaults leave everything to the model.
-#[derive(Debug, Clone)]
+/// How a model is found and read. The default leaves everything to the model.
+#[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
     /// Name of the backend; `None` and `auto` take the first that runs the model.
     pub backend: Option<String>,
@@ -43,8 +43,8 @@ pub struct ModelOptions {
     pub attention: Option<Attention>,
     /// Name of the ONNX output to read.
     pub onnx_output: Option<String>,
-    /// Name of the protocol, from [`protocol::all`].
-    pub protocol: String,
+    /// Name of the protocol, from [`protocol::all`]; `None` is [`protocol::DEFAULT`].
+    pub protocol: Option<String>,
     /// Prompt before every text, in place of the protocol's.
     pub prompt: Option<String>,
     /// Name of one of the model's own prompts; `prompt` wins over it.
@@ -57,37 +57,13 @@ pub struct ModelOptions {
     /// exist is empty.
     pub configuration: Option<PathBuf>,
     /// Requests at once, for endpoints.
-    pub concurrency: usize,
+    pub concurrency: Option<usize>,
     /// Whether the network must not be used.
     pub offline: bool,
     /// How the network will be opened. A built-in encoder is unpacked below its data home.
     pub open: OpenOptions,
     /// Who is told what happens while the model is found.
     pub notes: Notes,
-}
-
-impl Default for ModelOptions {
-    fn default() -> Self {
-        Self {
-            backend: None,
-            device: None,
-            dtype: None,
-            pooling: None,
-            max_tokens: None,
-            attention: None,
-            onnx_output: None,
-            protocol: protocol::DEFAULT.to_owned(),
-            prompt: None,
-            prompt_name: None,
-            prompt2: None,
-            strict: false,
-            configuration: None,
-            concurrency: Settings::default().concurrency,
-            offline: false,
-            open: OpenOptions::default(),
-            notes: Notes::default(),
-        }
-    }
 }
 
 /// A model that was read, not yet opened.
@@ -111,16 +87,14 @@ pub fn read(source: &str, options: &ModelOptions) -> Result<ReadModel, EncoderEr
         return options.read_endpoint(&address, table);
     }
     let backend = options.backend.as_ref().or(table.backend.as_ref());
-    let weights = match backend.map(String::as_str) {
-        Some("candle" | "static") => WeightsFormat::Safetensors,
-        _ => WeightsFormat::Onnx,
-    };
+    let backend = backend.and_then(|name| backend::find(name));
+    let weights = backend.map_or(WeightsFormat::Onnx, |backend| backend.reads[0]);
     let found = find(&source, weights, options)?;
     let name = found
         .identity
         .as_ref()
         .map_or(source.trim_end_matches('/'), |(id, _)| id);
-    let rules = protocol::rules(&options.protocol, name)?;
+    let rules = protocol::rules(options.protocol(), name)?;
     let pooling = match (&options.pooling, &rules.pooling) {
         (Some(modes), _) => Some(modes.clone()),
         (None, Some(names)) => Some(Pooling::list(names)?),
@@ -173,6 +147,10 @@ pub fn read_trainable(source: &str, options: &ModelOptions) -> Result<EncoderSpe
 }
 
 impl ModelOptions {
+    fn protocol(&self) -> &str {
+        self.protocol.as_deref().unwrap_or(protocol::DEFAULT)
+    }
+
     /// The folder for built-in encoders that are unpacked: the one named, or the platform's.
     fn data_home(&self) -> Result<PathBuf, EncoderError> {
         let named = self.open.data_home.clone();
@@ -211,13 +189,11 @@ impl ModelOptions {
             });
         }
         self.refuse_what_a_server_decides(&table)?;
-        let settings = Settings {
-            concurrency: self.concurrency,
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.concurrency = self.concurrency.unwrap_or(settings.concurrency);
         let environment = |name: &str| std::env::var(name).ok();
         let endpoint = Arc::new(Endpoint::open(address, settings, environment)?);
-        let rules = protocol::rules(&self.protocol, &endpoint.model)?;
+        let rules = protocol::rules(self.protocol(), &endpoint.model)?;
         let wishes = Wishes {
             strict: self.strict,
             similarity: table.similarity,
@@ -268,7 +244,7 @@ impl ModelOptions {
 
     /// Names the protocol as the source of what it decided, and applies what no override can say.
     fn apply(&self, rules: &Rules, spec: &mut EncoderSpec) {
-        let source = format!("protocol `{}`", self.protocol);
+        let source = format!("protocol `{}`", self.protocol());
         for (what, by_rule) in [
             (
                 Setting::Pooling,
@@ -317,7 +293,7 @@ impl ModelOptions {
             None => {
                 let default = spec.default_prompt_name.as_deref();
                 let prompt = rules.resolve_prompt(&spec.prompts, default);
-                (self.protocol.as_str(), [prompt.clone(), prompt])
+                (self.protocol(), [prompt.clone(), prompt])
             }
         };
         let prompting = Prompting {

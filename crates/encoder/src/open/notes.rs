@@ -17,9 +17,11 @@ pub enum Note<'a> {
     },
 }
 
+type Sink = dyn Fn(Note<'_>) + Send + Sync;
+
 /// Who is told; the default is nobody.
 #[derive(Clone, Default)]
-pub struct Notes(Option<Arc<dyn Fn(Note<'_>) + Send + Sync>>);
+pub struct Notes(Option<Arc<Sink>>);
 
 impl Notes {
     /// Calls `to` with each note.

@@ -141,9 +141,9 @@ fn from_hub(
         let path = hub.file(&repo, &snapshot.commit, file)?;
         if file.ends_with(".onnx") {
             // The graph names the files that hold the rest of its tensors.
-            let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
             for name in onnx::external_names(&path)? {
-                let data = format!("{beside}/{name}");
+                let data = format!("{folder}/{name}");
                 let data = data.trim_start_matches('/');
                 if snapshot.files.iter().any(|f| f == data) {
                     hub.file(&repo, &snapshot.commit, data)?;

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
 use super::backend::{self, BACKENDS};
-use super::family::{self, Family};
+use super::family::{self, Family, Kind};
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
 use super::pooling::Pooling;
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
         &mut self,
         described: Option<&modules::Described>,
     ) -> Result<Option<StaticKind>, EncoderError> {
-        let named = described.is_some_and(|d| d.is_static) || self.family().is_static;
+        let named = described.is_some_and(|d| d.is_static) || self.family().kind == Kind::Static;
         if self.files.format != WeightsFormat::Safetensors {
             return if named {
                 Err(EncoderError::Unsupported {
@@ -448,7 +448,7 @@ pub(super) fn is_causal_lm(config: &Value) -> bool {
         .filter_map(Value::as_str)
         .any(|name| name.ends_with("ForCausalLM"));
     let bidirectional = config.get("is_causal").and_then(Value::as_bool) == Some(false);
-    (named || model_type.is_some_and(|t| family::of(t).causal)) && !bidirectional
+    (named || model_type.is_some_and(|t| family::of(t).kind == Kind::Decoder)) && !bidirectional
 }
 
 /// The modes of a pooling module at the head of `modules`.

@@ -70,7 +70,41 @@ impl Reader<'_> {
             .cloned()
             .collect();
         let include_prompt = !masks_prompt;
-        let modes = match (asked, described_pooling, &described) {
+        let described_modes = described_pooling.map(|(modes, _)| modes);
+        let modes = self.modes(asked, described_modes, described.as_ref())?;
+        Self::check_width(&modes, described.as_ref(), &rest)?;
+        if !include_prompt {
+            self.decide(
+                Setting::Prompt,
+                "left out of the pooling",
+                "the pooling's configuration",
+            );
+        }
+        let pools_last = modes.contains(&Pooling::LastToken);
+        let mut modules = vec![Module::Pooling {
+            modes,
+            include_prompt,
+        }];
+        modules.append(&mut rest);
+        self.normalize(&mut modules);
+        self.describe(&modules[1..]);
+        Ok(Chosen {
+            modules,
+            output: output.map(|o| match o {
+                Output::Sentence(name) | Output::Tokens(name) => name,
+            }),
+            pools_last,
+        })
+    }
+
+    /// The pooling modes: those asked for, else those of the folder's modules, else a guess.
+    fn modes(
+        &mut self,
+        asked: Option<(Vec<Pooling>, String)>,
+        described_modes: Option<Vec<Pooling>>,
+        described: Option<&Described>,
+    ) -> Result<Vec<Pooling>, EncoderError> {
+        Ok(match (asked, described_modes, described) {
             (Some((modes, source)), ..) => {
                 if modes.is_empty() {
                     return Err(super::not_allowed(
@@ -82,7 +116,7 @@ impl Reader<'_> {
                 self.decide(Setting::Pooling, join(&modes), source);
                 modes
             }
-            (None, Some((modes, _)), Some(described)) => {
+            (None, Some(modes), Some(described)) => {
                 let source = described
                     .pooling_source
                     .as_ref()
@@ -112,29 +146,6 @@ impl Reader<'_> {
                 self.guess(Setting::Pooling, mode.name(), why, "--pooling")?;
                 vec![mode]
             }
-        };
-        Self::check_width(&modes, described.as_ref(), &rest)?;
-        if !include_prompt {
-            self.decide(
-                Setting::Prompt,
-                "left out of the pooling",
-                "the pooling's configuration",
-            );
-        }
-        let pools_last = modes.contains(&Pooling::LastToken);
-        let mut modules = vec![Module::Pooling {
-            modes,
-            include_prompt,
-        }];
-        modules.append(&mut rest);
-        self.normalize(&mut modules);
-        self.describe(&modules[1..]);
-        Ok(Chosen {
-            modules,
-            output: output.map(|o| match o {
-                Output::Sentence(name) | Output::Tokens(name) => name,
-            }),
-            pools_last,
         })
     }
 

@@ -170,7 +170,7 @@ pub struct Overrides {
     pub table: ModelTable,
     /// What is known of the ONNX graph; it is inspected when `None`.
     pub graph: Option<GraphInfo>,
-    /// How backends will be opened: which ones are at hand depends on it.
+    /// How backends will be opened: which ones are available depends on it.
     pub open: OpenOptions,
 }
 

@@ -174,7 +174,7 @@ impl Reader<'_> {
         Ok((prompts, default))
     }
 
-    /// The backend: the one asked for, else the first that reads the format and is at hand.
+    /// The backend: the one asked for, else the first that reads the format and is installed.
     pub(super) fn backend(
         &mut self,
         wanted: Option<&'static Backend>,
@@ -225,7 +225,7 @@ impl Reader<'_> {
             refused.push(format!("`{}`", backend.name));
             last = Some(backend);
         }
-        // None is at hand: the last of them is kept, and opening it says what is missing.
+        // None is installed: the last of them is kept, and opening it says what is missing.
         let Some(last) = last else {
             return Err(EncoderError::Unsupported {
                 what: "no backend runs this kind of model".into(),

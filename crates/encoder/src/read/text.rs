@@ -205,7 +205,7 @@ impl Reader<'_> {
         Ok(self.positions()?.map(|n| n.saturating_sub(offset).max(1)))
     }
 
-    /// Static embeddings have no positions: a limit is only what somebody wrote down.
+    /// Static embeddings have no positions: there is a limit only where a file names one.
     fn static_length(
         &mut self,
         tokenizer: &Tokenizer,
@@ -364,7 +364,7 @@ impl Reader<'_> {
         let why = if flag == Some(true) {
             "tokenizer_config.json (`add_eos_token`)"
         } else if flag == Some(false) {
-            // Said outright, so it is not overruled.
+            // The configuration says so.
             self.warnings.push(format!(
                 "the last token is pooled, but `add_eos_token` is false: `{token}` is not appended"
             ));

@@ -1,4 +1,4 @@
-//! What a `tokenizer.json` must hold to before it is built: every rule here stands for an input
+//! What a `tokenizer.json` must satisfy before it is built: every rule here is for an input
 //! that makes the tokenizers crate panic, run for ever or take all memory.
 
 use serde_json::Value;

@@ -49,20 +49,20 @@ fn try_folder(folder: &Path, config: &Value) -> Result<Option<Tokenizer>, Encode
     if let Some(path) = here("tokenizer.json") {
         return from_json(&path, &settings, &names).map(Some);
     }
-    let mut beside: Vec<PathBuf> = ["tokenizer_config.json", "special_tokens_map.json"]
+    let mut others: Vec<PathBuf> = ["tokenizer_config.json", "special_tokens_map.json"]
         .iter()
         .filter_map(|name| here(name))
         .collect();
     let mut added = added_tokens(&settings, &settings_path)?;
     if let Some(path) = here("added_tokens.json") {
         merge_added_tokens(&path, &names, &settings, &mut added)?;
-        beside.push(path);
+        others.push(path);
     }
     let model_type = config.get("model_type").and_then(Value::as_str);
     let folder_files = Folder {
         settings: &settings,
         names,
-        beside,
+        others,
         added,
         model_type: model_type.unwrap_or(""),
     };
@@ -87,7 +87,7 @@ fn try_folder(folder: &Path, config: &Value) -> Result<Option<Tokenizer>, Encode
 pub(super) struct Folder<'a> {
     pub(super) settings: &'a Value,
     pub(super) names: SpecialNames,
-    beside: Vec<PathBuf>,
+    others: Vec<PathBuf>,
     pub(super) added: Vec<AddedTokenEntry>,
     pub(super) model_type: &'a str,
 }
@@ -108,7 +108,7 @@ impl Folder<'_> {
             files: files
                 .iter()
                 .map(|p| (*p).to_owned())
-                .chain(self.beside.iter().cloned())
+                .chain(self.others.iter().cloned())
                 .collect(),
             config: self.settings,
             names,
@@ -157,7 +157,7 @@ pub(super) fn unsupported(path: &Path, model_type: &str) -> EncoderError {
     }
 }
 
-/// Loads the tokenizer that one file names, whatever else lies beside it: `tokenizer.json` under
+/// Loads the tokenizer that one file names, whatever else is in its folder: `tokenizer.json` under
 /// any name, `*.model`, `vocab.txt`, or `vocab.json` and `merges.txt` (either names both).
 pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, EncoderError> {
     let folder = match path.parent() {
@@ -177,15 +177,15 @@ pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, Encoder
     }
     let mut added = added_tokens(&settings, &settings_path)?;
     let added_path = folder.join("added_tokens.json");
-    let mut beside = Vec::new();
+    let mut others = Vec::new();
     if fs::exists(&added_path) {
         merge_added_tokens(&added_path, &names, &settings, &mut added)?;
-        beside.push(added_path);
+        others.push(added_path);
     }
     let files = Folder {
         settings: &settings,
         names,
-        beside,
+        others,
         added,
         model_type: config
             .get("model_type")

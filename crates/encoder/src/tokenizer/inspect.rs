@@ -68,7 +68,7 @@ impl Tokenizer {
             _ => Path::new("."),
         };
         let mut folders = vec![here.to_owned()];
-        // A graph in `onnx/` has its tokenizer beside it or in the model's folder above.
+        // A graph in `onnx/` has its tokenizer in its folder or in the model's folder above.
         if is_onnx || here.file_name().is_some_and(|n| n == "onnx") {
             folders.extend(
                 here.parent()

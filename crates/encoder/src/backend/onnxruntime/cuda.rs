@@ -38,7 +38,7 @@ const LIBRARIES: [(&str, &str, &str); 5] = [
     ("cuDNN 9", "cudnn64_9.dll", "nvidia-cudnn-cu13"),
 ];
 
-/// Every library that the CUDA provider needs, with where it was found: beside ONNX Runtime, in
+/// Every library that the CUDA provider needs, with where it was found: in ONNX Runtime's folder, in
 /// `CUDA_PATH` or `CUDA_HOME`, on the loader's path, in the system's CUDA folders, or in the
 /// `nvidia` packages of a Python environment.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Where the library of ONNX Runtime is looked for.
 //!
-//! In order: the path that the user names, `ORT_DYLIB_PATH`, beside the executable, the data
+//! In order: the path that the user names, `ORT_DYLIB_PATH`, the executable's folder, the data
 //! home, a Python environment, the system. Only files are looked at; nothing is run or loaded.
 
 use std::io::Read;
@@ -195,7 +195,7 @@ fn python_prefixes() -> Vec<PathBuf> {
                 continue;
             }
             // The prefix as it is named (a virtual environment links to the real interpreter),
-            // then the real one. On Windows the executable stands in the prefix itself.
+            // then the real one. On Windows the executable is in the prefix itself.
             prefixes.extend(folder.parent().map(Path::to_owned));
             if cfg!(windows) {
                 prefixes.push(folder.clone());

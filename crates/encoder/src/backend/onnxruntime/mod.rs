@@ -8,7 +8,7 @@ pub mod library;
 mod network;
 #[cfg(not(feature = "onnxruntime"))]
 mod network {
-    //! What stands in for the backend in a build without it.
+    //! The same functions in a build without the backend.
 
     use super::super::{OpenOptions, not_built};
     use super::Loaded;

@@ -131,7 +131,7 @@ fn failed(reason: impl Into<String>, hint: Option<&str>) -> EncoderError {
     }
 }
 
-/// How many sessions run beside each other, and with how many threads each.
+/// How many sessions run at once, and with how many threads each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
     sessions: usize,
@@ -217,7 +217,8 @@ fn weights_bytes(path: &Path, plan: &Plan) -> Result<u64, EncoderError> {
     Ok(bytes)
 }
 
-/// Loads CUDA's libraries from where they lie, since the system's loader knows few of the places.
+/// Loads CUDA's libraries from where they were found: the system's loader looks in few of these
+/// places.
 fn prepare_cuda(loaded: &Loaded) -> Result<(), EncoderError> {
     if !loaded.providers.contains(&"CUDA") {
         return Err(failed(

@@ -4,7 +4,7 @@
 mod network;
 #[cfg(not(feature = "rten"))]
 mod network {
-    //! What stands in for the backend in a build without it.
+    //! The same functions in a build without the backend.
 
     use super::super::{OpenOptions, not_built};
     use crate::{EncoderError, EncoderSpec, Network};
