@@ -156,7 +156,7 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Record>> {
     Ok(written)
 }
 
-/// What lies beside a record that came with a bundle.
+/// The files of a record that came with a bundle.
 #[derive(Debug, Serialize, Deserialize)]
 struct About {
     bundle_sha256: String,

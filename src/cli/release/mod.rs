@@ -123,7 +123,7 @@ fn earlier(subject: &Subject, path: &Path) -> anyhow::Result<Earlier> {
     Ok(subject.as_earlier(fs::sha256(list)))
 }
 
-/// The zip files in `releases/` of a folder, or beside a zip file or the folder of a built release.
+/// The zip files in `releases/` of a folder, or next to a zip file or the folder of a built release.
 fn beside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let folder = if path.is_dir() && !fs::exists(&path.join(SUMS)) {
         path.join("releases")

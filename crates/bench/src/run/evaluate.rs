@@ -46,7 +46,7 @@ impl EvaluateOptions<'_> {
     }
 }
 
-/// One encoder on one suite: the record and what lies beside it.
+/// One encoder on one suite: the record and the contents of its other files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The record, not yet written.
@@ -222,7 +222,7 @@ fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
     }
 }
 
-/// A progress that also notes what is written beside the record.
+/// A progress that also notes what the timing file of the record holds.
 struct NotingProgress<'a> {
     to: &'a mut dyn Progress,
     usage: Option<Usage>,

@@ -10,7 +10,7 @@ use korfinsts_encoder::{Embeddings, Encoder, EncoderError, PreparedText, TokenCo
 pub(super) struct Halving {
     /// Padded tokens that are tried at most.
     tokens: AtomicUsize,
-    /// Lanes encode together, save one whose single text did not fit beside the others.
+    /// Lanes encode together, except one whose single text did not fit while others ran.
     turn: RwLock<()>,
     notes: Mutex<Vec<String>>,
 }

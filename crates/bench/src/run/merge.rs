@@ -25,7 +25,7 @@ pub struct Merged {
     pub missing: Vec<Shard>,
 }
 
-/// Joins results folders into `into`. A folder that holds folders of shards stands for these.
+/// Joins results folders into `into`. A folder that holds folders of shards means these.
 ///
 /// Every per-pair file is checked against its record before anything is written.
 ///
@@ -98,7 +98,7 @@ pub fn merge(from: &[PathBuf], into: &Path, partial: bool) -> Result<Merged, Run
     })
 }
 
-/// A record with the bytes it stands for.
+/// A record with the bytes of its file.
 struct Found {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -130,7 +130,7 @@ impl Found {
         })
     }
 
-    /// Copies pairs, token counts and timing, and the record last: where it stands, its pairs stand.
+    /// Copies pairs, token counts and timing, and the record last: where there is a record, there are pairs.
     fn copy(&self, to: &Path) -> Result<(), RunError> {
         if let Some(pairs) = &self.record.pairs {
             let bytes = fs::read(&self.path.with_file_name(&pairs.name))?;

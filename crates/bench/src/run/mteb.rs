@@ -1,6 +1,6 @@
 //! mteb's result files: every variant seen in the wild is read, the current one is written.
 //!
-//! `results/<org__model>/<revision>/<TaskName>.json` beside a `model_meta.json`. Written as mteb
+//! `results/<org__model>/<revision>/<TaskName>.json` next to `model_meta.json`. Written as mteb
 //! writes them: two-space indent, its key order, ASCII escapes, Python's number format, scores
 //! rounded to six places, no newline at the end.
 

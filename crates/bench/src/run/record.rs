@@ -2,7 +2,7 @@
 //! came about. Its JSON is what `korfinsts eval --format json` prints and what is kept on disk.
 //!
 //! A record holds no clock: the same inputs give the same bytes. When and how fast a run was
-//! lies beside it, in [`Timing`].
+//! is in a separate file, [`Timing`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -287,7 +287,7 @@ impl Harness {
     }
 }
 
-/// The file of per-pair scores beside a record.
+/// The file of per-pair scores of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairsFile {
     /// File name, in the record's folder.
@@ -344,7 +344,7 @@ impl ScoredPair {
         }
     }
 
-    /// Its predicted score by a similarity; the main one stands for the cosine.
+    /// Its predicted score by a similarity; the main one for the cosine.
     #[must_use]
     pub fn by(&self, similarity: Similarity) -> Option<f64> {
         match similarity {
@@ -356,7 +356,7 @@ impl ScoredPair {
     }
 }
 
-/// When and how fast a run was: beside the record, since it differs every time.
+/// When and how fast a run was. It has a file of its own, since it differs every time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     /// Unix time in seconds at the end.
@@ -377,7 +377,7 @@ pub struct Timing {
     pub notes: Vec<String>,
 }
 
-/// Where the files of a record lie: a stem in a folder.
+/// Paths of the files of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFiles {
     /// `<suite>.<split>.<protocol>.json`
@@ -451,7 +451,7 @@ impl Record {
     }
 
     /// Writes the per-pair file, then the record that names it by hash, then the timing; each
-    /// atomically. The record is last of what counts: where it stands, its pairs stand.
+    /// atomically. The record comes after its pairs: where there is a record, there are pairs.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -517,13 +517,13 @@ pub struct PairTokens {
     pub lost: [u32; 2],
 }
 
-/// Where the token counts of a record lie.
+/// Path of the token counts of a record.
 #[must_use]
 pub fn tokens_path(record: &Path) -> PathBuf {
     record.with_extension("tokens.jsonl")
 }
 
-/// Writes the token counts beside a record; nothing where nothing was tokenised.
+/// Writes the token counts of a record; nothing where nothing was tokenised.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -534,7 +534,7 @@ pub fn write_tokens(files: &RecordFiles, tokens: &[PairTokens]) -> Result<(), Ru
     Ok(())
 }
 
-/// Reads the token counts beside a record.
+/// Reads the token counts of a record.
 ///
 /// # Errors
 /// When the file cannot be read, or a line is not of the form of [`PairTokens`].
@@ -556,7 +556,7 @@ pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
 ///
 /// # Errors
 /// When the file cannot be read, a line is no scored pair, a number is not finite, or an id
-/// stands twice.
+/// occurs twice.
 pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
     let bytes = fs::read(path)?;
     let wrong = |line: usize, reason: String| RunError::Record {

@@ -54,8 +54,8 @@ impl Numbers {
 pub struct Asked {
     /// Gold is 0 or 1: AUC, average precision and their kin exist.
     pub binary: bool,
-    /// Intervals per domain and over domains, and the warning about pooling. A baseline, which
-    /// only stands beside an encoder, goes without them.
+    /// Intervals per domain and over domains, and the warning about pooling. A baseline is
+    /// there for comparison only and gets none.
     pub breakdown: bool,
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::RunError;
-use super::engine::Progress;
+use super::engine::{Progress, Silent};
 use super::evaluate::{self, EvaluateOptions, Evaluation};
 use super::lock::FolderLock;
 use super::mteb;
@@ -45,6 +45,14 @@ pub trait Watch {
 
     /// An encoder failed: nothing more is run with it, and the next one follows.
     fn failed(&mut self, encoder: &str, error: &RunError);
+}
+
+/// The outcome lists what failed.
+impl Watch for Silent {
+    fn progress(&mut self) -> &mut dyn Progress {
+        self
+    }
+    fn failed(&mut self, _encoder: &str, _error: &RunError) {}
 }
 
 /// What a session gave.
@@ -291,4 +299,69 @@ pub struct Model {
 /// of another process, or an interrupt.
 fn is_of_the_encoder(error: &RunError) -> bool {
     matches!(error, RunError::Encoder(_) | RunError::Width { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::engine::{BATCH_TOKENS, EncodeOptions};
+    use super::*;
+    use crate::suite::{BUILT_IN, Registry};
+    use korfinsts_metric::BootstrapOptions;
+
+    static STOP: AtomicBool = AtomicBool::new(false);
+
+    fn plan(results: Option<PathBuf>, shard: Option<Shard>) -> SessionPlan<'static> {
+        let nowhere = Path::new("no such folder");
+        let registry = Registry::open(nowhere).expect("the built-in suites");
+        let chosen = registry.choose(&[BUILT_IN.to_owned()], None);
+        SessionPlan {
+            encoders: vec!["org/a".into(), "org/b".into()],
+            suites: chosen.expect("a built-in suite").suites,
+            baselines: true,
+            shard,
+            results,
+            mteb: None,
+            open: OpenOptions::default(),
+            options: EvaluateOptions {
+                encode: EncodeOptions {
+                    batch_tokens: BATCH_TOKENS,
+                    resume: true,
+                    label: "",
+                    stop: &STOP,
+                },
+                bootstrap: BootstrapOptions {
+                    resamples: 100,
+                    ..BootstrapOptions::default()
+                },
+                limit: Some(20),
+                cache: nowhere,
+            },
+        }
+    }
+
+    #[test]
+    fn a_session_without_a_folder_keeps_nothing() {
+        let mut session = Session::new(plan(None, None));
+        assert_eq!(session.needed().collect::<Vec<_>>(), [0, 1]);
+        let outcome = session.run(&[], &mut Silent).expect("baselines run");
+        assert_eq!(outcome.records.len(), BASELINES.len());
+        assert!(outcome.records.iter().all(|r| r.pairs.is_none()));
+    }
+
+    #[test]
+    fn a_shard_is_finished_only_with_all_that_it_needs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for index in 1..=3 {
+            let shard = Shard { index, count: 3 };
+            let mut session = Session::new(plan(Some(folder.path().into()), Some(shard)));
+            let needed = session.needed().count();
+            let outcome = session.run(&[], &mut Silent).expect("baselines run");
+            let below = folder.path().join(shard.folder());
+            assert_eq!(fs::exists(&below.join(shard::PLAN)), needed == 0);
+            assert_eq!(outcome.records.is_empty(), needed == 1);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use korfinsts_base::fs;
 
 /// File of a shard's folder that says what it did; written when all of it is done.
 pub const PLAN: &str = "shard.json";
-/// Name that stands for the lexical baselines among the encoders of a plan.
+/// Name of the lexical baselines among the encoders of a plan.
 pub const BASELINES: &str = "lexical baselines";
 
 /// One of several shards.

@@ -31,7 +31,7 @@ impl Registry {
     ///
     /// # Errors
     /// When a name is of no suite or split, a suite on disk is broken, or none is on disk. A suite
-    /// that is not on disk is no error beside one that is.
+    /// that is not on disk is no error where another one is.
     pub fn choose(&self, names: &[String], split: Option<&str>) -> Result<Chosen, SuiteError> {
         let mut chosen = Chosen::default();
         for (manifest, split) in self.wanted(names, split)? {

@@ -10,7 +10,7 @@ use korfinsts_base::hub::HubError;
 use super::choose::Absent;
 use super::format::Encoding;
 
-/// Where in a file a problem stands.
+/// The place of a problem in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// The file as a whole.
@@ -80,13 +80,13 @@ pub enum Problem {
     /// A gold score that is not a number.
     #[error("the gold score `{found}` is not a finite number")]
     GoldNotANumber {
-        /// What stands there.
+        /// What was found.
         found: String,
     },
     /// A gold score outside the declared scale.
     #[error("the gold score {found} is outside the declared scale {min} to {max}")]
     GoldOutOfRange {
-        /// What stands there.
+        /// What was found.
         found: f64,
         /// Smallest score allowed.
         min: f64,
@@ -96,7 +96,7 @@ pub enum Problem {
     /// A gold score that is neither 0 nor 1 on a binary scale.
     #[error("the gold score {found} is neither 0 nor 1, and the declared scale is binary")]
     GoldNotBinary {
-        /// What stands there.
+        /// What was found.
         found: f64,
     },
     /// An id that was used before.
@@ -120,7 +120,7 @@ pub enum Problem {
     WrongType {
         /// The column.
         column: String,
-        /// What stands there.
+        /// What was found.
         found: String,
         /// What is needed.
         wanted: &'static str,
@@ -131,7 +131,7 @@ pub enum Problem {
         list(allowed)
     )]
     UnknownDomain {
-        /// What stands there.
+        /// What was found.
         found: String,
         /// What the manifest knows.
         allowed: Vec<String>,
@@ -260,7 +260,7 @@ impl Problem {
     }
 }
 
-/// A problem and where it stands.
+/// A problem and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// The file.

@@ -1,4 +1,4 @@
-//! Files of a suite that lie somewhere (a download, a clone, the hub's cache) are verified and
+//! Files of a suite in any place (a download, a clone, the hub's cache) are verified and
 //! copied into the data home.
 
 use std::collections::BTreeMap;

@@ -21,7 +21,7 @@ pub(super) struct Located {
     pub bytes: Vec<u8>,
     /// Domain of all its pairs.
     pub domain: Option<String>,
-    /// Name and bytes of the gold file beside it.
+    /// Name and bytes of its gold file.
     pub gold: Option<(String, Vec<u8>)>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Located {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub pairs: Vec<Pair>,
-    /// Where each pair stands.
+    /// The place of each pair.
     pub places: Vec<(PathBuf, Place)>,
     pub findings: Vec<Finding>,
     pub warnings: Vec<String>,

@@ -63,7 +63,7 @@ pub struct Manifest {
 }
 
 /// What the texts of a suite are about. An encoder adapted to finance is to gain there without
-/// losing elsewhere, so reports set the two beside each other.
+/// losing elsewhere, so reports show the two next to each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Area {
@@ -220,7 +220,7 @@ pub struct Columns {
     pub sentence1: Column,
     /// Second text.
     pub sentence2: Column,
-    /// Gold score; absent where a gold file stands beside the input file.
+    /// Gold score; absent where the input file has a gold file.
     #[serde(default)]
     pub score: Option<Column>,
     /// Columns that make up the id; none: `<split>-<row>`, rows of the source counted from 1.
@@ -279,12 +279,12 @@ pub struct SourceFile {
     /// Domain of all its pairs.
     #[serde(default)]
     pub domain: Option<String>,
-    /// Gold file that stands beside it.
+    /// Its gold file.
     #[serde(default)]
     pub gold: Option<GoldFile>,
 }
 
-/// The gold file beside an input file.
+/// The gold file of an input file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoldFile {

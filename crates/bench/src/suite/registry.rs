@@ -17,7 +17,7 @@ const SHIPPED: Folder = Folder::new::<korfinsts_benchmarks::Benchmarks>("");
 
 /// Name of the manifest in a suite's folder.
 pub const MANIFEST: &str = "suite.toml";
-/// Name of the record that an import leaves beside the copied files.
+/// Name of the record that an import leaves next to the copied files.
 pub const IMPORTED: &str = "imported.json";
 
 /// Whether the rows of a split are on this machine.
@@ -80,7 +80,7 @@ pub struct ImportedFile {
     /// Domain of all its pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// Name and SHA-256 of the gold file beside it.
+    /// Name and SHA-256 of its gold file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gold: Option<(String, String)>,
 }
@@ -309,7 +309,7 @@ impl Registry {
         Ok(Some(record))
     }
 
-    /// The files of a split, verified: those beside the manifest, or those imported.
+    /// The files of a split, verified: those next to the manifest, or those imported.
     pub(super) fn locate<'a>(
         &self,
         manifest: &'a Manifest,
@@ -357,7 +357,7 @@ impl Registry {
         Ok((source, files, record.hub.as_ref().map(|h| h.commit.clone())))
     }
 
-    /// The first source whose files all stand beside the manifest, with their verified bytes.
+    /// The first source whose files are all next to the manifest, with their verified bytes.
     #[allow(
         clippy::type_complexity,
         reason = "used twice, both times taken apart at once"

@@ -69,10 +69,10 @@ pub struct GoldStats {
     pub histogram: Vec<(f64, usize)>,
 }
 
-/// Texts that stand more than once.
+/// Texts that occur more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Repeats {
-    /// Pairs whose two texts, in either order, stand in an earlier pair of the split.
+    /// Pairs whose two texts, in either order, occur in an earlier pair of the split.
     pub duplicate_pairs: usize,
     /// Different pairs of texts (in either order) that carry more than one score.
     pub conflicting_pairs: usize,
@@ -422,7 +422,7 @@ pub struct Overlap {
     pub other: String,
     /// Pairs of the first whose two texts (in either order) are a pair of the other.
     pub shared_pairs: usize,
-    /// Pairs of the first with at least one text that stands anywhere in the other.
+    /// Pairs of the first with at least one text that occurs anywhere in the other.
     pub pairs_with_shared_text: usize,
     /// Their share, in \[0, 1\].
     pub share: f64,

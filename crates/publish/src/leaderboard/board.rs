@@ -45,7 +45,7 @@ impl Badge {
     }
 }
 
-/// What a row stands for.
+/// What a row is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

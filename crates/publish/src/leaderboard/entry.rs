@@ -1,4 +1,4 @@
-//! Records where they lie: found in folders, checked, with their per-pair scores.
+//! Records on disk: found in folders, checked, with their per-pair scores.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const MOST_FILES: usize = 200_000;
 /// Name of mteb's file about a model, which is no result.
 const MODEL_META: &str = "model_meta.json";
 
-/// A record and where it lies.
+/// A record and its path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The record.

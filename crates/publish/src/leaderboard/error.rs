@@ -23,12 +23,12 @@ pub enum LeaderboardError {
     /// A record holds what no record may hold, or its files do not belong together.
     #[error("{}: {reason}", path.display())]
     Record {
-        /// The record, or the file beside it.
+        /// The record, or another of its files.
         path: PathBuf,
         /// What was found and what is allowed.
         reason: String,
     },
-    /// The per-pair scores of a record are not beside it.
+    /// The per-pair scores of a record are not there.
     #[error("{}: its per-pair scores `{name}` are not beside it", path.display())]
     NoPairs {
         /// The record.
@@ -46,7 +46,7 @@ pub enum LeaderboardError {
         /// Encoders that are there.
         known: Vec<String>,
     },
-    /// A name stands for several encoders.
+    /// Several encoders have the name.
     #[error("`{name}` stands for {} encoders: {}", folders.len(), folders.join(", "))]
     Ambiguous {
         /// What was asked for.

@@ -20,10 +20,10 @@ pub mod entry;
 mod error;
 pub mod export;
 pub mod import;
+mod minify;
 pub mod page;
 pub mod reported;
 pub mod serve;
-mod squeeze;
 pub mod view;
 
 pub use error::LeaderboardError;

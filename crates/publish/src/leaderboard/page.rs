@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::LeaderboardError;
 use super::board::Board;
-use super::squeeze;
+use super::minify;
 use super::view::{self, Files, Page, Texts};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
@@ -149,7 +149,7 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
         .collect();
     codes.sort_by_key(|c| (c[0] != "en", c[0].clone()));
     let (style, script) = (templates.needed(STYLE)?, templates.needed(SCRIPT)?);
-    let (style, script) = (squeeze::code(&style), squeeze::code(&script));
+    let (style, script) = (minify::code(&style), minify::code(&script));
     let environment = environment(templates);
     let mut files = Vec::new();
     for (lang, texts) in &all {
@@ -170,7 +170,7 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
                 .map_err(|e| template_error(&e, template))?;
             files.push(PageFile {
                 name,
-                content: squeeze::page(&content),
+                content: minify::page(&content),
             });
         }
     }
@@ -179,7 +179,7 @@ pub fn render(board: &Board, templates: &Templates) -> Result<Vec<PageFile>, Lea
 }
 
 fn template_error(error: &Error, template: &str) -> LeaderboardError {
-    // The error of a template that another includes stands inside.
+    // The error of a template that another includes is inside.
     let inner = std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>());
     if let Some(inner) = inner {
         return template_error(inner, template);
@@ -274,9 +274,9 @@ mod tests {
     #[test]
     fn the_script_is_small_and_neither_file_ends_its_element() {
         let templates = Templates::default();
-        let script = squeeze::code(&templates.needed(SCRIPT).expect("there"));
+        let script = minify::code(&templates.needed(SCRIPT).expect("there"));
         assert!(script.len() <= 10 * 1024, "{} bytes", script.len());
-        let style = squeeze::code(&templates.needed(STYLE).expect("there"));
+        let style = minify::code(&templates.needed(STYLE).expect("there"));
         for text in [script, style] {
             assert!(!text.contains("</") && !text.contains("<!--"));
         }

@@ -204,7 +204,7 @@ fn text_of(path: &Path) -> Result<String, LeaderboardError> {
     })
 }
 
-/// What is known of a model beside its scores.
+/// What is known of a model other than its scores.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFacts {

@@ -147,7 +147,7 @@ pub fn build(subject: &Subject) -> Result<Built, ReleaseError> {
     rebuild(subject)
 }
 
-/// Builds a release from its inputs alone, whatever is generated beside them and whatever else lies
+/// Builds a release from its inputs alone, whatever is generated from them and whatever else is
 /// on this machine: what a built release must be equal to.
 ///
 /// # Errors

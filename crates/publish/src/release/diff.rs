@@ -51,7 +51,7 @@ impl fmt::Display for Change {
 /// What changed between two releases.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Difference {
-    /// Ids by kind of change, sorted. A row whose text and label changed stands under both.
+    /// Ids by kind of change, sorted. A row whose text and label changed is under both.
     pub changes: BTreeMap<Change, Vec<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a release beside the findings of its gates.
+//! What can go wrong with a release, other than the findings of its gates.
 
 use std::path::PathBuf;
 

@@ -40,14 +40,14 @@ pub struct Manifest {
     pub homepage: String,
     /// Day of the release, `YYYY-MM-DD`.
     pub date: String,
-    /// GUID that stands in every text file, so that a copy in training data can be found.
+    /// GUID that every text file holds, so that a copy in training data can be found.
     pub canary: String,
     /// minisign public key (one line of base64) that signs releases of this suite.
     #[serde(default)]
     pub public_key: Option<String>,
     /// The split that is used when none is named.
     pub default_split: String,
-    /// Columns of the rows beside `id`, `sentence1`, `sentence2`, `score` and `domain`.
+    /// Columns of the rows other than `id`, `sentence1`, `sentence2`, `score` and `domain`.
     #[serde(default)]
     pub labels: Vec<String>,
     /// Scale of the gold scores.
@@ -58,7 +58,7 @@ pub struct Manifest {
     /// Who made it.
     #[serde(rename = "author")]
     pub authors: Vec<Author>,
-    /// Splits by name; the rows of each stand in `data/<split>.jsonl`.
+    /// Splits by name; the rows of each are in `data/<split>.jsonl`.
     pub splits: BTreeMap<String, Split>,
     /// Where the texts come from.
     #[serde(rename = "source")]
@@ -106,7 +106,7 @@ pub struct Split {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// Name that the rows' provenance uses; its licence stands in `licenses/<name>.txt`.
+    /// Name that the rows' provenance uses; its licence is in `licenses/<name>.txt`.
     pub name: String,
     /// What it is.
     pub title: String,
@@ -117,7 +117,7 @@ pub struct Source {
     pub licence: String,
     /// SHA-256 of `licenses/<name>.txt`.
     pub licence_sha256: String,
-    /// Whether its texts were changed and mixed into this work (rather than quoted beside it).
+    /// Whether its texts were changed and mixed into this work (rather than quoted next to it).
     #[serde(default)]
     pub adapted: bool,
     /// Whether its texts were generated; then each row names its generator.

@@ -7,7 +7,7 @@
 //! To add a gate: one file under `gate/` and one line in [`gate::GATES`]. To add a question of the
 //! datasheet: a line in `templates/release/datasheet.toml`.
 //!
-//! What a release is made from lies in one folder: `korfinsts.toml`, `data/<split>.jsonl`,
+//! What a release is made from is in one folder: `korfinsts.toml`, `data/<split>.jsonl`,
 //! `provenance/sources.jsonl`, `annotations/raw.jsonl` (where people labelled), `LABELS.md`,
 //! `CHANGELOG.md`, `LICENSE` and `licenses/<source>.txt`. Everything else is generated, and a built
 //! release can be built again to the same bytes.

@@ -1,4 +1,4 @@
-//! Parquet beside JSONL: one file per split, written so that the same rows give the same bytes.
+//! Parquet next to JSONL: one file per split, written so that the same rows give the same bytes.
 
 use std::sync::Arc;
 

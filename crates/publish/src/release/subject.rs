@@ -94,7 +94,7 @@ pub struct OtherTexts {
     pub groups: Vec<Vec<String>>,
 }
 
-/// Files that a release is made from, beside `data/` and `licenses/`.
+/// Files that a release is made from, other than `data/` and `licenses/`.
 const INPUTS: [&str; 6] = [
     MANIFEST,
     "LABELS.md",
@@ -142,7 +142,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// The files a release is made from, and nothing else that lies beside them.
+    /// The files a release is made from, and nothing else in their folder.
     fn inputs(folder: &Path, context: Context) -> Result<Self, ReleaseError> {
         let path = folder.join(MANIFEST);
         let bytes = fs::read(&path)?;
@@ -218,7 +218,7 @@ impl Subject {
         })
     }
 
-    /// A suite as it lies on this machine, every split that is here. Gates that look at what only
+    /// A suite as it is on this machine, every split that is here. Gates that look at what only
     /// a release has are skipped.
     ///
     /// # Errors

@@ -177,7 +177,7 @@ fn lines<T: serde::de::DeserializeOwned + Serialize>(
     json::flat_lines(bytes).map_err(|(line, reason)| at(line, &reason))
 }
 
-/// Words of a parser, in which submitted text may stand: nothing that misleads, and not too much.
+/// Words of a parser, which may hold submitted text: nothing that misleads, and not too much.
 fn shown(text: &str) -> String {
     let escaped: String = text
         .chars()

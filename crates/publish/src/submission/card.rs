@@ -11,7 +11,7 @@ use korfinsts_base::template;
 use korfinsts_bench::run::scores::SCORES;
 use korfinsts_bench::suite::{Manifest, Registry};
 
-/// What a card says beside the submission.
+/// What a card says that the submission does not.
 #[derive(Debug, Clone, Default)]
 pub struct Card {
     /// Day, `YYYY-MM-DD`.

@@ -1,4 +1,4 @@
-//! What can go wrong with a submission beside the checks of a bundle.
+//! What can go wrong with a submission, other than the checks of a bundle.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub enum SubmissionError {
     /// A bundle cannot be packed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A record or a file beside it cannot go into a bundle.
+    /// A record or one of its files cannot go into a bundle.
     #[error("{}: {reason}", path.display())]
     Unfit {
         /// The file.

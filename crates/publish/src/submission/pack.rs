@@ -21,7 +21,7 @@ use korfinsts_encoder::spec::Decision;
 /// What is packed.
 #[derive(Debug, Clone)]
 pub struct PackInput {
-    /// Records of one encoder, with the files that stand beside each.
+    /// Records of one encoder, with the other files of each.
     pub records: Vec<PathBuf>,
     /// Name of the model, instead of that of the records.
     pub name: Option<String>,

@@ -136,7 +136,7 @@ macro_rules! scores {
             const KEYS: &[&str] = &[$(stringify!($key)),*];
         }
 
-        /// Every score: first those under `scores` in a record, in that order, then those beside it.
+        /// Every score: first those under `scores` in a record, in that order, then those next to `scores`.
         pub static SCORES: &[Score] = &[
             $(Score {
                 key: stringify!($key),
@@ -184,7 +184,7 @@ scores! {
 }
 
 impl Score {
-    /// Whether it follows from scored pairs, and a record holds it beside its [`Scores`].
+    /// Whether it follows from scored pairs, and a record holds it next to its [`Scores`].
     #[must_use]
     pub fn is_beside(&self) -> bool {
         self.compute.is_some() && !Scores::KEYS.contains(&self.key)

@@ -8,7 +8,7 @@ const SHARE: Score = Score {
     ..SCORE
 };
 
-/// The mean over groups.
+/// The mean over groups, each of which has limits of its own.
 pub(super) const TRIPLETS: Score = Score {
     key: "triplets",
     get: |record| {
@@ -18,6 +18,7 @@ pub(super) const TRIPLETS: Score = Score {
     report: decimal("triplets"),
     board: percent("triplets"),
     tables_only: true,
+    least: None,
     ..SHARE
 };
 

@@ -31,7 +31,7 @@ pub(super) enum Cells {
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
     /// Its number among the records of the file, from 1; dropped records count.
     pub number: usize,
@@ -174,7 +174,7 @@ impl Table {
     }
 }
 
-/// What stands in a cell.
+/// The content of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cell<'a> {
     Text(&'a str),

@@ -26,7 +26,7 @@ pub(super) struct Ranked {
 }
 
 impl Maker<'_> {
-    /// Ranks the models of one suite, protocol by protocol; baselines stand in each.
+    /// Ranks the models of one suite, protocol by protocol; baselines are in each.
     pub fn rank(&mut self, at: usize, suite: &mut SuiteColumn, scored: Vec<Scored>) -> Vec<Ranked> {
         // The release that most records are of; others are shown, not ranked.
         let names: Vec<String> = scored
@@ -119,7 +119,7 @@ impl Maker<'_> {
             let Some(cell) = self.rows[row].cells.get_mut(&suite.key) else {
                 continue;
             };
-            // A baseline stands in every protocol's field; the first one says its rank.
+            // A baseline is in the field of every protocol; its rank is that of the first one.
             if cell.rank.is_none() || !is_baseline {
                 cell.rank = Some([range.best, range.worst]);
                 cell.ranked = rows.len();
@@ -142,7 +142,7 @@ impl Maker<'_> {
         })
     }
 
-    /// A reported figure has no pairs: it is set beside the best baseline as it is.
+    /// A reported figure has no pairs: it is compared with the best baseline as it is.
     fn mark_reported(&mut self, suite: &SuiteColumn) {
         let Some((_, best)) = &suite.best_baseline else {
             return;

@@ -27,7 +27,7 @@ pub struct Bars {
     pub height: f64,
     /// Names of the models.
     pub series: Vec<String>,
-    /// Names of the groups, where they stand.
+    /// Names of the groups, with their places.
     pub groups: Vec<Tick>,
     /// Bars.
     pub bars: Vec<Bar>,

@@ -17,9 +17,9 @@ pub struct Point {
     pub ends: Option<[f64; 2]>,
     /// Name, with its numbers.
     pub title: String,
-    /// Name beside the mark; empty where there is no room.
+    /// Name next to the mark; empty where there is no room.
     pub label: String,
-    /// Whether the name stands left of the mark.
+    /// Whether the name is left of the mark.
     pub left: bool,
     /// `encoder` or `reported`.
     pub class: &'static str,

@@ -11,7 +11,7 @@ use crate::leaderboard::chart::{self, Words, decimal};
 use korfinsts_bench::coverage::gains;
 use korfinsts_bench::suite::manifest::Area;
 
-/// Cells up to which the provenance stands on the page itself: it is looked at on demand, and would be a
+/// Cells up to which the provenance is on the page itself: it is looked at on demand, and would be a
 /// quarter of the page.
 const MOST_PROVENANCE: usize = 100;
 

@@ -119,7 +119,7 @@ pub(super) fn detail(
         })
         .take(12)
         .collect();
-    // Domains stand beside the score that pools them.
+    // Domains come right after the score that pools them.
     let beside = used
         .iter()
         .take_while(|column| ["rank", "rho", "interval"].contains(&column.key))

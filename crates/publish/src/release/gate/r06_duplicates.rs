@@ -1,4 +1,4 @@
-//! R6: pairs that stand twice (in either order), that carry two labels, and identical sentences with
+//! R6: pairs that occur twice (in either order), that carry two labels, and identical sentences with
 //! less than the top score. Between splits it is leakage: R7.
 
 use std::collections::HashMap;

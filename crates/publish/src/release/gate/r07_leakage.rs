@@ -1,4 +1,4 @@
-//! R7: pairs and sentences that stand in another split, another suite or training triplets. The same
+//! R7: pairs and sentences that occur in another split, another suite or training triplets. The same
 //! pair is an error; a shared sentence or a near-duplicate is a warning with its share.
 
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! R13: the canary stands in every text file, so that a copy in training data can be found. The list
+//! R13: the canary is in every text file, so that a copy in training data can be found. The list
 //! of checksums and its signature have a form of their own that leaves no room for it.
 
 use super::super::report::Notes;

@@ -83,7 +83,7 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
     }
 }
 
-/// What stands under the heading of a version.
+/// The text under the heading of a version.
 fn entry<'a>(text: &'a str, version: &str) -> Option<&'a str> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {

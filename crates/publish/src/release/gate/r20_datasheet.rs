@@ -4,7 +4,7 @@ use super::super::Subject;
 use super::super::document::QUESTIONS;
 use super::super::report::Notes;
 
-/// What stands where an answer is still to come.
+/// Placeholders of answers that are still to come.
 const PLACEHOLDERS: [&str; 17] = [
     "todo",
     "tbd",
@@ -113,7 +113,7 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
     }
 }
 
-/// Whether a placeholder stands in a text, as a word of its own where it is made of letters.
+/// Whether a text holds a placeholder, as a word of its own where it is made of letters.
 fn stands(text: &str, word: &str) -> bool {
     let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let ascii = word.bytes().all(|b| b.is_ascii_alphabetic());

@@ -1,4 +1,4 @@
-//! Each suite is known to this program, lies on this machine, has the release that the bundle names,
+//! Each suite is known to this program, is on this machine, has the release that the bundle names,
 //! and was not revoked.
 
 use super::super::verify::Examined;

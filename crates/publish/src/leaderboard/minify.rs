@@ -3,8 +3,7 @@
 //!
 //! Values are escaped before they come here, so every `<` and `"` is the template's own.
 
-/// A style or a script without indentation, empty lines and comments, which stand on lines of their
-/// own.
+/// A style or a script without indentation, empty lines, and comments on lines of their own.
 pub(super) fn code(text: &str) -> String {
     let comment = |l: &&str| l.starts_with("//") || (l.starts_with("/*") && l.ends_with("*/"));
     lines(text.lines().map(str::trim).filter(|l| !comment(l)))
