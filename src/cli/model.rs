@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{CliError, Global, source};
+use korfinsts_base::endpoint::Settings;
 use korfinsts_base::fs;
 use korfinsts_bench::run::evaluate::Prompting;
 use korfinsts_encoder::backend::OpenOptions;
-use korfinsts_encoder::endpoint::client::Settings;
 use korfinsts_encoder::endpoint::{Endpoint, Wishes};
 use korfinsts_encoder::locate::{ModelSource, locate};
 use korfinsts_encoder::modules::Module;

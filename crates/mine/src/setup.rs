@@ -148,7 +148,7 @@ impl Setup {
     ///
     /// # Errors
     /// When a file of the tokenizer cannot be read.
-    pub fn plan(&self) -> Result<Plan, MineError> {
+    pub fn plan(&self) -> Result<FilterPlan, MineError> {
         let mut tokenizer = BTreeMap::new();
         for file in self.tokenizer.tokenizer().files() {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -177,7 +177,7 @@ impl Setup {
                 files,
             })
         });
-        Ok(Plan {
+        Ok(FilterPlan {
             korfinsts: korfinsts_base::VERSION.to_owned(),
             profile: self.profile_name.clone(),
             licences: self.profile.licences.clone(),
@@ -197,7 +197,7 @@ impl Setup {
 /// `run.toml`: how a run was resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct FilterPlan {
     /// Version of this program.
     pub korfinsts: String,
     /// Name of the profile.
@@ -254,7 +254,7 @@ pub struct PlanEntropy {
     pub max_bits_per_character: f64,
 }
 
-impl Plan {
+impl FilterPlan {
     /// As it is written.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ impl Plan {
     /// When there is none, or it is not one.
     pub fn read(folder: &RunFolder) -> Result<Self, MineError> {
         let path = folder.plan();
-        super::corpus::parse(&path, &fs::read(&path)?)
+        super::shipped::parse(&path, &fs::read(&path)?)
     }
 }
 

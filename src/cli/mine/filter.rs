@@ -18,7 +18,7 @@ use korfinsts_bench::coverage::Subject;
 use korfinsts_bench::suite;
 use korfinsts_mine::corpus::{Located, Registry, archive, locate};
 use korfinsts_mine::quality::Quality;
-use korfinsts_mine::setup::{Options, Plan, Setup, suites};
+use korfinsts_mine::setup::{FilterPlan, Options, Setup, suites};
 use korfinsts_mine::sift::{Progress, Shard, sift};
 use korfinsts_mine::step::PoolOptions;
 use korfinsts_mine::{RunFolder, join, report};
@@ -139,7 +139,7 @@ fn sifted(
     fs::create_dir(folder.path())?;
     let plan = setup.plan()?.to_toml()?;
     if shard.of > 1 && fs::exists(&folder.plan()) {
-        let there = Plan::read(folder)?.to_toml()?;
+        let there = FilterPlan::read(folder)?.to_toml()?;
         if there != plan && fs::exists(&folder.path().join("shards")) {
             return Err(CliError::usage(
                 format!("`{}` is another run's plan", folder.plan().display()),

@@ -529,7 +529,7 @@ impl Hub {
             404 | 410 => Attempt::Final(HubError::NotFound {
                 what: what.to_owned(),
             }),
-            _ if http::passes(status) => Attempt::Again(
+            _ if http::may_be_retried(status) => Attempt::Again(
                 HubError::Status {
                     url: url.to_owned(),
                     status,

@@ -20,8 +20,8 @@ use korfinsts_base::fs;
 pub(super) const BLOCK: usize = 1 << 20;
 /// A line of plain text is cut, at white space, when it grows beyond this.
 const LONGEST_LINE: usize = 1 << 20;
-/// A JSON line or CSV record beyond this is an error.
-pub(super) const LONGEST_RECORD: usize = 64 << 20;
+/// A JSON line beyond this is an error.
+const LONGEST_RECORD: usize = 64 << 20;
 /// One text in so many is also tokenised in NFC and NFD.
 pub const FORMS_EVERY: u64 = 64;
 

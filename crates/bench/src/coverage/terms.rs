@@ -11,6 +11,7 @@ use super::corpus::newlines;
 use super::subject::Subject;
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
+use korfinsts_base::strict_toml;
 use korfinsts_base::text::{is_hangul_syllable, nfc};
 
 /// One term of a list.
@@ -66,12 +67,8 @@ fn parse_toml(text: &str, path: &Path) -> Result<Vec<Term>, CoverageError> {
     struct List {
         term: Vec<Term>,
     }
-    let list: List = toml::from_str(text).map_err(|e| {
-        let line = e
-            .span()
-            .map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-        invalid(path, line, e.message().to_owned())
-    })?;
+    let list: List =
+        strict_toml::parse(text).map_err(|e| invalid(path, e.line.unwrap_or(0), e.reason))?;
     checked(list.term.into_iter().map(|t| (0, t)), path)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::shipped::parse;
 use crate::{MineError, Place};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
@@ -224,22 +225,6 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
         .map(|n| format!("`{n}`"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Reads TOML; an error names the line.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<T, MineError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| MineError::data(path, Place::Whole, format!("not UTF-8: {e}"), None))?;
-    toml::from_str(text).map_err(|e| {
-        let place = e.span().map_or(Place::Whole, |span| {
-            let before = &text.as_bytes()[..span.start.min(text.len())];
-            Place::Line(1 + before.iter().filter(|b| **b == b'\n').count() as u64)
-        });
-        MineError::data(path, place, e.message().to_owned(), None)
-    })
 }
 
 fn checked(path: &Path, manifest: Manifest) -> Result<Manifest, MineError> {

@@ -15,7 +15,6 @@ mod manifest;
 pub mod read;
 
 pub use locate::Located;
-pub(crate) use manifest::parse;
 pub use manifest::{Columns, Format, HubFiles, Manifest, PaperRow, Profile, Registry};
 
 /// One row of a corpus, before anything was done to its text.

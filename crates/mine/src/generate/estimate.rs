@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::{Role, Speaker, Subject};
+use super::ask::{LimitedBackend, Role, Subject};
 use super::call::Call;
-use super::flow::{Mix, Way};
+use super::flow::{MiningOptions, Mix};
 use super::prompt::Prompts;
 use crate::{Document, MineError, Typology};
 
@@ -40,9 +40,9 @@ fn answer_tokens(call: &Call) -> u64 {
 pub fn estimate(
     documents: &[Document],
     typology: &Typology,
-    way: Way,
+    options: MiningOptions,
     prompts: &Prompts,
-    [generator, judge]: [&Speaker; 2],
+    [generator, judge]: [&LimitedBackend; 2],
 ) -> Result<Estimate, MineError> {
     let mut found = Estimate {
         documents: documents.len(),
@@ -50,13 +50,13 @@ pub fn estimate(
         ..Estimate::default()
     };
     let mut add = |role: Role, call: &Call, times: u64| -> Result<(), MineError> {
-        let speaker = if role == Role::Generator {
+        let model = if role == Role::Generator {
             generator
         } else {
             judge
         };
         *found.calls.entry(call.step.name().into()).or_default() += times;
-        if !speaker.backend.is_prompted() {
+        if !model.backend.is_prompted() {
             return Ok(());
         }
         let tokens = prompts.render(call)?.tokens() * times;
@@ -66,12 +66,12 @@ pub fn estimate(
             .completion_tokens
             .entry(role.name().into())
             .or_default() += answer;
-        if let (Some([i, o]), Some(dollars)) = (speaker.price, &mut found.dollars) {
+        if let (Some([i, o]), Some(dollars)) = (model.price, &mut found.dollars) {
             *dollars += (tokens as f64 * i + answer as f64 * o) / 1e6;
         }
         Ok(())
     };
-    let both = way.mix == Mix::Balanced && generator.backend.is_free();
+    let both = options.mix == Mix::Balanced && generator.backend.is_free();
     let wordings = if both { 2 } else { 1 };
     for document in documents {
         let Some(language) = typology.language_of_code(&document.language) else {
@@ -86,14 +86,14 @@ pub fn estimate(
         };
         let variants: Vec<_> = typology
             .of_source(&document.source)
-            .take(way.variants)
+            .take(options.variants)
             .collect();
         let Some(variant) = variants.first() else {
             continue;
         };
         let negatives = wordings * variants.len() as u64;
-        let judged = 2 * u64::from(way.samples.max(1));
-        add(Role::Generator, &subject.axis(way.variants, false), 1)?;
+        let judged = 2 * u64::from(options.samples.max(1));
+        add(Role::Generator, &subject.axis(options.variants, false), 1)?;
         add(
             Role::Generator,
             &subject.negative(variant, &document.text, "close"),
@@ -105,7 +105,7 @@ pub fn estimate(
         add(Role::Generator, &subject.positive("free"), positives)?;
         let [call, _] = subject.judge("positive", None, &document.text);
         add(Role::Judge, &call, judged * positives)?;
-        if way.translate {
+        if options.translate {
             let others = typology.languages.len() as u64 - 1;
             let times = others * (1 + negatives);
             add(Role::Generator, &subject.translation(language), times)?;

@@ -127,7 +127,7 @@ impl Quality {
     /// # Errors
     /// When the text is wrong; the error names the line where there is one.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, MineError> {
-        let quality: Self = super::corpus::parse(path, bytes)?;
+        let quality: Self = super::shipped::parse(path, bytes)?;
         quality.script_set().map_err(|name| {
             MineError::data(
                 path,
