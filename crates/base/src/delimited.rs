@@ -6,6 +6,8 @@
 
 use std::io::{self, BufRead, Read as _};
 
+use crate::text;
+
 /// Most bytes of a row.
 pub const LONGEST_ROW: usize = 64 << 20;
 
@@ -53,9 +55,7 @@ impl RowError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self.problem {
-            Problem::NotUtf8(_) => {
-                Some("convert the file first, for instance `iconv -f cp949 -t utf-8`")
-            }
+            Problem::NotUtf8(_) => Some(text::CONVERT),
             Problem::Width { .. } => Some("quote fields that hold the delimiter or a line break"),
             Problem::Stray(_) | Problem::Unclosed => {
                 Some("a quote within a quoted field is written twice, as `\"\"`")

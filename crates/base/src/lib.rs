@@ -1,4 +1,4 @@
-//! What every part of `korfinsts` stands on: files, failures, the hub, archives, tables, templates.
+//! What every part of `korfinsts` needs: files, failures, the hub, archives, tables, templates.
 //!
 //! Most users want the crate `korfinsts`; this one promises no stable interface before version 1.
 //!

@@ -3,6 +3,8 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::text::utf8;
+
 /// What is wrong with a TOML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -19,16 +21,12 @@ pub struct TomlError {
 /// When it is not UTF-8, is no TOML, or does not fit the type.
 pub fn parse<T: DeserializeOwned>(document: impl AsRef<[u8]>) -> Result<T, TomlError> {
     let bytes = document.as_ref();
-    let line = |offset: usize| {
-        let before = &bytes[..offset.min(bytes.len())];
-        Some(1 + before.iter().filter(|b| **b == b'\n').count())
-    };
-    let text = std::str::from_utf8(bytes).map_err(|e| TomlError {
-        line: line(e.valid_up_to()),
+    let text = utf8(bytes).map_err(|line| TomlError {
+        line: Some(line as usize),
         reason: "not UTF-8".into(),
     })?;
     toml::from_str(text).map_err(|e| TomlError {
-        line: e.span().and_then(|span| line(span.start)),
+        line: e.span().map(|s| 1 + text[..s.start].matches('\n').count()),
         reason: e.message().trim().replace('\n', ": "),
     })
 }

@@ -159,7 +159,7 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
     Ok(sampled)
 }
 
-/// Where a passage stands in a draw.
+/// The position of a passage in a draw.
 fn lot(id: &str, seed: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());

@@ -100,7 +100,7 @@ impl Pool {
         format!("{corpus}/{}", self.place(at))
     }
 
-    /// Where in its corpus a document stands.
+    /// The position of a document in its corpus.
     #[must_use]
     pub fn place(&self, at: usize) -> String {
         let entry = &self.entries[at];

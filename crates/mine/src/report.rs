@@ -161,7 +161,7 @@ impl Report {
         total
     }
 
-    /// Documents left after each step, beside the paper's.
+    /// Documents left after each step, next to the paper's.
     #[must_use]
     pub fn waterfall(&self) -> Table {
         let mut table = Table::new(

@@ -62,32 +62,45 @@ pub struct Setup {
     pub absent: Vec<String>,
 }
 
+/// What a [`Setup`] is made of.
+pub struct SetupInputs<'a> {
+    /// Name of the profile.
+    pub profile_name: String,
+    /// The profile.
+    pub profile: Profile,
+    /// The corpora with their files, in order.
+    pub corpora: Vec<Located>,
+    /// The tokenizer that measures lengths.
+    pub tokenizer: Subject,
+    /// What the run is told.
+    pub options: Options,
+    /// Limits of the user, used before those built in.
+    pub own_quality: &'a [Quality],
+    /// Suites whose texts are left out.
+    pub suites: &'a [Suite],
+    /// Suites that are known and not on this machine.
+    pub absent: Vec<String>,
+}
+
 impl Setup {
     /// Reads what the steps need, and learns what is usual in each source from the head of its
     /// files.
     ///
     /// # Errors
     /// When a language has no limits, or the head of a file cannot be read.
-    pub fn new(
-        (profile_name, profile): (String, Profile),
-        corpora: Vec<Located>,
-        tokenizer: Subject,
-        options: Options,
-        own_quality: &[Quality],
-        (suites, absent): (&[Suite], Vec<String>),
-    ) -> Result<Self, MineError> {
-        let manifests: Vec<&Manifest> = corpora.iter().map(|c| &c.manifest).collect();
-        let qualities = quality::for_corpora(&manifests, own_quality)?;
+    pub fn new(inputs: SetupInputs<'_>) -> Result<Self, MineError> {
+        let manifests: Vec<&Manifest> = inputs.corpora.iter().map(|c| &c.manifest).collect();
+        let qualities = quality::for_corpora(&manifests, inputs.own_quality)?;
         let mut setup = Self {
-            profile_name,
-            profile,
-            corpora,
-            tokenizer,
-            options,
+            profile_name: inputs.profile_name,
+            profile: inputs.profile,
+            corpora: inputs.corpora,
+            tokenizer: inputs.tokenizer,
+            options: inputs.options,
             qualities,
             entropy: AHashMap::new(),
-            suites: SuiteIndex::new(suites),
-            absent,
+            suites: SuiteIndex::new(inputs.suites),
+            absent: inputs.absent,
         };
         setup.entropy = setup.calibrated()?;
         Ok(setup)

@@ -168,7 +168,7 @@ pub struct Variant {
     pub texts: BTreeMap<String, Triple>,
 }
 
-/// Words that stand for different values of one thing.
+/// Words for different values of one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contrast {
@@ -214,7 +214,7 @@ impl Typology {
     /// Understands a file's content.
     ///
     /// # Errors
-    /// What is wrong with it: an unknown key with its line, an id that stands twice or refers to
+    /// What is wrong with it: an unknown key with its line, an id that occurs twice or refers to
     /// nothing, a rubric that does not add up, a triple that is missing or says the same twice.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, MineError> {
         let file: File = parse(path, bytes)?;

@@ -18,7 +18,7 @@ use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::spec::{Overrides, read};
 use korfinsts_mine::generate::ask::{LimitedBackend, Role};
 use korfinsts_mine::generate::backend::{self, BACKENDS, Setting};
-use korfinsts_mine::generate::estimate::{Estimate, estimate};
+use korfinsts_mine::generate::estimate::{Estimate, Models, estimate};
 use korfinsts_mine::generate::flow::{MiningOptions, Mix};
 use korfinsts_mine::generate::limit::Rate;
 use korfinsts_mine::generate::prompt::Prompts;
@@ -224,13 +224,12 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let prompts = Prompts::new(args.templates.as_deref());
     if args.dry_run {
         let documents = passages(&folder, args.limit)?;
-        let found = estimate(
-            &documents,
-            &typology,
-            options,
-            &prompts,
-            [&generator, &judge],
-        )?;
+        let models = Models {
+            prompts: &prompts,
+            generator: &generator,
+            judge: &judge,
+        };
+        let found = estimate(&documents, &typology, options, models)?;
         return if args.json {
             output::print(&format!("{}\n", serde_json::to_string_pretty(&found)?))
         } else {

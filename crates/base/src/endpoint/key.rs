@@ -21,7 +21,7 @@ impl Key {
     /// The first of `variables` that is set and not empty.
     ///
     /// # Errors
-    /// When it holds something that cannot stand in a header.
+    /// When it holds something that a header cannot hold.
     pub fn from_environment(
         variables: &[&'static str],
         variable: impl Fn(&str) -> Option<String>,

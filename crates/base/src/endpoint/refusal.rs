@@ -13,7 +13,7 @@ pub struct TooLong {
 }
 
 /// Whether a refusal speaks of length, and what it says about it. Servers word it freely; what
-/// they share is that the limit stands before what was given, or is the smaller number.
+/// they share is that the limit comes before what was given, or is the smaller number.
 #[must_use]
 pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     const MARKS: [&str; 14] = [
@@ -57,7 +57,7 @@ pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     })
 }
 
-/// The numbers that llama.cpp puts beside its message, in the message: `n_ctx` and
+/// The numbers that llama.cpp puts next to its message, in the message: `n_ctx` and
 /// `n_prompt_tokens` of an error's body.
 fn counted(value: &Value) -> Option<String> {
     let number = |name: &str| value.pointer("/error")?.get(name)?.as_u64();

@@ -636,7 +636,7 @@ fn parse_listing(body: &[u8]) -> Result<Snapshot, String> {
     Ok(Snapshot { commit, files })
 }
 
-/// Percent-encodes what may not stand in a path; slashes stay where `slashes`.
+/// Percent-encodes what a path may not hold; slashes stay where `slashes`.
 fn escape(text: &str, slashes: bool) -> String {
     text.bytes()
         .map(|b| {

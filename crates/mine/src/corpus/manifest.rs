@@ -41,7 +41,7 @@ pub struct Manifest {
     /// Format of every file, where their names do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Where it lies on the hub.
+    /// Where it is on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<HubFiles>,
     /// Which columns mean what.
@@ -54,7 +54,7 @@ pub struct Manifest {
     pub folder: Option<PathBuf>,
 }
 
-/// Where a corpus lies on the hub.
+/// Where a corpus is on the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubFiles {
@@ -138,7 +138,7 @@ pub struct Profile {
     pub about: String,
     /// Ids of its corpora.
     pub corpora: Vec<String>,
-    /// SPDX licences under which a row may stand.
+    /// SPDX licences that a row may have.
     pub licences: Vec<String>,
 }
 

@@ -24,6 +24,17 @@ pub struct Estimate {
     pub dollars: Option<f64>,
 }
 
+/// Who is asked, and how.
+#[derive(Clone, Copy)]
+pub struct Models<'a> {
+    /// Prompts.
+    pub prompts: &'a Prompts,
+    /// Who writes.
+    pub generator: &'a LimitedBackend,
+    /// Who judges.
+    pub judge: &'a LimitedBackend,
+}
+
 /// Tokens of an answer that carries so many bytes of text: a third of them, and its JSON.
 fn answer_tokens(call: &Call) -> u64 {
     let text = match call.step.name() {
@@ -41,9 +52,13 @@ pub fn estimate(
     documents: &[Document],
     typology: &Typology,
     options: MiningOptions,
-    prompts: &Prompts,
-    [generator, judge]: [&LimitedBackend; 2],
+    models: Models<'_>,
 ) -> Result<Estimate, MineError> {
+    let Models {
+        prompts,
+        generator,
+        judge,
+    } = models;
     let mut found = Estimate {
         documents: documents.len(),
         dollars: (generator.price.is_some() || judge.price.is_some()).then_some(0.0),

@@ -60,9 +60,9 @@ pub struct GenerationPlan<'a> {
     pub template_percent: usize,
     /// Encoder whose margins are measured.
     pub encoder: Option<(String, Box<dyn Encoder>)>,
-    /// Suites whose texts may not stand in triplets.
+    /// Suites whose texts may not be in triplets.
     pub suites: Vec<Suite>,
-    /// Suites that are known and not at hand.
+    /// Suites that are known and not installed.
     pub absent_suites: Vec<String>,
     /// Where the answers are written as lines.
     pub record: Option<PathBuf>,
@@ -304,7 +304,7 @@ impl GenerationPlan<'_> {
         }
     }
 
-    /// Works on documents, several at once. Outcomes stand in the order of the documents, whatever
+    /// Works on documents, several at once. Outcomes are in the order of the documents, whatever
     /// order they were finished in.
     fn work(
         &self,

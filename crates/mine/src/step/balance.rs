@@ -12,7 +12,7 @@ pub(super) const ENTRY: PoolEntry = PoolEntry {
     judge,
 };
 
-/// Where a document stands in a draw: a number of its id and the seed alone, so that a draw does
+/// The position of a document in a draw: a number of its id and the seed alone, so that a draw does
 /// not depend on the order of the corpora.
 #[must_use]
 pub fn lot(entry: &PooledPassage, seed: u64) -> u64 {
