@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use korfinsts_base::endpoint::Settings;
 use korfinsts_base::http::Patience;
 use korfinsts_encoder::endpoint::Endpoint;
-use korfinsts_encoder::endpoint::client::Settings;
 use korfinsts_encoder::{Encoder, EncoderError, PreparedText, TokenCount};
 use predicates::prelude::*;
 use serde_json::{Value, json};

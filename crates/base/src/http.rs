@@ -35,7 +35,7 @@ pub fn header(response: &Response<Body>, name: &str) -> Option<String> {
 
 /// Whether a status says that the same request may succeed later.
 #[must_use]
-pub fn passes(status: u16) -> bool {
+pub fn may_be_retried(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }
 

@@ -17,7 +17,7 @@ pub const MAX_DEPTH: usize = 16;
 /// Parses one JSON document.
 ///
 /// # Errors
-/// In words, with line and column: what is no JSON, a key that stands twice in one object, a number
+/// In words, with line and column: what is no JSON, a key that occurs twice in one object, a number
 /// that is not finite, nesting deeper than [`MAX_DEPTH`], and anything after the document.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -86,7 +86,7 @@ pub fn flat_lines<T: DeserializeOwned + Serialize>(
     bytes: &[u8],
 ) -> Result<Vec<T>, (usize, String)> {
     each_line(bytes, |line| {
-        // An object of known fields, none of which stands twice or holds an object, has nothing that
+        // An object of known fields, none of which occurs twice or holds an object, has nothing that
         // the strict parser refuses. What is refused here gets its reason there.
         if line.starts_with('{')
             && let Ok(found) = serde_json::from_str(line)

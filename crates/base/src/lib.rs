@@ -1,22 +1,28 @@
-//! What every part of `korfinsts` stands on: files, failures, the hub, archives, tables, templates.
+//! What every part of `korfinsts` needs: files, failures, the hub, archives, tables, templates.
 //!
 //! Most users want the crate `korfinsts`; this one promises no stable interface before version 1.
 //!
 //! - [`fs`]: file-system calls that name the path in their errors; [`sums`]: `SHA256SUMS`
 //! - [`failure`]: the class of a failure, which decides the exit code
-//! - [`http`], [`hub`]: downloads, and the hub's cache
-//! - [`archive`], [`json`], [`table`], [`text`]: zip files, strict JSON, tables of text, Unicode
+//! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
+//! - [`archive`], [`json`], [`strict_toml`], [`delimited`]: zip files, strict JSON, TOML, CSV
+//! - [`table`], [`text`]: tables of text, Unicode
+//! - [`protobuf`]: messages of ONNX and SentencePiece files
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
 //!
 //! Imports no other crate of the project but the data of `templates/`.
 
 pub mod archive;
+pub mod delimited;
 pub mod embedded;
+pub mod endpoint;
 pub mod failure;
 pub mod fs;
 pub mod http;
 pub mod hub;
 pub mod json;
+pub mod protobuf;
+pub mod strict_toml;
 pub mod sums;
 pub mod table;
 pub mod template;

@@ -16,6 +16,35 @@ pub fn nfd(text: &str) -> String {
     text.nfd().collect()
 }
 
+/// What to do about a file that is not UTF-8.
+pub const CONVERT: &str = "convert the file first, for instance `iconv -f cp949 -t utf-8`";
+
+/// Bytes as text.
+///
+/// # Errors
+/// The line, from 1, of the first byte that is not UTF-8.
+pub fn utf8(bytes: &[u8]) -> Result<&str, u64> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let before = &bytes[..e.valid_up_to()];
+        1 + before.iter().filter(|b| **b == b'\n').count() as u64
+    })
+}
+
+/// Lines of a part of a file that begins with line `first`, with their numbers; blank ones are left
+/// out. A byte order mark before line 1 and a `\r` at the end of a line are not part of it.
+///
+/// # Errors
+/// As [`utf8`], counted from `first`.
+pub fn numbered_lines(bytes: &[u8], first: u64) -> Result<impl Iterator<Item = (u64, &str)>, u64> {
+    let text = utf8(bytes).map_err(|line| first - 1 + line)?;
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) if first == 1 => rest,
+        _ => text,
+    };
+    let lines = text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l));
+    Ok((first..).zip(lines).filter(|(_, l)| !l.trim().is_empty()))
+}
+
 /// Whether `c` is a precomposed Hangul syllable (U+AC00 to U+D7A3).
 #[must_use]
 pub fn is_hangul_syllable(c: char) -> bool {
@@ -50,7 +79,7 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
-/// Why a text may not stand in a file that others read: the first character that is not allowed,
+/// Why a file that others read may not hold a text: the first character that is not allowed,
 /// or that the text is not in normalisation form C. `None` for a clean text.
 #[must_use]
 pub fn flaw(text: &str) -> Option<String> {
@@ -119,7 +148,7 @@ pub fn eojeol(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
-/// Whether a name is like a pattern, in which `*` stands for any run of characters.
+/// Whether a name is like a pattern, in which `*` matches any run of characters.
 #[must_use]
 pub fn is_like(name: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('*');

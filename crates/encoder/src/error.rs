@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use korfinsts_base::endpoint::EndpointError;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
@@ -74,17 +75,8 @@ pub enum EncoderError {
         hint: Option<String>,
     },
     /// A server of embeddings cannot be reached, refuses, or gives no answer that is one.
-    #[error("{url}: {reason}")]
-    Endpoint {
-        /// What was asked.
-        url: String,
-        /// What was found, without any key.
-        reason: String,
-        /// What to type next.
-        hint: Option<String>,
-        /// Whose failure it is: the network's, the model's, or the request's.
-        class: FailureClass,
-    },
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// An embedding holds a value that is not a finite number.
     #[error("an embedding holds {value} at dimension {dimension}")]
     NotFinite {
@@ -112,8 +104,8 @@ impl EncoderError {
             | Self::Invalid { hint, .. }
             | Self::Missing { hint, .. }
             | Self::Unsupported { hint, .. }
-            | Self::Endpoint { hint, .. }
             | Self::Runtime { hint, .. } => hint.clone(),
+            Self::Endpoint(e) => e.hint(),
             Self::Tokenize { .. } => None,
             Self::NotFinite { .. } => Some(
                 "the weights overflow in this number type: try `--dtype float32`, or look for \
@@ -136,7 +128,7 @@ impl EncoderError {
             | Self::Tokenize { .. }
             | Self::NotFinite { .. } => FailureClass::Model,
             Self::Unsupported { .. } => FailureClass::Usage,
-            Self::Endpoint { class, .. } => *class,
+            Self::Endpoint(e) => e.class(),
         }
     }
 }

@@ -34,6 +34,7 @@ mod text_encoder;
 pub mod tokenizer;
 
 pub use error::EncoderError;
+pub use korfinsts_base::endpoint::Usage;
 pub use korfinsts_nn::{PreparedText, TokenBatch, TokenCount};
 pub use network::{Network, NetworkOutput};
 pub use spec::EncoderSpec;
@@ -122,19 +123,6 @@ impl Memory {
             .saturating_add(width.saturating_mul(width).saturating_mul(self.per_pair));
         rows.saturating_mul(text)
     }
-}
-
-/// What a server was asked and what it reported.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Usage {
-    /// Requests sent, those that failed among them.
-    pub requests: u64,
-    /// How many of them were sent again.
-    pub retries: u64,
-    /// Tokens that the server counted; `null` where it counts none.
-    pub tokens: Option<u64>,
-    /// What it cost, in the unit in which the server reports it; `null` where it reports none.
-    pub cost: Option<f64>,
 }
 
 /// Something that turns texts into embeddings.

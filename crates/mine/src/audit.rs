@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::document::{draw, passages};
 use super::{MineError, Place, RunFolder};
+use korfinsts_base::delimited::{RowError, Rows};
 use korfinsts_base::table::Table;
 use korfinsts_base::{fs, json};
 use korfinsts_metric::{Measurement, krippendorff};
@@ -158,7 +159,7 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
     Ok(sampled)
 }
 
-/// Where a passage stands in a draw.
+/// The position of a passage in a draw.
 fn lot(id: &str, seed: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
@@ -256,23 +257,18 @@ fn read(path: &Path) -> Result<Answers, MineError> {
         ));
     }
     let bytes = fs::read(path)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // Spreadsheets of some countries write semicolons.
     let head = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let delimiter = if head.contains(&b',') { b',' } else { b';' };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(bytes);
+    let mut rows = Rows::new(bytes.as_slice(), delimiter);
     let wrong = |line: u64, reason: String, hint: &str| {
         MineError::data(path, Place::Line(line), reason, Some(hint))
     };
     let hint = "save the sheet as CSV in UTF-8, with its columns as they were";
-    let header = reader
-        .headers()
-        .map_err(|e| wrong(1, e.to_string(), hint))?
-        .clone();
+    let unread = |e: RowError| wrong(e.line, e.problem.to_string(), hint);
+    let header = rows.next().transpose().map_err(unread)?.unwrap_or_default();
     let column = |name: &str| {
-        header.iter().position(|h| h.trim() == name).ok_or_else(|| {
+        header.position(name).ok_or_else(|| {
             let found: Vec<&str> = header.iter().collect();
             wrong(
                 1,
@@ -287,12 +283,8 @@ fn read(path: &Path) -> Result<Answers, MineError> {
         .map(|(name, _)| column(name))
         .collect::<Result<_, _>>()?;
     let mut answers = Answers::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| {
-            let line = e.position().map_or(0, csv::Position::line);
-            wrong(line, e.to_string(), hint)
-        })?;
-        let line = record.position().map_or(0, csv::Position::line);
+    for record in rows {
+        let record = record.map_err(unread)?;
         let row = columns
             .iter()
             .zip(QUESTIONS)
@@ -302,7 +294,7 @@ fn read(path: &Path) -> Result<Answers, MineError> {
                     "1" => Ok(Some(true)),
                     "0" => Ok(Some(false)),
                     other => Err(wrong(
-                        line,
+                        record.line,
                         format!("found `{}` in `{name}`", other.escape_debug()),
                         "answer 1 for yes or 0 for no, or leave it empty",
                     )),

@@ -22,7 +22,7 @@ pub struct Document {
     pub source: String,
     /// Id of the corpus it came from.
     pub corpus: String,
-    /// SPDX expression or name of the licence its row stands under.
+    /// SPDX expression or name of the licence of its row.
     pub licence: String,
     /// Where in the corpus: file name inside it and row number, from 1 (`data-0001.parquet:17`).
     pub origin: String,

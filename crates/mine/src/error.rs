@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use korfinsts_base::endpoint::EndpointError;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
@@ -16,9 +17,12 @@ pub enum MineError {
     /// A file-system call failed.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// A tokenizer is wrong, or fails on a text.
+    /// An encoder or its tokenizer is wrong, or fails on a text.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// A server of a generator or a judge cannot be asked.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The hub has not what was asked, or cannot be reached.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -121,6 +125,7 @@ impl MineError {
         match self {
             Self::Fs(e) => e.hint(),
             Self::Encoder(e) => e.hint(),
+            Self::Endpoint(e) => e.hint(),
             Self::Hub(e) => e.hint(),
             Self::Suite(e) => e.hint(),
             Self::Template(_) | Self::Stopped => None,
@@ -140,6 +145,7 @@ impl MineError {
             Self::Fs(_) | Self::State { .. } => FailureClass::Runtime,
             Self::Check { .. } => FailureClass::Check,
             Self::Encoder(e) => e.class(),
+            Self::Endpoint(e) => e.class(),
             Self::Hub(e) => e.class(),
             Self::Suite(e) => e.class(),
             Self::Template(_) | Self::Usage { .. } => FailureClass::Usage,

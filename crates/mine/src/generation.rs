@@ -1,6 +1,6 @@
 //! `generation.json`: what the generating steps counted, which the report renders.
 //!
-//! Keys are written in the order of the fields. Maps are sorted. No clock stands in it: the same
+//! Keys are written in the order of the fields. Maps are sorted. No time is in it: the same
 //! answers give the same bytes, save [`Cost`], which counts what was really sent.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub struct Generation {
     pub embedding_margin: Option<EmbeddingMargin>,
     /// Whether overlap or length alone tell positive from negative.
     pub shortcut: Shortcut,
-    /// Texts of triplets that stand in a suite.
+    /// Texts of triplets that are in a suite.
     pub leakage: Leakage,
     /// The judge on the typology's own triples; absent where none was asked for.
     pub calibration: Option<Calibration>,
@@ -205,7 +205,7 @@ pub struct Shortcut {
     pub naive: Option<[f64; 2]>,
 }
 
-/// Texts that stand in suites.
+/// Texts that are in suites.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leakage {

@@ -66,7 +66,7 @@ pub fn markdown(typology: &Typology) -> String {
     out
 }
 
-/// English name and the others beside it.
+/// English name and the others with it.
 fn names(names: &std::collections::BTreeMap<String, String>) -> String {
     let english = names.get("en");
     let mut all: Vec<&str> = english.into_iter().map(String::as_str).collect();

@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::pool::{self, Entry, Group, Pool};
-use super::setup::Plan;
+use super::pool::{self, Group, Pool, PooledPassage};
+use super::setup::FilterPlan;
 use super::sift::{Shard, ShardRecord, Tally};
 use super::step::{POOL_STEPS, Verdict};
 use super::{MineError, Place, RunFolder};
@@ -36,7 +36,7 @@ pub struct Filtered {
 /// When a shard is missing or is of another plan, or a file cannot be read or written.
 pub fn join(folder: &RunFolder) -> Result<Filtered, MineError> {
     let shards = shards(folder)?;
-    let plan = Plan::read(folder)?;
+    let plan = FilterPlan::read(folder)?;
     let (pool, mut groups) = load(folder, &plan, &shards)?;
     let mut left = vec![true; pool.entries.len()];
     let mut contaminated: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
@@ -144,7 +144,7 @@ fn shards(folder: &RunFolder) -> Result<Vec<ShardRecord>, MineError> {
 
 fn load(
     folder: &RunFolder,
-    plan: &Plan,
+    plan: &FilterPlan,
     shards: &[ShardRecord],
 ) -> Result<(Pool, Vec<(Group, Tally)>), MineError> {
     let hash = blake3::hash(plan.to_toml()?.as_bytes())
@@ -196,7 +196,7 @@ fn load(
 }
 
 /// The order of documents: corpora, files, rows.
-fn order(entry: &Entry) -> (u16, u32, u64) {
+fn order(entry: &PooledPassage) -> (u16, u32, u64) {
     (entry.corpus, entry.file, entry.row)
 }
 
@@ -207,9 +207,9 @@ fn write_passages(
     pool: &Pool,
     left: &[bool],
 ) -> Result<(), MineError> {
-    let mut sources: Vec<Source> = shards
+    let mut sources: Vec<SurvivorReader> = shards
         .iter()
-        .map(|record| Source::open(folder, record.shard))
+        .map(|record| SurvivorReader::open(folder, record.shard))
         .collect::<Result<_, _>>()?;
     fs::write_atomic_with(&folder.passages(), |out| {
         for (entry, left) in pool.entries.iter().zip(left) {
@@ -228,14 +228,14 @@ fn write_passages(
 }
 
 /// The documents of a shard, one after another.
-struct Source {
+struct SurvivorReader {
     texts: BufReader<std::fs::File>,
     orders: std::vec::IntoIter<(u16, u32, u64)>,
     next: Option<(u16, u32, u64)>,
     line: Vec<u8>,
 }
 
-impl Source {
+impl SurvivorReader {
     fn open(folder: &RunFolder, shard: Shard) -> Result<Self, MineError> {
         let own = shard.folder(folder);
         let path = own.join("survivors.jsonl");

@@ -21,6 +21,7 @@ pub mod pool;
 pub mod quality;
 pub mod report;
 pub mod setup;
+mod shipped;
 pub mod sift;
 pub mod step;
 pub mod transform;

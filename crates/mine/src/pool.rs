@@ -43,7 +43,7 @@ impl Contact {
 
 /// One document.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct PooledPassage {
     /// Id of its text, as bytes.
     pub id: [u8; 16],
     /// Signature of its text.
@@ -82,7 +82,7 @@ pub struct Group {
 #[derive(Debug, Default)]
 pub struct Pool {
     /// The documents.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<PooledPassage>,
     /// The groups they belong to.
     pub groups: Vec<Group>,
     /// Names of the suites that were looked for.
@@ -100,7 +100,7 @@ impl Pool {
         format!("{corpus}/{}", self.place(at))
     }
 
-    /// Where in its corpus a document stands.
+    /// The position of a document in its corpus.
     #[must_use]
     pub fn place(&self, at: usize) -> String {
         let entry = &self.entries[at];
@@ -137,7 +137,7 @@ impl Writer {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn push(&mut self, entry: &Entry) -> Result<(), MineError> {
+    pub fn push(&mut self, entry: &PooledPassage) -> Result<(), MineError> {
         let contact = match entry.contact {
             Some((how, suite)) => (how as u32 + 1) << 16 | u32::from(suite),
             None => 0,
@@ -177,7 +177,11 @@ impl Writer {
 ///
 /// # Errors
 /// When the file cannot be read, or is not one that a shard left.
-pub fn read(path: &Path, groups: &[u32], entries: &mut Vec<Entry>) -> Result<(), MineError> {
+pub fn read(
+    path: &Path,
+    groups: &[u32],
+    entries: &mut Vec<PooledPassage>,
+) -> Result<(), MineError> {
     let damaged = |row: u64| {
         MineError::data(
             path,
@@ -214,7 +218,7 @@ pub fn read(path: &Path, groups: &[u32], entries: &mut Vec<Entry>) -> Result<(),
         let length = u32::from_le_bytes(take(&mut rest));
         let contact = u32::from_le_bytes(take(&mut rest));
         let how = (contact >> 16) as usize;
-        entries.push(Entry {
+        entries.push(PooledPassage {
             id,
             signature,
             corpus,

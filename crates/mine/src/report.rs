@@ -11,7 +11,7 @@ use super::histogram::{Histogram, shape};
 use super::join::Filtered;
 use super::pool::Group;
 use super::quality::{Bound, CHECKS};
-use super::setup::Plan;
+use super::setup::FilterPlan;
 use super::sift::Tally;
 use super::step;
 use super::{MineError, Place, RunFolder};
@@ -24,7 +24,7 @@ const PAPER: [f64; 3] = [2_460_000.0, 46_100.0, 18_800.0];
 /// Everything a report shows.
 #[derive(Debug, Clone)]
 pub struct Report {
-    plan: Plan,
+    plan: FilterPlan,
     filtered: Filtered,
     generation: Option<Value>,
     archives: Vec<Value>,
@@ -55,7 +55,7 @@ impl Report {
                 "run `korfinsts mine filter` first, or name its folder with `--dir`",
             ));
         }
-        let plan = Plan::read(folder)?;
+        let plan = FilterPlan::read(folder)?;
         let filtered: Filtered = read(&folder.filter())?;
         let generation = optional(&folder.generation())?;
         let agreement = optional(&folder.audit().join("agreement.json"))?;
@@ -161,7 +161,7 @@ impl Report {
         total
     }
 
-    /// Documents left after each step, beside the paper's.
+    /// Documents left after each step, next to the paper's.
     #[must_use]
     pub fn waterfall(&self) -> Table {
         let mut table = Table::new(

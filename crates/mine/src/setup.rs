@@ -62,32 +62,45 @@ pub struct Setup {
     pub absent: Vec<String>,
 }
 
+/// What a [`Setup`] is made of.
+pub struct SetupInputs<'a> {
+    /// Name of the profile.
+    pub profile_name: String,
+    /// The profile.
+    pub profile: Profile,
+    /// The corpora with their files, in order.
+    pub corpora: Vec<Located>,
+    /// The tokenizer that measures lengths.
+    pub tokenizer: Subject,
+    /// What the run is told.
+    pub options: Options,
+    /// Limits of the user, used before those built in.
+    pub own_quality: &'a [Quality],
+    /// Suites whose texts are left out.
+    pub suites: &'a [Suite],
+    /// Suites that are known and not on this machine.
+    pub absent: Vec<String>,
+}
+
 impl Setup {
     /// Reads what the steps need, and learns what is usual in each source from the head of its
     /// files.
     ///
     /// # Errors
     /// When a language has no limits, or the head of a file cannot be read.
-    pub fn new(
-        (profile_name, profile): (String, Profile),
-        corpora: Vec<Located>,
-        tokenizer: Subject,
-        options: Options,
-        own_quality: &[Quality],
-        (suites, absent): (&[Suite], Vec<String>),
-    ) -> Result<Self, MineError> {
-        let manifests: Vec<&Manifest> = corpora.iter().map(|c| &c.manifest).collect();
-        let qualities = quality::for_corpora(&manifests, own_quality)?;
+    pub fn new(inputs: SetupInputs<'_>) -> Result<Self, MineError> {
+        let manifests: Vec<&Manifest> = inputs.corpora.iter().map(|c| &c.manifest).collect();
+        let qualities = quality::for_corpora(&manifests, inputs.own_quality)?;
         let mut setup = Self {
-            profile_name,
-            profile,
-            corpora,
-            tokenizer,
-            options,
+            profile_name: inputs.profile_name,
+            profile: inputs.profile,
+            corpora: inputs.corpora,
+            tokenizer: inputs.tokenizer,
+            options: inputs.options,
             qualities,
             entropy: AHashMap::new(),
-            suites: SuiteIndex::new(suites),
-            absent,
+            suites: SuiteIndex::new(inputs.suites),
+            absent: inputs.absent,
         };
         setup.entropy = setup.calibrated()?;
         Ok(setup)
@@ -148,7 +161,7 @@ impl Setup {
     ///
     /// # Errors
     /// When a file of the tokenizer cannot be read.
-    pub fn plan(&self) -> Result<Plan, MineError> {
+    pub fn plan(&self) -> Result<FilterPlan, MineError> {
         let mut tokenizer = BTreeMap::new();
         for file in self.tokenizer.tokenizer().files() {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -177,7 +190,7 @@ impl Setup {
                 files,
             })
         });
-        Ok(Plan {
+        Ok(FilterPlan {
             korfinsts: korfinsts_base::VERSION.to_owned(),
             profile: self.profile_name.clone(),
             licences: self.profile.licences.clone(),
@@ -197,7 +210,7 @@ impl Setup {
 /// `run.toml`: how a run was resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct FilterPlan {
     /// Version of this program.
     pub korfinsts: String,
     /// Name of the profile.
@@ -254,7 +267,7 @@ pub struct PlanEntropy {
     pub max_bits_per_character: f64,
 }
 
-impl Plan {
+impl FilterPlan {
     /// As it is written.
     ///
     /// # Errors
@@ -271,7 +284,7 @@ impl Plan {
     /// When there is none, or it is not one.
     pub fn read(folder: &RunFolder) -> Result<Self, MineError> {
         let path = folder.plan();
-        super::corpus::parse(&path, &fs::read(&path)?)
+        super::shipped::parse(&path, &fs::read(&path)?)
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::corpus::{read, read::Part};
 use super::histogram::Histogram;
 use super::minhash::Signature;
-use super::pool::{Entry, Group, Writer};
+use super::pool::{Group, PooledPassage, Writer};
 use super::setup::{Setup, document};
 use super::step::contamination::Search;
 use super::step::{Candidate, Drop, INGEST, Measured, ROW_STEPS, RowStep, Verdict};
@@ -139,7 +139,7 @@ struct Task {
 #[derive(Default)]
 struct Output {
     survivors: Vec<u8>,
-    entries: Vec<(Entry, Group)>,
+    entries: Vec<(PooledPassage, Group)>,
     verdicts: Vec<Vec<u8>>,
     tallies: AHashMap<Group, Tally>,
 }
@@ -390,7 +390,7 @@ impl Worker<'_> {
         out.survivors.push(b'\n');
         let mut id = [0; 16];
         id.copy_from_slice(&blake3::hash(document.text.as_bytes()).as_bytes()[..16]);
-        let entry = Entry {
+        let entry = PooledPassage {
             id,
             signature,
             corpus: corpus as u16,

@@ -30,7 +30,7 @@ pub struct Triplet {
     pub document: String,
     /// Id of the corpus; `template` for a template.
     pub corpus: String,
-    /// Licence that the row stands under.
+    /// Licence of the row.
     pub licence: String,
     /// Rules that made the negative, where rules did.
     pub negative_rules: Vec<String>,

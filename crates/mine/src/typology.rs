@@ -7,14 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::{MineError, Place};
+use crate::shipped::{Shipped, parse};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
 
 /// The typologies that ship in the binary: the folder `training/typology/`.
-const SHIPPED: Folder = Folder::new::<korfinsts_training_data::Training>("typology/");
+const SHIPPED: Shipped = Shipped {
+    files: Folder::new::<korfinsts_training_data::Training>("typology/"),
+    root: "training/typology",
+    missing: |name| format!("no typology `{name}` ships in this binary"),
+};
 
 /// Kinds of pairs that a judge is asked about; each needs a rubric.
 pub const KINDS: [&str; 3] = ["negative", "positive", "translation"];
@@ -39,7 +43,7 @@ pub struct Typology {
     /// What a judge is asked.
     pub rubric: Vec<SubScore>,
     /// Kinds of text.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceType>,
     /// Semantic axes.
     pub axes: Vec<Axis>,
     /// Patterns.
@@ -56,7 +60,7 @@ struct File {
     meta: Meta,
     language: Vec<Language>,
     rubric: Vec<SubScore>,
-    source: Vec<Source>,
+    source: Vec<SourceType>,
     axis: Vec<Axis>,
     pattern: Vec<Pattern>,
     variant: Vec<Variant>,
@@ -103,7 +107,7 @@ pub struct SubScore {
 /// A kind of text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct SourceType {
     /// Id, as documents name it.
     pub id: String,
     /// Axis it is the home of.
@@ -164,7 +168,7 @@ pub struct Variant {
     pub texts: BTreeMap<String, Triple>,
 }
 
-/// Words that stand for different values of one thing.
+/// Words for different values of one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contrast {
@@ -188,45 +192,14 @@ pub struct Triple {
     pub positive: String,
 }
 
-/// A TOML document as a type.
-///
-/// # Errors
-/// What is wrong with it, with the line.
-pub(super) fn toml<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, MineError> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let line = 1 + bytes[..e.valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        MineError::data(path, Place::Line(line as u64), "not UTF-8", None)
-    })?;
-    toml::from_str(text).map_err(|e| {
-        let place = e.span().map_or(Place::Whole, |span| {
-            let before = &text.as_bytes()[..span.start.min(text.len())];
-            Place::Line(1 + before.iter().filter(|b| **b == b'\n').count() as u64)
-        });
-        MineError::data(path, place, e.message().trim().to_owned(), None)
-    })
-}
-
 impl Typology {
     /// The typology of that name in the binary.
     ///
     /// # Errors
     /// When there is none.
     pub fn built_in(name: &str) -> Result<Self, MineError> {
-        let path = format!("{name}.toml");
-        let bytes = SHIPPED.bytes(&path).ok_or_else(|| {
-            let names = SHIPPED.names().into_iter();
-            let known: Vec<String> = names
-                .filter_map(|n| n.strip_suffix(".toml").map(|n| format!("`{n}`")))
-                .collect();
-            MineError::usage(
-                format!("no typology `{name}` ships in this binary"),
-                format!("built in are {}; or name a file", known.join(", ")),
-            )
-        })?;
-        Self::parse(&bytes, Path::new(&format!("training/typology/{path}")))
+        let (path, bytes) = SHIPPED.built_in(name)?;
+        Self::parse(&bytes, &path)
     }
 
     /// The typology in a file, or of that name in the binary.
@@ -234,21 +207,17 @@ impl Typology {
     /// # Errors
     /// When there is none, or it is wrong.
     pub fn read(name_or_path: &str) -> Result<Self, MineError> {
-        let path = Path::new(name_or_path);
-        if fs::exists(path) {
-            Self::parse(&fs::read(path)?, path)
-        } else {
-            Self::built_in(name_or_path)
-        }
+        let (path, bytes) = SHIPPED.read(name_or_path)?;
+        Self::parse(&bytes, &path)
     }
 
     /// Understands a file's content.
     ///
     /// # Errors
-    /// What is wrong with it: an unknown key with its line, an id that stands twice or refers to
+    /// What is wrong with it: an unknown key with its line, an id that occurs twice or refers to
     /// nothing, a rubric that does not add up, a triple that is missing or says the same twice.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, MineError> {
-        let file: File = toml(bytes, path)?;
+        let file: File = parse(path, bytes)?;
         let origins = file.meta.origins.clone();
         let found = Self {
             name: file.meta.name,
@@ -351,42 +320,46 @@ impl Typology {
                 ));
             }
         }
-        for variant in &self.variants {
-            let id = &variant.id;
-            if !self.patterns.iter().any(|p| p.id == variant.pattern) {
-                return Some(format!("variant `{id}`: no pattern `{}`", variant.pattern));
+        self.variants
+            .iter()
+            .find_map(|v| self.flaw_of_variant(v, origins))
+    }
+
+    fn flaw_of_variant(&self, variant: &Variant, origins: &[String]) -> Option<String> {
+        let id = &variant.id;
+        if !self.patterns.iter().any(|p| p.id == variant.pattern) {
+            return Some(format!("variant `{id}`: no pattern `{}`", variant.pattern));
+        }
+        if !id.starts_with(&format!("{}.", variant.pattern)) {
+            return Some(format!(
+                "variant `{id}`: its id must begin with its pattern, `{}.`",
+                variant.pattern
+            ));
+        }
+        if !origins.contains(&variant.origin) {
+            return Some(format!(
+                "variant `{id}`: `origin` is `{}`, allowed are `{}`",
+                variant.origin,
+                origins.join("`, `")
+            ));
+        }
+        for language in &self.languages {
+            let Some(triple) = variant.texts.get(&language.id) else {
+                return Some(format!("variant `{id}` has no triple in `{}`", language.id));
+            };
+            let texts = [&triple.source, &triple.negative, &triple.positive];
+            if texts.iter().any(|t| t.trim().is_empty()) {
+                return Some(format!("variant `{id}`, `{}`: an empty text", language.id));
             }
-            if !id.starts_with(&format!("{}.", variant.pattern)) {
+            if texts.iter().collect::<BTreeSet<_>>().len() < 3 {
                 return Some(format!(
-                    "variant `{id}`: its id must begin with its pattern, `{}.`",
-                    variant.pattern
+                    "variant `{id}`, `{}`: two of its texts are the same",
+                    language.id
                 ));
             }
-            if !origins.contains(&variant.origin) {
-                return Some(format!(
-                    "variant `{id}`: `origin` is `{}`, allowed are `{}`",
-                    variant.origin,
-                    origins.join("`, `")
-                ));
-            }
-            for language in &self.languages {
-                let Some(triple) = variant.texts.get(&language.id) else {
-                    return Some(format!("variant `{id}` has no triple in `{}`", language.id));
-                };
-                let texts = [&triple.source, &triple.negative, &triple.positive];
-                if texts.iter().any(|t| t.trim().is_empty()) {
-                    return Some(format!("variant `{id}`, `{}`: an empty text", language.id));
-                }
-                if texts.iter().collect::<BTreeSet<_>>().len() < 3 {
-                    return Some(format!(
-                        "variant `{id}`, `{}`: two of its texts are the same",
-                        language.id
-                    ));
-                }
-            }
-            if let Some(other) = variant.texts.keys().find(|k| self.language(k).is_none()) {
-                return Some(format!("variant `{id}`: no language `{other}`"));
-            }
+        }
+        if let Some(other) = variant.texts.keys().find(|k| self.language(k).is_none()) {
+            return Some(format!("variant `{id}`: no language `{other}`"));
         }
         None
     }
@@ -405,7 +378,7 @@ impl Typology {
 
     /// The source of that id.
     #[must_use]
-    pub fn source(&self, id: &str) -> Option<&Source> {
+    pub fn source(&self, id: &str) -> Option<&SourceType> {
         self.sources.iter().find(|s| s.id == id)
     }
 
@@ -455,7 +428,7 @@ mod tests {
     use super::*;
 
     fn text() -> String {
-        SHIPPED.text("ko-en.toml").expect("built in, UTF-8")
+        SHIPPED.files.text("ko-en.toml").expect("built in, UTF-8")
     }
 
     #[test]

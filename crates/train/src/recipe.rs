@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::optim::Shape;
 use korfinsts_base::fs;
+use korfinsts_base::strict_toml;
 
 /// Version of the schema of recipes.
 pub const SCHEMA: u32 = 1;
@@ -449,10 +450,10 @@ impl Recipe {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
-        let recipe: Self = toml::from_str(text).map_err(|e| TrainError::Recipe {
+        let recipe: Self = strict_toml::parse(text).map_err(|e| TrainError::Recipe {
             path: path.to_owned(),
-            line: e.span().map(|s| text[..s.start].matches('\n').count() + 1),
-            reason: e.message().replace('\n', "; "),
+            line: e.line,
+            reason: e.reason,
             hint: None,
         })?;
         recipe.check().map_err(|(key, reason)| TrainError::Recipe {

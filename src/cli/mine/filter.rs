@@ -18,7 +18,7 @@ use korfinsts_bench::coverage::Subject;
 use korfinsts_bench::suite;
 use korfinsts_mine::corpus::{Located, Registry, archive, locate};
 use korfinsts_mine::quality::Quality;
-use korfinsts_mine::setup::{Options, Plan, Setup, suites};
+use korfinsts_mine::setup::{FilterPlan, Options, Setup, SetupInputs, suites};
 use korfinsts_mine::sift::{Progress, Shard, sift};
 use korfinsts_mine::step::PoolOptions;
 use korfinsts_mine::{RunFolder, join, report};
@@ -139,7 +139,7 @@ fn sifted(
     fs::create_dir(folder.path())?;
     let plan = setup.plan()?.to_toml()?;
     if shard.of > 1 && fs::exists(&folder.plan()) {
-        let there = Plan::read(folder)?.to_toml()?;
+        let there = FilterPlan::read(folder)?.to_toml()?;
         if there != plan && fs::exists(&folder.path().join("shards")) {
             return Err(CliError::usage(
                 format!("`{}` is another run's plan", folder.plan().display()),
@@ -259,12 +259,13 @@ fn setup(choice: &ChoiceArgs, global: &Global) -> anyhow::Result<Setup> {
     let corpora = located(choice, &registry, &profile.corpora, global)?;
     let tokenizer = tokenizer(choice.tokenizer.as_deref(), global)?;
     let home = global.data_home()?;
-    let suites = suites(&suite::Registry::open(&home)?)?;
-    Ok(Setup::new(
-        (choice.profile.clone(), profile),
+    let (suites, absent) = suites(&suite::Registry::open(&home)?)?;
+    Ok(Setup::new(SetupInputs {
+        profile_name: choice.profile.clone(),
+        profile,
         corpora,
         tokenizer,
-        Options {
+        options: Options {
             min_tokens: choice.min_tokens,
             max_tokens: choice.max_tokens,
             keep_verdicts: choice.keep_verdicts,
@@ -274,9 +275,10 @@ fn setup(choice: &ChoiceArgs, global: &Global) -> anyhow::Result<Setup> {
                 seed: choice.seed,
             },
         },
-        &quality,
-        (&suites.0, suites.1),
-    )?)
+        own_quality: &quality,
+        suites: &suites,
+        absent,
+    })?)
 }
 
 fn located(

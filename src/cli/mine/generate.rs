@@ -15,13 +15,13 @@ use korfinsts_base::http::Patience;
 use korfinsts_bench::suite::{Availability, Registry, Suite};
 use korfinsts_encoder::Encoder;
 use korfinsts_encoder::open::read_files;
-use korfinsts_mine::generate::ask::{Role, Speaker};
+use korfinsts_mine::generate::ask::{LimitedBackend, Role};
 use korfinsts_mine::generate::backend::{self, BACKENDS, Setting};
-use korfinsts_mine::generate::estimate::{Estimate, estimate};
-use korfinsts_mine::generate::flow::{Mix, Way};
+use korfinsts_mine::generate::estimate::{Estimate, Models, estimate};
+use korfinsts_mine::generate::flow::{MiningOptions, Mix};
 use korfinsts_mine::generate::limit::Rate;
 use korfinsts_mine::generate::prompt::Prompts;
-use korfinsts_mine::generate::session::{Ended, Plan, passages};
+use korfinsts_mine::generate::session::{GenerationPlan, RunOutcome, passages};
 use korfinsts_mine::generation::{Generation, Status};
 use korfinsts_mine::{MineError, Transforms, Typology};
 
@@ -182,34 +182,35 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let typology = Arc::new(Typology::read(&args.typology)?);
     let rules = args.transforms.as_deref().unwrap_or(&typology.name);
     let transforms = Arc::new(Transforms::read(rules)?);
-    let speaker = |role: Role, text: &str, price: Option<[f64; 2]>| -> Result<Speaker, MineError> {
-        let setting = Setting {
-            role,
-            typology: Arc::clone(&typology),
-            transforms: Arc::clone(&transforms),
-            temperature: if role == Role::Judge {
-                0.0
-            } else {
-                args.temperature
-            },
-            structured: args.structured.clone(),
-            patience: Patience {
-                attempts: args.retries.max(1),
-                first: Duration::from_millis(500),
-                longest: Duration::from_mins(2),
-            },
-            timeout: Duration::from_secs(args.timeout.max(1)),
-            requests: folder.path().to_owned(),
-            results: args.batch_results.clone(),
+    let model =
+        |role: Role, text: &str, price: Option<[f64; 2]>| -> Result<LimitedBackend, MineError> {
+            let setting = Setting {
+                role,
+                typology: Arc::clone(&typology),
+                transforms: Arc::clone(&transforms),
+                temperature: if role == Role::Judge {
+                    0.0
+                } else {
+                    args.temperature
+                },
+                structured: args.structured.clone(),
+                patience: Patience {
+                    attempts: args.retries.max(1),
+                    first: Duration::from_millis(500),
+                    longest: Duration::from_mins(2),
+                },
+                timeout: Duration::from_secs(args.timeout.max(1)),
+                requests: folder.path().to_owned(),
+                results: args.batch_results.clone(),
+            };
+            Ok(LimitedBackend {
+                backend: backend::open(text, &setting)?,
+                price,
+                rate: Rate::new(args.requests_per_minute, args.tokens_per_minute),
+            })
         };
-        Ok(Speaker {
-            backend: backend::open(text, &setting)?,
-            price,
-            rate: Rate::new(args.requests_per_minute, args.tokens_per_minute),
-        })
-    };
-    let generator = speaker(Role::Generator, &args.generator, args.price_generator)?;
-    let judge = speaker(Role::Judge, &args.judge, args.price_judge)?;
+    let generator = model(Role::Generator, &args.generator, args.price_generator)?;
+    let judge = model(Role::Judge, &args.judge, args.price_judge)?;
     if global.offline && [&generator, &judge].iter().any(|s| s.backend.is_limited()) {
         return Err(CliError::new(
             FailureClass::Network,
@@ -218,23 +219,16 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
         )
         .into());
     }
-    let way = Way {
-        mix: match args.mix {
-            MixArg::Balanced => Mix::Balanced,
-            MixArg::Naive => Mix::Naive,
-        },
-        variants: args.variants.get(),
-        samples: args.judge_samples,
-        translate: args.translate,
-        // A rule cannot know what the rest of a passage says.
-        sentences: args.sentences.unwrap_or_else(|| {
-            usize::from(generator.backend.is_free() && args.mix == MixArg::Balanced)
-        }),
-    };
+    let options = options(args, generator.backend.is_free());
     let prompts = Prompts::new(args.templates.as_deref());
     if args.dry_run {
         let documents = passages(&folder, args.limit)?;
-        let found = estimate(&documents, &typology, way, &prompts, [&generator, &judge])?;
+        let models = Models {
+            prompts: &prompts,
+            generator: &generator,
+            judge: &judge,
+        };
+        let found = estimate(&documents, &typology, options, models)?;
         return if args.json {
             output::print(&format!("{}\n", serde_json::to_string_pretty(&found)?))
         } else {
@@ -251,14 +245,14 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
             eprintln!("{done} of {all} documents");
         }
     };
-    let plan = Plan {
+    let plan = GenerationPlan {
         folder,
         typology,
         transforms,
         prompts,
         generator,
         judge,
-        way,
+        options,
         max_cost: args.max_cost,
         concurrency: args
             .concurrency
@@ -276,6 +270,22 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
         progress: &progress,
     };
     finish(args, global, plan.run()?)
+}
+
+fn options(args: &GenerateArgs, is_free: bool) -> MiningOptions {
+    MiningOptions {
+        mix: match args.mix {
+            MixArg::Balanced => Mix::Balanced,
+            MixArg::Naive => Mix::Naive,
+        },
+        variants: args.variants.get(),
+        samples: args.judge_samples,
+        translate: args.translate,
+        // A rule cannot know what the rest of a passage says.
+        sentences: args
+            .sentences
+            .unwrap_or_else(|| usize::from(is_free && args.mix == MixArg::Balanced)),
+    }
 }
 
 fn check(args: &GenerateArgs) -> anyhow::Result<()> {
@@ -300,7 +310,7 @@ fn check(args: &GenerateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn finish(args: &GenerateArgs, global: &Global, ended: Ended) -> anyhow::Result<()> {
+fn finish(args: &GenerateArgs, global: &Global, ended: RunOutcome) -> anyhow::Result<()> {
     for line in &ended.next {
         global.note(line);
     }

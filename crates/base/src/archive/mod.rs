@@ -21,7 +21,7 @@ pub use write::write;
 pub const MAX_ENTRIES: usize = 200;
 /// Most bytes of a container's files in all.
 pub const MAX_TOTAL: u64 = 256 << 20;
-/// Most bytes that one compressed byte may stand for.
+/// Most bytes that one compressed byte may unpack to.
 pub const MAX_RATIO: u64 = 100;
 /// Longest name of a file in a container, in bytes.
 pub const MAX_NAME: usize = 120;
@@ -68,7 +68,7 @@ fn refused(name: &str, reason: impl Into<String>) -> ArchiveError {
     }
 }
 
-/// Why a name may not stand in a container; `None` for one that may. Allowed are ASCII letters,
+/// Why a name is not allowed in a container; `None` for one that may. Allowed are ASCII letters,
 /// digits, `.`, `_`, `-` in parts joined by `/`, so that every file system means the same by it.
 #[must_use]
 pub fn name_flaw(name: &str) -> Option<String> {

@@ -246,7 +246,7 @@ fn local(bytes: &[u8], entry: &Entry<'_>) -> Result<usize, ArchiveError> {
     }
 }
 
-/// Where the content of an entry stands.
+/// Where the content of an entry is.
 fn body(bytes: &[u8], entry: &Entry<'_>) -> Result<std::ops::Range<usize>, ArchiveError> {
     let cut = || refused(entry.name, "its header or content is cut short");
     let header = bytes

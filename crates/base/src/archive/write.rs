@@ -11,7 +11,7 @@ use super::{ArchiveError, Files, MAX_ENTRIES, MAX_TOTAL, name_flaw, refused};
 /// set: 1980-01-01, mode 0644, made on Unix.
 ///
 /// # Errors
-/// When there are too many files or bytes, or a name may not stand in a container.
+/// When there are too many files or bytes, or a name is not allowed in a container.
 pub fn write(files: &Files) -> Result<Vec<u8>, ArchiveError> {
     let total: usize = files.values().map(Vec::len).sum();
     if files.len() > MAX_ENTRIES || total as u64 > MAX_TOTAL {

@@ -529,7 +529,7 @@ impl Hub {
             404 | 410 => Attempt::Final(HubError::NotFound {
                 what: what.to_owned(),
             }),
-            _ if http::passes(status) => Attempt::Again(
+            _ if http::may_be_retried(status) => Attempt::Again(
                 HubError::Status {
                     url: url.to_owned(),
                     status,
@@ -636,7 +636,7 @@ fn parse_listing(body: &[u8]) -> Result<Snapshot, String> {
     Ok(Snapshot { commit, files })
 }
 
-/// Percent-encodes what may not stand in a path; slashes stay where `slashes`.
+/// Percent-encodes what a path may not hold; slashes stay where `slashes`.
 fn escape(text: &str, slashes: bool) -> String {
     text.bytes()
         .map(|b| {

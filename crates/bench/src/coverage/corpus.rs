@@ -14,14 +14,14 @@ use super::delimited::{open_csv, read_csv};
 use super::memo::Counter;
 use super::subject::Subject;
 use super::text::{TextCounts, TextReport};
-use korfinsts_base::fs;
+use korfinsts_base::{fs, text};
 
 /// Bytes of a block that one worker takes at a time.
 pub(super) const BLOCK: usize = 1 << 20;
 /// A line of plain text is cut, at white space, when it grows beyond this.
 const LONGEST_LINE: usize = 1 << 20;
-/// A JSON line or CSV record beyond this is an error.
-pub(super) const LONGEST_RECORD: usize = 64 << 20;
+/// A JSON line beyond this is an error.
+const LONGEST_RECORD: usize = 64 << 20;
 /// One text in so many is also tokenised in NFC and NFD.
 pub const FORMS_EVERY: u64 = 64;
 
@@ -372,25 +372,9 @@ fn each_text(
         }
         Block::Lines { bytes, first_line } => (bytes, *first_line),
     };
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let before = &bytes[..e.valid_up_to()];
-        let line = first_line + newlines(before);
-        corpus.invalid(
-            line,
-            "the line is not UTF-8",
-            Some("convert the file first, for instance `iconv -f cp949 -t utf-8`"),
-        )
-    })?;
-    let text = if first_line == 1 {
-        text.strip_prefix('\u{feff}').unwrap_or(text)
-    } else {
-        text
-    };
-    for (number, line) in (first_line..).zip(text.split('\n')) {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.trim().is_empty() {
-            continue;
-        }
+    let lines = text::numbered_lines(bytes, first_line)
+        .map_err(|line| corpus.invalid(line, "the line is not UTF-8", Some(text::CONVERT)))?;
+    for (number, line) in lines {
         match &corpus.format {
             CorpusFormat::Jsonl(fields) => {
                 let value: Value = serde_json::from_str(line)
@@ -504,7 +488,7 @@ fn read_lines(
         let rest = buffer.split_off(end);
         let bytes = std::mem::replace(&mut buffer, rest);
         buffer.reserve(BLOCK);
-        let lines = newlines(&bytes);
+        let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64;
         let block = Block::Lines {
             bytes,
             first_line: line,
@@ -514,11 +498,6 @@ fn read_lines(
             return Ok((total, cuts));
         }
     }
-}
-
-/// Line feeds in these bytes.
-pub(super) fn newlines(bytes: &[u8]) -> u64 {
-    bytes.split(|b| *b == b'\n').count() as u64 - 1
 }
 
 /// Where an overlong line is cut: behind the last ASCII white space of its second half, else

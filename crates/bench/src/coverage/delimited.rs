@@ -1,51 +1,43 @@
 //! Corpora with a header, columns and quotes: `.csv` and `.tsv`.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::sync::mpsc::SyncSender;
 
 use super::CoverageError;
-use super::corpus::{BLOCK, Block, Corpus, LONGEST_RECORD};
+use super::corpus::{BLOCK, Block, Corpus};
+use korfinsts_base::delimited::{Problem, RowError, Rows};
 use korfinsts_base::fs;
 
-pub(super) type Delimited = csv::Reader<BufReader<Limited<Box<dyn Read + Send>>>>;
+pub(super) type Delimited = Rows<BufReader<Box<dyn Read + Send>>>;
 
-/// A delimited file after its header, and where the columns asked for stand.
+/// A delimited file after its header, and the positions of the columns asked for.
 pub(super) fn open_csv(
     reader: Box<dyn Read + Send>,
     corpus: &Corpus,
     delimiter: u8,
     columns: &[String],
 ) -> Result<(Delimited, Vec<usize>), CoverageError> {
-    let mut reader = BufReader::with_capacity(BLOCK, Limited::new(reader));
-    // A byte order mark would become part of the first column's name.
-    let start = reader.fill_buf().map_err(fs::at("read", &corpus.path))?;
-    if start.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
-    }
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(reader);
-    let header = reader.headers().map_err(|e| csv_error(corpus, &e))?.clone();
+    let mut rows = Rows::new(BufReader::with_capacity(BLOCK, reader), delimiter);
+    let header = rows.next().transpose().map_err(|e| wrong(corpus, e))?;
+    let header = header.unwrap_or_default();
     let positions = columns
         .iter()
         .map(|column| {
-            let named = header.iter().position(|name| name.trim() == column);
-            named
-                .or_else(|| {
-                    let number = column.parse::<usize>().ok()?;
-                    (1..=header.len()).contains(&number).then(|| number - 1)
-                })
-                .ok_or_else(|| {
-                    let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
-                    corpus.invalid(
-                        1,
-                        format!("no column `{column}`, found {}", names.join(", ")),
-                        Some("name the column that holds the text with `--field NAME`"),
-                    )
-                })
+            let numbered = || {
+                let number = column.parse::<usize>().ok()?.checked_sub(1)?;
+                header.get(number).map(|_| number)
+            };
+            header.position(column).or_else(numbered).ok_or_else(|| {
+                let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
+                corpus.invalid(
+                    1,
+                    format!("no column `{column}`, found {}", names.join(", ")),
+                    Some("name the column that holds the text with `--field NAME`"),
+                )
+            })
         })
         .collect::<Result<Vec<usize>, _>>()?;
-    Ok((reader, positions))
+    Ok((rows, positions))
 }
 
 pub(super) fn read_csv(
@@ -56,89 +48,36 @@ pub(super) fn read_csv(
     sender: &SyncSender<Block>,
     progress: &dyn Fn(u64),
 ) -> Result<u64, CoverageError> {
-    let (mut reader, positions) = open_csv(reader, corpus, delimiter, columns)?;
+    let (mut rows, positions) = open_csv(reader, corpus, delimiter, columns)?;
     let mut texts = Vec::new();
     let mut held = 0;
-    let mut record = csv::StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|e| csv_error(corpus, &e))?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
+    while let Some(row) = rows.next().transpose().map_err(|e| wrong(corpus, e))? {
         for position in &positions {
-            let text = record.get(*position).unwrap_or_default();
+            let text = row.get(*position).unwrap_or_default();
             if !text.trim().is_empty() {
                 held += text.len();
-                texts.push((line, text.to_owned()));
+                texts.push((row.line, text.to_owned()));
             }
         }
         if held >= BLOCK {
-            progress(reader.position().byte());
+            progress(rows.bytes());
             held = 0;
             if sender
                 .send(Block::Texts(std::mem::take(&mut texts)))
                 .is_err()
             {
-                return Ok(reader.position().byte());
+                return Ok(rows.bytes());
             }
         }
-        reader.get_mut().get_mut().record_read();
     }
     let _ = sender.send(Block::Texts(texts));
-    Ok(reader.position().byte())
+    Ok(rows.bytes())
 }
 
-fn csv_error(corpus: &Corpus, error: &csv::Error) -> CoverageError {
-    let line = error.position().map_or(0, csv::Position::line);
-    corpus.invalid(line, error.to_string(), csv_hint(error))
-}
-
-/// What to do about a record that cannot be read.
-#[must_use]
-pub fn csv_hint(error: &csv::Error) -> Option<&'static str> {
-    match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => {
-            Some("convert the file first, for instance `iconv -f cp949 -t utf-8`")
-        }
-        csv::ErrorKind::UnequalLengths { .. } => {
-            Some("quote fields that hold the delimiter or a line break")
-        }
-        _ => None,
-    }
-}
-
-/// A reader that ends a record which an open quote lets run through the whole file.
-#[derive(Debug)]
-pub struct Limited<R> {
-    inner: R,
-    since_record: usize,
-}
-
-impl<R> Limited<R> {
-    /// A reader of records of at most 64 MiB.
-    pub fn new(inner: R) -> Self {
-        Self {
-            inner,
-            since_record: 0,
-        }
-    }
-
-    /// Says that a record came to its end.
-    pub fn record_read(&mut self) {
-        self.since_record = 0;
-    }
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.since_record > LONGEST_RECORD {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a record is longer than {LONGEST_RECORD} bytes: is a quote left open?"),
-            ));
-        }
-        let n = self.inner.read(buffer)?;
-        self.since_record += n;
-        Ok(n)
+fn wrong(corpus: &Corpus, error: RowError) -> CoverageError {
+    let hint = error.hint();
+    match error.problem {
+        Problem::Io(e) => fs::at("read", &corpus.path)(e).into(),
+        problem => corpus.invalid(error.line, problem.to_string(), hint),
     }
 }

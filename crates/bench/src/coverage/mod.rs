@@ -28,7 +28,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use delimited::{Limited, csv_hint};
 pub use error::CoverageError;
 pub use script::ScriptQuery;
 pub use subject::Subject;

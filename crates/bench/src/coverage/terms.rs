@@ -7,11 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::CoverageError;
-use super::corpus::newlines;
 use super::subject::Subject;
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
-use korfinsts_base::text::{is_hangul_syllable, nfc};
+use korfinsts_base::strict_toml;
+use korfinsts_base::text::{self, is_hangul_syllable, nfc};
 
 /// One term of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,12 +47,9 @@ pub fn built_in() -> Vec<Term> {
 /// When the file cannot be read, a line has other fields, a term stands twice, or none is there.
 pub fn read(path: &Path) -> Result<Vec<Term>, CoverageError> {
     let bytes = fs::read(path)?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let line = newlines(&e.as_bytes()[..at]) as usize + 1;
-        invalid(path, line, "the list is not UTF-8".into())
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text::utf8(&bytes)
+        .map_err(|line| invalid(path, line as usize, "the list is not UTF-8".into()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if path.extension().is_some_and(|e| e == "toml") {
         parse_toml(text, path)
     } else {
@@ -66,12 +63,8 @@ fn parse_toml(text: &str, path: &Path) -> Result<Vec<Term>, CoverageError> {
     struct List {
         term: Vec<Term>,
     }
-    let list: List = toml::from_str(text).map_err(|e| {
-        let line = e
-            .span()
-            .map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-        invalid(path, line, e.message().to_owned())
-    })?;
+    let list: List =
+        strict_toml::parse(text).map_err(|e| invalid(path, e.line.unwrap_or(0), e.reason))?;
     checked(list.term.into_iter().map(|t| (0, t)), path)
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Scale, ScaleKind, SuiteError, TripletColumns};
+use korfinsts_base::strict_toml;
 
 /// The version of the manifest format that this program reads.
 pub const SCHEMA: u32 = 1;
@@ -304,10 +305,10 @@ impl Manifest {
     /// # Errors
     /// When it is not TOML, holds an unknown key, lacks one, or contradicts itself.
     pub fn parse(text: &str, path: &Path, origin: Origin) -> Result<Self, SuiteError> {
-        let mut manifest: Self = toml::from_str(text).map_err(|e| SuiteError::Manifest {
+        let mut manifest: Self = strict_toml::parse(text).map_err(|e| SuiteError::Manifest {
             path: path.to_owned(),
-            line: e.span().map(|s| line_of(text, s.start)),
-            reason: e.message().replace('\n', ": "),
+            line: e.line,
+            reason: e.reason,
         })?;
         manifest.origin = origin;
         manifest.check().map_err(|reason| SuiteError::Manifest {
@@ -574,14 +575,6 @@ fn check_scale(what: &str, scale: Scale) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())]
-        .iter()
-        .filter(|b| **b == b'\n')
-        .count()
-        + 1
 }
 
 #[cfg(test)]

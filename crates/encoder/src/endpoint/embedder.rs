@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Endpoint;
-use super::client::{Refusal, Wrong};
-use super::dialect::{Answer, Ask, TooLong};
-use crate::{BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount, Usage};
+use super::dialect::{Answer, Ask};
+use crate::{BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount};
+use korfinsts_base::endpoint::{EndpointError, Refusal, TooLong, Usage, Wrong};
 use korfinsts_base::failure::FailureClass;
 
 /// Estimated tokens of a request, where the user asks for no other number: enough to keep a
@@ -43,7 +43,7 @@ impl Embedder {
         }
     }
 
-    fn request(&self, texts: &[&str], cut: Option<usize>) -> Result<Answer, Refusal> {
+    fn request(&self, texts: &[&str], cut: Option<usize>) -> Result<Answer, Refusal<EncoderError>> {
         let endpoint = &self.endpoint;
         let ask = Ask {
             model: &endpoint.model,
@@ -79,7 +79,7 @@ impl Embedder {
                 Ok(rows)
             }
             Err(Refusal::TooLong(long, _)) => Ok(vec![self.cut(texts[0], long)?]),
-            Err(refusal) => Err(refusal.into()),
+            Err(refusal) => Err(refusal.error()),
         }
     }
 
@@ -90,7 +90,7 @@ impl Embedder {
             match self.request(&[text], Some(allowed.unwrap_or(usize::MAX))) {
                 Ok(answer) => return Ok(first(answer, allowed, long.given)),
                 Err(Refusal::TooLong(..)) => {}
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(refusal.error()),
             }
         }
         // The server cannot be asked to cut, and its tokens are not known here: the text is cut
@@ -106,17 +106,18 @@ impl Embedder {
             match self.request(&[&text[..end]], None) {
                 Ok(answer) => return Ok(first(answer, allowed, long.given)),
                 Err(Refusal::TooLong(still, _)) => share *= ratio(still).unwrap_or(0.85).min(0.97),
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(refusal.error()),
             }
         }
-        Err(EncoderError::Endpoint {
+        Err(EndpointError::Server {
             url: self.endpoint.url.clone(),
             reason: format!(
                 "a text of {characters} characters is refused for its length, however short it is cut"
             ),
             hint: None,
             class: FailureClass::Model,
-        })
+        }
+        .into())
     }
 
     /// Whether the server read a text to its end, as far as that can be known: a text with as
@@ -142,7 +143,7 @@ impl Embedder {
                 proofs().push(text.len());
                 Ok(true)
             }
-            Err(refusal) => Err(refusal.into()),
+            Err(refusal) => Err(refusal.error()),
         }
     }
 }

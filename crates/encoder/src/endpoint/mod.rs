@@ -1,26 +1,22 @@
 //! Endpoints: servers that embed texts. A 7B model that an existing engine serves on other
 //! machines is evaluated from here; nothing of it is on disk.
 //!
-//! Holds what an endpoint's name means ([`address`]), its key ([`key`]), what servers speak
-//! ([`dialect`]), requests with retries ([`client`]), asking a server what it is ([`probe`]), and
-//! the encoder made of it ([`embedder`]). Prompts are put before the texts here, never by the
-//! server; rows are matched by index; a text is never cut in silence.
+//! Holds what servers speak ([`dialect`]), asking a server what it is ([`probe`]), and the encoder
+//! made of it ([`embedder`]). Addresses, keys and requests are those of
+//! [`korfinsts_base::endpoint`]. Prompts are put before the texts here, never by the server; rows
+//! are matched by index; a text is never cut in silence.
 
-pub mod address;
-pub mod client;
 pub mod dialect;
 pub mod embedder;
-pub mod key;
 mod openai;
 pub mod probe;
 mod tei;
 
 use std::sync::Arc;
 
-use self::address::Address;
-use self::client::{Client, Settings, Wrong};
 use self::dialect::Dialect;
-use self::key::Key;
+use korfinsts_base::endpoint::{Address, Client, Key, Settings, Wrong};
+
 use super::protocol::Rules;
 use super::spec::{Decision, Setting};
 use super::{Encoder, EncoderError, EncoderSpec};
@@ -263,7 +259,7 @@ fn same_pooling(a: &str, b: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with the first that is.
-fn check(rows: &[Vec<f32>], dimension: Option<usize>) -> Result<(), Wrong> {
+fn check(rows: &[Vec<f32>], dimension: Option<usize>) -> Result<(), Wrong<EncoderError>> {
     for row in rows {
         let expected = dimension.unwrap_or(row.len());
         if row.is_empty() || row.len() != expected {

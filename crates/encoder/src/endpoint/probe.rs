@@ -3,10 +3,9 @@
 
 use serde_json::Value;
 
-use super::address::{Address, FORMS, Kind};
-use super::client::{Client, Refusal, Wrong};
 use super::dialect::{self, Answer, Ask, Dialect};
 use crate::EncoderError;
+use korfinsts_base::endpoint::{Address, Client, EndpointError, FORMS, Refusal, ServerKind, Wrong};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 
@@ -49,7 +48,7 @@ pub struct Found {
 /// When it cannot be reached, or is no server of embeddings.
 pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
     let (root, apis) = address.roots();
-    if matches!(address.kind, Kind::Any | Kind::Tei) {
+    if matches!(address.kind, ServerKind::Any | ServerKind::Tei) {
         match client.get(&format!("{root}/info")) {
             Ok(info) if info.get("model_id").is_some_and(Value::is_string) => {
                 return Ok(tei(&info, &root, address));
@@ -58,9 +57,9 @@ pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
             // other path says what is missing.
             Ok(_)
             | Err(Refusal::NotKnown(_) | Refusal::TooLong(..) | Refusal::Barred(401 | 403, _))
-                if address.kind == Kind::Any => {}
+                if address.kind == ServerKind::Any => {}
             Ok(_) => return Err(unlike(&root, "`/info` names no `model_id`")),
-            Err(refusal) => return Err(refusal.into()),
+            Err(refusal) => return Err(refusal.error().into()),
         }
     }
     let mut found = Found {
@@ -69,14 +68,14 @@ pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
     };
     // `OpenAI` lists hundreds of models and says nothing about them.
     let mut api = apis[0].clone();
-    if address.kind != Kind::OpenAi || address.model.is_none() {
+    if address.kind != ServerKind::OpenAi || address.model.is_none() {
         let (at, list) = models(client, &apis, address)?;
         api = at;
         if let Some(list) = list {
             choose(&mut found, &list, address)?;
         }
     }
-    let vllm = address.kind == Kind::Vllm || found.server.as_deref() == Some("vllm");
+    let vllm = address.kind == ServerKind::Vllm || found.server.as_deref() == Some("vllm");
     let dialect = dialect::find(if vllm { "vllm" } else { "openai" });
     found.url = format!("{api}{}", dialect.map_or("", |d| d.path()));
     found.dialect = dialect;
@@ -90,12 +89,13 @@ pub fn ask(client: &Client, address: &Address) -> Result<Found, EncoderError> {
 }
 
 fn unlike(url: &str, what: &str) -> EncoderError {
-    EncoderError::Endpoint {
+    EndpointError::Server {
         url: url.to_owned(),
         reason: format!("this is no server of embeddings that is known: {what}"),
         hint: Some(format!("allowed are {FORMS}")),
         class: FailureClass::Network,
     }
+    .into()
 }
 
 /// What text-embeddings-inference says of itself.
@@ -152,7 +152,7 @@ fn models(
                 None => return Err(unlike(api, "`/models` lists none")),
             },
             Err(Refusal::NotKnown(_) | Refusal::TooLong(..)) => {}
-            Err(Refusal::Failed(error) | Refusal::Barred(_, error)) => return Err(error),
+            Err(refusal) => return Err(refusal.error().into()),
         }
     }
     if address.model.is_some() {
@@ -183,7 +183,7 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
         None => match list {
             [only] => Some(only),
             _ => {
-                return Err(EncoderError::Endpoint {
+                return Err(EndpointError::Server {
                     url: address.url.clone(),
                     reason: format!("the server has {} models", names.len()),
                     hint: Some(format!(
@@ -192,7 +192,8 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
                         shown()
                     )),
                     class: FailureClass::Usage,
-                });
+                }
+                .into());
             }
         },
     };
@@ -240,7 +241,7 @@ pub fn embed(
             Ok(answer) => return Ok((answer, base64)),
             // Perhaps it is the coding that is not known.
             Err(Refusal::NotKnown(error)) if base64 => refused = Some(error),
-            Err(refusal) => return Err(refused.unwrap_or_else(|| refusal.into())),
+            Err(refusal) => return Err(refused.unwrap_or_else(|| refusal.error())),
         }
     }
     Err(refused.unwrap_or_else(|| unlike(&found.url, "it gives no embedding")))

@@ -4,9 +4,12 @@
 //! Field numbers follow `onnx.proto3` of ONNX 1.23 (IR version 14).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs::File;
+use std::io::BufReader;
 
-use super::wire::{Field, Payload, Wire, WireError};
+use korfinsts_base::protobuf::{Field, Payload, Reader, WireError};
+
+pub(super) type Wire = Reader<BufReader<File>>;
 
 /// Graphs inside attributes of nodes (`If`, `Loop`) may nest this deep.
 const MAX_DEPTH: usize = 8;
@@ -105,10 +108,9 @@ fn element_bytes(element: &str) -> Option<u64> {
 }
 
 /// Reads the graph of a file.
-pub(super) fn read(path: &Path) -> Result<Graph, WireError> {
-    let mut wire = Wire::open(path)?;
+pub(super) fn read(wire: &mut Wire) -> Result<Graph, WireError> {
     let mut graph = Graph::default();
-    graph.model(&mut wire)?;
+    graph.model(wire)?;
     if !graph.seen.graph {
         return Err(wire.malformed("no graph in it"));
     }

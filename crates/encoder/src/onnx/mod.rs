@@ -8,15 +8,15 @@ mod graph;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 pub(crate) mod plan;
 mod sniff;
-mod wire;
 
 use std::collections::BTreeSet;
+use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
 use self::graph::{External, Graph, Value};
-use self::wire::WireError;
 use super::EncoderError;
 use korfinsts_base::fs;
+use korfinsts_base::protobuf::{Reader, WireError};
 
 /// Domains of the ONNX standard.
 const STANDARD: [&str; 6] = [
@@ -134,13 +134,14 @@ fn read(path: &Path) -> Result<Graph, EncoderError> {
     if let Some(error) = sniff::not_onnx(path)? {
         return Err(error);
     }
-    graph::read(path).map_err(|error| match error {
-        WireError::Fs(error) => error.into(),
-        WireError::Malformed { at, what } => EncoderError::Invalid {
+    let length = fs::metadata(path)?.len();
+    let file = BufReader::with_capacity(1 << 14, fs::open(path)?);
+    graph::read(&mut Reader::new(file, length)).map_err(|WireError { at, what }| {
+        EncoderError::Invalid {
             path: path.to_owned(),
             reason: format!("not a whole ONNX file: at byte {at}: {what}"),
             hint: Some("fetch or export the file again: it is cut off or damaged".into()),
-        },
+        }
     })
 }
 

@@ -3,44 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use korfinsts_base::protobuf::Message;
 
-/// A protobuf message being written.
-#[derive(Clone, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.0.push((value as u8 & 0x7f) | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn number(mut self, field: u64, value: u64) -> Self {
-        self.varint(field << 3);
-        self.varint(value);
-        self
-    }
-
-    fn bytes(mut self, field: u64, value: &[u8]) -> Self {
-        self.varint(field << 3 | 2);
-        self.varint(value.len() as u64);
-        self.0.extend(value);
-        self
-    }
-
-    fn text(self, field: u64, value: &str) -> Self {
-        self.bytes(field, value.as_bytes())
-    }
-
-    fn message(self, field: u64, value: &Message) -> Self {
-        self.bytes(field, &value.0)
-    }
-}
-
-/// A `ValueInfoProto`: 0 means a free dimension.
-fn value(name: &str, element: u64, shape: &[u64]) -> Message {
+/// A `ValueInfoProto`: 0 stands for a free dimension.
+fn value(name: &str, element: i64, shape: &[i64]) -> Message {
     let mut dimensions = Message::default();
     for &size in shape {
         let dimension = match size {
@@ -62,7 +28,7 @@ fn node(domain: &str, operator: &str) -> Message {
 }
 
 /// A tensor of float32 with its values in the file.
-fn tensor(name: &str, shape: &[u64], bytes: usize) -> Message {
+fn tensor(name: &str, shape: &[i64], bytes: usize) -> Message {
     let mut message = Message::default();
     for &size in shape {
         message = message.number(1, size);
@@ -71,7 +37,7 @@ fn tensor(name: &str, shape: &[u64], bytes: usize) -> Message {
 }
 
 /// A tensor of `count` float32 in another file.
-fn external(count: u64, entries: &[(&str, &str)]) -> Message {
+fn external(count: i64, entries: &[(&str, &str)]) -> Message {
     let mut message = Message::default()
         .number(1, count)
         .number(2, 1)
@@ -121,7 +87,7 @@ fn a_graph_is_read_without_its_tensors() {
         .message(1, &node("com.microsoft", "BiasGelu"))
         .message(5, &tensor("weights", &[4], 16));
     let folder = Folder::new();
-    let info = inspect(&folder.write("m.onnx", &model(&graph).0)).expect("read");
+    let info = inspect(&folder.write("m.onnx", &model(&graph).finish())).expect("read");
     // `weights` has a value of its own: nothing has to be fed.
     assert_eq!(info.inputs.len(), 1);
     assert_eq!(info.inputs[0].name, "input_ids");
@@ -139,7 +105,7 @@ fn operators_of_unknown_domains_are_named_unless_the_model_defines_them() {
         .message(1, &node("own", "Mine"))
         .message(1, &node("ai.onnx.contrib", "BertTokenizer"));
     let folder = Folder::new();
-    let path = folder.write("m.onnx", &model(&graph).message(25, &own).0);
+    let path = folder.write("m.onnx", &model(&graph).message(25, &own).finish());
     let info = inspect(&path).expect("read");
     assert_eq!(info.custom_domains, ["ai.onnx.contrib"]);
     let error = refuse_custom(&path, &read(&path).expect("read")).expect_err("refused");
@@ -162,7 +128,7 @@ fn number_types_are_told_by_operators_then_weights() {
         (node("", "MatMul"), 1, "float32"),
     ] {
         let folder = Folder::new();
-        let path = folder.write("m.onnx", &model(&graph().message(field, &part)).0);
+        let path = folder.write("m.onnx", &model(&graph().message(field, &part)).finish());
         assert_eq!(inspect(&path).expect("read").dtype, dtype);
     }
 }
@@ -172,7 +138,7 @@ fn every_cut_of_a_file_is_refused() {
     let graph = graph()
         .message(1, &node("", "Gather"))
         .message(5, &tensor("weights", &[4], 16));
-    let whole = model(&graph).0;
+    let whole = model(&graph).finish();
     for end in 0..whole.len() {
         let message = refused(&whole[..end]);
         assert!(
@@ -187,7 +153,7 @@ fn damaged_files_never_panic() {
     let graph = graph()
         .message(1, &node("", "Gather"))
         .message(5, &external(4, &[("location", "w.data"), ("length", "16")]));
-    let whole = model(&graph).0;
+    let whole = model(&graph).finish();
     let folder = Folder::new();
     folder.write("w.data", &[0; 16]);
     for at in 0..whole.len() {
@@ -208,27 +174,30 @@ fn impossible_graphs_are_refused() {
         nested = Message::default().message(1, &node("", "If").message(5, &attribute));
     }
     for (bytes, reason) in [
-        (Message::default().number(1, 8).0, "no graph"),
-        (Message::default().message(7, &graph()).0, "no IR version"),
+        (Message::default().number(1, 8).finish(), "no graph"),
         (
-            model(&Message::default().message(11, &value("x", 7, &[0]))).0,
+            Message::default().message(7, &graph()).finish(),
+            "no IR version",
+        ),
+        (
+            model(&Message::default().message(11, &value("x", 7, &[0]))).finish(),
             "without outputs",
         ),
-        (model(&nested).0, "nested deeper"),
+        (model(&nested).finish(), "nested deeper"),
         (
-            model(&graph().message(5, &tensor("w", &[1 << 40, 1 << 40], 0))).0,
+            model(&graph().message(5, &tensor("w", &[1 << 40, 1 << 40], 0))).finish(),
             "impossible shape",
         ),
         (
-            model(&graph().message(5, &tensor("w", &[u64::MAX], 0))).0,
+            model(&graph().message(5, &tensor("w", &[-1], 0))).finish(),
             "impossible shape",
         ),
         (
-            model(&graph().message(5, &tensor("w", &[4], 12))).0,
+            model(&graph().message(5, &tensor("w", &[4], 12))).finish(),
             "holds 12 bytes, its shape needs 16",
         ),
         (
-            model(&graph().message(1, &node("", &"x".repeat(70_000)))).0,
+            model(&graph().message(1, &node("", &"x".repeat(70_000)))).finish(),
             "a name of 70000 bytes",
         ),
         (b"once upon a time".to_vec(), "not a whole ONNX file"),
@@ -282,7 +251,7 @@ fn external_data_stays_in_its_folder_and_is_whole() {
         folder.write("w.data", &[0; 16]);
         fs::create_dir(&folder.0.path().join("folder.data")).expect("made");
         let graph = graph().message(5, &external(4, entries));
-        let path = folder.write("m.onnx", &model(&graph).0);
+        let path = folder.write("m.onnx", &model(&graph).finish());
         let message = inspect(&path).expect_err("refused").to_string();
         assert!(message.contains(reason), "{reason}: {message}");
     }
@@ -290,7 +259,7 @@ fn external_data_stays_in_its_folder_and_is_whole() {
     let data = folder.write("w.data", &[0; 16]);
     for location in ["w.data", "./w.data"] {
         let graph = graph().message(5, &external(4, &[("location", location)]));
-        let path = folder.write("m.onnx", &model(&graph).0);
+        let path = folder.write("m.onnx", &model(&graph).finish());
         let files = inspect(&path).expect("read").external_files;
         assert_eq!(files, std::slice::from_ref(&data));
     }
@@ -304,7 +273,7 @@ fn a_link_out_of_the_folder_is_refused_save_in_the_hubs_cache() {
     let graph = graph().message(5, &external(4, &[("location", "w.data")]));
     let folder = Folder::new();
     let secret = folder.write("elsewhere/secret", &[0; 16]);
-    let path = folder.write("model/m.onnx", &model(&graph).0);
+    let path = folder.write("model/m.onnx", &model(&graph).finish());
     symlink(&secret, folder.0.path().join("model/w.data")).expect("linked");
     let message = inspect(&path).expect_err("refused").to_string();
     assert!(message.contains("outside the model's folder"), "{message}");
@@ -312,7 +281,7 @@ fn a_link_out_of_the_folder_is_refused_save_in_the_hubs_cache() {
     let repository = Path::new("models--a--b");
     let blob = folder.write(
         &repository.join("blobs/0a").to_string_lossy(),
-        &model(&graph).0,
+        &model(&graph).finish(),
     );
     let data = folder.write(&repository.join("blobs/0b").to_string_lossy(), &[0; 16]);
     let snapshot = folder.0.path().join(repository).join("snapshots/1/onnx");

@@ -10,6 +10,7 @@ use crate::backend::OpenOptions;
 use crate::onnx::GraphInfo;
 use crate::pooling::Pooling;
 use korfinsts_base::fs;
+use korfinsts_base::strict_toml;
 use korfinsts_metric::Similarity;
 
 /// Direction of attention.
@@ -125,16 +126,10 @@ pub fn model_tables(path: &Path) -> Result<BTreeMap<String, ModelTable>, Encoder
         #[serde(default)]
         models: BTreeMap<String, ModelTable>,
     }
-    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
-    let file: File = toml::from_str(&text).map_err(|e| {
-        let start = e.span().map_or(0, |span| span.start.min(text.len()));
-        let before = text.get(..start).unwrap_or(&text);
-        let line = before.matches('\n').count() + 1;
-        EncoderError::Invalid {
-            path: format!("{}:{line}", path.display()).into(),
-            reason: e.message().to_owned(),
-            hint: None,
-        }
+    let file: File = strict_toml::parse(fs::read(path)?).map_err(|e| EncoderError::Invalid {
+        path: format!("{}:{}", path.display(), e.line.unwrap_or(1)).into(),
+        reason: e.reason,
+        hint: None,
     })?;
     Ok(file.models)
 }

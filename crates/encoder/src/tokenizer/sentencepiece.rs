@@ -3,6 +3,7 @@
 //!
 //! Field numbers: `sentencepiece_model.proto` of google/sentencepiece.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use ahash::AHashMap;
@@ -17,10 +18,11 @@ use crate::EncoderError;
 use crate::base64;
 use crate::family::{self, Vocabulary};
 use korfinsts_base::fs;
+use korfinsts_base::protobuf::{Payload, Reader, WireError};
 
 const MAX_PIECES: usize = 1 << 24;
 /// Longest piece, in bytes: every way to cut one in two is looked up.
-const MAX_PIECE: usize = 512;
+const MAX_PIECE: u64 = 512;
 
 /// How a model of some type uses its SentencePiece vocabulary.
 pub(super) struct Plan<'a> {
@@ -328,57 +330,9 @@ fn charsmap(proto: &Proto) -> Vec<Value> {
     })]
 }
 
-/// A field of a protocol buffer message.
-enum Field<'a> {
-    Number(u64),
-    Float(f32),
-    Bytes(&'a [u8]),
-    Other,
-}
+type Wire<'a> = Reader<Cursor<&'a [u8]>>;
 
-/// Reads the next field: its number, its value, and what follows.
-fn field(bytes: &[u8]) -> Result<(u32, Field<'_>, &[u8]), String> {
-    let (key, rest) = varint(bytes)?;
-    let number = u32::try_from(key >> 3).map_err(|_| "a field number is too large")?;
-    if number == 0 {
-        return Err("a field has the number 0".into());
-    }
-    let cut = |n: usize| {
-        rest.split_at_checked(n)
-            .ok_or_else(|| "it ends within a field".to_owned())
-    };
-    match key & 7 {
-        0 => varint(rest).map(|(value, rest)| (number, Field::Number(value), rest)),
-        1 => cut(8).map(|(_, rest)| (number, Field::Other, rest)),
-        2 => {
-            let (length, rest) = varint(rest)?;
-            let (value, rest) = usize::try_from(length)
-                .ok()
-                .and_then(|n| rest.split_at_checked(n))
-                .ok_or("it ends within a field")?;
-            Ok((number, Field::Bytes(value), rest))
-        }
-        5 => {
-            let (value, rest) = cut(4)?;
-            let value = f32::from_le_bytes(value.try_into().map_err(|_| "a float is cut")?);
-            Ok((number, Field::Float(value), rest))
-        }
-        kind => Err(format!("a field has the wire type {kind}")),
-    }
-}
-
-fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), String> {
-    let mut value = 0_u64;
-    for (i, &byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return Ok((value, &bytes[i + 1..]));
-        }
-    }
-    Err("a number is cut or too long".into())
-}
-
-fn parse(mut bytes: &[u8]) -> Result<Proto, String> {
+fn parse(bytes: &[u8]) -> Result<Proto, String> {
     let mut proto = Proto {
         pieces: Vec::new(),
         algorithm: Algorithm::Unigram,
@@ -388,40 +342,38 @@ fn parse(mut bytes: &[u8]) -> Result<Proto, String> {
         remove_extra_whitespaces: true,
     };
     let mut model_type = 1;
-    while !bytes.is_empty() {
-        let (number, value, rest) = field(bytes)?;
-        bytes = rest;
-        match (number, value) {
-            (1, Field::Bytes(piece)) => {
+    let end = bytes.len() as u64;
+    let mut wire = Wire::new(Cursor::new(bytes), end);
+    while let Some(field) = wire.next(end).map_err(damaged)? {
+        match (field.number, field.payload) {
+            (1, Payload::Bytes { end }) => {
                 if proto.pieces.len() == MAX_PIECES {
                     return Err("it has too many pieces".into());
                 }
-                proto.pieces.push(parse_piece(piece)?);
+                proto.pieces.push(parse_piece(&mut wire, end)?);
             }
-            (2, Field::Bytes(mut trainer)) => {
-                while !trainer.is_empty() {
-                    let (number, value, rest) = field(trainer)?;
-                    trainer = rest;
-                    match (number, value) {
-                        (3, Field::Number(n)) => model_type = n,
-                        (35, Field::Number(n)) => proto.byte_fallback = n != 0,
-                        _ => {}
+            (2, Payload::Bytes { end }) => {
+                while let Some(field) = wire.next(end).map_err(damaged)? {
+                    match (field.number, field.payload) {
+                        (3, Payload::Varint(n)) => model_type = n,
+                        (35, Payload::Varint(n)) => proto.byte_fallback = n != 0,
+                        _ => wire.skip(field).map_err(damaged)?,
                     }
                 }
             }
-            (3, Field::Bytes(mut normalizer)) => {
-                while !normalizer.is_empty() {
-                    let (number, value, rest) = field(normalizer)?;
-                    normalizer = rest;
-                    match (number, value) {
-                        (2, Field::Bytes(table)) => proto.charsmap = table.to_vec(),
-                        (3, Field::Number(n)) => proto.add_dummy_prefix = n != 0,
-                        (4, Field::Number(n)) => proto.remove_extra_whitespaces = n != 0,
-                        _ => {}
+            (3, Payload::Bytes { end }) => {
+                while let Some(field) = wire.next(end).map_err(damaged)? {
+                    match (field.number, field.payload) {
+                        (2, Payload::Bytes { end }) => {
+                            proto.charsmap = wire.bytes(end).map_err(damaged)?;
+                        }
+                        (3, Payload::Varint(n)) => proto.add_dummy_prefix = n != 0,
+                        (4, Payload::Varint(n)) => proto.remove_extra_whitespaces = n != 0,
+                        _ => wire.skip(field).map_err(damaged)?,
                     }
                 }
             }
-            _ => {}
+            _ => wire.skip(field).map_err(damaged)?,
         }
     }
     proto.algorithm = match model_type {
@@ -439,34 +391,35 @@ fn parse(mut bytes: &[u8]) -> Result<Proto, String> {
     Ok(proto)
 }
 
-fn parse_piece(mut bytes: &[u8]) -> Result<SpmPiece, String> {
+fn damaged(error: WireError) -> String {
+    error.to_string()
+}
+
+fn parse_piece(wire: &mut Wire<'_>, end: u64) -> Result<SpmPiece, String> {
     let mut piece = SpmPiece {
         text: String::new(),
         score: 0.0,
         kind: Kind::Normal,
     };
-    while !bytes.is_empty() {
-        let (number, value, rest) = field(bytes)?;
-        bytes = rest;
-        match (number, value) {
-            (1, Field::Bytes(text)) => {
-                if text.len() > MAX_PIECE {
+    while let Some(field) = wire.next(end).map_err(damaged)? {
+        match (field.number, field.payload) {
+            (1, Payload::Bytes { end }) => {
+                let length = end - wire.position();
+                if length > MAX_PIECE {
                     return Err(format!(
-                        "a piece has {} bytes, allowed are {MAX_PIECE}",
-                        text.len()
+                        "a piece has {length} bytes, allowed are {MAX_PIECE}"
                     ));
                 }
-                std::str::from_utf8(text)
-                    .map_err(|_| "a piece is not UTF-8")?
-                    .clone_into(&mut piece.text);
+                let text = wire.bytes(end).map_err(damaged)?;
+                piece.text = String::from_utf8(text).map_err(|_| "a piece is not UTF-8")?;
             }
-            (2, Field::Float(score)) => {
-                if !score.is_finite() {
+            (2, Payload::Fixed32(bytes)) => {
+                piece.score = f32::from_le_bytes(bytes);
+                if !piece.score.is_finite() {
                     return Err("a piece has a score that is not finite".into());
                 }
-                piece.score = score;
             }
-            (3, Field::Number(kind)) => {
+            (3, Payload::Varint(kind)) => {
                 piece.kind = match kind {
                     1 => Kind::Normal,
                     2 => Kind::Unknown,
@@ -477,7 +430,7 @@ fn parse_piece(mut bytes: &[u8]) -> Result<SpmPiece, String> {
                     other => return Err(format!("a piece has the type {other}")),
                 };
             }
-            _ => {}
+            _ => wire.skip(field).map_err(damaged)?,
         }
     }
     Ok(piece)

@@ -10,7 +10,7 @@ use super::locate::File;
 use super::{Columns, Row};
 use crate::{MineError, Place};
 
-/// What stands in a field.
+/// The content of a field.
 #[derive(Debug, Clone, PartialEq)]
 enum Cell<'a> {
     Absent,

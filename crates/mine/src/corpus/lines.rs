@@ -7,8 +7,7 @@ use super::chunk::{BYTES, Chunk, LONGEST, Sink, Wanted};
 use super::locate::File;
 use super::read::{failed, open};
 use crate::{MineError, Place};
-
-const ICONV: &str = "convert the file first, for instance `iconv -f cp949 -t utf-8`";
+use korfinsts_base::text;
 
 pub(super) fn stream(file: &File, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), MineError> {
     let mut reader = open(file)?;
@@ -64,30 +63,19 @@ pub(super) fn each(
     first: u64,
     visit: &mut dyn FnMut(u64, &str) -> Result<(), MineError>,
 ) -> Result<(), MineError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|e| not_utf8(file, first, &bytes[..e.valid_up_to()]))?;
-    let text = if first == 1 {
-        text.strip_prefix('\u{feff}').unwrap_or(text)
-    } else {
-        text
-    };
-    for (number, line) in (first..).zip(text.split('\n')) {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if !line.trim().is_empty() {
-            visit(number, line)?;
-        }
+    let lines = text::numbered_lines(bytes, first).map_err(|line| not_utf8(file, line))?;
+    for (number, line) in lines {
+        visit(number, line)?;
     }
     Ok(())
 }
 
-/// A line that is not UTF-8, behind the `valid` bytes from line `first` on.
-fn not_utf8(file: &File, first: u64, valid: &[u8]) -> MineError {
-    let line = first + valid.iter().filter(|b| **b == b'\n').count() as u64;
+fn not_utf8(file: &File, line: u64) -> MineError {
     MineError::data(
         &file.path,
         Place::Line(line),
         "the line is not UTF-8",
-        Some(ICONV),
+        Some(text::CONVERT),
     )
 }
 
@@ -109,9 +97,8 @@ pub(super) fn document(file: &File, wanted: Wanted<'_>, sink: Sink<'_>) -> Resul
             Some("if each of its lines is a text, set `format = \"lines\"`"),
         ));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| not_utf8(file, 1, &e.as_bytes()[..e.utf8_error().valid_up_to()]))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text::utf8(&bytes).map_err(|line| not_utf8(file, line))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let row = Row {
         number: 1,
         text: text.replace("\r\n", "\n"),

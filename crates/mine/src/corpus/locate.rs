@@ -20,7 +20,7 @@ pub struct Located {
     pub files: Vec<File>,
     /// Commit on the hub, where it came from there.
     pub commit: Option<String>,
-    /// Licence and card beside the data: path and name.
+    /// Files of licence and card next to the data: path and name.
     pub papers: Vec<(PathBuf, String)>,
 }
 
@@ -35,7 +35,7 @@ pub struct File {
     pub format: Format,
 }
 
-/// Finds the files of a corpus: at `place` where one is given (a folder or one file), beside a
+/// Finds the files of a corpus: at `place` where one is given (a folder or one file), next to a
 /// manifest of the user's own, or on the hub.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::shipped::parse;
 use crate::{MineError, Place};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
@@ -40,7 +41,7 @@ pub struct Manifest {
     /// Format of every file, where their names do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Where it lies on the hub.
+    /// Where it is on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<HubFiles>,
     /// Which columns mean what.
@@ -53,7 +54,7 @@ pub struct Manifest {
     pub folder: Option<PathBuf>,
 }
 
-/// Where a corpus lies on the hub.
+/// Where a corpus is on the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubFiles {
@@ -137,7 +138,7 @@ pub struct Profile {
     pub about: String,
     /// Ids of its corpora.
     pub corpora: Vec<String>,
-    /// SPDX licences under which a row may stand.
+    /// SPDX licences that a row may have.
     pub licences: Vec<String>,
 }
 
@@ -224,22 +225,6 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
         .map(|n| format!("`{n}`"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Reads TOML; an error names the line.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<T, MineError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| MineError::data(path, Place::Whole, format!("not UTF-8: {e}"), None))?;
-    toml::from_str(text).map_err(|e| {
-        let place = e.span().map_or(Place::Whole, |span| {
-            let before = &text.as_bytes()[..span.start.min(text.len())];
-            Place::Line(1 + before.iter().filter(|b| **b == b'\n').count() as u64)
-        });
-        MineError::data(path, place, e.message().to_owned(), None)
-    })
 }
 
 fn checked(path: &Path, manifest: Manifest) -> Result<Manifest, MineError> {

@@ -1,4 +1,4 @@
-//! Corpora as data: what is in one, where it lies, under which licence, and how it is read.
+//! Corpora as data: what is in one, where it is, under which licence, and how it is read.
 //!
 //! A corpus is a TOML file: those under `training/corpora/` are built in, and a path to another is
 //! as good as an id. To add a file format: a file here, a variant of [`Format`] and its line in
@@ -15,7 +15,6 @@ mod manifest;
 pub mod read;
 
 pub use locate::Located;
-pub(crate) use manifest::parse;
 pub use manifest::{Columns, Format, HubFiles, Manifest, PaperRow, Profile, Registry};
 
 /// One row of a corpus, before anything was done to its text.

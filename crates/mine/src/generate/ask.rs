@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::backend::{Backend, Failure, Reply};
 use super::call::{Answer, Asked, Call, Step, rubric};
 use super::limit::{Budget, Rate};
-use super::prompt::Prompts;
+use super::prompt::{Prompt, Prompts};
 use super::state::{Kept, State};
 use crate::MineError;
 use crate::typology::{Language, Triple, Typology, Variant};
@@ -39,7 +39,7 @@ impl Role {
 }
 
 /// A backend with its limits.
-pub struct Speaker {
+pub struct LimitedBackend {
     /// Backend.
     pub backend: Box<dyn Backend>,
     /// US dollars per million tokens of prompt and answer, where given.
@@ -50,7 +50,7 @@ pub struct Speaker {
 
 /// How a question ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ended {
+pub enum CallOutcome {
     /// It was answered.
     Answer(Answer),
     /// It waits in a request file.
@@ -70,7 +70,7 @@ pub enum Stop {
     Interrupted,
     /// The next call could cost more than is left.
     Cost(String),
-    /// Something that no further call mends.
+    /// No further call can succeed.
     Error(MineError),
 }
 
@@ -87,9 +87,9 @@ pub struct Asker<'a> {
     /// Prompts.
     pub prompts: &'a Prompts,
     /// Who writes.
-    pub generator: &'a Speaker,
+    pub generator: &'a LimitedBackend,
     /// Who judges.
-    pub judge: &'a Speaker,
+    pub judge: &'a LimitedBackend,
     /// What may be spent.
     pub budget: &'a Budget,
     /// Set when the run shall stop.
@@ -102,17 +102,27 @@ pub struct Asker<'a> {
     pub counts: Mutex<BTreeMap<&'static str, [usize; 2]>>,
 }
 
+/// A call, and the backend that it goes to.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    role: Role,
+    model: &'a LimitedBackend,
+    key: &'a str,
+    call: &'a Call,
+    prompt: &'a Prompt,
+}
+
 impl Asker<'_> {
     /// Asks.
     ///
     /// # Errors
     /// When the run has to stop.
-    pub fn ask(&self, role: Role, call: &Call) -> Result<Ended, Stop> {
-        let speaker = match role {
+    pub fn ask(&self, role: Role, call: &Call) -> Result<CallOutcome, Stop> {
+        let model = match role {
             Role::Generator => self.generator,
             Role::Judge => self.judge,
         };
-        let backend = speaker.backend.as_ref();
+        let backend = model.backend.as_ref();
         let parameters = backend.parameters();
         let version = if backend.is_prompted() {
             self.prompts.template(call)?.version()
@@ -130,58 +140,30 @@ impl Asker<'_> {
             // Kept answers were understood when they came; one that is not now is asked anew.
             if let Ok(answer) = call.understand(&answer) {
                 self.count(call.step, true);
-                return Ok(Ended::Answer(answer));
+                return Ok(CallOutcome::Answer(answer));
             }
         }
         let prompt = if backend.is_prompted() {
             self.prompts.render(call)?
         } else {
-            super::prompt::Prompt {
+            Prompt {
                 system: String::new(),
                 user: String::new(),
             }
         };
+        let question = Question {
+            role,
+            model,
+            key: &key,
+            call,
+            prompt: &prompt,
+        };
         let mut reason = String::new();
         for _ in 0..self.attempts.max(1) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Stop::Interrupted);
-            }
-            let answer_tokens = call.step.answer_tokens(call.text("text"));
-            let estimate = speaker
-                .price
-                .map(|[i, o]| (prompt.tokens() as f64 * i + answer_tokens as f64 * o) / 1e6);
-            let reserved = self
-                .budget
-                .reserve(estimate.unwrap_or(0.0))
-                .map_err(Stop::Cost)?;
-            let tokens = prompt.tokens() + answer_tokens;
-            if backend.is_limited() && !speaker.rate.wait(tokens, self.stop) {
-                return Err(Stop::Interrupted);
-            }
-            let reply = match backend.answer(&key, call, &prompt) {
-                Ok(reply) => {
-                    self.failures.store(0, Ordering::Relaxed);
-                    reply
-                }
-                Err(Failure::Pending) => return Ok(Ended::Pending),
-                Err(Failure::Refused(reason, reply)) => {
-                    self.failures.store(0, Ordering::Relaxed);
-                    let cost = cost(&reply, speaker.price);
-                    reserved.settle(cost);
-                    self.waste(&key, role, &reply, cost)?;
-                    return Ok(Ended::Refused(reason));
-                }
-                Err(Failure::Failed(error)) => {
-                    let row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                    if row >= FAILURES {
-                        return Err(Stop::Error(error));
-                    }
-                    return Ok(Ended::Failed(error.to_string()));
-                }
-                Err(Failure::Hopeless(error)) => return Err(Stop::Error(error)),
+            let (reply, cost) = match self.reply(question)? {
+                Ok(paid) => paid,
+                Err(ended) => return Ok(ended),
             };
-            let cost = cost(&reply, speaker.price);
-            reserved.settle(cost);
             match call.understand(&reply.text) {
                 Ok(answer) => {
                     if !backend.is_free() {
@@ -203,7 +185,7 @@ impl Asker<'_> {
                         })?;
                     }
                     self.count(call.step, false);
-                    return Ok(Ended::Answer(answer));
+                    return Ok(CallOutcome::Answer(answer));
                 }
                 Err(why) => {
                     self.waste(&key, role, &reply, cost)?;
@@ -214,7 +196,62 @@ impl Asker<'_> {
                 break;
             }
         }
-        Ok(Ended::NotUnderstood(reason))
+        Ok(CallOutcome::NotUnderstood(reason))
+    }
+
+    /// Asks the backend once, within the limits: the reply and its cost, or how the call ended
+    /// without one.
+    fn reply(
+        &self,
+        question: Question<'_>,
+    ) -> Result<Result<(Reply, Option<f64>), CallOutcome>, Stop> {
+        let Question {
+            role,
+            model,
+            key,
+            call,
+            prompt,
+        } = question;
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Stop::Interrupted);
+        }
+        let backend = model.backend.as_ref();
+        let answer_tokens = call.step.answer_tokens(call.text("text"));
+        let estimate = model
+            .price
+            .map(|[i, o]| (prompt.tokens() as f64 * i + answer_tokens as f64 * o) / 1e6);
+        let reserved = self
+            .budget
+            .reserve(estimate.unwrap_or(0.0))
+            .map_err(Stop::Cost)?;
+        let tokens = prompt.tokens() + answer_tokens;
+        if backend.is_limited() && !model.rate.wait(tokens, self.stop) {
+            return Err(Stop::Interrupted);
+        }
+        match backend.answer(key, call, prompt) {
+            Ok(reply) => {
+                self.failures.store(0, Ordering::Relaxed);
+                let cost = cost(&reply, model.price);
+                reserved.settle(cost);
+                Ok(Ok((reply, cost)))
+            }
+            Err(Failure::Pending) => Ok(Err(CallOutcome::Pending)),
+            Err(Failure::Refused(reason, reply)) => {
+                self.failures.store(0, Ordering::Relaxed);
+                let cost = cost(&reply, model.price);
+                reserved.settle(cost);
+                self.waste(key, role, &reply, cost)?;
+                Ok(Err(CallOutcome::Refused(reason)))
+            }
+            Err(Failure::Failed(error)) => {
+                let row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                if row >= FAILURES {
+                    return Err(Stop::Error(error));
+                }
+                Ok(Err(CallOutcome::Failed(error.to_string())))
+            }
+            Err(Failure::Hopeless(error)) => Err(Stop::Error(error)),
+        }
     }
 
     fn waste(

@@ -1,7 +1,7 @@
 //! Which triplets are taken of what was kept.
 
 use super::diff;
-use super::flow::{Outcome, Scored};
+use super::flow::{DocumentOutcome, Scored};
 use super::shortcut::features;
 use crate::triplet::{Triplet, triplet_id};
 use crate::{Document, Transforms, Typology};
@@ -36,9 +36,14 @@ impl Assembler {
     pub fn take(
         &mut self,
         document: &Document,
-        outcome: &Outcome,
+        outcome: &DocumentOutcome,
         typology: &Typology,
     ) -> Vec<Triplet> {
+        let shared = Shared {
+            document,
+            anchor: &outcome.anchor,
+            typology,
+        };
         let mut taken = Vec::new();
         let mut variants: Vec<&str> = Vec::new();
         for (variant, _) in &outcome.negatives {
@@ -73,26 +78,20 @@ impl Assembler {
             if let Some((_, found, negative, positive)) = best {
                 self.overlap += sign(found[0]);
                 self.length += sign(found[1]);
-                taken.push(row(
-                    document,
-                    &outcome.anchor,
-                    typology,
-                    id,
-                    positive,
-                    negative,
-                ));
+                taken.push(shared.triplet(id, positive, negative));
             }
         }
-        for (language, positive, negatives) in &outcome.translations {
-            for (at, negative) in negatives {
+        for translation in &outcome.translations {
+            let positive = &translation.text;
+            for (at, negative) in &translation.negatives {
                 let Some((id, original)) = outcome.negatives.get(*at) else {
                     continue;
                 };
                 if positive.text == negative.text {
                     continue;
                 }
-                let mut triplet = row(document, &outcome.anchor, typology, id, positive, negative);
-                triplet.other_language.clone_from(language);
+                let mut triplet = shared.triplet(id, positive, negative);
+                triplet.other_language.clone_from(&translation.language);
                 "translation".clone_into(&mut triplet.origin);
                 original.wording.clone_into(&mut triplet.negative_wording);
                 triplet.negative_score = original.score;
@@ -104,37 +103,44 @@ impl Assembler {
     }
 }
 
-fn row(
-    document: &Document,
-    anchor: &str,
-    typology: &Typology,
-    variant: &str,
-    positive: &Scored,
-    negative: &Scored,
-) -> Triplet {
-    Triplet {
-        id: triplet_id(anchor, &positive.text, &negative.text),
-        anchor: anchor.to_owned(),
-        positive: positive.text.clone(),
-        negative: negative.text.clone(),
-        language: document.language.clone(),
-        other_language: document.language.clone(),
-        source: document.source.clone(),
-        pattern: typology
-            .variant(variant)
-            .map_or_else(String::new, |v| v.pattern.clone()),
-        variant: variant.to_owned(),
-        origin: "document".into(),
-        document: document.id.clone(),
-        corpus: document.corpus.clone(),
-        licence: document.licence.clone(),
-        negative_rules: negative.rules.clone(),
-        positive_rules: positive.rules.clone(),
-        negative_wording: negative.wording.into(),
-        positive_wording: positive.wording.into(),
-        edits: diff::changed(anchor, &negative.text),
-        negative_score: negative.score,
-        positive_score: positive.score,
+/// What the triplets of a document share.
+struct Shared<'a> {
+    document: &'a Document,
+    anchor: &'a str,
+    typology: &'a Typology,
+}
+
+impl Shared<'_> {
+    fn triplet(&self, variant: &str, positive: &Scored, negative: &Scored) -> Triplet {
+        let Self {
+            document,
+            anchor,
+            typology,
+        } = *self;
+        Triplet {
+            id: triplet_id(anchor, &positive.text, &negative.text),
+            anchor: anchor.to_owned(),
+            positive: positive.text.clone(),
+            negative: negative.text.clone(),
+            language: document.language.clone(),
+            other_language: document.language.clone(),
+            source: document.source.clone(),
+            pattern: typology
+                .variant(variant)
+                .map_or_else(String::new, |v| v.pattern.clone()),
+            variant: variant.to_owned(),
+            origin: "document".into(),
+            document: document.id.clone(),
+            corpus: document.corpus.clone(),
+            licence: document.licence.clone(),
+            negative_rules: negative.rules.clone(),
+            positive_rules: positive.rules.clone(),
+            negative_wording: negative.wording.into(),
+            positive_wording: positive.wording.into(),
+            edits: diff::changed(anchor, &negative.text),
+            negative_score: negative.score,
+            positive_score: positive.score,
+        }
     }
 }
 

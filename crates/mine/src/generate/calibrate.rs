@@ -1,7 +1,7 @@
 //! The judge on the typology's own triples, whose answers are known, before a run.
 
 use super::ask::{Asker, Stop, Subject};
-use super::flow::{Judgement, judge};
+use super::flow::{Candidate, Judgement, judge};
 use crate::generation::Calibration;
 use crate::typology::Typology;
 
@@ -41,14 +41,18 @@ pub fn calibrate(
         .into_iter()
         .enumerate()
         {
-            let about = (kind == "negative").then_some(*variant);
-            match judge(asker, subject, kind, about, text, 1)? {
+            let candidate = Candidate {
+                kind,
+                variant: (kind == "negative").then_some(*variant),
+                text,
+            };
+            match judge(asker, subject, candidate, 1)? {
                 Judgement::Total { least, .. } => {
                     let kept = least >= typology.threshold(kind);
                     hits[at][0] += usize::from(kept == keep);
                     hits[at][1] += 1;
                 }
-                Judgement::Unscored(super::ask::Ended::Pending) => pending = true,
+                Judgement::Unscored(super::ask::CallOutcome::Pending) => pending = true,
                 Judgement::Unscored(_) => {
                     unscored += 1;
                     hits[at][1] += 1;

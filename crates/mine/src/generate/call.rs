@@ -66,7 +66,7 @@ pub struct Call {
     pub sample: u32,
 }
 
-/// What decides an answer beside the call.
+/// What decides an answer, besides the call.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// Model.

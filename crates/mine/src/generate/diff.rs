@@ -4,8 +4,8 @@
 /// from the first to the last difference is given.
 const MOST_CELLS: usize = 16_000_000;
 
-/// Byte ranges of `text` that do not stand in `other`, by words, in order; where words were only
-/// added the range is empty and stands where they would be.
+/// Byte ranges of `text` that are not in `other`, by words, in order; where words were only
+/// added the range is empty and is where they would be.
 #[must_use]
 pub fn changed(text: &str, other: &str) -> Vec<[usize; 2]> {
     let (a, b) = (words(text), words(other));
@@ -46,7 +46,7 @@ pub fn changed(text: &str, other: &str) -> Vec<[usize; 2]> {
     found
 }
 
-/// Which of the first `n` items stand in a longest common subsequence.
+/// Which of the first `n` items are in a longest common subsequence.
 fn common(n: usize, m: usize, same: impl Fn(usize, usize) -> bool) -> Vec<bool> {
     let width = m + 1;
     let mut table = vec![0_u32; (n + 1) * width];

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::{Role, Speaker, Subject};
+use super::ask::{LimitedBackend, Role, Subject};
 use super::call::Call;
-use super::flow::{Mix, Way};
+use super::flow::{MiningOptions, Mix};
 use super::prompt::Prompts;
 use crate::{Document, MineError, Typology};
 
@@ -24,6 +24,17 @@ pub struct Estimate {
     pub dollars: Option<f64>,
 }
 
+/// Who is asked, and how.
+#[derive(Clone, Copy)]
+pub struct Models<'a> {
+    /// Prompts.
+    pub prompts: &'a Prompts,
+    /// Who writes.
+    pub generator: &'a LimitedBackend,
+    /// Who judges.
+    pub judge: &'a LimitedBackend,
+}
+
 /// Tokens of an answer that carries so many bytes of text: a third of them, and its JSON.
 fn answer_tokens(call: &Call) -> u64 {
     let text = match call.step.name() {
@@ -40,23 +51,27 @@ fn answer_tokens(call: &Call) -> u64 {
 pub fn estimate(
     documents: &[Document],
     typology: &Typology,
-    way: Way,
-    prompts: &Prompts,
-    [generator, judge]: [&Speaker; 2],
+    options: MiningOptions,
+    models: Models<'_>,
 ) -> Result<Estimate, MineError> {
+    let Models {
+        prompts,
+        generator,
+        judge,
+    } = models;
     let mut found = Estimate {
         documents: documents.len(),
         dollars: (generator.price.is_some() || judge.price.is_some()).then_some(0.0),
         ..Estimate::default()
     };
     let mut add = |role: Role, call: &Call, times: u64| -> Result<(), MineError> {
-        let speaker = if role == Role::Generator {
+        let model = if role == Role::Generator {
             generator
         } else {
             judge
         };
         *found.calls.entry(call.step.name().into()).or_default() += times;
-        if !speaker.backend.is_prompted() {
+        if !model.backend.is_prompted() {
             return Ok(());
         }
         let tokens = prompts.render(call)?.tokens() * times;
@@ -66,12 +81,12 @@ pub fn estimate(
             .completion_tokens
             .entry(role.name().into())
             .or_default() += answer;
-        if let (Some([i, o]), Some(dollars)) = (speaker.price, &mut found.dollars) {
+        if let (Some([i, o]), Some(dollars)) = (model.price, &mut found.dollars) {
             *dollars += (tokens as f64 * i + answer as f64 * o) / 1e6;
         }
         Ok(())
     };
-    let both = way.mix == Mix::Balanced && generator.backend.is_free();
+    let both = options.mix == Mix::Balanced && generator.backend.is_free();
     let wordings = if both { 2 } else { 1 };
     for document in documents {
         let Some(language) = typology.language_of_code(&document.language) else {
@@ -86,14 +101,14 @@ pub fn estimate(
         };
         let variants: Vec<_> = typology
             .of_source(&document.source)
-            .take(way.variants)
+            .take(options.variants)
             .collect();
         let Some(variant) = variants.first() else {
             continue;
         };
         let negatives = wordings * variants.len() as u64;
-        let judged = 2 * u64::from(way.samples.max(1));
-        add(Role::Generator, &subject.axis(way.variants, false), 1)?;
+        let judged = 2 * u64::from(options.samples.max(1));
+        add(Role::Generator, &subject.axis(options.variants, false), 1)?;
         add(
             Role::Generator,
             &subject.negative(variant, &document.text, "close"),
@@ -105,7 +120,7 @@ pub fn estimate(
         add(Role::Generator, &subject.positive("free"), positives)?;
         let [call, _] = subject.judge("positive", None, &document.text);
         add(Role::Judge, &call, judged * positives)?;
-        if way.translate {
+        if options.translate {
             let others = typology.languages.len() as u64 - 1;
             let times = others * (1 + negatives);
             add(Role::Generator, &subject.translation(language), times)?;

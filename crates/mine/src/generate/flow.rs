@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::{Asker, Ended, Role, Stop, Subject};
-use super::call::{Answer, Call, TextAnswer};
+use super::ask::{Asker, CallOutcome, Role, Stop, Subject};
+use super::call::{Answer, Call, Tag, TextAnswer};
 use super::excerpt::excerpts;
 use crate::Document;
+use crate::generation::Yield;
 use crate::typology::{Typology, Variant};
 
 /// The steps that a document goes through, in order.
@@ -41,7 +42,7 @@ impl Mix {
 
 /// How documents are worked on.
 #[derive(Debug, Clone, Copy)]
-pub struct Way {
+pub struct MiningOptions {
     /// Wordings.
     pub mix: Mix,
     /// Most variants per document.
@@ -82,25 +83,36 @@ pub struct Judged {
 
 /// What became of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct DocumentOutcome {
     /// The text that its triplets are about.
     pub anchor: String,
     /// Per step that it entered: `None` where it went on, else why not.
     pub steps: Vec<(&'static str, Option<String>)>,
     /// Judgements.
     pub judged: Vec<Judged>,
-    /// Negatives by variant: asked for, written, kept.
-    pub variants: BTreeMap<String, [usize; 3]>,
+    /// Negatives by variant.
+    pub variants: BTreeMap<String, Yield>,
     /// Rules by part in candidates: written, kept.
     pub rules: BTreeMap<String, [usize; 2]>,
     /// Negatives kept, by variant.
     pub negatives: Vec<(String, Scored)>,
     /// Positives kept.
     pub positives: Vec<Scored>,
-    /// Translations kept: language, of the text, and of each negative by its place.
-    pub translations: Vec<(String, Scored, BTreeMap<usize, Scored>)>,
+    /// Translations kept.
+    pub translations: Vec<Translation>,
     /// Whether calls wait for results, or failed: the next run asks again.
     pub unfinished: bool,
+}
+
+/// Translations of a text into one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// Code of the language.
+    pub language: String,
+    /// The text, translated.
+    pub text: Scored,
+    /// Its negatives, translated, by their position in [`DocumentOutcome::negatives`].
+    pub negatives: BTreeMap<usize, Scored>,
 }
 
 /// One answer to a question that writes a text.
@@ -109,14 +121,11 @@ enum Written {
     Not(&'static str),
 }
 
-/// Variants with the words they hang on, and why there are none.
-type Tags = (Vec<(String, String)>, &'static str);
-
 struct Work<'a> {
     asker: &'a Asker<'a>,
     subject: Subject<'a>,
-    way: Way,
-    outcome: Outcome,
+    options: MiningOptions,
+    outcome: DocumentOutcome,
 }
 
 /// Works on a document.
@@ -126,10 +135,10 @@ struct Work<'a> {
 pub fn mine(
     document: &Document,
     typology: &Typology,
-    way: Way,
+    options: MiningOptions,
     asker: &Asker<'_>,
-) -> Result<Outcome, Stop> {
-    let mut outcome = Outcome::default();
+) -> Result<DocumentOutcome, Stop> {
+    let mut outcome = DocumentOutcome::default();
     let Some(language) = typology.language_of_code(&document.language) else {
         outcome.steps.push((
             "axis",
@@ -156,10 +165,10 @@ pub fn mine(
             source: &document.source,
             language,
         },
-        way,
+        options,
         outcome,
     };
-    work.run(excerpts(&document.text, way.sentences, &document.id))?;
+    work.run(excerpts(&document.text, options.sentences, &document.id))?;
     Ok(work.outcome)
 }
 
@@ -171,7 +180,7 @@ impl<'a> Work<'a> {
             texts.truncate(1);
         }
         // The first with a variant, better still one that can be worded otherwise too.
-        let mut found: Option<(&str, Vec<(String, String)>)> = None;
+        let mut found: Option<(&str, Vec<Tag>)> = None;
         let mut why = "no sentence says enough";
         for text in texts {
             self.subject.text = text;
@@ -196,15 +205,15 @@ impl<'a> Work<'a> {
         text.clone_into(&mut self.outcome.anchor);
         let mut written = Vec::new();
         let mut why = "cannot be written";
-        for (id, span) in &tags {
+        for Tag { id, span } in &tags {
             let Some(variant) = self.subject.typology.variant(id) else {
                 continue;
             };
             for wording in self.negative_wordings(id) {
-                self.outcome.variants.entry(id.clone()).or_default()[0] += 1;
+                self.outcome.variants.entry(id.clone()).or_default().tried += 1;
                 match self.write(&self.subject.negative(variant, span, wording))? {
                     Written::Text(text) => {
-                        self.outcome.variants.entry(id.clone()).or_default()[1] += 1;
+                        self.outcome.variants.entry(id.clone()).or_default().written += 1;
                         written.push((variant, wording, text));
                     }
                     Written::Not(reason) => why = reason,
@@ -218,7 +227,11 @@ impl<'a> Work<'a> {
         for (variant, wording, text) in written {
             match self.judged("negative", Some(variant), &text.text)? {
                 Ok(score) => {
-                    self.outcome.variants.entry(variant.id.clone()).or_default()[2] += 1;
+                    self.outcome
+                        .variants
+                        .entry(variant.id.clone())
+                        .or_default()
+                        .accepted += 1;
                     self.rules(&text.rules, true);
                     let scored = scored(text, wording, score);
                     self.outcome.negatives.push((variant.id.clone(), scored));
@@ -246,19 +259,19 @@ impl<'a> Work<'a> {
         Ok(false)
     }
 
-    /// Variants and the words they hang on, and why there are none where there are none.
-    fn axis(&mut self) -> Result<Tags, Stop> {
+    /// Variants and the words they apply to, and the reason where there are none.
+    fn axis(&mut self) -> Result<(Vec<Tag>, &'static str), Stop> {
         let all = self.asker.generator.backend.crosses_sources();
-        let call = self.subject.axis(self.way.variants, all);
+        let call = self.subject.axis(self.options.variants, all);
         Ok(match self.asker.ask(Role::Generator, &call)? {
-            Ended::Answer(Answer::Axis(found)) => {
-                let mut tags: Vec<(String, String)> = Vec::new();
+            CallOutcome::Answer(Answer::Axis(found)) => {
+                let mut tags: Vec<Tag> = Vec::new();
                 for tag in found.variants {
-                    if !tags.iter().any(|(id, _)| *id == tag.id) {
-                        tags.push((tag.id, tag.span));
+                    if !tags.iter().any(|t| t.id == tag.id) {
+                        tags.push(tag);
                     }
                 }
-                tags.truncate(self.way.variants);
+                tags.truncate(self.options.variants);
                 (tags, "no variant applies")
             }
             other => (Vec::new(), self.not(&other)),
@@ -307,7 +320,7 @@ impl<'a> Work<'a> {
     /// Exact translations of the text and of its negatives into every other language; whether any
     /// was written.
     fn translate(&mut self) -> Result<bool, Stop> {
-        if !self.way.translate {
+        if !self.options.translate {
             return Ok(false);
         }
         let mut any = false;
@@ -331,9 +344,11 @@ impl<'a> Work<'a> {
                 }
             }
             if !negatives.is_empty() {
-                self.outcome
-                    .translations
-                    .push((language.code.clone(), text, negatives));
+                self.outcome.translations.push(Translation {
+                    language: language.code.clone(),
+                    text,
+                    negatives,
+                });
             }
         }
         Ok(any)
@@ -353,8 +368,8 @@ impl<'a> Work<'a> {
 
     fn write(&mut self, call: &Call) -> Result<Written, Stop> {
         Ok(match self.asker.ask(Role::Generator, call)? {
-            Ended::Answer(Answer::Text(text)) if text.possible => Written::Text(text),
-            Ended::Answer(_) => Written::Not("cannot be written"),
+            CallOutcome::Answer(Answer::Text(text)) if text.possible => Written::Text(text),
+            CallOutcome::Answer(_) => Written::Not("cannot be written"),
             other => Written::Not(self.not(&other)),
         })
     }
@@ -377,19 +392,17 @@ impl<'a> Work<'a> {
         candidate: &str,
     ) -> Result<Result<u8, &'static str>, Stop> {
         let threshold = subject.typology.threshold(kind);
-        let judgement = judge(
-            self.asker,
-            subject,
+        let candidate = Candidate {
             kind,
             variant,
-            candidate,
-            self.way.samples,
-        )?;
+            text: candidate,
+        };
+        let judgement = judge(self.asker, subject, candidate, self.options.samples)?;
         let (total, disagree) = match judgement {
             Judgement::Total { least, disagree } => (Some(least), disagree),
             Judgement::Unscored(ended) => {
                 let why = self.not(&ended);
-                if ended == Ended::Pending {
+                if ended == CallOutcome::Pending {
                     return Ok(Err(why));
                 }
                 (None, false)
@@ -415,16 +428,16 @@ impl<'a> Work<'a> {
         on
     }
 
-    fn not(&mut self, ended: &Ended) -> &'static str {
+    fn not(&mut self, ended: &CallOutcome) -> &'static str {
         match ended {
-            Ended::Answer(_) => "another answer",
-            Ended::Pending => {
+            CallOutcome::Answer(_) => "another answer",
+            CallOutcome::Pending => {
                 self.outcome.unfinished = true;
                 "waiting"
             }
-            Ended::NotUnderstood(_) => "not understood",
-            Ended::Refused(_) => "refused",
-            Ended::Failed(_) => {
+            CallOutcome::NotUnderstood(_) => "not understood",
+            CallOutcome::Refused(_) => "refused",
+            CallOutcome::Failed(_) => {
                 self.outcome.unfinished = true;
                 "failed"
             }
@@ -442,7 +455,7 @@ impl<'a> Work<'a> {
     /// Who costs nothing writes every wording, and the best mix is chosen of them; else the
     /// document and the variant decide which one is paid for.
     fn negative_wordings(&self, variant: &str) -> Vec<&'static str> {
-        match self.way.mix {
+        match self.options.mix {
             Mix::Naive => vec!["close"],
             Mix::Balanced if self.asker.generator.backend.is_free() => vec!["close", "loose"],
             Mix::Balanced => {
@@ -457,7 +470,7 @@ impl<'a> Work<'a> {
     }
 
     fn positive_wordings(&self, negative: &str) -> Vec<&'static str> {
-        match self.way.mix {
+        match self.options.mix {
             Mix::Naive => vec!["free"],
             Mix::Balanced if self.asker.generator.backend.is_free() => vec!["free", "light"],
             Mix::Balanced if negative == "close" => vec!["free"],
@@ -475,12 +488,23 @@ fn scored(text: TextAnswer, wording: &'static str, score: u8) -> Scored {
     }
 }
 
+/// What a judge compares with a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    /// One of [`KINDS`](crate::typology::KINDS).
+    pub kind: &'a str,
+    /// Variant that a negative is of.
+    pub variant: Option<&'a Variant>,
+    /// Its text.
+    pub text: &'a str,
+}
+
 /// A judgement of a pair over both orders.
 pub(super) enum Judgement {
     /// The least total, and whether the orders differ by more than a point.
     Total { least: u8, disagree: bool },
     /// None of the answers is a score.
-    Unscored(Ended),
+    Unscored(CallOutcome),
 }
 
 /// Asks the judge about a pair, in both orders and so many times each. A pair that the first order
@@ -488,21 +512,24 @@ pub(super) enum Judgement {
 pub(super) fn judge(
     asker: &Asker<'_>,
     subject: Subject<'_>,
-    kind: &str,
-    variant: Option<&Variant>,
-    candidate: &str,
+    candidate: Candidate<'_>,
     samples: u32,
 ) -> Result<Judgement, Stop> {
+    let Candidate {
+        kind,
+        variant,
+        text,
+    } = candidate;
     let threshold = subject.typology.threshold(kind);
     let mut totals: Vec<u8> = Vec::new();
-    for call in subject.judge(kind, variant, candidate) {
+    for call in subject.judge(kind, variant, text) {
         for sample in 0..samples.max(1) {
             let call = Call {
                 sample,
                 ..call.clone()
             };
             match asker.ask(Role::Judge, &call)? {
-                Ended::Answer(Answer::Judgement(found)) => totals.push(found.total()),
+                CallOutcome::Answer(Answer::Judgement(found)) => totals.push(found.total()),
                 other => return Ok(Judgement::Unscored(other)),
             }
             if totals.last().is_some_and(|t| *t < threshold) {

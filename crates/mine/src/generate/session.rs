@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ask::{Asker, Speaker, Stop};
+use super::ask::{Asker, LimitedBackend, Stop};
 use super::assemble::{Assembler, from_templates};
 use super::backend::same_model;
 use super::calibrate::calibrate;
-use super::flow::{self, Outcome, STEPS, Way};
+use super::flow::{self, DocumentOutcome, MiningOptions, STEPS};
 use super::limit::Budget;
 use super::prompt::Prompts;
 use super::state::State;
 use super::{margin, shortcut};
 use crate::document::passages as each_passage;
 use crate::generation::{
-    Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount, SCHEMA, Sides,
-    Status, StepCount, Yield,
+    Calibration, Cost, Distribution, Generation, JudgeCount, Leakage, Provenance, RuleCount,
+    SCHEMA, Sides, Status, StepCount, Yield,
 };
 use crate::minhash::Signature;
 use crate::step::contamination::{Search, SuiteIndex};
@@ -29,7 +29,7 @@ use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::Encoder;
 
 /// What a run needs.
-pub struct Plan<'a> {
+pub struct GenerationPlan<'a> {
     /// Where it reads and writes.
     pub folder: RunFolder,
     /// Typology.
@@ -39,11 +39,11 @@ pub struct Plan<'a> {
     /// Prompts.
     pub prompts: Prompts,
     /// Who writes.
-    pub generator: Speaker,
+    pub generator: LimitedBackend,
     /// Who judges.
-    pub judge: Speaker,
+    pub judge: LimitedBackend,
     /// How documents are worked on.
-    pub way: Way,
+    pub options: MiningOptions,
     /// Most US dollars over all runs of this folder.
     pub max_cost: Option<f64>,
     /// Documents worked on at once.
@@ -60,9 +60,9 @@ pub struct Plan<'a> {
     pub template_percent: usize,
     /// Encoder whose margins are measured.
     pub encoder: Option<(String, Box<dyn Encoder>)>,
-    /// Suites whose texts may not stand in triplets.
+    /// Suites whose texts may not be in triplets.
     pub suites: Vec<Suite>,
-    /// Suites that are known and not at hand.
+    /// Suites that are known and not installed.
     pub absent_suites: Vec<String>,
     /// Where the answers are written as lines.
     pub record: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub struct Plan<'a> {
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct RunOutcome {
     /// What was counted; also in `generation.json`.
     pub generation: Generation,
     /// What the user has to do next, in words.
@@ -111,7 +111,7 @@ pub fn passages(folder: &RunFolder, limit: Option<usize>) -> Result<Vec<Document
     Ok(found)
 }
 
-impl Plan<'_> {
+impl GenerationPlan<'_> {
     /// Checks what needs no question.
     ///
     /// # Errors
@@ -150,8 +150,8 @@ impl Plan<'_> {
     /// Runs, or goes on where an earlier run stopped.
     ///
     /// # Errors
-    /// When nothing could be begun; what happens later is in [`Ended::error`].
-    pub fn run(&self) -> Result<Ended, MineError> {
+    /// When nothing could be begun; what happens later is in [`RunOutcome::error`].
+    pub fn run(&self) -> Result<RunOutcome, MineError> {
         self.check()?;
         let documents = passages(&self.folder, self.limit)?;
         let passages_sha256 = fs::sha256_file(&self.folder.passages())?;
@@ -171,30 +171,7 @@ impl Plan<'_> {
             failures: AtomicUsize::new(0),
             counts: Mutex::default(),
         };
-        let mut stopped: Option<Stop> = None;
-        let calibration = match calibrate(
-            &asker,
-            &self.typology,
-            self.calibration,
-            self.least_accuracy,
-        ) {
-            Ok(found) => found,
-            Err(stop) => {
-                stopped = Some(stop);
-                None
-            }
-        };
-        if let Some(found) = calibration.as_ref().filter(|c| c.accuracy < c.least) {
-            stopped = Some(Stop::Error(MineError::Check {
-                what: format!(
-                    "the judge `{}` is right on {:.1} % of what is known, at least {:.1} % is asked for",
-                    self.judge.backend.model(),
-                    100.0 * found.accuracy,
-                    100.0 * found.least
-                ),
-                hint: Some("take a stronger judge, or lower `--min-calibration`".into()),
-            }));
-        }
+        let (calibration, mut stopped) = self.calibrated(&asker);
         let outcomes = if stopped.is_some() {
             vec![None; documents.len()]
         } else {
@@ -203,41 +180,18 @@ impl Plan<'_> {
             outcomes
         };
         let mut next = Vec::new();
-        for speaker in [&self.generator, &self.judge] {
-            next.extend(speaker.backend.finish()?);
+        for model in [&self.generator, &self.judge] {
+            next.extend(model.backend.finish()?);
         }
         let calibrating = self.calibration > 0 && calibration.is_none();
         let unfinished = calibrating
             || outcomes
                 .iter()
                 .any(|o| o.as_ref().is_none_or(|o| o.unfinished));
-        let (status, stopped_by, error, interrupted) = match stopped {
-            Some(Stop::Interrupted) => (Status::Stopped, Some("interrupted".into()), None, true),
-            Some(Stop::Cost(why)) => (
-                Status::Stopped,
-                Some(format!("--max-cost: {why}")),
-                None,
-                false,
-            ),
-            Some(Stop::Error(error)) => {
-                (Status::Stopped, Some(error.to_string()), Some(error), false)
-            }
-            None if unfinished && !next.is_empty() => (
-                Status::Waiting,
-                Some("calls wait for a batch".into()),
-                None,
-                false,
-            ),
-            None if unfinished => (
-                Status::Stopped,
-                Some("calls failed; the next run asks again".into()),
-                None,
-                false,
-            ),
-            None => (Status::Complete, None, None, false),
-        };
+        let (status, stopped_by) = status(stopped.as_ref(), unfinished, !next.is_empty());
         let mut counted = Counted::default();
-        let (triplets, naive, leakage) = self.assemble(&documents, &outcomes, &mut counted);
+        let assembled = self.assemble(&documents, &outcomes, &mut counted);
+        let triplets = &assembled.triplets;
         let mut verdicts = BTreeMap::new();
         for (document, outcome) in documents.iter().zip(&outcomes) {
             counted.add(document, outcome.as_ref());
@@ -246,27 +200,9 @@ impl Plan<'_> {
                 counted.verdict(document, outcome.as_ref()),
             );
         }
-        write_triplets(&self.folder.triplets(), &triplets)?;
-        let rows: Vec<(String, String, String)> = triplets
-            .iter()
-            .map(|t| {
-                let row = serde_json::to_string(t).unwrap_or_default();
-                (t.id.clone(), t.document.clone(), row)
-            })
-            .collect();
-        state.finish(&verdicts, &rows)?;
-        if let Some(path) = &self.record {
-            let calls = state.calls()?;
-            fs::write_atomic_with(path, |file| {
-                for call in &calls {
-                    serde_json::to_writer(&mut *file, call)?;
-                    file.write_all(b"\n")?;
-                }
-                Ok(())
-            })?;
-        }
+        self.write(&state, triplets, &verdicts)?;
         let embedding_margin = match &self.encoder {
-            Some((name, encoder)) => margin::margin(name, encoder.as_ref(), &triplets)?,
+            Some((name, encoder)) => margin::margin(name, encoder.as_ref(), triplets)?,
             None => None,
         };
         let generation = Generation {
@@ -275,60 +211,109 @@ impl Plan<'_> {
             stopped_by,
             documents: documents.len(),
             triplets: triplets.len(),
-            mix: self.way.mix.name().into(),
+            mix: self.options.mix.name().into(),
             steps: counted.steps(),
             judges: counted.judges(&self.typology),
             variants: counted.variants,
             rules: counted.rules,
-            triplets_by_source: by(&triplets, |t| &t.source),
-            triplets_by_language: by(&triplets, |t| &t.language),
-            triplets_by_licence: by(&triplets, |t| &t.licence),
-            triplets_by_origin: by(&triplets, |t| &t.origin),
-            overlap: sides(&triplets, shortcut::overlap),
-            length: sides(&triplets, shortcut::longer),
-            edit_position: Distribution::of(&positions(&triplets)),
+            triplets_by_source: by(triplets, |t| &t.source),
+            triplets_by_language: by(triplets, |t| &t.language),
+            triplets_by_licence: by(triplets, |t| &t.licence),
+            triplets_by_origin: by(triplets, |t| &t.origin),
+            overlap: sides(triplets, shortcut::overlap),
+            length: sides(triplets, shortcut::longer),
+            edit_position: Distribution::of(&positions(triplets)),
             embedding_margin,
-            shortcut: shortcut::check(&triplets, &naive),
-            leakage,
-            calibration,
+            shortcut: shortcut::check(triplets, &assembled.naive),
             cost: cost(&state, &asker, triplets.len())?,
-            provenance: Provenance {
-                korfinsts: korfinsts_base::VERSION.into(),
-                passages_sha256,
-                typology: [
-                    self.typology.name.clone(),
-                    self.typology.version.clone(),
-                    self.typology.sha256.clone(),
-                ],
-                transforms: [
-                    self.transforms.name.clone(),
-                    self.transforms.version.clone(),
-                    self.transforms.sha256.clone(),
-                ],
-                prompts: self.prompts.versions(),
-                generator: self.generator.backend.about().into_iter().collect(),
-                judge: self.judge.backend.about().into_iter().collect(),
-            },
+            leakage: assembled.leakage,
+            calibration,
+            provenance: self.provenance(passages_sha256),
         };
         fs::write_atomic(&self.folder.generation(), &to_json(&generation))?;
-        Ok(Ended {
+        Ok(RunOutcome {
             generation,
             next,
-            error,
-            interrupted,
+            interrupted: matches!(stopped, Some(Stop::Interrupted)),
+            error: match stopped {
+                Some(Stop::Error(error)) => Some(error),
+                _ => None,
+            },
         })
     }
 
-    /// Works on documents, several at once. Outcomes stand in the order of the documents, whatever
+    /// The calibration of the judge, and why the run stops where it has to.
+    fn calibrated(&self, asker: &Asker<'_>) -> (Option<Calibration>, Option<Stop>) {
+        let found = match calibrate(asker, &self.typology, self.calibration, self.least_accuracy) {
+            Ok(found) => found,
+            Err(stop) => return (None, Some(stop)),
+        };
+        let failed = found.as_ref().filter(|c| c.accuracy < c.least).map(|c| {
+            Stop::Error(MineError::Check {
+                what: format!(
+                    "the judge `{}` is right on {:.1} % of what is known, at least {:.1} % is asked for",
+                    self.judge.backend.model(),
+                    100.0 * c.accuracy,
+                    100.0 * c.least
+                ),
+                hint: Some("take a stronger judge, or lower `--min-calibration`".into()),
+            })
+        });
+        (found, failed)
+    }
+
+    /// Writes the triplets, the state, and the answers where they are asked for.
+    fn write(
+        &self,
+        state: &State,
+        triplets: &[Triplet],
+        verdicts: &BTreeMap<String, (String, String)>,
+    ) -> Result<(), MineError> {
+        write_lines(&self.folder.triplets(), triplets)?;
+        let rows: Vec<(String, String, String)> = triplets
+            .iter()
+            .map(|t| {
+                let row = serde_json::to_string(t).unwrap_or_default();
+                (t.id.clone(), t.document.clone(), row)
+            })
+            .collect();
+        state.finish(verdicts, &rows)?;
+        match &self.record {
+            Some(path) => write_lines(path, &state.calls()?),
+            None => Ok(()),
+        }
+    }
+
+    fn provenance(&self, passages_sha256: String) -> Provenance {
+        Provenance {
+            korfinsts: korfinsts_base::VERSION.into(),
+            passages_sha256,
+            typology: [
+                self.typology.name.clone(),
+                self.typology.version.clone(),
+                self.typology.sha256.clone(),
+            ],
+            transforms: [
+                self.transforms.name.clone(),
+                self.transforms.version.clone(),
+                self.transforms.sha256.clone(),
+            ],
+            prompts: self.prompts.versions(),
+            generator: self.generator.backend.about().into_iter().collect(),
+            judge: self.judge.backend.about().into_iter().collect(),
+        }
+    }
+
+    /// Works on documents, several at once. Outcomes are in the order of the documents, whatever
     /// order they were finished in.
     fn work(
         &self,
         documents: &[Document],
         asker: &Asker<'_>,
-    ) -> (Vec<Option<Outcome>>, Option<Stop>) {
+    ) -> (Vec<Option<DocumentOutcome>>, Option<Stop>) {
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
-        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; documents.len()]);
+        let outcomes: Mutex<Vec<Option<DocumentOutcome>>> = Mutex::new(vec![None; documents.len()]);
         let stopped: Mutex<Option<Stop>> = Mutex::default();
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -343,7 +328,7 @@ impl Plan<'_> {
                             stop_with(&stopped, &ended, Stop::Interrupted);
                             return;
                         }
-                        match flow::mine(document, &self.typology, self.way, asker) {
+                        match flow::mine(document, &self.typology, self.options, asker) {
                             Ok(outcome) => {
                                 let mut all =
                                     outcomes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -371,9 +356,9 @@ impl Plan<'_> {
     fn assemble(
         &self,
         documents: &[Document],
-        outcomes: &[Option<Outcome>],
+        outcomes: &[Option<DocumentOutcome>],
         counted: &mut Counted,
-    ) -> (Vec<Triplet>, Vec<[[f64; 2]; 2]>, Leakage) {
+    ) -> Assembled {
         let index = SuiteIndex::new(&self.suites);
         let mut search = Search::default();
         let mut buffer = Vec::new();
@@ -416,8 +401,35 @@ impl Plan<'_> {
             let made = from_templates(&self.transforms, &self.typology, count);
             triplets.extend(made.into_iter().filter(&mut clean));
         }
-        (triplets, assembler.naive().to_vec(), leakage)
+        Assembled {
+            triplets,
+            naive: assembler.naive().to_vec(),
+            leakage,
+        }
     }
+}
+
+/// The triplets of a run.
+struct Assembled {
+    triplets: Vec<Triplet>,
+    /// Features of triplets with plain wordings, as [`Assembler::naive`] gives them.
+    naive: Vec<[[f64; 2]; 2]>,
+    leakage: Leakage,
+}
+
+/// How the run ended, for the report, and why where it is not complete.
+fn status(stopped: Option<&Stop>, unfinished: bool, waits: bool) -> (Status, Option<String>) {
+    let why = match stopped {
+        Some(Stop::Interrupted) => "interrupted".into(),
+        Some(Stop::Cost(why)) => format!("--max-cost: {why}"),
+        Some(Stop::Error(error)) => error.to_string(),
+        None if unfinished && waits => {
+            return (Status::Waiting, Some("calls wait for a batch".into()));
+        }
+        None if unfinished => "calls failed; the next run asks again".into(),
+        None => return (Status::Complete, None),
+    };
+    (Status::Stopped, Some(why))
 }
 
 fn stop_with(stopped: &Mutex<Option<Stop>>, ended: &AtomicBool, stop: Stop) {
@@ -429,10 +441,10 @@ fn stop_with(stopped: &Mutex<Option<Stop>>, ended: &AtomicBool, stop: Stop) {
     }
 }
 
-fn write_triplets(path: &Path, triplets: &[Triplet]) -> Result<(), MineError> {
+fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), MineError> {
     fs::write_atomic_with(path, |file| {
-        for triplet in triplets {
-            serde_json::to_writer(&mut *file, triplet)?;
+        for row in rows {
+            serde_json::to_writer(&mut *file, row)?;
             file.write_all(b"\n")?;
         }
         Ok(())
@@ -508,7 +520,7 @@ impl Counted {
     fn steps_of<'a>(
         &self,
         document: &Document,
-        outcome: &'a Outcome,
+        outcome: &'a DocumentOutcome,
     ) -> Vec<(&'static str, Option<std::borrow::Cow<'a, str>>)> {
         let mut steps: Vec<_> = outcome
             .steps
@@ -522,7 +534,7 @@ impl Counted {
         steps
     }
 
-    fn add(&mut self, document: &Document, outcome: Option<&Outcome>) {
+    fn add(&mut self, document: &Document, outcome: Option<&DocumentOutcome>) {
         let Some(outcome) = outcome else { return };
         let steps = self.steps_of(document, outcome);
         let group = [
@@ -551,11 +563,11 @@ impl Counted {
             }
         }
         self.judged.extend(outcome.judged.iter().cloned());
-        for (variant, [tried, written, accepted]) in &outcome.variants {
+        for (variant, found) in &outcome.variants {
             let count = self.variants.entry(variant.clone()).or_default();
-            count.tried += tried;
-            count.written += written;
-            count.accepted += accepted;
+            count.tried += found.tried;
+            count.written += found.written;
+            count.accepted += found.accepted;
         }
         let place = format!("{}/{}", document.source, document.language);
         for (rule, [fired, kept]) in &outcome.rules {
@@ -566,7 +578,7 @@ impl Counted {
     }
 
     /// Verdict and reason of a document.
-    fn verdict(&self, document: &Document, outcome: Option<&Outcome>) -> (String, String) {
+    fn verdict(&self, document: &Document, outcome: Option<&DocumentOutcome>) -> (String, String) {
         let Some(outcome) = outcome else {
             return ("waiting".into(), "the run stopped before it".into());
         };

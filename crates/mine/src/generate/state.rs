@@ -1,7 +1,7 @@
 //! What was answered and paid for: one `SQLite` file, so that a killed run goes on and nothing is
 //! paid twice.
 //!
-//! Only answers that were understood stand in `calls`. `spend` has a line for every reply, those
+//! `calls` holds only answers that were understood. `spend` has a line for every reply, those
 //! that were not understood too: they cost as well. The file is in WAL mode and every answer is its
 //! own transaction, written through to the disk before the next question.
 
@@ -178,14 +178,14 @@ impl State {
             )
             .map_err(&wrong)?;
         let tokens = [kept.prompt_tokens, kept.completion_tokens];
-        spend(
-            &transaction,
-            (&kept.key, &kept.role),
-            true,
+        let spending = Spending {
+            key: &kept.key,
+            role: &kept.role,
+            understood: true,
             tokens,
-            kept.cost,
-        )
-        .map_err(&wrong)?;
+            cost: kept.cost,
+        };
+        spend(&transaction, spending).map_err(&wrong)?;
         transaction.commit().map_err(&wrong)
     }
 
@@ -200,7 +200,14 @@ impl State {
         tokens: [Option<u64>; 2],
         cost: Option<f64>,
     ) -> Result<(), MineError> {
-        spend(&self.lock(), (key, role), false, tokens, cost).map_err(at(&self.path))
+        let spending = Spending {
+            key,
+            role,
+            understood: false,
+            tokens,
+            cost,
+        };
+        spend(&self.lock(), spending).map_err(at(&self.path))
     }
 
     /// What was spent so far.
@@ -302,14 +309,24 @@ fn at(path: &Path) -> impl Fn(rusqlite::Error) -> MineError + '_ {
     }
 }
 
-/// Notes what a reply cost; `tokens` of its prompt and its answer.
-fn spend(
-    database: &Connection,
-    (key, role): (&str, &str),
+/// What a reply cost.
+struct Spending<'a> {
+    key: &'a str,
+    role: &'a str,
     understood: bool,
+    /// Of its prompt and its answer.
     tokens: [Option<u64>; 2],
     cost: Option<f64>,
-) -> rusqlite::Result<()> {
+}
+
+fn spend(database: &Connection, spending: Spending<'_>) -> rusqlite::Result<()> {
+    let Spending {
+        key,
+        role,
+        understood,
+        tokens,
+        cost,
+    } = spending;
     let [prompt, completion] = tokens.map(|n| n.map(|n| n as i64));
     database
         .execute(

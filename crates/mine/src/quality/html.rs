@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Elements whose tags are markup wherever they stand, in order; those in `BLOCKS` end a line.
+/// Elements whose tags are markup wherever they occur, in order; those in `BLOCKS` end a line.
 const ELEMENTS: [&str; 66] = [
     "a",
     "abbr",
@@ -158,7 +158,7 @@ fn is_composed(text: &str) -> bool {
     })
 }
 
-/// A piece of markup: where it begins and ends, and what stands for it.
+/// A piece of markup: where it begins and ends, and what replaces it.
 struct Markup<'a> {
     start: usize,
     end: usize,

@@ -127,7 +127,7 @@ impl Quality {
     /// # Errors
     /// When the text is wrong; the error names the line where there is one.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, MineError> {
-        let quality: Self = super::corpus::parse(path, bytes)?;
+        let quality: Self = super::shipped::parse(path, bytes)?;
         quality.script_set().map_err(|name| {
             MineError::data(
                 path,
@@ -212,7 +212,7 @@ impl Bound {
         if asked { Self::Most(0.0) } else { Self::Open }
     }
 
-    /// Whether a figure lies beyond it.
+    /// Whether a figure exceeds it.
     #[must_use]
     pub fn is_passed_by(self, value: f64) -> bool {
         match self {
@@ -250,12 +250,12 @@ pub struct Figure {
     pub check: &'static Check,
     /// The figure.
     pub value: f64,
-    /// Whether it lies beyond the limit.
+    /// Whether it exceeds the limit.
     pub beyond: bool,
 }
 
 impl Figure {
-    /// Why the text is unusable, where the figure lies beyond the limit.
+    /// Why the text is unusable, where the figure exceeds the limit.
     #[must_use]
     pub fn flaw(&self) -> Option<Flaw> {
         let Check { reason, metric, .. } = *self.check;
@@ -263,7 +263,7 @@ impl Figure {
     }
 }
 
-/// The figure of what makes a text unusable wherever it stands.
+/// The figure of what makes a text unusable wherever it occurs.
 const CHARACTERS: &str = "characters";
 
 /// What is looked at, in order.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Drop, PoolEntry, PoolOptions};
 use crate::minhash::mix;
-use crate::pool::{Entry, Pool};
+use crate::pool::{Pool, PooledPassage};
 
 pub(super) const ENTRY: PoolEntry = PoolEntry {
     id: "balance",
@@ -12,10 +12,10 @@ pub(super) const ENTRY: PoolEntry = PoolEntry {
     judge,
 };
 
-/// Where a document stands in a draw: a number of its id and the seed alone, so that a draw does
+/// The position of a document in a draw: a number of its id and the seed alone, so that a draw does
 /// not depend on the order of the corpora.
 #[must_use]
-pub fn lot(entry: &Entry, seed: u64) -> u64 {
+pub fn lot(entry: &PooledPassage, seed: u64) -> u64 {
     let mut half = [0; 8];
     half.copy_from_slice(&entry.id[..8]);
     mix(u64::from_le_bytes(half) ^ mix(seed ^ 0x6b6f_7266_696e_7374))

@@ -48,7 +48,7 @@ pub struct SuiteIndex {
     /// Suite of each text, and how many grams it has.
     texts: Vec<(u16, u32)>,
     exact: AHashMap<u64, u32>,
-    /// Grams with the text they stand in, sorted.
+    /// Grams with the text they are in, sorted.
     grams: Vec<(u64, u32)>,
     /// Where in `grams` to begin, by the first bits of a gram.
     starts: Vec<u32>,

@@ -1,4 +1,4 @@
-//! Documents that stand in the corpora already, word for word or nearly so. The first stays.
+//! Documents that are in the corpora already, word for word or nearly so. The first stays.
 
 use ahash::AHashMap;
 

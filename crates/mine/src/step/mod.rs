@@ -79,7 +79,7 @@ pub struct Measured {
     pub metric: &'static str,
     /// The figure, never negative.
     pub value: f64,
-    /// Whether it lies beyond the limit on it.
+    /// Whether it exceeds the limit on it.
     pub beyond: bool,
     /// Width of the steps in which the report counts it.
     pub step: f64,

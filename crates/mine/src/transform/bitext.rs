@@ -37,7 +37,7 @@ pub struct TemplateText {
 /// A template that can be rendered.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// As it stands in the file.
+    /// As the file has it.
     pub text: TemplateText,
     slots: BTreeMap<String, Vec<BTreeMap<String, String>>>,
 }

@@ -24,6 +24,7 @@ use self::particle::Particles;
 use self::rule::{Op, Rule, RuleText};
 use super::typology::Typology;
 use super::{MineError, Place};
+use crate::shipped::{Shipped, parse};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
 
@@ -36,7 +37,11 @@ pub static OPS: &[&dyn Op] = &[
 ];
 
 /// The rules that ship in the binary: the folder `training/transforms/`.
-const SHIPPED: Folder = Folder::new::<korfinsts_training_data::Training>("transforms/");
+const SHIPPED: Shipped = Shipped {
+    files: Folder::new::<korfinsts_training_data::Training>("transforms/"),
+    root: "training/transforms",
+    missing: |name| format!("no rules `{name}` ship in this binary"),
+};
 
 /// Rules of a pair of languages.
 #[derive(Debug)]
@@ -97,18 +102,8 @@ impl Transforms {
     /// # Errors
     /// When there are none.
     pub fn built_in(name: &str) -> Result<Self, MineError> {
-        let path = format!("{name}.toml");
-        let bytes = SHIPPED.bytes(&path).ok_or_else(|| {
-            let names = SHIPPED.names().into_iter();
-            let known: Vec<String> = names
-                .filter_map(|n| n.strip_suffix(".toml").map(|n| format!("`{n}`")))
-                .collect();
-            MineError::usage(
-                format!("no rules `{name}` ship in this binary"),
-                format!("built in are {}; or name a file", known.join(", ")),
-            )
-        })?;
-        Self::parse(&bytes, Path::new(&format!("training/transforms/{path}")))
+        let (path, bytes) = SHIPPED.built_in(name)?;
+        Self::parse(&bytes, &path)
     }
 
     /// The rules in a file, or of that name in the binary.
@@ -116,12 +111,8 @@ impl Transforms {
     /// # Errors
     /// When there are none, or they are wrong.
     pub fn read(name_or_path: &str) -> Result<Self, MineError> {
-        let path = Path::new(name_or_path);
-        if fs::exists(path) {
-            Self::parse(&fs::read(path)?, path)
-        } else {
-            Self::built_in(name_or_path)
-        }
+        let (path, bytes) = SHIPPED.read(name_or_path)?;
+        Self::parse(&bytes, &path)
     }
 
     /// Understands a file's content.
@@ -129,7 +120,7 @@ impl Transforms {
     /// # Errors
     /// What is wrong with it, with the line or the rule.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, MineError> {
-        let file: File = super::typology::toml(bytes, path)?;
+        let file: File = parse(path, bytes)?;
         let wrong = |id: &str, reason: String| {
             MineError::data(path, Place::Whole, format!("rule `{id}`: {reason}"), None)
         };

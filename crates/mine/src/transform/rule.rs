@@ -40,7 +40,7 @@ pub struct RuleText {
     /// Words of which exactly one may occur.
     #[serde(default)]
     pub only_one: Vec<String>,
-    /// Mend the particle after the replacement.
+    /// Correct the particle after the replacement.
     #[serde(default)]
     pub josa: bool,
     /// Where it is applied.
@@ -103,11 +103,11 @@ pub struct Edit {
     pub start: usize,
     /// Byte after the last.
     pub end: usize,
-    /// What stands there instead.
+    /// What replaces it.
     pub text: String,
 }
 
-/// A kind of operation. To add one: a file beside this one and a line in [`OPS`].
+/// A kind of operation. To add one: a file next to this one and a line in [`OPS`].
 pub trait Op: Send + Sync + std::fmt::Debug {
     /// Name in rule files.
     fn name(&self) -> &'static str;
@@ -137,7 +137,7 @@ pub fn pattern(text: &str) -> Result<Regex, String> {
 /// A rule that can be applied.
 #[derive(Debug)]
 pub struct Rule {
-    /// As it stands in the file.
+    /// As the file has it.
     pub text: RuleText,
     operation: Box<dyn Operation>,
     need: Vec<Regex>,

@@ -55,7 +55,7 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether what stands before a full stop is an abbreviation or a lone number or letter (`1.`,
+/// Whether the text before a full stop is an abbreviation or a lone number or letter (`1.`,
 /// `가.`), which opens an item of a list.
 fn abbreviated(before: &str) -> bool {
     let word = before.split_whitespace().next_back().unwrap_or_default();

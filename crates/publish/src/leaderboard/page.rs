@@ -21,6 +21,7 @@ use super::minify;
 use super::view::{self, Files, Page, Texts};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
+use korfinsts_base::strict_toml;
 use korfinsts_base::template::value;
 
 /// The templates that ship in the binary.
@@ -118,10 +119,8 @@ fn languages(templates: &Templates) -> Result<BTreeMap<String, Texts>, Leaderboa
         line,
         reason,
     };
-    let found: BTreeMap<String, Texts> = toml::from_str(&text).map_err(|e| {
-        let line = e.span().map(|s| 1 + text[..s.start].matches('\n').count());
-        wrong(line, e.message().replace('\n', ": "))
-    })?;
+    let found: BTreeMap<String, Texts> =
+        strict_toml::parse(text).map_err(|e| wrong(e.line, e.reason))?;
     if !found.contains_key("en") {
         return Err(wrong(None, "found no table `en`".into()));
     }

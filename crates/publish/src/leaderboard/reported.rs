@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::LeaderboardError;
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
+use korfinsts_base::strict_toml::{self, TomlError};
 
 /// The figures and facts that ship in the binary: the folder `leaderboard/reported/`.
 const SHIPPED: Folder = Folder::new::<korfinsts_leaderboard_data::Leaderboard>("reported/");
@@ -79,15 +80,12 @@ impl Reported {
             line,
             reason,
         };
-        let parse_error = |e: toml::de::Error| {
-            let line = e.span().map(|s| 1 + text[..s.start].matches('\n').count());
-            wrong(line, e.message().replace('\n', ": "))
-        };
-        let table: toml::Table = toml::from_str(text).map_err(parse_error)?;
+        let unread = |e: TomlError| wrong(e.line, e.reason);
+        let table: toml::Table = strict_toml::parse(text).map_err(unread)?;
         if table.get("kind").and_then(toml::Value::as_str) != Some(KIND) {
             return Ok(None);
         }
-        let mut found: Self = toml::from_str(text).map_err(parse_error)?;
+        let mut found: Self = strict_toml::parse(text).map_err(unread)?;
         if found.badge != "reported" {
             let reason = format!("found badge `{}`, allowed is `reported`", found.badge);
             return Err(wrong(None, reason));
@@ -265,10 +263,10 @@ impl Models {
             #[serde(default)]
             model: Vec<ModelFacts>,
         }
-        let file: File = toml::from_str(text).map_err(|e| LeaderboardError::Figures {
+        let file: File = strict_toml::parse(text).map_err(|e| LeaderboardError::Figures {
             path: path.to_owned(),
-            line: e.span().map(|s| 1 + text[..s.start].matches('\n').count()),
-            reason: e.message().replace('\n', ": "),
+            line: e.line,
+            reason: e.reason,
         })?;
         Ok(Self(file.model))
     }

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::{ReleaseError, Version};
+use korfinsts_base::strict_toml;
 use korfinsts_bench::suite::manifest::is_id;
 use korfinsts_bench::suite::{Scale, TripletColumns};
 
@@ -166,15 +167,10 @@ impl Manifest {
     /// # Errors
     /// When it is not TOML, holds an unknown key, lacks one, or contradicts itself.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ReleaseError> {
-        let manifest: Self = toml::from_str(text).map_err(|e| ReleaseError::Manifest {
+        let manifest: Self = strict_toml::parse(text).map_err(|e| ReleaseError::Manifest {
             path: path.to_owned(),
-            line: e.span().map(|s| {
-                1 + text.as_bytes()[..s.start.min(text.len())]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count()
-            }),
-            reason: e.message().replace('\n', ": "),
+            line: e.line,
+            reason: e.reason,
         })?;
         manifest.check().map_err(|reason| ReleaseError::Manifest {
             path: path.to_owned(),

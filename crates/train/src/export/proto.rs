@@ -1,63 +1,8 @@
-//! ONNX messages as bytes: the few of `onnx.proto` that a transformer needs.
+//! The few messages of `onnx.proto` that a transformer needs.
 //!
 //! Field numbers are those of <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
 
-/// One protobuf message that is being written.
-#[derive(Debug, Clone, Default)]
-pub struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    /// A whole number.
-    #[must_use]
-    pub fn number(mut self, field: u64, value: i64) -> Self {
-        self.varint(field << 3);
-        self.varint(value as u64);
-        self
-    }
-
-    /// A float.
-    #[must_use]
-    pub fn float(mut self, field: u64, value: f32) -> Self {
-        self.varint(field << 3 | 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    /// Bytes.
-    #[must_use]
-    pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
-        self.varint(field << 3 | 2);
-        self.varint(value.len() as u64);
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    /// A text.
-    #[must_use]
-    pub fn text(self, field: u64, value: &str) -> Self {
-        self.bytes(field, value.as_bytes())
-    }
-
-    /// A message within this one.
-    #[must_use]
-    pub fn message(self, field: u64, value: &Self) -> Self {
-        self.bytes(field, &value.0)
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.0
-    }
-}
+pub use korfinsts_base::protobuf::Message;
 
 /// Element type `FLOAT`.
 pub const FLOAT: i64 = 1;

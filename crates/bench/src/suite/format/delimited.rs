@@ -5,6 +5,7 @@
 
 use crate::suite::error::{Place, Problem};
 use crate::suite::manifest::Format;
+use korfinsts_base::delimited::Rows;
 
 use super::{Cells, Findings, Record, Table};
 
@@ -86,37 +87,23 @@ fn quoted(text: &str, delimiter: char, findings: &mut Findings<'_>) -> Vec<(usiz
         );
         return Vec::new();
     };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut rows = Vec::new();
-    let (mut line, mut counted) = (1, 0);
-    for record in reader.records() {
-        match record {
-            Ok(record) => {
-                // The reader's own line number falls behind after `\r\n`, so lines are counted
-                // up to the first byte of the record that ends no line.
-                let from = record.position().map_or(counted, |p| p.byte() as usize);
-                let ends = text.as_bytes()[from..]
-                    .iter()
-                    .take_while(|b| matches!(b, b'\r' | b'\n'))
-                    .count();
-                line += text[counted..from + ends].matches('\n').count();
-                counted = from + ends;
-                rows.push((line, record.iter().map(str::to_owned).collect()));
+    let mut found = Vec::new();
+    for row in Rows::of_any_width(text.as_bytes(), delimiter) {
+        match row {
+            Ok(row) => found.push((row.line as usize, row.iter().map(str::to_owned).collect())),
+            Err(e) => {
+                findings.add(
+                    Place::Line(e.line as usize),
+                    Problem::Format {
+                        format: "CSV",
+                        reason: e.problem.to_string(),
+                    },
+                );
+                break;
             }
-            Err(e) => findings.add(
-                Place::Line(line),
-                Problem::Format {
-                    format: "CSV",
-                    reason: e.to_string(),
-                },
-            ),
         }
     }
-    rows
+    found
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use super::{Backend, Failure, Kind, Reply, Setting};
 use crate::MineError;
 use crate::generate::call::Call;
 use crate::generate::prompt::{Prompt, messages};
-use korfinsts_encoder::endpoint::address::Address;
-use korfinsts_encoder::endpoint::client::{Client, Refusal, Settings, Wrong};
-use korfinsts_encoder::endpoint::key::Key;
+use korfinsts_base::endpoint::{Address, Client, Key, Refusal, Settings, Wrong};
 
 pub(super) const KIND: Kind = Kind {
     name: "chat",
@@ -164,11 +162,13 @@ impl Backend for Chat {
             call,
             prompt,
         );
-        let said = self.client.post(&self.url, &body, |bytes, _| {
-            let answer: Value =
-                serde_json::from_slice(bytes).map_err(|e| Wrong::Answer(e.to_string()))?;
-            read(&answer).map_err(Wrong::Answer)
-        });
+        let said = self
+            .client
+            .post(&self.url, &body, |bytes, _| -> Result<Said, Wrong> {
+                let answer: Value =
+                    serde_json::from_slice(bytes).map_err(|e| Wrong::Answer(e.to_string()))?;
+                read(&answer).map_err(Wrong::Answer)
+            });
         match said {
             Ok(Said::Reply(reply)) => Ok(reply),
             Ok(Said::Refused(words, reply)) => Err(Failure::Refused(words, reply)),

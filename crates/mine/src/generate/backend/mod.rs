@@ -1,4 +1,4 @@
-//! Who writes and who judges. To add one: a file beside this one and a line in [`BACKENDS`].
+//! Who writes and who judges. To add one: a file next to this one and a line in [`BACKENDS`].
 
 mod batch;
 mod chat;
@@ -118,7 +118,7 @@ pub enum Failure {
 
 /// Who answers calls.
 pub trait Backend: Send + Sync {
-    /// Model, as it stands in keys. No two models share a name.
+    /// Model, as keys have it. No two models share a name.
     fn model(&self) -> &str;
 
     /// Parameters that decide an answer, as an object.

@@ -169,7 +169,7 @@ fn answer(made: Made) -> TextAnswer {
     }
 }
 
-/// Words of `text` that stand otherwise in `other`; a neighbour where words were only added.
+/// Words of `text` that differ in `other`; a neighbour where words were only added.
 fn span(text: &str, other: &str) -> Option<String> {
     let ranges = diff::changed(text, other);
     let [start, end] = *ranges.first()?;

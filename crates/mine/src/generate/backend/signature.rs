@@ -161,7 +161,7 @@ impl Judge {
     }
 }
 
-/// How often each value's words stand in a text; the longest word at a place counts. A Latin word
+/// How often each value's words occur in a text; the longest word at a place counts. A Latin word
 /// counts only from its start.
 fn count(text: &str, words: &[(&str, usize)], values: usize) -> Vec<usize> {
     let mut counts = vec![0; values];

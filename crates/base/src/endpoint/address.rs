@@ -1,11 +1,11 @@
 //! What an endpoint is called on the command line, and what that says: where the server is, which
 //! dialect it speaks, which model of it is meant, and which variable holds its key.
 
-use crate::EncoderError;
+use super::EndpointError;
 
 /// What a prefix says about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerKind {
     /// Nothing: it is asked.
     Any,
     /// `OpenAI`'s own service, or one that says it is.
@@ -16,7 +16,7 @@ pub enum Kind {
     Tei,
 }
 
-impl Kind {
+impl ServerKind {
     /// Variables that may hold the key, the first that is set counts. A key made for one service
     /// is never sent to another.
     #[must_use]
@@ -44,7 +44,7 @@ pub const FORMS: &str =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// What the prefix says.
-    pub kind: Kind,
+    pub kind: ServerKind,
     /// Address without a slash at the end: `https://host[:port][/path]`, never with a user, a
     /// password or a query.
     pub url: String,
@@ -62,7 +62,7 @@ impl Address {
     pub fn parse(
         text: &str,
         variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, EncoderError> {
+    ) -> Result<Self, EndpointError> {
         let base = |name: &str, default: &str| {
             variable(name)
                 .filter(|v| !v.trim().is_empty())
@@ -75,27 +75,30 @@ impl Address {
         };
         let (kind, (model, url)) = if let Some(rest) = text.strip_prefix("openai:") {
             (
-                Kind::OpenAi,
+                ServerKind::OpenAi,
                 model_at(rest, base("OPENAI_BASE_URL", OPENAI)),
             )
         } else if let Some(rest) = text.strip_prefix("vllm:") {
-            (Kind::Vllm, model_at(rest, base("VLLM_BASE_URL", VLLM)))
+            (
+                ServerKind::Vllm,
+                model_at(rest, base("VLLM_BASE_URL", VLLM)),
+            )
         } else if let Some(rest) = text.strip_prefix("tei:") {
             let url = if is_url(rest) {
                 rest.to_owned()
             } else {
                 format!("http://{rest}")
             };
-            (Kind::Tei, split_model(&url))
+            (ServerKind::Tei, split_model(&url))
         } else {
-            (Kind::Any, split_model(text))
+            (ServerKind::Any, split_model(text))
         };
         let url = check(&url)?;
         let model = model.filter(|m| !m.is_empty());
-        if model.is_none() && kind == Kind::OpenAi && url == OPENAI {
-            return Err(EncoderError::Unsupported {
+        if model.is_none() && kind == ServerKind::OpenAi && url == OPENAI {
+            return Err(EndpointError::Setting {
                 what: format!("`{text}` names no model"),
-                hint: Some("name one: `openai:text-embedding-3-small`".into()),
+                hint: "name one: `openai:text-embedding-3-small`".into(),
             });
         }
         Ok(Self { kind, url, model })
@@ -142,12 +145,12 @@ fn split_model(text: &str) -> (Option<String>, String) {
     }
 }
 
-/// An address that a record may hold, without slashes at its end.
-fn check(url: &str) -> Result<String, EncoderError> {
+/// Checks that an address may be written to a record; returns it without slashes at its end.
+fn check(url: &str) -> Result<String, EndpointError> {
     let url = url.trim().trim_end_matches('/');
-    let wrong = |what: &str, hint: &str| EncoderError::Unsupported {
+    let wrong = |what: &str, hint: &str| EndpointError::Setting {
         what: what.to_owned(),
-        hint: Some(hint.to_owned()),
+        hint: hint.to_owned(),
     };
     // What may be a password is not repeated in the message.
     let host = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -176,32 +179,42 @@ fn check(url: &str) -> Result<String, EncoderError> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, EncoderError> {
+    fn parse(text: &str) -> Result<Address, EndpointError> {
         Address::parse(text, |_| None)
     }
 
     #[test]
     fn each_form_says_where_what_and_which() {
         for (text, kind, url, model) in [
-            ("http://h:1/", Kind::Any, "http://h:1", None),
-            ("https://h/v1#a/b", Kind::Any, "https://h/v1", Some("a/b")),
-            ("openai:e-3", Kind::OpenAi, OPENAI, Some("e-3")),
+            ("http://h:1/", ServerKind::Any, "http://h:1", None),
+            (
+                "https://h/v1#a/b",
+                ServerKind::Any,
+                "https://h/v1",
+                Some("a/b"),
+            ),
+            ("openai:e-3", ServerKind::OpenAi, OPENAI, Some("e-3")),
             (
                 "openai:e@https://g/v1",
-                Kind::OpenAi,
+                ServerKind::OpenAi,
                 "https://g/v1",
                 Some("e"),
             ),
-            ("vllm:org/m", Kind::Vllm, VLLM, Some("org/m")),
+            ("vllm:org/m", ServerKind::Vllm, VLLM, Some("org/m")),
             (
                 "vllm:org/m@http://g:8/v1",
-                Kind::Vllm,
+                ServerKind::Vllm,
                 "http://g:8/v1",
                 Some("org/m"),
             ),
-            ("vllm:http://g:8#m", Kind::Vllm, "http://g:8", Some("m")),
-            ("tei:h:8080", Kind::Tei, "http://h:8080", None),
-            ("tei:https://h/p/", Kind::Tei, "https://h/p", None),
+            (
+                "vllm:http://g:8#m",
+                ServerKind::Vllm,
+                "http://g:8",
+                Some("m"),
+            ),
+            ("tei:h:8080", ServerKind::Tei, "http://h:8080", None),
+            ("tei:https://h/p/", ServerKind::Tei, "https://h/p", None),
         ] {
             let found = parse(text).expect(text);
             let expected = Address {
@@ -261,10 +274,11 @@ mod tests {
 
     #[test]
     fn a_key_stays_with_its_service() {
-        let openai = |kind: Kind, url: &str| kind.key_variables(url).contains(&"OPENAI_API_KEY");
-        assert!(openai(Kind::OpenAi, "http://proxy"));
-        assert!(openai(Kind::Any, OPENAI));
-        for kind in [Kind::Any, Kind::Vllm, Kind::Tei] {
+        let openai =
+            |kind: ServerKind, url: &str| kind.key_variables(url).contains(&"OPENAI_API_KEY");
+        assert!(openai(ServerKind::OpenAi, "http://proxy"));
+        assert!(openai(ServerKind::Any, OPENAI));
+        for kind in [ServerKind::Any, ServerKind::Vllm, ServerKind::Tei] {
             assert!(!openai(kind, "http://elsewhere"), "{kind:?}");
         }
     }

@@ -8,11 +8,10 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-use super::dialect::{self, TooLong};
-use super::key::Key;
-use crate::{EncoderError, Usage};
-use korfinsts_base::failure::FailureClass;
-use korfinsts_base::http::{self, Patience};
+use super::refusal::{TooLong, message, too_long};
+use super::{EndpointError, Key};
+use crate::failure::FailureClass;
+use crate::http::{self, Patience};
 
 /// Largest answer that is read.
 const LARGEST_ANSWER: u64 = 1 << 30;
@@ -65,36 +64,61 @@ struct Counts {
     cost: Mutex<Option<f64>>,
 }
 
-/// Why a request gave nothing.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The server does not take texts this long, or this many; with what it said.
-    TooLong(TooLong, EncoderError),
-    /// The server does not have this path, or does not know what was asked (status 404, 405, 400,
-    /// 422), which in probing means another dialect.
-    NotKnown(EncoderError),
-    /// The key or the account does not suffice, so no further request will do better; with the
-    /// status (401, 402, 403, or another that speaks of a spent quota).
-    Barred(u16, EncoderError),
-    /// Everything else.
-    Failed(EncoderError),
+/// What a server was asked and what it reported.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Requests sent, those that failed among them.
+    pub requests: u64,
+    /// How many of them were sent again.
+    pub retries: u64,
+    /// Tokens that the server counted; `null` where it counts none.
+    pub tokens: Option<u64>,
+    /// What it cost, in the unit in which the server reports it; `null` where it reports none.
+    pub cost: Option<f64>,
 }
 
-impl From<Refusal> for EncoderError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotKnown(error)
-            | Refusal::Failed(error)
-            | Refusal::TooLong(_, error)
-            | Refusal::Barred(_, error) => error,
+/// Why a request gave nothing. `E` is the error of the caller, who may refuse an answer for reasons
+/// of its own.
+#[derive(Debug)]
+pub enum Refusal<E = EndpointError> {
+    /// The server does not take texts this long, or this many; with what it said.
+    TooLong(TooLong, E),
+    /// The server does not have this path, or does not know what was asked (status 404, 405, 400,
+    /// 422), which in probing means another dialect.
+    NotKnown(E),
+    /// The key or the account does not suffice, so no further request will do better; with the
+    /// status (401, 402, 403, or another that speaks of a spent quota).
+    Barred(u16, E),
+    /// Everything else.
+    Failed(E),
+}
+
+impl<E> Refusal<E> {
+    /// The error in it.
+    pub fn error(self) -> E {
+        match self {
+            Self::NotKnown(error)
+            | Self::Failed(error)
+            | Self::TooLong(_, error)
+            | Self::Barred(_, error) => error,
+        }
+    }
+
+    fn map<F>(self, change: impl Fn(E) -> F) -> Refusal<F> {
+        match self {
+            Self::NotKnown(error) => Refusal::NotKnown(change(error)),
+            Self::Failed(error) => Refusal::Failed(change(error)),
+            Self::TooLong(long, error) => Refusal::TooLong(long, change(error)),
+            Self::Barred(status, error) => Refusal::Barred(status, change(error)),
         }
     }
 }
 
 /// How one attempt failed.
 enum Attempt {
-    Again(EncoderError, Option<Duration>),
-    Wrong(EncoderError),
+    /// Another may succeed, after the wait that the server asks for.
+    Again(EndpointError, Option<Duration>),
+    /// No other will succeed.
     Final(Refusal),
 }
 
@@ -152,57 +176,52 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached, refuses, or answers with something else.
     pub fn get(&self, url: &str) -> Result<Value, Refusal> {
-        self.retry(
-            url,
-            || self.attempt(url, None),
-            |body, _| serde_json::from_slice(body).map_err(|e| Wrong::Answer(e.to_string())),
-        )
+        self.retry(url, None, |body, _| {
+            serde_json::from_slice(body).map_err(|e| Wrong::Answer(e.to_string()))
+        })
     }
 
     /// `POST` of a JSON body; `understand` reads the answer, and one it does not understand is
     /// asked for again a few times.
     ///
     /// # Errors
-    /// When the server cannot be reached, refuses, or gives no answer that can be read.
-    pub fn post<T>(
+    /// When the server cannot be reached, refuses, or gives no answer that is understood.
+    pub fn post<T, E: From<EndpointError>>(
         &self,
         url: &str,
         body: &Value,
-        understand: impl Fn(&[u8], &HeaderMap) -> Result<T, Wrong>,
-    ) -> Result<T, Refusal> {
-        let body = body.to_string();
-        self.retry(url, || self.attempt(url, Some(&body)), understand)
+        understand: impl Fn(&[u8], &HeaderMap) -> Result<T, Wrong<E>>,
+    ) -> Result<T, Refusal<E>> {
+        self.retry(url, Some(&body.to_string()), understand)
     }
 
-    fn retry<T>(
+    fn retry<T, E: From<EndpointError>>(
         &self,
         url: &str,
-        attempt: impl Fn() -> Result<(Vec<u8>, HeaderMap), Attempt>,
-        understand: impl Fn(&[u8], &HeaderMap) -> Result<T, Wrong>,
-    ) -> Result<T, Refusal> {
+        body: Option<&str>,
+        understand: impl Fn(&[u8], &HeaderMap) -> Result<T, Wrong<E>>,
+    ) -> Result<T, Refusal<E>> {
         let (mut tried, mut wrong) = (0, 0);
         loop {
             tried += 1;
             self.counts.requests.fetch_add(1, Ordering::Relaxed);
-            let result = attempt().and_then(|(body, headers)| {
-                understand(&body, &headers).map_err(|wrong| {
-                    Attempt::Wrong(match wrong {
-                        Wrong::Answer(reason) => self.broken(url, &reason),
-                        Wrong::Error(error) => error,
-                    })
-                })
-            });
-            let (error, asked) = match result {
-                Ok(value) => return Ok(value),
-                Err(Attempt::Final(refusal)) => return Err(refusal),
-                Err(Attempt::Again(error, asked)) => (error, asked),
-                Err(Attempt::Wrong(error)) => {
-                    wrong += 1;
-                    if wrong >= WRONG_ANSWERS {
-                        return Err(Refusal::Failed(error));
+            let (error, asked) = match self.attempt(url, body) {
+                Ok((body, headers)) => match understand(&body, &headers) {
+                    Ok(value) => return Ok(value),
+                    Err(found) => {
+                        wrong += 1;
+                        let error = match found {
+                            Wrong::Answer(reason) => self.broken(url, &reason).into(),
+                            Wrong::Error(error) => error,
+                        };
+                        if wrong >= WRONG_ANSWERS {
+                            return Err(Refusal::Failed(error));
+                        }
+                        (error, None)
                     }
-                    (error, None)
-                }
+                },
+                Err(Attempt::Final(refusal)) => return Err(refusal.map(E::from)),
+                Err(Attempt::Again(error, asked)) => (error.into(), asked),
             };
             let Some(wait) = self.settings.patience.wait(tried, asked) else {
                 return Err(Refusal::Failed(error));
@@ -244,16 +263,16 @@ impl Client {
         if (200..300).contains(&status) {
             return body.map(|body| (body, headers));
         }
-        let said = self.redact(&dialect::message(&body.unwrap_or_default()));
+        let said = self.redact(&message(&body.unwrap_or_default()));
         let error = self.status(url, status, &said, location.as_deref());
-        if let Some(long) = dialect::too_long(status, &said) {
+        if let Some(long) = too_long(status, &said) {
             return Err(Attempt::Final(Refusal::TooLong(long, error)));
         }
-        // Waiting does not help: the account has no money.
+        // Waiting does not help: the account has no money left.
         let hopeless =
             said.contains("insufficient_quota") || said.contains("exceeded your current quota");
         Err(match status {
-            _ if http::passes(status) && !hopeless => Attempt::Again(error, asked),
+            _ if http::may_be_retried(status) && !hopeless => Attempt::Again(error, asked),
             400 | 404 | 405 | 422 | 501 => Attempt::Final(Refusal::NotKnown(error)),
             401..=403 => Attempt::Final(Refusal::Barred(status, error)),
             _ if hopeless => Attempt::Final(Refusal::Barred(status, error)),
@@ -270,7 +289,7 @@ impl Client {
 
     fn unreachable(&self, url: &str, error: &ureq::Error) -> Attempt {
         let reason = self.redact(&error.to_string());
-        let wrapped = EncoderError::Endpoint {
+        let wrapped = EndpointError::Server {
             url: url.to_owned(),
             reason: format!("no answer: {reason}"),
             hint: Some("is the server running, and is the address right?".into()),
@@ -285,8 +304,8 @@ impl Client {
     }
 
     /// An answer that breaks the protocol.
-    fn broken(&self, url: &str, reason: &str) -> EncoderError {
-        EncoderError::Endpoint {
+    fn broken(&self, url: &str, reason: &str) -> EndpointError {
+        EndpointError::Server {
             url: url.to_owned(),
             reason: self.redact(reason),
             hint: Some("is this a server of embeddings, and its version one that is known?".into()),
@@ -294,7 +313,7 @@ impl Client {
         }
     }
 
-    fn status(&self, url: &str, status: u16, said: &str, location: Option<&str>) -> EncoderError {
+    fn status(&self, url: &str, status: u16, said: &str, location: Option<&str>) -> EndpointError {
         let said = if said.is_empty() {
             String::new()
         } else {
@@ -322,7 +341,7 @@ impl Client {
             (500..=599, _) => Some("what does the server's log say?".into()),
             _ => None,
         };
-        EncoderError::Endpoint {
+        EndpointError::Server {
             url: url.to_owned(),
             reason: format!("status {status}{said}"),
             hint,
@@ -333,9 +352,9 @@ impl Client {
 
 /// Why an answer could not be read.
 #[derive(Debug)]
-pub enum Wrong {
+pub enum Wrong<E = EndpointError> {
     /// It breaks the protocol.
     Answer(String),
-    /// It is well formed and no embedding.
-    Error(EncoderError),
+    /// It is well formed, and the caller cannot use it.
+    Error(E),
 }

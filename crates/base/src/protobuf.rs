@@ -1,36 +1,33 @@
-//! A bounded reader of protobuf's wire format over a file: reads names and numbers, skips tensors
-//! by seeking, and allocates nothing that the file does not hold.
+//! Protocol buffers as bytes: a bounded reader and a writer of messages. Used for ONNX graphs and
+//! SentencePiece models.
+//!
+//! The reader allocates nothing that the input does not hold, and skips what is not asked for, by
+//! seeking.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::Path;
-
-use korfinsts_base::fs::{self, FsError};
+use std::io::{Read, Seek};
 
 /// Longest name, domain or key that is read; longer ones do not occur and are refused.
 const MAX_STRING: u64 = 1 << 16;
 
-/// Why a file could not be read as protobuf.
-#[derive(Debug)]
-pub(super) enum WireError {
-    /// The file system failed.
-    Fs(FsError),
-    /// The bytes are not what the format allows.
-    Malformed {
-        /// Offset in the file, in bytes.
-        at: u64,
-        /// What is wrong.
-        what: String,
-    },
+/// Bytes that are not what the format allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {at}")]
+pub struct WireError {
+    /// Offset in the input, in bytes.
+    pub at: u64,
+    /// What is wrong.
+    pub what: String,
 }
 
 /// The payload of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Payload {
+pub enum Payload {
     /// A number.
     Varint(u64),
-    /// Four or eight bytes, already skipped.
-    Fixed,
+    /// Four bytes: a number in little-endian order, often a float.
+    Fixed32([u8; 4]),
+    /// Eight bytes.
+    Fixed64([u8; 8]),
     /// Bytes that follow, up to this offset: a string, a message, packed numbers.
     Bytes {
         /// Offset of the first byte behind the field.
@@ -40,51 +37,55 @@ pub(super) enum Payload {
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field {
+pub struct Field {
     /// Field number.
-    pub(super) number: u64,
+    pub number: u64,
     /// Its payload.
-    pub(super) payload: Payload,
+    pub payload: Payload,
 }
 
-/// The reader: a file and its position in it.
-pub(super) struct Wire {
-    file: BufReader<File>,
+/// A reader of messages, and its position in them.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
     position: u64,
     length: u64,
 }
 
-impl Wire {
-    /// Opens a file.
-    pub(super) fn open(path: &Path) -> Result<Self, FsError> {
-        let length = fs::metadata(path)?.len();
-        Ok(Self {
-            file: BufReader::with_capacity(1 << 14, fs::open(path)?),
+impl<R: Read + Seek> Reader<R> {
+    /// A reader of an input of `length` bytes, from its beginning.
+    pub fn new(input: R, length: u64) -> Self {
+        Self {
+            input,
             position: 0,
             length,
-        })
+        }
     }
 
-    /// Size of the file in bytes.
-    pub(super) fn length(&self) -> u64 {
+    /// Size of the input in bytes.
+    pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The reader's position.
-    pub(super) fn position(&self) -> u64 {
+    /// Offset of the next byte.
+    pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// An error at this place.
-    pub(super) fn malformed(&self, what: impl Into<String>) -> WireError {
-        WireError::Malformed {
+    /// An error at this offset.
+    #[must_use]
+    pub fn malformed(&self, what: impl Into<String>) -> WireError {
+        WireError {
             at: self.position,
             what: what.into(),
         }
     }
 
     /// The next field of the message that ends at `end`; `None` at its end.
-    pub(super) fn next(&mut self, end: u64) -> Result<Option<Field>, WireError> {
+    ///
+    /// # Errors
+    /// When the bytes are no field, or one that reaches beyond `end`.
+    pub fn next(&mut self, end: u64) -> Result<Option<Field>, WireError> {
         if self.position >= end {
             return Ok(None);
         }
@@ -95,7 +96,7 @@ impl Wire {
         }
         let payload = match key & 7 {
             0 => Payload::Varint(self.varint(end)?),
-            1 => self.fixed(8, end)?,
+            1 => Payload::Fixed64(self.fixed(end)?),
             2 => {
                 let length = self.varint(end)?;
                 let last = self.position.checked_add(length).filter(|&e| e <= end);
@@ -109,33 +110,51 @@ impl Wire {
                     }
                 }
             }
-            5 => self.fixed(4, end)?,
+            5 => Payload::Fixed32(self.fixed(end)?),
             other => return Err(self.malformed(format!("wire type {other} is not allowed"))),
         };
         Ok(Some(Field { number, payload }))
     }
 
     /// Skips what is left of a field.
-    pub(super) fn skip(&mut self, field: Field) -> Result<(), WireError> {
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn skip(&mut self, field: Field) -> Result<(), WireError> {
         match field.payload {
             Payload::Bytes { end } => self.seek(end),
             _ => Ok(()),
         }
     }
 
-    /// Reads a field of text.
-    pub(super) fn string(&mut self, end: u64) -> Result<String, WireError> {
+    /// Reads a field of text, of at most 64 KiB.
+    ///
+    /// # Errors
+    /// When it is longer, or is not UTF-8.
+    pub fn string(&mut self, end: u64) -> Result<String, WireError> {
         let length = end - self.position;
         if length > MAX_STRING {
             return Err(self.malformed(format!("a name of {length} bytes")));
         }
-        let mut bytes = vec![0; length as usize];
-        self.fill(&mut bytes)?;
+        let bytes = self.bytes(end)?;
         String::from_utf8(bytes).map_err(|_| self.malformed("a name that is not UTF-8"))
     }
 
+    /// Reads a field of bytes.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn bytes(&mut self, end: u64) -> Result<Vec<u8>, WireError> {
+        let mut bytes = vec![0; (end - self.position) as usize];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads a number that may run up to `end`.
-    pub(super) fn varint(&mut self, end: u64) -> Result<u64, WireError> {
+    ///
+    /// # Errors
+    /// When it is cut off, or has more than 64 bits.
+    pub fn varint(&mut self, end: u64) -> Result<u64, WireError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             if self.position >= end {
@@ -155,16 +174,17 @@ impl Wire {
         Err(self.malformed("a number of more than 64 bits"))
     }
 
-    fn fixed(&mut self, bytes: u64, end: u64) -> Result<Payload, WireError> {
-        if end - self.position < bytes {
+    fn fixed<const N: usize>(&mut self, end: u64) -> Result<[u8; N], WireError> {
+        if end - self.position < N as u64 {
             return Err(self.malformed("a number is cut off"));
         }
-        self.seek(self.position + bytes)?;
-        Ok(Payload::Fixed)
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), WireError> {
-        match self.file.read_exact(bytes) {
+        match self.input.read_exact(bytes) {
             Ok(()) => {
                 self.position += bytes.len() as u64;
                 Ok(())
@@ -175,7 +195,7 @@ impl Wire {
 
     fn seek(&mut self, to: u64) -> Result<(), WireError> {
         let distance = i64::try_from(to - self.position).unwrap_or(i64::MAX);
-        match self.file.seek_relative(distance) {
+        match self.input.seek_relative(distance) {
             Ok(()) => {
                 self.position = to;
                 Ok(())
@@ -184,31 +204,77 @@ impl Wire {
         }
     }
 
-    fn failed(&self, error: &io::Error) -> WireError {
+    fn failed(&self, error: &std::io::Error) -> WireError {
         self.malformed(format!("reading stopped: {error}"))
     }
 }
 
-impl From<FsError> for WireError {
-    fn from(error: FsError) -> Self {
-        Self::Fs(error)
+/// One protobuf message that is being written.
+#[derive(Debug, Clone, Default)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn number(mut self, field: u64, value: i64) -> Self {
+        self.varint(field << 3);
+        self.varint(value as u64);
+        self
+    }
+
+    /// A float.
+    #[must_use]
+    pub fn float(mut self, field: u64, value: f32) -> Self {
+        self.varint(field << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(value.len() as u64);
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn text(self, field: u64, value: &str) -> Self {
+        self.bytes(field, value.as_bytes())
+    }
+
+    /// A message within this one.
+    #[must_use]
+    pub fn message(self, field: u64, value: &Self) -> Self {
+        self.bytes(field, &value.0)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
-    fn wire(bytes: &[u8]) -> (tempfile::NamedTempFile, Wire) {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        fs::write_atomic(file.path(), bytes).expect("written");
-        let wire = Wire::open(file.path()).expect("opened");
-        (file, wire)
-    }
-
     fn fields(bytes: &[u8]) -> Result<Vec<Field>, String> {
-        let (_file, mut wire) = wire(bytes);
-        let (mut found, end) = (Vec::new(), wire.length());
+        let end = bytes.len() as u64;
+        let (mut wire, mut found) = (Reader::new(Cursor::new(bytes), end), Vec::new());
         loop {
             match wire.next(end) {
                 Ok(Some(field)) => {
@@ -216,8 +282,7 @@ mod tests {
                     wire.skip(field).map_err(|e| format!("{e:?}"))?;
                 }
                 Ok(None) => return Ok(found),
-                Err(WireError::Malformed { what, .. }) => return Err(what),
-                Err(WireError::Fs(e)) => panic!("{e}"),
+                Err(WireError { what, .. }) => return Err(what),
             }
         }
     }
@@ -231,6 +296,26 @@ mod tests {
         let numbers: Vec<u64> = found.iter().map(|f| f.number).collect();
         assert_eq!(numbers, [1, 2, 3, 4]);
         assert_eq!(found[0].payload, Payload::Varint(150));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let inner = Message::default().text(1, "금리").float(2, -0.5);
+        let bytes = Message::default().number(3, -1).message(4, &inner).finish();
+        let end = bytes.len() as u64;
+        let mut wire = Reader::new(Cursor::new(&bytes), end);
+        let mut next = |end| wire.next(end).expect("valid").expect("a field").payload;
+        assert_eq!(next(end), Payload::Varint(u64::MAX));
+        let Payload::Bytes { end: inside } = next(end) else {
+            panic!("a message");
+        };
+        let Payload::Bytes { end } = next(inside) else {
+            panic!("a text");
+        };
+        assert_eq!(wire.string(end).expect("a text"), "금리");
+        let float = wire.next(inside).expect("valid").expect("a field").payload;
+        assert_eq!(float, Payload::Fixed32((-0.5_f32).to_le_bytes()));
+        assert_eq!(wire.next(inside), Ok(None));
     }
 
     #[test]

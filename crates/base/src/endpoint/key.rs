@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::EncoderError;
+use super::EndpointError;
 
 /// A key. Neither `Debug` nor any other output shows it; it is not stored.
 #[derive(Clone)]
@@ -25,16 +25,16 @@ impl Key {
     pub fn from_environment(
         variables: &[&'static str],
         variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, EncoderError> {
+    ) -> Result<Option<Self>, EndpointError> {
         for name in variables {
             let secret = variable(name).unwrap_or_default().trim().to_owned();
             if secret.is_empty() {
                 continue;
             }
             if !secret.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(EncoderError::Unsupported {
+                return Err(EndpointError::Setting {
                     what: format!("the key in `{name}` holds a space or a letter outside ASCII"),
-                    hint: Some("was it copied whole, and nothing beside it?".into()),
+                    hint: "was it copied whole, and nothing beside it?".into(),
                 });
             }
             return Ok(Some(Self {
@@ -66,7 +66,7 @@ impl Key {
 mod tests {
     use super::*;
 
-    fn key(value: &str) -> Result<Option<Key>, EncoderError> {
+    fn key(value: &str) -> Result<Option<Key>, EndpointError> {
         Key::from_environment(&["A", "B"], |name| (name == "B").then(|| value.to_owned()))
     }
 

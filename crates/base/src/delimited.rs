@@ -1,0 +1,333 @@
+//! Rows of fields between delimiters, with quotes: CSV and TSV, as RFC 4180 describes them.
+//!
+//! A quote that is not closed changes every row after it, so it is an error with its line, and so
+//! is text behind a closing quote. A quote within a field that does not begin with one is a
+//! character. A row ends with `\n`, `\r\n` or `\r`; blank lines between rows are no rows.
+
+use std::io::{self, BufRead, Read as _};
+
+use crate::text;
+
+/// Most bytes of a row.
+pub const LONGEST_ROW: usize = 64 << 20;
+
+/// What is wrong with a row.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is longer than [`LONGEST_ROW`].
+    #[error("a record is longer than {LONGEST_ROW} bytes: is a quote left open?")]
+    TooLong,
+    /// A field is not UTF-8.
+    #[error("field {0} is not UTF-8")]
+    NotUtf8(usize),
+    /// The file ends within a quoted field.
+    #[error("a quote is opened here and never closed")]
+    Unclosed,
+    /// A closing quote is followed by something else than the end of the field.
+    #[error("field {0} goes on after its closing quote")]
+    Stray(usize),
+    /// It has another number of fields than the first row.
+    #[error("expected {expected} fields, found {found}")]
+    Width {
+        /// Fields of the first row.
+        expected: usize,
+        /// Fields of this row.
+        found: usize,
+    },
+}
+
+/// A row that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct RowError {
+    /// Line of the row, or of the quote, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl RowError {
+    /// What to do about it, where something helps.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.problem {
+            Problem::NotUtf8(_) => Some(text::CONVERT),
+            Problem::Width { .. } => Some("quote fields that hold the delimiter or a line break"),
+            Problem::Stray(_) | Problem::Unclosed => {
+                Some("a quote within a quoted field is written twice, as `\"\"`")
+            }
+            Problem::Io(_) | Problem::TooLong => None,
+        }
+    }
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row {
+    /// Line on which it begins, from 1.
+    pub line: u64,
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Row {
+    /// Field `i`, from 0.
+    #[must_use]
+    pub fn get(&self, i: usize) -> Option<&str> {
+        let start = i.checked_sub(1).map_or(Some(&0), |i| self.ends.get(i))?;
+        Some(&self.text[*start..*self.ends.get(i)?])
+    }
+
+    /// The first field that is `name`, white space around it aside: a column of a header.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.iter().position(|field| field.trim() == name)
+    }
+
+    /// Fields in order; at least one, save in a row that was not read.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|i| self.get(i))
+    }
+}
+
+/// Reads rows one after another; a byte order mark at the beginning is skipped.
+#[derive(Debug)]
+pub struct Rows<R> {
+    input: R,
+    delimiter: u8,
+    width: Option<usize>,
+    same_width: bool,
+    /// Line of the byte at `at`.
+    line: u64,
+    bytes: u64,
+    /// Whole lines that are not used up, from `at` on.
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Rows that all have as many fields as the first.
+    pub fn new(input: R, delimiter: u8) -> Self {
+        Self {
+            same_width: true,
+            ..Self::of_any_width(input, delimiter)
+        }
+    }
+
+    /// Rows that may differ in their number of fields.
+    pub fn of_any_width(input: R, delimiter: u8) -> Self {
+        Self {
+            input,
+            delimiter,
+            width: None,
+            same_width: false,
+            line: 1,
+            bytes: 0,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn row(&mut self) -> Result<Option<Row>, RowError> {
+        loop {
+            match self.buffer.get(self.at) {
+                Some(b'\n') => self.line += 1,
+                Some(b'\r') => {}
+                Some(_) => break,
+                None => {
+                    self.buffer.clear();
+                    self.at = 0;
+                    if !self.fill()? {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+            }
+            self.at += 1;
+        }
+        let mut row = Row {
+            line: self.line,
+            text: String::new(),
+            ends: Vec::new(),
+        };
+        while self.field(&mut row)? {}
+        let found = row.ends.len();
+        let expected = *self.width.get_or_insert(found);
+        if self.same_width && found != expected {
+            let problem = Problem::Width { expected, found };
+            return Err(at(row.line, problem));
+        }
+        Ok(Some(row))
+    }
+
+    /// Reads one field; whether another follows in this row.
+    fn field(&mut self, row: &mut Row) -> Result<bool, RowError> {
+        let number = row.ends.len() + 1;
+        let (opened, quoted) = (self.line, self.buffer.get(self.at) == Some(&b'"'));
+        while quoted {
+            self.at += 1;
+            let end = self.closing(opened)?;
+            self.take(end, row)?;
+            self.at += 1;
+            if self.buffer.get(self.at) != Some(&b'"') {
+                break;
+            }
+            row.text.push('"');
+        }
+        let delimiter = self.delimiter;
+        let rest = &self.buffer[self.at..];
+        let length = rest
+            .iter()
+            .position(|b| *b == delimiter || matches!(b, b'\n' | b'\r'))
+            .unwrap_or(rest.len());
+        if quoted && length > 0 {
+            return Err(at(self.line, Problem::Stray(number)));
+        }
+        self.take(self.at + length, row)?;
+        row.ends.push(row.text.len());
+        let follows = self.buffer.get(self.at) == Some(&delimiter);
+        self.at += usize::from(follows);
+        Ok(follows)
+    }
+
+    /// Position of the next quote, in this line or a later one; `opened` is the line of the quote
+    /// that it closes.
+    fn closing(&mut self, opened: u64) -> Result<usize, RowError> {
+        let mut from = self.at;
+        loop {
+            if let Some(i) = self.buffer[from..].iter().position(|b| *b == b'"') {
+                return Ok(from + i);
+            }
+            from = self.buffer.len();
+            if !self.fill()? {
+                return Err(at(opened, Problem::Unclosed));
+            }
+        }
+    }
+
+    /// Moves the bytes before `end` into the row.
+    fn take(&mut self, end: usize, row: &mut Row) -> Result<(), RowError> {
+        let bytes = &self.buffer[self.at..end];
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| at(self.line, Problem::NotUtf8(row.ends.len() + 1)))?;
+        row.text.push_str(text);
+        self.line += bytes.iter().filter(|b| **b == b'\n').count() as u64;
+        self.at = end;
+        Ok(())
+    }
+
+    /// Adds one line to the buffer; whether there was one.
+    fn fill(&mut self) -> Result<bool, RowError> {
+        let room = (LONGEST_ROW - self.buffer.len()) as u64 + 1;
+        let read = (&mut self.input)
+            .take(room)
+            .read_until(b'\n', &mut self.buffer)
+            .map_err(|e| at(self.line, e.into()))?;
+        if self.buffer.len() > LONGEST_ROW {
+            return Err(at(self.line, Problem::TooLong));
+        }
+        if self.bytes == 0 && self.buffer.starts_with(b"\xef\xbb\xbf") {
+            self.at = 3;
+        }
+        self.bytes += read as u64;
+        Ok(read > 0)
+    }
+}
+
+impl<R: BufRead> Iterator for Rows<R> {
+    type Item = Result<Row, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.row().transpose()
+    }
+}
+
+fn at(line: u64, problem: Problem) -> RowError {
+    RowError { line, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &[u8]) -> Vec<(u64, Vec<String>)> {
+        Rows::of_any_width(text, b',')
+            .map(|row| {
+                let row = row.expect("a row");
+                (row.line, row.iter().map(str::to_owned).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn fields_are_those_of_the_csv_crate_and_lines_those_of_the_file() {
+        for text in [
+            "a,b\n1,2\n",
+            "a,b\r\n\r\n1,2\r\n",
+            "a,b\r1,\r\r2,3",
+            "\u{feff}a\n\n\n\"x\ny\",\"\"\n\"\"\n",
+            "\"a\"\"b\",\"\"\"\",c\"d\",\"\r\n\"\r\n,",
+            "가,\"나,다\"",
+            "",
+            "\n\n",
+        ] {
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+            let expected: Vec<Vec<String>> = reader
+                .records()
+                .map(|r| r.expect("a record").iter().map(str::to_owned).collect())
+                .collect();
+            let found: Vec<Vec<String>> = rows(text.as_bytes()).into_iter().map(|r| r.1).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
+        let lines: Vec<u64> = rows(b"a\r\n\r\n\"x\r\ny\"\r\nb\r\n")
+            .iter()
+            .map(|r| r.0)
+            .collect();
+        assert_eq!(lines, [1, 3, 5]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_is_said_with_its_line() {
+        for (text, message) in [
+            (&b"a,b\n1,2,3\n"[..], "line 2: expected 2 fields, found 3"),
+            (
+                b"a,b\n1,\"2\"\"\n3,4\n",
+                "line 2: a quote is opened here and never closed",
+            ),
+            (
+                b"a,b\n\"x\ny\" z,1\n",
+                "line 3: field 1 goes on after its closing quote",
+            ),
+            (b"a,b\n1,\xc7\xd1\n", "line 2: field 2 is not UTF-8"),
+            (b"a,b\n\xea,\xb0\x80\n", "line 2: field 1 is not UTF-8"),
+        ] {
+            let error = Rows::new(text, b',').find_map(Result::err);
+            assert_eq!(error.expect("an error").to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_row_without_an_end_is_refused() {
+        let endless = io::BufReader::new(io::repeat(b'a'));
+        let error = Rows::new(endless, b',')
+            .next()
+            .expect("one")
+            .expect_err("too long");
+        assert!(
+            error.to_string().contains("is a quote left open?"),
+            "{error}"
+        );
+    }
+}
