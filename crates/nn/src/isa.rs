@@ -54,6 +54,10 @@ impl Isa {
     }
 
     /// The largest set of this processor; `None` where it is no x86-64.
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(clippy::unnecessary_wraps, reason = "other architectures have none")
+    )]
     fn native() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         return Some(match (Avx2Isa::new(), Avx512Isa::new()) {

@@ -72,9 +72,10 @@ impl<'t> Training<'t> {
                 in_lap: 0,
             },
         };
-        let log = match first {
-            true => Some(Log::open(folder.join("metrics.jsonl"), position.step)?),
-            false => None,
+        let log = if first {
+            Some(Log::open(folder.join("metrics.jsonl"), position.step)?)
+        } else {
+            None
         };
         let restored = match &found {
             Some((path, _)) => {

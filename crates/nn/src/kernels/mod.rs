@@ -35,7 +35,10 @@ fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
     Ok(&float32(storage)?[start..end])
 }
 
-/// Runs `f` over the values of a contiguous tensor on a CPU.
+/// Runs `f` over the values of a contiguous float32 tensor on a CPU.
+///
+/// # Errors
+/// When the tensor is another, or `f` fails.
 pub fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {

@@ -36,6 +36,7 @@ use crate::isa;
 const PART: usize = 1 << 15;
 
 /// Whether the operations of this module serve a tensor.
+#[must_use]
 pub fn serves(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
