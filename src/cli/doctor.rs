@@ -115,7 +115,10 @@ fn examine(args: &DoctorArgs, global: &Global) -> Vec<Check> {
         data_home: global.data_home().ok(),
         ..OpenOptions::default()
     };
-    let mut checks = vec![build(), processor(), cores(), memory()];
+    let mut checks = vec![build(), processor()];
+    #[cfg(feature = "candle")]
+    checks.push(Check::ok("instruction set", korfinsts_nn::isa::describe()));
+    checks.extend([cores(), memory()]);
     let loaded = onnxruntime::load(&options);
     checks.extend(runtime(&options, loaded.as_ref()));
     checks.extend(gpu(loaded.as_ref().ok(), args.device != "cpu"));

@@ -130,6 +130,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
+    #[cfg(feature = "candle")]
+    if let Err(korfinsts_nn::NnError::Unsupported { what, hint }) = korfinsts_nn::isa::cap() {
+        return Err(CliError::usage(what, hint.unwrap_or_default()).into());
+    }
     let global = &cli.global;
     match &cli.command {
         Command::Eval(args) => eval::run(args, global),

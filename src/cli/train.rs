@@ -114,7 +114,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     let plan = Plan {
         root: args.root.clone().unwrap_or_else(|| folder.to_owned()),
         path: args.recipe.clone(),
-        output: output.clone(),
+        output,
         base,
         teacher,
         registry: &registry,
@@ -126,6 +126,12 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         stop: interrupt::flag(),
         recipe,
     };
+    train(args, plan, global)
+}
+
+/// Trains by the plan, or prints the outline of a dry run.
+fn train(args: &TrainArgs, plan: Plan<'_>, global: &Global) -> anyhow::Result<()> {
+    let output = plan.output.clone();
     let mut watch = Screen::new(global.quiet);
     if args.dry_run {
         let scratch = korfinsts_base::fs::temporary_dir_in(&std::env::temp_dir())?;
@@ -139,7 +145,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     }
     let mut ranks = meet(args, &plan.device)?;
     // What rank 0 writes for a run that begins is there before others look.
-    let first = rank == 0;
+    let first = ranks.rank() == 0;
     let _lock = if first {
         Some(FolderLock::acquire(&output.join(BESIDE))?)
     } else {

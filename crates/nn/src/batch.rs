@@ -36,7 +36,7 @@ impl PreparedText {
     }
 }
 
-/// What is known of an encoded text beside its embedding.
+/// What is known about an encoded text, apart from its embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenCount {
     /// Tokens that the encoder saw; 0 where nobody counted.
@@ -57,7 +57,7 @@ impl TokenCount {
 pub enum PaddingSide {
     /// Padding before the text.
     Left,
-    /// Padding behind the text.
+    /// Padding after the text.
     #[default]
     Right,
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ops::Activation;
 use crate::NnError;
 
-/// A `config.json` and where it lies.
+/// A `config.json` and its path.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<'a> {
     value: &'a Value,

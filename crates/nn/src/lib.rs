@@ -7,7 +7,8 @@
 //! - [`batch`]: prepared texts and padded batches of token ids
 //! - with the feature `candle`: `architecture` (one file per architecture), built of the operations
 //!   of `ops`, which exist fused (inference) and differentiable (training); a test says that both
-//!   agree. On a CPU the fused operations are those of `kernels`.
+//!   agree. On a CPU the fused operations are those of `kernels`, with the vector instructions
+//!   that `isa` allows.
 //!
 //! Imports `korfinsts-base` only. To add an architecture: one file under `architecture/` and one
 //! line in `architecture::ARCHITECTURES`.
@@ -19,6 +20,8 @@ pub mod batch;
 pub mod config;
 pub mod error;
 #[cfg(feature = "candle")]
+pub mod isa;
+#[cfg(feature = "candle")]
 mod kernels;
 #[cfg(feature = "candle")]
 pub mod mask;
@@ -28,6 +31,7 @@ pub mod ops;
 pub mod relative;
 #[cfg(feature = "candle")]
 pub mod rope;
+pub mod rounding;
 pub mod safetensors;
 #[cfg(feature = "candle")]
 pub mod weights;

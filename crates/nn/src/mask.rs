@@ -24,7 +24,7 @@ impl Reach {
         behind: usize::MAX,
         ahead: usize::MAX,
     };
-    /// A token sees itself and what stands before it.
+    /// A token sees itself and the tokens before it.
     pub const CAUSAL: Self = Self {
         behind: usize::MAX,
         ahead: 0,
@@ -54,7 +54,7 @@ pub struct Mask {
 /// The real tokens of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// From the first real token to behind the last.
+    /// From the first real token to the one after the last.
     pub span: std::ops::Range<usize>,
     /// Padding inside the span.
     pub holes: Vec<usize>,

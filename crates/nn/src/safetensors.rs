@@ -28,7 +28,7 @@ pub struct TensorBytes<'a> {
     pub shape: &'a [usize],
     /// Values, little endian, row-major; not aligned.
     pub bytes: &'a [u8],
-    /// The file it lies in.
+    /// The file that holds it.
     pub path: &'a Path,
 }
 
@@ -190,7 +190,7 @@ pub fn is_index(path: &Path) -> bool {
         .is_some_and(|n| n.to_string_lossy().ends_with(".index.json"))
 }
 
-/// The shards that an index names, in the order of their names, each beside the index.
+/// The shards that an index names, in the order of their names; all are in the folder of the index.
 ///
 /// # Errors
 /// When the index cannot be read, is not of the expected form, or names a file that is missing

@@ -16,7 +16,7 @@ use korfinsts_bench::coverage::{ScriptQuery, Subject};
 use korfinsts_encoder::spec::{Overrides, read};
 use korfinsts_encoder::{EncoderError, EncoderSpec};
 
-/// What is kept beside the new tokenizer, for a run that goes on later.
+/// What is kept with the new tokenizer, for a run that is continued later.
 const REPORT: &str = "vocabulary.json";
 /// How the names of embedding matrices end, over all architectures.
 const TABLES: [&str; 4] = [
@@ -35,7 +35,7 @@ pub struct VocabularyReport {
     pub corpus: String,
     /// First new row.
     pub old_rows: u32,
-    /// One behind the last new row.
+    /// One after the last new row.
     pub new_rows: u32,
     /// New tokens that replace the unknown token: the mean of its row says nothing of them.
     pub from_unknown: usize,
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(exact.shape, [5, 2]);
         assert_eq!(exact.values[..6], table(3).values);
         assert_eq!(exact.values[6..8], [2.0, 3.0]);
-        assert!((exact.values[8] - 8.0 / 3.0).abs() < 1e-6);
+        assert_eq!(exact.values[8], 8.0 / 3.0);
         let mut padded = table(6);
         extend(&mut padded, &map(3, &[&[0, 2]])).expect("extended");
         assert_eq!(padded.shape, [6, 2]);

@@ -1,4 +1,4 @@
-//! What training starts from where it is no model as it stands: a new static embedding, or a model
+//! What training starts from where that is no existing model: a new static embedding, or a model
 //! with new tokens; and the embeddings of the encoder that is imitated.
 
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub(super) fn fresh(
     let beside = plan.output.join(BESIDE);
     let folder = beside.join(start_of(0));
     if !plan.restart && state::any(&beside)? && fs::exists(&folder.join("modules.json")) {
-        // A run goes on with the base it began with.
+        // A run continues with the base it began with.
         return Ok(read(&folder, &Overrides::default())?);
     }
     let words = match plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()) {
@@ -89,7 +89,7 @@ pub(super) fn remove_others(plan: &Plan<'_>) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Where the vectors of words that stand in the teacher's texts start.
+/// First values of the vectors of words that occur in the teacher's texts.
 fn start(
     plan: &Plan<'_>,
     recipe: &StaticBase,

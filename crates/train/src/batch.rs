@@ -1,5 +1,5 @@
 //! Examples, and the order in which they are trained on: a function of the seed alone, so that a
-//! run that was stopped goes on with the batch it stopped at.
+//! run that was stopped continues with the batch it stopped at.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;

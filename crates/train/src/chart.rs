@@ -150,7 +150,7 @@ fn ticks((low, high): (f64, f64)) -> Vec<Mark> {
         .collect()
 }
 
-/// Moves labels apart that would lie on each other.
+/// Moves labels apart that would overlap.
 fn apart(mut lines: Vec<Line>) -> Vec<Line> {
     lines.sort_by(|a, b| a.y.total_cmp(&b.y));
     for i in 1..lines.len() {

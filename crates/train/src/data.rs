@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::batch::{Example, Kind, Labels, Source};
-use super::recipe::{DataRecipe, Recipe};
+use super::recipe::{DataKind, DataRecipe, Recipe};
 use korfinsts_base::fs;
 use korfinsts_bench::coverage::terms;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
@@ -79,68 +79,61 @@ pub fn load(recipe: &Recipe, places: Places<'_>) -> Result<Vec<Vec<Source>>, Tra
 }
 
 fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, TrainError> {
-    let mut source = if let Some(file) = &data.triplets {
-        let path = checked(places.root, file, data.sha256.first())?;
-        let mut examples = Vec::new();
-        for row in rows(&path)? {
-            examples.push(Example {
-                first: row.text("anchor")?,
-                second: row.text("positive")?,
-                negative: Some(row.text("negative")?),
-                labels: row.labels(),
-                place: row.place(),
-                ..Example::default()
-            });
+    let mut source = match &data.kind {
+        DataKind::Triplets(file) => {
+            let path = checked(places.root, file, data.sha256.first())?;
+            let examples = rows(&path)?.into_iter().map(|row| row.triplet());
+            Source::new(
+                Kind::Triplets,
+                name_of(file),
+                examples.collect::<Result<_, _>>()?,
+            )
         }
-        Source::new(Kind::Triplets, name_of(file), examples)
-    } else if let Some(variants) = &data.shift {
-        shift(variants, places)?
-    } else if let Some(file) = &data.pairs {
-        let path = checked(places.root, file, data.sha256.first())?;
-        let mut examples = Vec::new();
-        for row in rows(&path)? {
-            examples.push(Example {
-                first: row.text("first")?,
-                second: row.text("second")?,
-                labels: row.labels(),
-                place: row.place(),
-                ..Example::default()
-            });
+        DataKind::Shift(variants) => shift(variants, places)?,
+        DataKind::Pairs(file) => {
+            let path = checked(places.root, file, data.sha256.first())?;
+            let examples = rows(&path)?.into_iter().map(|row| row.pair());
+            Source::new(
+                Kind::Pairs,
+                name_of(file),
+                examples.collect::<Result<_, _>>()?,
+            )
         }
-        Source::new(Kind::Pairs, name_of(file), examples)
-    } else if let Some(name) = &data.scored {
-        let suite = places.suite(name)?;
-        let examples = suite.pairs.iter().map(|pair| Example {
-            first: pair.sentence1.clone(),
-            second: pair.sentence2.clone(),
-            gold: Some(pair.gold),
-            place: format!("{name} {}", pair.id),
-            ..Example::default()
-        });
-        Source::new(Kind::Scored, name.clone(), examples.collect())
-    } else if let Some([first, second]) = &data.parallel {
-        let paths = [
-            checked(places.root, first, data.sha256.first())?,
-            checked(places.root, second, data.sha256.get(1))?,
-        ];
-        Source::new(Kind::Parallel, name_of(first), parallel(&paths)?)
-    } else if let Some([first, second]) = &data.parallel_suites {
-        let suites = [places.suite(first)?, places.suite(second)?];
-        let examples = parallel_suites(&suites, [first, second], places)?;
-        Source::new(Kind::Parallel, format!("{first} + {second}"), examples)
-    } else if data.glossary {
-        let examples = terms::built_in()
-            .into_iter()
-            .filter(|t| !t.english.trim().is_empty())
-            .map(|t| Example {
-                place: format!("term `{}`", t.term),
-                first: t.english,
-                second: t.term,
+        DataKind::Scored(name) => {
+            let suite = places.suite(name)?;
+            let examples = suite.pairs.iter().map(|pair| Example {
+                first: pair.sentence1.clone(),
+                second: pair.sentence2.clone(),
+                gold: Some(pair.gold),
+                place: format!("{name} {}", pair.id),
                 ..Example::default()
             });
-        Source::new(Kind::Parallel, "financial terms".into(), examples.collect())
-    } else {
-        return Err(places.wrong("an entry of `data` names no data".into()));
+            Source::new(Kind::Scored, name.clone(), examples.collect())
+        }
+        DataKind::Parallel([first, second]) => {
+            let paths = [
+                checked(places.root, first, data.sha256.first())?,
+                checked(places.root, second, data.sha256.get(1))?,
+            ];
+            Source::new(Kind::Parallel, name_of(first), parallel(&paths)?)
+        }
+        DataKind::ParallelSuites([first, second]) => {
+            let suites = [places.suite(first)?, places.suite(second)?];
+            let examples = parallel_suites(&suites, [first, second], places)?;
+            Source::new(Kind::Parallel, format!("{first} + {second}"), examples)
+        }
+        DataKind::Glossary => {
+            let terms = terms::built_in().into_iter();
+            let examples = terms
+                .filter(|t| !t.english.trim().is_empty())
+                .map(|t| Example {
+                    place: format!("term `{}`", t.term),
+                    first: t.english,
+                    second: t.term,
+                    ..Example::default()
+                });
+            Source::new(Kind::Parallel, "financial terms".into(), examples.collect())
+        }
     };
     source.passes = data.passes;
     filter(&mut source, data, places)?;
@@ -282,6 +275,27 @@ impl DataRow {
             variant: self.optional("variant"),
             origin: self.optional("origin"),
         }
+    }
+
+    fn triplet(&self) -> Result<Example, TrainError> {
+        Ok(Example {
+            first: self.text("anchor")?,
+            second: self.text("positive")?,
+            negative: Some(self.text("negative")?),
+            labels: self.labels(),
+            place: self.place(),
+            ..Example::default()
+        })
+    }
+
+    fn pair(&self) -> Result<Example, TrainError> {
+        Ok(Example {
+            first: self.text("first")?,
+            second: self.text("second")?,
+            labels: self.labels(),
+            place: self.place(),
+            ..Example::default()
+        })
     }
 
     fn place(&self) -> String {

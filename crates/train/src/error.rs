@@ -53,7 +53,7 @@ pub enum TrainError {
         /// What to type next.
         hint: Option<String>,
     },
-    /// Training texts stand in a suite.
+    /// Training texts are texts of a suite.
     #[error("{texts} training texts stand in a suite: {examples}")]
     Leak {
         /// How many.
@@ -90,7 +90,7 @@ pub enum TrainError {
     State {
         /// The state.
         path: PathBuf,
-        /// Why it cannot be gone on with.
+        /// Why training cannot continue from it.
         reason: String,
     },
     /// Another rank failed or went away.

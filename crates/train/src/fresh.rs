@@ -48,7 +48,7 @@ fn document(pieces: &[(String, f64)]) -> serde_json::Value {
     })
 }
 
-/// A Unigram vocabulary: pieces with their log-probabilities, the likeliest first behind the unknown.
+/// A Unigram vocabulary: pieces with their log-probabilities, the likeliest first, after the unknown one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vocabulary {
     pieces: Vec<(String, f64)>,

@@ -1,4 +1,4 @@
-//! Training texts that stand in a suite.
+//! Training texts that are texts of a suite too.
 
 use std::collections::HashMap;
 

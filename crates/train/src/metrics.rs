@@ -47,14 +47,14 @@ fn is_one(n: &usize) -> bool {
     *n == 1
 }
 
-/// The file, and what stands in it.
+/// The file and its lines.
 pub(super) struct Log {
     path: PathBuf,
     lines: Vec<StepMetrics>,
 }
 
 impl Log {
-    /// Goes on behind `step`: what an earlier run logged beyond it is cut off.
+    /// Continues after `step`: what an earlier run logged beyond it is cut off.
     pub(super) fn open(path: PathBuf, step: usize) -> Result<Self, TrainError> {
         let lines = earlier(&path, step)?;
         Ok(Self { path, lines })

@@ -17,7 +17,7 @@ pub struct Outline {
     pub name: String,
     /// Trainable values.
     pub parameters: usize,
-    /// Tensors they lie in.
+    /// Tensors that hold them.
     pub tensors: usize,
     /// Stages: name, sources with their examples, steps.
     pub stages: Vec<StageOutline>,

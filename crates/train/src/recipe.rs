@@ -1,5 +1,8 @@
 //! Recipes: a training run as a TOML file. Unknown keys are errors with their line.
 
+mod check;
+mod data;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,8 @@ use super::TrainError;
 use super::optim::Shape;
 use korfinsts_base::fs;
 use korfinsts_base::strict_toml;
+
+pub use data::{DataKind, DataRecipe};
 
 /// Version of the schema of recipes.
 pub const SCHEMA: u32 = 1;
@@ -28,7 +33,7 @@ pub struct Recipe {
     /// The encoder that is imitated, for data of kind `parallel`.
     #[serde(default)]
     pub teacher: Option<String>,
-    /// What happens when a training text stands in a suite.
+    /// What happens when a training text is a text of a suite.
     #[serde(default)]
     pub leakage: Leakage,
     /// Suites that training texts are looked for in: ids, with `:split` where it is not the
@@ -153,7 +158,7 @@ fn first_deviation() -> f64 {
     0.05
 }
 
-/// What happens when a training text stands in a suite.
+/// What happens when a training text is a text of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Leakage {
@@ -162,7 +167,7 @@ pub enum Leakage {
     Error,
     /// The example is left out.
     Drop,
-    /// It is said in the card.
+    /// The card reports it.
     Report,
 }
 
@@ -307,72 +312,6 @@ pub enum Negatives {
     HardAndBatch,
 }
 
-/// One source of data: exactly one of `triplets`, `shift`, `pairs`, `scored`, `parallel`,
-/// `parallel_suites`, `glossary`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataRecipe {
-    /// A JSONL or Parquet file of triplets: `anchor`, `positive`, `negative`, and, where
-    /// they are known, `language`, `source`, `pattern`, `variant`, `origin`. Other fields are left.
-    #[serde(default)]
-    pub triplets: Option<PathBuf>,
-    /// Variants of the built-in suite `korfin-shift` to train on, of every split; they are left out
-    /// of its evaluation.
-    #[serde(default)]
-    pub shift: Option<Vec<String>>,
-    /// A JSONL or Parquet file of pairs that mean the same: `first`, `second`. Other texts of the
-    /// batch are the negatives.
-    #[serde(default)]
-    pub pairs: Option<PathBuf>,
-    /// A suite's split whose gold scores are learnt, as `korsts:train`.
-    #[serde(default)]
-    pub scored: Option<String>,
-    /// Two files, line by line: the teacher's language, and its translation.
-    #[serde(default)]
-    pub parallel: Option<[PathBuf; 2]>,
-    /// Two splits of suites, pair by pair: the teacher's language, and its translation. Gold
-    /// scores are not read into training.
-    #[serde(default)]
-    pub parallel_suites: Option<[String; 2]>,
-    /// The built-in list of Korean financial terms with their English glosses, as parallel texts.
-    #[serde(default)]
-    pub glossary: bool,
-    /// SHA-256 of the file or files.
-    #[serde(default)]
-    pub sha256: Vec<String>,
-    /// Passes over this source per epoch.
-    #[serde(default = "unit")]
-    pub passes: f64,
-    /// Random spans taken from each text of the teacher's language, for `parallel`.
-    #[serde(default)]
-    pub spans: usize,
-    /// Whether every word of the teacher's language is a text of its own, for `parallel`.
-    #[serde(default)]
-    pub words: bool,
-    /// Whether every whole word of the teacher's vocabulary is a text of its own, for `parallel` and
-    /// `parallel_suites`.
-    #[serde(default)]
-    pub teacher_words: bool,
-    /// Only examples of these patterns; empty = all.
-    #[serde(default)]
-    pub patterns: Vec<String>,
-    /// Only examples of these languages; empty = all.
-    #[serde(default)]
-    pub languages: Vec<String>,
-    /// Only examples of these sources; empty = all.
-    #[serde(default)]
-    pub sources: Vec<String>,
-    /// Only examples of these origins; empty = all.
-    #[serde(default)]
-    pub origins: Vec<String>,
-    /// Only examples of these variants; empty = all.
-    #[serde(default)]
-    pub variants: Vec<String>,
-    /// No example of these variants: they are left for testing.
-    #[serde(default)]
-    pub without_variants: Vec<String>,
-}
-
 /// What is evaluated.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -387,7 +326,7 @@ pub struct Evaluate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Save {
-    /// Steps between states that a stopped run goes on from.
+    /// Steps between states from which a stopped run continues.
     pub every: usize,
     /// Number type of the checkpoint.
     pub dtype: Number,
@@ -453,7 +392,12 @@ impl Recipe {
         let recipe: Self = strict_toml::parse(text).map_err(|e| TrainError::Recipe {
             path: path.to_owned(),
             line: e.line,
-            reason: e.reason,
+            reason: match (e.reason.as_str(), data::stage_without_kind(text)) {
+                (data::ONE_KIND, Some(stage)) => {
+                    data::ONE_KIND.replacen("`data`", &format!("`data` of stage `{stage}`"), 1)
+                }
+                _ => e.reason,
+            },
             hint: None,
         })?;
         recipe.check().map_err(|(key, reason)| TrainError::Recipe {
@@ -466,165 +410,6 @@ impl Recipe {
             hint: None,
         })?;
         Ok(recipe)
-    }
-
-    /// What types cannot say; the key at fault and what is wrong.
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        let positive = |key: &'static str, value: f64| {
-            if value > 0.0 && value.is_finite() {
-                return Ok(());
-            }
-            Err((
-                key,
-                format!("`{key}` is {value}, expected a number above 0"),
-            ))
-        };
-        let share = |key: &'static str, value: f64| {
-            if (0.0..=1.0).contains(&value) {
-                return Ok(());
-            }
-            Err((
-                key,
-                format!("`{key}` is {value}, expected a number from 0 to 1"),
-            ))
-        };
-        if self.schema != SCHEMA {
-            let found = self.schema;
-            return Err(("schema", format!("`schema` is {found}, expected {SCHEMA}")));
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            return Err((
-                "name",
-                format!(
-                    "`name` is `{}`, expected letters, digits, `-`, `_` and `.`",
-                    self.name
-                ),
-            ));
-        }
-        match (&self.base.model, &self.base.fresh) {
-            (Some(_), Some(_)) | (None, None) => {
-                return Err((
-                    "base",
-                    "`base` needs exactly one of `model` and `static`".into(),
-                ));
-            }
-            (None, Some(fresh)) => {
-                if fresh.vocabulary < 100 || fresh.dimension == 0 || fresh.projection == 0 {
-                    return Err((
-                        "base",
-                        "`base.static` needs a vocabulary of 100 or more and widths above 0".into(),
-                    ));
-                }
-                positive("deviation", fresh.deviation)?;
-                for (key, needs) in [
-                    ("first", fresh.first == First::Teacher),
-                    ("teacher_words", fresh.teacher_words),
-                ] {
-                    if needs && self.teacher.is_none() {
-                        return Err((
-                            key,
-                            format!(
-                                "`{key}` of `base.static` needs a `teacher`, and the recipe has none"
-                            ),
-                        ));
-                    }
-                }
-                if fresh.first == First::Teacher && fresh.dimension > fresh.projection {
-                    return Err((
-                        "dimension",
-                        format!(
-                            "`dimension` is {}: a teacher of `projection` {} has no more directions",
-                            fresh.dimension, fresh.projection
-                        ),
-                    ));
-                }
-            }
-            _ => {}
-        }
-        if let Some(augment) = &self.base.augment {
-            positive("tokens", augment.tokens as f64)?;
-            positive("min_count", augment.min_count as f64)?;
-            positive("max_characters", augment.max_characters as f64)?;
-            if self.base.model.is_none() {
-                return Err((
-                    "base.augment",
-                    "`base.augment` adds tokens to a `model`; a new static embedding learns its \
-                     own vocabulary"
-                        .into(),
-                ));
-            }
-            if self.lora.is_some() {
-                return Err((
-                    "base.augment",
-                    "`base.augment` adds rows to the embedding matrix, which low-rank adapters do \
-                     not train"
-                        .into(),
-                ));
-            }
-        }
-        if self.stages.is_empty() {
-            return Err(("stage", "a recipe needs at least one `[[stage]]`".into()));
-        }
-        share("average_with_base", self.average_with_base)?;
-        if self.average_with_base > 0.0 && self.base.fresh.is_some() {
-            return Err((
-                "average_with_base",
-                "a new static embedding has no base weights to average with".into(),
-            ));
-        }
-        if let Some(lora) = &self.lora {
-            positive("alpha", lora.alpha)?;
-            positive("rank", lora.rank as f64)?;
-        }
-        for stage in &self.stages {
-            positive("batch", stage.batch as f64)?;
-            positive("epochs", stage.epochs as f64)?;
-            positive("soup", stage.soup as f64)?;
-            if stage.soup > 1 && self.lora.is_some() {
-                return Err((
-                    "soup",
-                    "`soup` takes the mean of weights, and that of low-rank factors is not the \
-                     factors of a mean"
-                        .into(),
-                ));
-            }
-            positive("learning_rate", stage.learning_rate)?;
-            positive("temperature", stage.temperature)?;
-            share("warmup", stage.warmup)?;
-            share("token_dropout", stage.token_dropout)?;
-            if stage.data.is_empty() {
-                return Err(("data", format!("stage `{}` has no data", stage.name)));
-            }
-            for data in &stage.data {
-                let kinds = [
-                    data.triplets.is_some(),
-                    data.shift.is_some(),
-                    data.pairs.is_some(),
-                    data.scored.is_some(),
-                    data.parallel.is_some(),
-                    data.parallel_suites.is_some(),
-                    data.glossary,
-                ];
-                if kinds.iter().filter(|k| **k).count() != 1 {
-                    return Err((
-                        "data",
-                        format!(
-                            "each entry of `data` of stage `{}` needs exactly one of `triplets`, \
-                             `shift`, `pairs`, `scored`, `parallel`, `parallel_suites`, `glossary`",
-                            stage.name
-                        ),
-                    ));
-                }
-                positive("passes", data.passes)?;
-                let distils =
-                    data.parallel.is_some() || data.parallel_suites.is_some() || data.glossary;
-                if distils && self.teacher.is_none() {
-                    return Err(("teacher", "data of kind `parallel` need a `teacher`".into()));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -698,7 +483,13 @@ data = [{ triplets = "triplets.jsonl" }]
             (
                 "triplets = \"triplets.jsonl\"",
                 "triplets = \"a\", scored = \"b\"",
-                "exactly one of `triplets`",
+                "small.toml:9: each entry of `data` of stage `triplets` needs exactly one of \
+                 `triplets`, `shift`",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "glossary = false",
+                "small.toml:9: each entry of `data` of stage `triplets` needs exactly one of",
             ),
             (
                 "triplets = \"triplets.jsonl\"",

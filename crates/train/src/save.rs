@@ -120,67 +120,7 @@ pub fn folder(
             Module::Normalize => "Normalize",
         };
         let path = format!("{idx}_{kind}");
-        let below = folder.join(&path);
-        let name = |tensor: &str| tensor.to_owned();
-        match module {
-            Module::Pooling {
-                modes,
-                include_prompt,
-            } => {
-                let mut config = serde_json::Map::new();
-                config.insert("word_embedding_dimension".into(), layout.width.into());
-                for mode in Pooling::ALL {
-                    config.insert(mode.old_field().into(), modes.contains(&mode).into());
-                }
-                config.insert("include_prompt".into(), (*include_prompt).into());
-                write_json(&below.join("config.json"), &config.into())?;
-            }
-            Module::Dense {
-                weight,
-                bias,
-                in_features,
-                out_features,
-                activation,
-            } => {
-                let module = match activation.name() {
-                    "Identity" => "linear",
-                    _ => "activation",
-                };
-                let config = json!({
-                    "in_features": in_features, "out_features": out_features,
-                    "bias": bias.is_some(),
-                    "activation_function":
-                        format!("torch.nn.modules.{module}.{}", activation.name()),
-                });
-                write_json(&below.join("config.json"), &config)?;
-                let mut tensors = vec![Values {
-                    name: name("linear.weight"),
-                    shape: vec![*out_features, *in_features],
-                    values: weight.clone(),
-                }];
-                tensors.extend(bias.as_ref().map(|bias| Values {
-                    name: name("linear.bias"),
-                    shape: vec![*out_features],
-                    values: bias.clone(),
-                }));
-                let bytes = safetensors(&tensors, number)?;
-                fs::write_atomic(&below.join("model.safetensors"), &bytes)?;
-            }
-            Module::LayerNorm { weight, bias, .. } => {
-                write_json(
-                    &below.join("config.json"),
-                    &json!({"dimension": weight.len()}),
-                )?;
-                let tensors = [("norm.weight", weight), ("norm.bias", bias)].map(|(n, v)| Values {
-                    name: name(n),
-                    shape: vec![v.len()],
-                    values: v.clone(),
-                });
-                let bytes = safetensors(&tensors, number)?;
-                fs::write_atomic(&below.join("model.safetensors"), &bytes)?;
-            }
-            Module::Normalize => fs::create_dir(&below)?,
-        }
+        write_module(&folder.join(&path), module, layout.width, number)?;
         entries
             .push(json!({"idx": idx, "name": idx.to_string(), "path": path, "type": class(kind)}));
     }
@@ -201,6 +141,76 @@ pub fn folder(
         }),
     )?;
     write_json(&folder.join("modules.json"), &Value::Array(entries))
+}
+
+/// Writes the files of a module of the head into its folder; `width` is that of token states.
+fn write_module(
+    below: &Path,
+    module: &Module,
+    width: usize,
+    number: Number,
+) -> Result<(), TrainError> {
+    let name = |tensor: &str| tensor.to_owned();
+    match module {
+        Module::Pooling {
+            modes,
+            include_prompt,
+        } => {
+            let mut config = serde_json::Map::new();
+            config.insert("word_embedding_dimension".into(), width.into());
+            for mode in Pooling::ALL {
+                config.insert(mode.old_field().into(), modes.contains(&mode).into());
+            }
+            config.insert("include_prompt".into(), (*include_prompt).into());
+            write_json(&below.join("config.json"), &config.into())?;
+        }
+        Module::Dense {
+            weight,
+            bias,
+            in_features,
+            out_features,
+            activation,
+        } => {
+            let module = match activation.name() {
+                "Identity" => "linear",
+                _ => "activation",
+            };
+            let config = json!({
+                "in_features": in_features, "out_features": out_features,
+                "bias": bias.is_some(),
+                "activation_function":
+                    format!("torch.nn.modules.{module}.{}", activation.name()),
+            });
+            write_json(&below.join("config.json"), &config)?;
+            let mut tensors = vec![Values {
+                name: name("linear.weight"),
+                shape: vec![*out_features, *in_features],
+                values: weight.clone(),
+            }];
+            tensors.extend(bias.as_ref().map(|bias| Values {
+                name: name("linear.bias"),
+                shape: vec![*out_features],
+                values: bias.clone(),
+            }));
+            let bytes = safetensors(&tensors, number)?;
+            fs::write_atomic(&below.join("model.safetensors"), &bytes)?;
+        }
+        Module::LayerNorm { weight, bias, .. } => {
+            write_json(
+                &below.join("config.json"),
+                &json!({"dimension": weight.len()}),
+            )?;
+            let tensors = [("norm.weight", weight), ("norm.bias", bias)].map(|(n, v)| Values {
+                name: name(n),
+                shape: vec![v.len()],
+                values: v.clone(),
+            });
+            let bytes = safetensors(&tensors, number)?;
+            fs::write_atomic(&below.join("model.safetensors"), &bytes)?;
+        }
+        Module::Normalize => fs::create_dir(below)?,
+    }
+    Ok(())
 }
 
 /// The values of a tensor as float32.
@@ -296,7 +306,7 @@ pub fn network(model: &Model) -> Result<Vec<Values>, TrainError> {
     Ok(tensors)
 }
 
-/// The modules behind the network, with their trained values.
+/// The modules after the network, with their trained values.
 fn modules(model: &Model) -> Result<Vec<Module>, TrainError> {
     let mut modules = model.spec().modules.clone();
     for (i, module) in modules.iter_mut().enumerate() {
@@ -329,7 +339,7 @@ fn modules(model: &Model) -> Result<Vec<Module>, TrainError> {
     Ok(modules)
 }
 
-/// Files that are copied beside the tokenizer's own.
+/// Files that are copied along with the tokenizer's own.
 const COPIED: [&str; 4] = [
     "config.json",
     "tokenizer_config.json",

@@ -1,9 +1,7 @@
 //! A whole run: recipe to checkpoint.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
 use candle_core::{DType, Device};
 
@@ -12,33 +10,32 @@ use super::augment::VocabularyReport;
 use super::base;
 use super::batch::{BatchPlan, Kind, PlanOptions, Source, examples, of_kind};
 use super::data::{self, Places};
-use super::doing::Doing;
 use super::error::computing;
+use super::evaluator::{self, Evaluator};
 use super::held_out;
 use super::leakage::{self, LeakReport};
-use super::metrics::{Log, StepMetrics, memory_mib};
+use super::metrics::StepMetrics;
 use super::model::{Model, ModelOptions};
-use super::optim::{self, AdamW, AdamWOptions, Schedule};
+use super::optim::AdamWOptions;
 use super::ranks::Ranks;
-use super::recipe::{Number, Recipe, Stage};
+use super::recipe::{Number, Recipe};
 use super::report::Report;
 use super::soup::{self, Soup};
 use super::state::{self, Position};
-use super::step::{StepOptions, step_of};
-use super::task::{named, places};
+use super::training::Training;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine;
 use korfinsts_bench::run::store::Store;
 use korfinsts_bench::suite::{Registry, Suite};
+use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
-use korfinsts_encoder::{EncoderSpec, PreparedText};
 use korfinsts_nn::weights::Lora;
 
-/// Folder of a checkpoint for what is not the model: metrics, curve, report, states.
+/// Folder in a checkpoint for everything but the model: metrics, curve, report, states.
 pub const BESIDE: &str = "training";
 
 /// What the runs of a stage end with.
-const MEAN: &str = "the mean of the runs of a stage";
+pub(super) const MEAN: &str = "the mean of the runs of a stage";
 
 /// A run as it was asked for.
 pub struct Plan<'a> {
@@ -82,9 +79,9 @@ impl Plan<'_> {
     }
 }
 
-/// Told how a run goes on.
+/// Receives the progress of a run.
 pub trait Watch: engine::Progress {
-    /// Training begins (or goes on) at step `done` of `total`.
+    /// Training begins (or continues) at step `done` of `total`.
     fn training(&mut self, done: usize, total: usize);
     /// A step was made.
     fn stepped(&mut self, metrics: &StepMetrics, total: usize);
@@ -112,7 +109,11 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When data, a suite, the base model or the recipe is wrong, or texts leak.
-    pub fn open(plan: Plan<'a>, watch: &mut dyn Watch) -> Result<Self, TrainError> {
+    pub fn open(mut plan: Plan<'a>, watch: &mut dyn Watch) -> Result<Self, TrainError> {
+        let training = plan.device.location();
+        let on_device = |spec| evaluator::on_device(spec, &training);
+        plan.base = plan.base.map(on_device);
+        plan.teacher = plan.teacher.map(on_device);
         let recipe = &plan.recipe;
         let places = Places {
             root: &plan.root,
@@ -147,6 +148,7 @@ impl<'a> Session<'a> {
             }
             (None, _) => (base::fresh(&plan, &stages, watch)?, None),
         };
+        let base = on_device(base);
         let model = Model::open(&base, model_options(&plan))?;
         let batches = recipe
             .stages
@@ -201,7 +203,7 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Report>, TrainError> {
         let outcome = self.run(watch, ranks);
         match &outcome {
-            // What another rank said is known to all.
+            // Every rank has the error of another rank.
             Ok(_) | Err(TrainError::Rank { .. } | TrainError::Interrupted { .. }) => {}
             Err(error) => ranks.fail(&error.to_string()),
         }
@@ -215,136 +217,32 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Report>, TrainError> {
         ranks.same("recipe, data or base model", self.run.as_bytes())?;
         let first = ranks.rank() == 0;
-        let beside = self.plan.output.join(BESIDE);
-        let states = beside.clone();
         if self.plan.restart && first {
-            state::clear(&states)?;
+            state::clear(&self.plan.output.join(BESIDE))?;
         }
-        // Rank 0 evaluates.
-        let suites: &[Suite] = if first { &self.suites } else { &[] };
-        let (before, teacher) = if first {
-            let before = match &self.plan.base {
-                Some(base) if !suites.is_empty() => {
-                    watch.note("evaluating the base model");
-                    self.evaluate(base, suites)?
-                }
-                _ => Vec::new(),
-            };
-            let teacher = self.teacher(watch)?;
-            ranks.wait()?;
-            (before, teacher)
-        } else {
-            // The teacher's embeddings lie in the cache now.
-            ranks.wait()?;
-            (Vec::new(), self.teacher(watch)?)
+        let evaluator = Evaluator {
+            plan: &self.plan,
+            // Rank 0 evaluates.
+            suites: if first { &self.suites } else { &[] },
         };
-        let found = state::find(&states, &self.run)?;
-        let at = found.as_ref().map_or(0, |(_, position)| position.step);
-        ranks.same("last state", &(at as u64).to_le_bytes())?;
-        let total: usize = self.batches.iter().flatten().map(Vec::len).sum();
-        let mut position = match &found {
-            Some((_, position)) => position.clone(),
-            None => Position {
-                run: self.run.clone(),
-                step: 0,
-                stage: 0,
-                lap: 0,
-                in_lap: 0,
-            },
-        };
-        let mut log = if first {
-            Some(Log::open(beside.join("metrics.jsonl"), position.step)?)
-        } else {
-            None
-        };
-        // Nobody removes a state that another still reads.
-        let mut restored = match &found {
-            Some((path, _)) => {
-                let options = self.options(position.stage.min(self.batches.len() - 1));
-                Some(state::restore(path, &position, &self.model, options)?)
+        let before = match &self.plan.base {
+            Some(base) if !evaluator.suites.is_empty() => {
+                watch.note("evaluating the base model");
+                evaluator.of(base)?
             }
-            None => None,
+            _ => Vec::new(),
         };
-        ranks.wait()?;
-        if position.step > 0 {
-            watch.note(&format!("going on behind step {}", position.step));
-        }
-        let mut doing = if first {
-            let (doing, earlier) = Doing::begin(&beside)?;
-            if let Some(earlier) = earlier {
-                watch.note(&format!(
-                    "the last run was ended in the middle of {earlier}\nwhere memory ran out, set \
-                     `micro_batch` or `gradient_checkpointing` in `[compute]`"
-                ));
-            }
-            Some(doing)
-        } else {
-            None
-        };
-        watch.training(position.step, total);
-        let outcome = (|| -> Result<(), TrainError> {
-            while position.stage < self.plan.recipe.stages.len() {
-                let options = self.options(position.stage);
-                let laps = self.batches[position.stage].len();
-                let (mut optimiser, mut soup) = match restored.take() {
-                    Some(restored) => restored,
-                    None if laps > 1 => {
-                        let soup = Soup::begin(self.model.parameters()).map_err(computing(MEAN))?;
-                        (AdamW::new(options), Some(soup))
-                    }
-                    None => (AdamW::new(options), None),
-                };
-                while position.lap < laps {
-                    self.lap(
-                        &mut position,
-                        (&mut optimiser, soup.as_ref()),
-                        teacher.as_ref(),
-                        &mut Desk {
-                            log: log.as_mut(),
-                            suites,
-                            total,
-                            doing: doing.as_mut(),
-                        },
-                        watch,
-                        ranks,
-                    )?;
-                    position.lap += 1;
-                    position.in_lap = 0;
-                    optimiser = AdamW::new(options);
-                    let Some(soup) = &mut soup else { continue };
-                    soup.add(self.model.parameters()).map_err(computing(MEAN))?;
-                    if position.lap < laps {
-                        self.restart(soup, &position)?;
-                        if first {
-                            state::write(&states, &position, &self.model, &optimiser, Some(soup))?;
-                        }
-                    }
-                }
-                if let Some(soup) = soup {
-                    soup.finish(self.model.parameters(), laps)
-                        .map_err(computing(MEAN))?;
-                }
-                position.stage += 1;
-                position.lap = 0;
-                if first {
-                    state::write(&states, &position, &self.model, &optimiser, None)?;
-                }
-            }
-            Ok(())
-        })();
-        watch.trained();
-        if let Some(doing) = doing {
-            doing.end()?;
-        }
-        outcome?;
+        let log = Training::begin(&self, &evaluator, watch, ranks)?.run()?;
         match log {
-            Some(log) => self.finish(&before, suites, log.lines(), watch).map(Some),
+            Some(log) => self
+                .finish(&evaluator, &before, log.lines(), watch)
+                .map(Some),
             None => Ok(None),
         }
     }
 
     /// Gives the model the weights that the next run of the stage starts from.
-    fn restart(&self, soup: &Soup, position: &Position) -> Result<(), TrainError> {
+    pub(super) fn restart(&self, soup: &Soup, position: &Position) -> Result<(), TrainError> {
         let parameters = self.model.parameters();
         let other = match position.stage {
             0 => base::other(&self.plan, position.lap)?,
@@ -361,137 +259,16 @@ impl<'a> Session<'a> {
         start.map_err(computing(MEAN))
     }
 
-    fn options(&self, stage: usize) -> AdamWOptions {
+    /// How the optimiser of a stage works.
+    pub(super) fn optimiser(&self, stage: usize) -> AdamWOptions {
         AdamWOptions {
             weight_decay: self.plan.recipe.stages[stage].weight_decay,
             ..AdamWOptions::default()
         }
     }
 
-    /// One run of a stage from where it stands to its end.
-    fn lap(
-        &self,
-        position: &mut Position,
-        (optimiser, soup): (&mut AdamW, Option<&Soup>),
-        teacher: Option<&Store>,
-        desk: &mut Desk<'_>,
-        watch: &mut dyn Watch,
-        ranks: &mut dyn Ranks,
-    ) -> Result<(), TrainError> {
-        let first = ranks.rank() == 0;
-        let recipe = &self.plan.recipe;
-        let stage = &recipe.stages[position.stage];
-        let batches = &self.batches[position.stage][position.lap];
-        let schedule = Schedule {
-            peak: stage.learning_rate,
-            warmup: (batches.len() as f64 * stage.warmup).round() as usize,
-            total: batches.len(),
-            shape: stage.schedule,
-        };
-        let states = self.plan.output.join(BESIDE);
-        while position.in_lap < batches.len() {
-            if ranks.any(self.plan.stop.load(Ordering::Relaxed))? {
-                if first {
-                    state::write(&states, position, &self.model, optimiser, soup)?;
-                }
-                return Err(TrainError::Interrupted {
-                    step: position.step,
-                    total: desk.total,
-                });
-            }
-            let start = Instant::now();
-            let batch = &batches[position.in_lap];
-            let sources = &self.stages[position.stage];
-            let rate = schedule.at(position.in_lap);
-            let step = position.step + 1;
-            if let Some(doing) = &mut desk.doing {
-                let places = places(sources, batch);
-                doing.next(&format!(
-                    "step {step} ({}); the batch: {places}",
-                    stage.name
-                ))?;
-            }
-            let (loss, norm) = self
-                .make_step((stage, sources, batch), teacher, optimiser, rate, ranks)
-                .map_err(|e| named(e, stage, step, sources, batch))?;
-            position.step = step;
-            position.in_lap += 1;
-            let Some(log) = &mut desk.log else {
-                continue;
-            };
-            let mut line = StepMetrics {
-                step,
-                stage: stage.name.clone(),
-                run: position.lap + 1,
-                kind: batch.kind.name().to_owned(),
-                loss: loss as f32,
-                learning_rate: rate as f32,
-                gradient_norm: norm as f32,
-                triplets_per_second: batch.rows.len() as f32 / start.elapsed().as_secs_f32(),
-                memory_mib: memory_mib(),
-                evaluation: BTreeMap::new(),
-            };
-            let every = recipe.evaluate.every;
-            if every > 0 && step.is_multiple_of(every) {
-                line.evaluation = self.score(desk.suites)?;
-            }
-            log.write(&line)?;
-            watch.stepped(&line, desk.total);
-            if recipe.save.every > 0 && step.is_multiple_of(recipe.save.every) {
-                state::write(&states, position, &self.model, optimiser, soup)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Loss and gradient norm of one step.
-    fn make_step(
-        &self,
-        (stage, sources, batch): (&Stage, &[Source], &BatchPlan),
-        teacher: Option<&Store>,
-        optimiser: &mut AdamW,
-        rate: f64,
-        ranks: &mut dyn Ranks,
-    ) -> Result<(f64, f64), TrainError> {
-        let compute = &self.plan.recipe.compute;
-        let (texts, objective) = self.objective(stage, sources, batch, teacher)?;
-        let texts: Vec<&PreparedText> = texts.iter().collect();
-        let options = StepOptions {
-            micro_batch: compute.micro_batch,
-            checkpointing: compute.gradient_checkpointing,
-            widths: &compute.matryoshka,
-        };
-        let (loss, gradients) = step_of(&self.model, &texts, &objective, options, ranks)?;
-        let clip = if stage.clip > 0.0 {
-            stage.clip
-        } else {
-            f64::MAX
-        };
-        let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
-        for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
-            if !value.is_finite() {
-                return Err(TrainError::NotFinite {
-                    stage: stage.name.clone(),
-                    step: 0,
-                    what: what.into(),
-                    value,
-                    batch: String::new(),
-                });
-            }
-        }
-        optimiser
-            .step(
-                self.model.parameters(),
-                &gradients,
-                rate,
-                optim::clip(norm, clip),
-            )
-            .map_err(computing("the optimiser"))?;
-        Ok((loss, norm))
-    }
-
     /// Embeddings of every text that is distilled, computed once and kept.
-    fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
+    pub(super) fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
         let Some(spec) = &self.plan.teacher else {
             return Ok(None);
         };
@@ -502,14 +279,6 @@ impl<'a> Session<'a> {
             .collect();
         Ok(Some(base::imitated(&self.plan, spec, &texts, watch)?))
     }
-}
-
-/// What rank 0 keeps beside the steps; the others have no log.
-struct Desk<'a> {
-    log: Option<&'a mut Log>,
-    suites: &'a [Suite],
-    total: usize,
-    doing: Option<&'a mut Doing>,
 }
 
 fn model_options(plan: &Plan<'_>) -> ModelOptions {
@@ -543,7 +312,7 @@ fn run_key(
     stages: &[Vec<Source>],
     base: &EncoderSpec,
 ) -> Result<String, TrainError> {
-    // What is evaluated, kept and said of a run decides nothing of its weights.
+    // The weights do not depend on what is evaluated, kept and reported.
     let recipe = Recipe {
         card: super::recipe::Card::default(),
         evaluate: super::recipe::Evaluate::default(),

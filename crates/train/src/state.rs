@@ -1,4 +1,4 @@
-//! The state of a run on disk: what a stopped run goes on from, bit for bit.
+//! The state of a run on disk, from which a stopped run continues, bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use korfinsts_nn::safetensors::Checkpoint;
 /// How the names of states begin; the step follows.
 const PREFIX: &str = "state-";
 
-/// Where a run stands.
+/// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {

@@ -47,9 +47,9 @@ pub enum Objective {
     Distil {
         /// The teacher's embeddings `[n, dimension]`, rows of length 1.
         teacher: Tensor,
-        /// How often the teacher's rows stand in the batch: 1 or 2.
+        /// How often the teacher's rows occur in the batch: 1 or 2.
         views: usize,
-        /// Rows of the batch, behind the views, with embeddings of their own and no part in the
+        /// Rows of the batch, after the views, with embeddings of their own and no part in the
         /// similarity matrices.
         extra: Option<Tensor>,
         /// Weight of the similarity matrices.
@@ -392,19 +392,19 @@ fn side_by_side(model: &Model, all: &[Vec<f32>], shares: &[Vec<usize>]) -> Resul
 fn summed(model: &Model, gradients: &Gradients, ranks: &mut dyn Ranks) -> Outcome<Gradients> {
     let failed = computing("summing gradients");
     let parameters = model.parameters();
-    let mut there: Vec<f32> = Vec::with_capacity(parameters.len());
+    let mut there: Vec<u8> = Vec::with_capacity(parameters.len());
     let mut flat = Vec::with_capacity(parameters.len());
     for parameter in parameters {
         let variable = parameter.variable.as_tensor();
         let found = gradients.get(&parameter.name);
-        there.push(f32::from(u8::from(found.is_some())));
+        there.push(u8::from(found.is_some()));
         let values = match found {
             Some(gradient) => gradient.to_dtype(DType::F32).and_then(|g| g.flatten_all()),
             None => Tensor::zeros(variable.elem_count(), DType::F32, variable.device()),
         };
         flat.push(values.map_err(&failed)?);
     }
-    let anywhere = ranks.gather(&there)?;
+    let anywhere = ranks.exchange(&there)?;
     let flat = Tensor::cat(&flat, 0).map_err(&failed)?;
     let sum = ranks.sum(&flat)?;
     let mut start = 0;
@@ -414,7 +414,7 @@ fn summed(model: &Model, gradients: &Gradients, ranks: &mut dyn Ranks) -> Outcom
         let n = variable.elem_count();
         if anywhere
             .iter()
-            .any(|rank| rank.get(i).is_some_and(|&v| v > 0.0))
+            .any(|rank| rank.get(i).is_some_and(|&there| there != 0))
         {
             let gradient = sum
                 .narrow(0, start, n)

@@ -12,16 +12,26 @@ use super::step::{Objective, same_texts};
 use super::{TrainError, base};
 use korfinsts_bench::run::store::Store;
 use korfinsts_encoder::PreparedText;
+use korfinsts_nn::error::says_out_of_memory;
+
+/// What one step is made of.
+pub(super) struct Task<'a> {
+    /// Number of the step in the run, from 1.
+    pub step: usize,
+    pub stage: &'a Stage,
+    /// The stage's data.
+    pub sources: &'a [Source],
+    pub batch: &'a BatchPlan,
+}
 
 impl Session<'_> {
     /// Texts of a batch in the order of their roles, and what they are trained for.
     pub(super) fn objective(
         &self,
-        stage: &Stage,
-        sources: &[Source],
-        batch: &BatchPlan,
+        task: &Task<'_>,
         teacher: Option<&Store>,
     ) -> Result<(Vec<PreparedText>, Objective), TrainError> {
+        let (stage, sources, batch) = (task.stage, task.sources, task.batch);
         let examples: Vec<&Example> = batch.examples(sources).collect();
         let first = examples.iter().map(|e| e.first.as_str());
         let second = examples.iter().map(|e| e.second.as_str());
@@ -98,53 +108,56 @@ impl Session<'_> {
     }
 }
 
-/// Where the rows of a batch came from, the first of them.
-pub(super) fn places(sources: &[Source], batch: &BatchPlan) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for at in &batch.rows {
-        let name = sources[at.source].name.as_str();
-        if !names.contains(&name) {
-            names.push(name);
+impl Task<'_> {
+    /// Where the rows of the batch came from, the first of them.
+    fn places(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for at in &self.batch.rows {
+            let name = self.sources[at.source].name.as_str();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let examples = self.batch.examples(self.sources).take(4);
+        let places: Vec<&str> = examples.map(|e| e.place.as_str()).collect();
+        let more = self.batch.rows.len().saturating_sub(places.len());
+        let names = format!("{}: {}", names.join(" and "), places.join(", "));
+        match more {
+            0 => names,
+            n => format!("{names} and {n} more"),
         }
     }
-    let places: Vec<&str> = batch
-        .examples(sources)
-        .take(4)
-        .map(|e| e.place.as_str())
-        .collect();
-    let more = batch.rows.len().saturating_sub(places.len());
-    let names = format!("{}: {}", names.join(" and "), places.join(", "));
-    match more {
-        0 => names,
-        n => format!("{names} and {n} more"),
+
+    /// `value` of the step is no number.
+    pub(super) fn not_finite(&self, what: &str, value: f64) -> TrainError {
+        TrainError::NotFinite {
+            stage: self.stage.name.clone(),
+            step: self.step,
+            what: what.to_owned(),
+            value,
+            batch: self.places(),
+        }
+    }
+
+    /// An error of the step; one that says that memory ran out names step and batch.
+    pub(super) fn out_of_memory(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::Compute { reason, .. } if says_out_of_memory(&reason) => {
+                TrainError::OutOfMemory {
+                    stage: self.stage.name.clone(),
+                    step: self.step,
+                    batch: self.places(),
+                }
+            }
+            other => other,
+        }
     }
 }
 
-/// Names step and batch in an error.
-pub(super) fn named(
-    error: TrainError,
-    stage: &Stage,
-    step: usize,
-    sources: &[Source],
-    batch: &BatchPlan,
-) -> TrainError {
-    let batch = places(sources, batch);
-    match error {
-        TrainError::NotFinite { what, value, .. } => TrainError::NotFinite {
-            stage: stage.name.clone(),
-            step,
-            what,
-            value,
-            batch,
-        },
-        TrainError::Compute { reason, .. } if korfinsts_nn::error::says_out_of_memory(&reason) => {
-            TrainError::OutOfMemory {
-                stage: stage.name.clone(),
-                step,
-                batch,
-            }
-        }
-        other => other,
+impl std::fmt::Display for Task<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (step, name, places) = (self.step, &self.stage.name, self.places());
+        write!(f, "step {step} ({name}); the batch: {places}")
     }
 }
 
@@ -163,5 +176,73 @@ fn drop_tokens(text: &mut PreparedText, share: f64, random: &mut Xoshiro256PlusP
         .collect();
     if !kept.is_empty() {
         text.ids = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::batch::{self, PlanOptions};
+    use super::super::recipe::Recipe;
+    use super::*;
+
+    const RECIPE: &str = r#"schema = 1
+name = "small"
+[base]
+model = "folder"
+[[stage]]
+name = "first"
+batch = 8
+learning_rate = 5e-5
+data = [{ pairs = "pairs.jsonl" }]
+"#;
+
+    #[test]
+    fn errors_of_a_step_that_say_that_memory_ran_out_name_step_and_batch() {
+        let recipe = Recipe::parse(RECIPE, Path::new("small.toml")).expect("a recipe");
+        let example = Example {
+            place: "pairs.jsonl:1".into(),
+            ..Example::default()
+        };
+        let sources = [Source::new(
+            Kind::Pairs,
+            "pairs.jsonl".into(),
+            vec![example],
+        )];
+        let options = PlanOptions {
+            batch: 8,
+            epochs: 1,
+            extra: 0.0,
+            seed: 0,
+        };
+        let batches = batch::plan(&sources, options);
+        let task = Task {
+            step: 7,
+            stage: &recipe.stages[0],
+            sources: &sources,
+            batch: &batches[0],
+        };
+        let said = |reason: &str| {
+            let failed = computing("a step")(candle_core::Error::Msg(reason.into()));
+            task.out_of_memory(failed).to_string()
+        };
+        for reason in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+            "std::bad_alloc",
+        ] {
+            let expected = "step 7 (first): out of memory; the batch: pairs.jsonl: pairs.jsonl:1";
+            assert_eq!(said(reason), expected, "{reason}");
+        }
+        assert_eq!(
+            said("CUDA_ERROR_ILLEGAL_ADDRESS"),
+            "a step: CUDA_ERROR_ILLEGAL_ADDRESS"
+        );
+        let error = task.not_finite("the loss", f64::NAN).to_string();
+        assert_eq!(
+            error,
+            "step 7 (first): the loss is NaN; the batch: pairs.jsonl: pairs.jsonl:1"
+        );
     }
 }

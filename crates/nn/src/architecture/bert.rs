@@ -1,5 +1,5 @@
 //! BERT, and the body that RoBERTa, MPNet and DistilBERT share with it: learned positions, layer
-//! normalisation behind each block.
+//! normalisation after each block.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -28,7 +28,7 @@ fn build(
 
 /// Names of the tensors and configuration fields of one member of the family.
 pub struct Names {
-    /// Prefixes that may stand before every tensor.
+    /// Prefixes that every tensor name may have.
     pub prefixes: &'static [&'static str],
     /// Before the number of a layer.
     pub layer: &'static str,
@@ -36,7 +36,7 @@ pub struct Names {
     pub qkv: [&'static str; 3],
     /// Output of the attention and its normalisation.
     pub attended: [&'static str; 2],
-    /// First and second feed-forward layer, and the normalisation behind.
+    /// First and second feed-forward layer, and the normalisation after them.
     pub forward: [&'static str; 3],
     /// Hidden size, inner size, layers, heads, activation.
     pub fields: [&'static str; 5],

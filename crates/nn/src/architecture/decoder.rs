@@ -29,6 +29,21 @@ pub struct Variant {
     pub local: Vec<bool>,
 }
 
+impl Variant {
+    /// The reach of the layers with a window, where there are some. The reference code counts a
+    /// window of W as W tokens that end with the token itself when causal, and as a distance of W
+    /// to either side when not.
+    fn local_reach(&self, causal: bool) -> Option<Reach> {
+        let window = self.window.filter(|_| self.local.contains(&true))?;
+        let (behind, ahead) = if causal {
+            (window - 1, 0)
+        } else {
+            (window, window)
+        };
+        Some(Reach { behind, ahead })
+    }
+}
+
 /// The network.
 pub struct Body {
     words: Tensor,
@@ -93,22 +108,7 @@ impl Body {
             None => config.flag_or("is_causal", true)?,
         };
         let reach = if causal { Reach::CAUSAL } else { Reach::FULL };
-        // The reference code counts a window of W as W tokens behind when causal (the token
-        // itself included) and as a distance of W to either side when not.
-        let local_reach = match variant.window {
-            Some(window) if variant.local.contains(&true) => Some(if causal {
-                Reach {
-                    behind: window - 1,
-                    ahead: 0,
-                }
-            } else {
-                Reach {
-                    behind: window,
-                    ahead: window,
-                }
-            }),
-            _ => None,
-        };
+        let local_reach = variant.local_reach(causal);
         weights.probe(&["", "model.", "base_model.model."], "embed_tokens.weight");
         let layers = variant
             .local

@@ -169,11 +169,13 @@ pub trait Transformer: Send + Sync {
 /// Builds the network that `config.json` names.
 ///
 /// # Errors
-/// When the architecture is not supported, or configuration and tensors do not belong together.
+/// When the architecture is not supported, configuration and tensors do not belong together, or
+/// [`isa::VARIABLE`](crate::isa::VARIABLE) names no instruction set.
 pub fn open(
     input: &BuildInput<'_>,
     weights: &mut Weights<'_>,
 ) -> std::result::Result<Box<dyn Transformer>, NnError> {
+    crate::isa::cap()?;
     let Some(model_type) = input.config.text("model_type")? else {
         return Err(input.config.error("`model_type` is missing".into()));
     };

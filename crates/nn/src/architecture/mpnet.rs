@@ -1,4 +1,4 @@
-//! MPNet: BERT's body without token types, with a relative position bias beside learned positions.
+//! MPNet: BERT's body without token types, with a relative position bias in addition to learned positions.
 
 use super::bert::{Body, Counting, Names};
 use super::{Architecture, BuildInput, Transformer};

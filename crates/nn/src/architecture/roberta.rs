@@ -1,4 +1,4 @@
-//! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from behind the pad id.
+//! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from the one after the pad id.
 
 use super::bert::{Body, Counting, Names};
 use super::{Architecture, BuildInput, Transformer};

@@ -1,12 +1,11 @@
 //! Rotary positions and attention, head by head, on tensors as the linear layers leave them.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use rten_gemm::{GemmInputA, GemmInputB};
-use rten_simd::SimdOp;
 use rten_tensor::{Matrix, NdTensorView};
 use rten_vecmath::Softmax;
 
-use super::{contiguous, failed, float32, multiply_into, with_values};
+use super::{Product, contiguous, failed, float32, with_values};
+use crate::isa;
 use crate::mask::{Keys, Reach};
 use crate::ops::Attention;
 
@@ -163,9 +162,8 @@ pub(super) fn weigh(
     let (from, to) = (seen.start - keys.start, seen.end - keys.start);
     scores[..from].fill(0.0);
     scores[to..].fill(0.0);
-    Softmax::new_mut(&mut scores[from..to])
-        .flush_nans_to_zero(row.holes.len() >= seen.len())
-        .dispatch();
+    let softmax = Softmax::new_mut(&mut scores[from..to]);
+    isa::run(softmax.flush_nans_to_zero(row.holes.len() >= seen.len()));
 }
 
 impl CustomOp3 for AttentionOp<'_> {
@@ -204,27 +202,18 @@ impl CustomOp3 for AttentionOp<'_> {
                     let last = reach.keys(queries.end - 1, real.span.end).end;
                     let keys = first.max(real.span.start)..last;
                     start = queries.end;
-                    multiply_into(
-                        &mut scores,
-                        GemmInputA::Unpacked(q.matrix(row, queries.clone(), head)?),
-                        GemmInputB::Unpacked(k.matrix(row, keys.clone(), group)?.transposed()),
-                        queries.len() * keys.len(),
-                        self.attention.scale as f32,
-                        None,
-                    )?;
+                    let mut product = Product::new(
+                        q.matrix(row, queries.clone(), head)?,
+                        k.matrix(row, keys.clone(), group)?.transposed(),
+                    );
+                    product.scale = self.attention.scale as f32;
+                    product.write(&mut scores)?;
                     for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len()))
                     {
                         weigh(scores, query, &keys, real, reach, diagonal);
                     }
                     let weights = NdTensorView::from_data([queries.len(), keys.len()], &scores[..]);
-                    multiply_into(
-                        &mut states,
-                        GemmInputA::Unpacked(weights),
-                        GemmInputB::Unpacked(v.matrix(row, keys, group)?),
-                        queries.len() * q.head,
-                        1.0,
-                        None,
-                    )?;
+                    Product::new(weights, v.matrix(row, keys, group)?).write(&mut states)?;
                     for (token, state) in queries.zip(states.chunks_exact(q.head)) {
                         let at = (row * q.width + token) * out_width + head * q.head;
                         out[at..at + q.head].copy_from_slice(state);

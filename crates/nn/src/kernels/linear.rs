@@ -1,17 +1,16 @@
-//! Linear layers with packed weights, and the activations behind them.
+//! Linear layers with packed weights, and the activations after them.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rten_gemm::{BiasVector, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_simd::SimdUnaryOp;
 use rten_tensor::NdTensorView;
 use rten_vecmath::{ApproxGelu, Gelu, Silu};
 
-use super::{GEMM, contiguous, failed, multiply, values, with_values};
+use super::{Product, Right, Weights, contiguous, failed, values, with_values};
+use crate::isa;
 use crate::ops::{Activation, Epilogue};
 
 /// A linear layer with its weights in the order in which the multiplication reads them.
 pub struct Packed {
-    matrix: PackedBMatrix<f32>,
+    matrix: Weights,
     bias: Option<Vec<f32>>,
 }
 
@@ -27,7 +26,7 @@ impl Packed {
         let (outputs, inputs) = weight.dims2()?;
         let matrix = with_values(&weight.contiguous()?, |w| {
             let view = NdTensorView::from_data([outputs, inputs], w);
-            Ok(GEMM.with(|g| g.prepack_b(view.transposed())))
+            Ok(Weights::new(view.transposed()))
         })?;
         let bias = bias.map(values).transpose()?;
         Ok(Self { matrix, bias })
@@ -38,7 +37,7 @@ impl Packed {
     }
 
     fn outputs(&self) -> usize {
-        self.matrix.cols()
+        self.matrix.columns()
     }
 
     /// `epilogue(x W^T + b)`, or `x W^T + b + residual`.
@@ -79,21 +78,17 @@ impl CustomOp1 for LinearOp<'_> {
             )));
         }
         let rows = x.len() / inputs;
-        let a = GemmInputA::Unpacked(NdTensorView::from_data([rows, inputs], x));
-        let b = GemmInputB::Packed(&self.packed.matrix);
-        let bias = self.packed.bias.as_deref().map(BiasVector::Row);
-        let mut y: Vec<f32>;
+        let mut product = Product::new(
+            NdTensorView::from_data([rows, inputs], x),
+            Right::Weights(&self.packed.matrix),
+        );
+        product.bias = self.packed.bias.as_deref();
+        let mut y;
         if let Some(residual) = &self.residual {
             y = with_values(residual, |r| Ok(r.to_vec()))?;
-            let options = GemmOptions {
-                beta: 1.0,
-                bias,
-                ..GemmOptions::default()
-            };
-            GEMM.with(|g| g.gemm(&mut y, a, b, options))
-                .map_err(|e| failed(format!("matrix multiplication: {e:?}")))?;
+            product.add(&mut y)?;
         } else {
-            y = multiply(a, b, rows * outputs, 1.0, bias)?;
+            y = product.values()?;
         }
         let mut width = outputs;
         match self.epilogue {
@@ -113,9 +108,9 @@ impl CustomOp1 for LinearOp<'_> {
 
 pub(super) fn activate(activation: Activation, x: &mut [f32]) {
     match activation {
-        Activation::Gelu => Gelu {}.map_mut(x),
-        Activation::GeluTanh => ApproxGelu {}.map_mut(x),
-        Activation::Silu => Silu {}.map_mut(x),
+        Activation::Gelu => isa::map(&Gelu {}, x),
+        Activation::GeluTanh => isa::map(&ApproxGelu {}, x),
+        Activation::Silu => isa::map(&Silu {}, x),
         Activation::Relu => {
             for v in x {
                 *v = v.max(0.0);

@@ -1,4 +1,4 @@
-//! The fused operations on a CPU: float32, without gradients; those with a gradient stand in
+//! The fused operations on a CPU: float32, without gradients; those with a gradient are in
 //! [`gradient`].
 //!
 //! Matrix multiplication (with weights packed once) and vector functions are those of rten, which
@@ -9,19 +9,15 @@
 mod attention;
 pub mod gradient;
 mod linear;
+mod multiply;
 mod norm;
 
 use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmUninitOptions};
-use rten_vecmath::ExtendInit;
 
 pub use attention::{attention, rotate};
 pub use linear::Packed;
+use multiply::{Product, Right, Weights};
 pub use norm::{layer_norm, rms_norm};
-
-thread_local! {
-    static GEMM: GemmExecutor<f32> = GemmExecutor::new();
-}
 
 fn failed(what: impl std::fmt::Display) -> Error {
     Error::Msg(what.to_string())
@@ -39,7 +35,10 @@ fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
     Ok(&float32(storage)?[start..end])
 }
 
-/// Runs `f` over the values of a contiguous tensor on a CPU.
+/// Runs `f` over the values of a contiguous float32 tensor on a CPU.
+///
+/// # Errors
+/// When the tensor is another, or `f` fails.
 pub fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -50,45 +49,4 @@ pub fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> R
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     with_values(&tensor.contiguous()?, |v| Ok(v.to_vec()))
-}
-
-fn multiply(
-    a: GemmInputA<'_, f32>,
-    b: GemmInputB<'_, f32>,
-    size: usize,
-    alpha: f32,
-    bias: Option<BiasVector<'_, f32>>,
-) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(size);
-    multiply_into(&mut out, a, b, size, alpha, bias)?;
-    Ok(out)
-}
-
-/// Writes `alpha * a b + bias` into `out`, whose old values are dropped.
-fn multiply_into(
-    out: &mut Vec<f32>,
-    a: GemmInputA<'_, f32>,
-    b: GemmInputB<'_, f32>,
-    size: usize,
-    alpha: f32,
-    bias: Option<BiasVector<'_, f32>>,
-) -> Result<()> {
-    out.clear();
-    out.reserve(size);
-    let outcome = std::cell::RefCell::new(Ok(()));
-    out.extend_init(|free| {
-        let options = GemmUninitOptions {
-            alpha,
-            bias,
-            ..GemmUninitOptions::default()
-        };
-        match GEMM.with(|g| g.gemm_uninit(&mut free[..size], a, b, options)) {
-            Ok(written) => written,
-            Err(e) => {
-                *outcome.borrow_mut() = Err(failed(format!("matrix multiplication: {e:?}")));
-                &mut []
-            }
-        }
-    });
-    outcome.into_inner()
 }

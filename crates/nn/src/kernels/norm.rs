@@ -1,10 +1,10 @@
 //! Layer and root-mean-square normalisation.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rten_simd::SimdOp;
 use rten_vecmath::{ExtendInit, Normalize, NormalizeOptions, Sum, SumSquare, SumSquareSub};
 
 use super::{contiguous, failed, with_values};
+use crate::isa;
 
 struct Norm<'a> {
     weight: &'a [f32],
@@ -30,10 +30,10 @@ impl CustomOp1 for Norm<'_> {
         let mut y = Vec::with_capacity(x.len());
         for row in x.chunks_exact(width) {
             let (mean, square) = if self.centre {
-                let mean = Sum::new(row).dispatch() / width as f32;
-                (mean, SumSquareSub::new(row, mean).dispatch())
+                let mean = isa::run(Sum::new(row)) / width as f32;
+                (mean, isa::run(SumSquareSub::new(row, mean)))
             } else {
-                (0.0, SumSquare::new(row).dispatch())
+                (0.0, isa::run(SumSquare::new(row)))
             };
             let scale = 1.0 / (square / width as f32 + self.epsilon).sqrt();
             y.extend_init(|free| {
@@ -44,7 +44,7 @@ impl CustomOp1 for Norm<'_> {
                     bias: 0.0,
                     element_bias: self.bias,
                 };
-                Normalize::new(row, &mut free[..width], options).dispatch()
+                isa::run(Normalize::new(row, &mut free[..width], options))
             });
         }
         Ok((CpuStorage::F32(y), layout.shape().clone()))

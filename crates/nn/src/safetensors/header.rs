@@ -169,7 +169,7 @@ fn refuse_other_formats(path: &Path, bytes: &[u8]) -> Result<(), NnError> {
     Ok(())
 }
 
-/// The header, in which a name that stands twice is an error.
+/// The header, in which a name that occurs twice is an error.
 struct Header(BTreeMap<String, Entry>);
 
 #[derive(serde::Deserialize)]

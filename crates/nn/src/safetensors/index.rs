@@ -93,7 +93,7 @@ fn file_name(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// A `weight_map`, in which a tensor that stands twice is an error.
+/// A `weight_map`, in which a tensor that occurs twice is an error.
 struct Places(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Places {

@@ -49,7 +49,7 @@ impl Graph {
         }
     }
 
-    /// What stands before the names of this model's tensors.
+    /// Prefix of the names of this model's tensors.
     pub fn prefix(&self, anchor: &str) -> Result<String, TrainError> {
         self.weights
             .keys()
@@ -216,7 +216,7 @@ impl Graph {
         }
     }
 
-    /// The model's bytes, and the tensors that lie outside it, where there are any.
+    /// The model's bytes, and the tensors outside it, where there are any.
     pub fn finish(
         self,
         opset: i64,

@@ -26,7 +26,7 @@ use korfinsts_encoder::pooling::Pooling;
 const OPSET: i64 = 17;
 /// Largest graph with its tensors inside: protobuf ends at 2 GiB.
 pub const INSIDE: usize = 2_000_000_000;
-/// Name of the graph's file, and what is behind it for the file of its tensors.
+/// Name of the graph's file, and the suffix for the file of its tensors.
 const FILE: &str = "model.onnx";
 
 fn refused(reason: String, hint: Option<&str>) -> TrainError {
@@ -36,7 +36,7 @@ fn refused(reason: String, hint: Option<&str>) -> TrainError {
     }
 }
 
-/// Writes `model.onnx` into `folder`, with tokenizer and configuration beside it. Tensors of more
+/// Writes `model.onnx` into `folder`, with tokenizer and configuration in the same folder. Tensors of more
 /// than `inside` bytes in all go to `model.onnx_data`.
 ///
 /// # Errors

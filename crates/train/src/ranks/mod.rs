@@ -22,11 +22,11 @@ pub trait Ranks {
     /// Number of ranks.
     fn count(&self) -> usize;
 
-    /// The values of each rank, by rank; their lengths may differ.
+    /// The bytes of each rank, by rank; their lengths may differ.
     ///
     /// # Errors
     /// [`TrainError::Rank`] when another rank failed or went away.
-    fn gather(&mut self, values: &[f32]) -> Result<Vec<Vec<f32>>, TrainError>;
+    fn exchange(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TrainError>;
 
     /// The sum over ranks, in their order, of tensors `[n]` of float32: the same bits everywhere.
     ///
@@ -34,33 +34,53 @@ pub trait Ranks {
     /// [`TrainError::Rank`] when another rank failed or went away.
     fn sum(&mut self, values: &Tensor) -> Result<Tensor, TrainError>;
 
-    /// Lets the others know that this rank ends with an error; they end too and name it.
+    /// Reports to the others that this rank ends with an error; they end too and name it.
     fn fail(&mut self, reason: &str);
+
+    /// The numbers of each rank, by rank; their lengths may differ.
+    ///
+    /// # Errors
+    /// As [`Self::exchange`]; when a rank sent a part of a number.
+    fn gather(&mut self, values: &[f32]) -> Result<Vec<Vec<f32>>, TrainError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let all = self.exchange(&bytes)?;
+        let numbers = all.iter().enumerate().map(|(rank, bytes)| {
+            let (numbers, rest) = bytes.as_chunks::<4>();
+            if rest.is_empty() {
+                return Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect());
+            }
+            let reason = format!(
+                "it sent {} bytes, which are no float32 numbers",
+                bytes.len()
+            );
+            Err(TrainError::Rank { rank, reason })
+        });
+        numbers.collect()
+    }
 
     /// Waits for every rank.
     ///
     /// # Errors
-    /// As [`Self::gather`].
+    /// As [`Self::exchange`].
     fn wait(&mut self) -> Result<(), TrainError> {
-        self.gather(&[]).map(|_| ())
+        self.exchange(&[]).map(|_| ())
     }
 
-    /// Whether any rank says so.
+    /// Whether any rank gave `true`.
     ///
     /// # Errors
-    /// As [`Self::gather`].
+    /// As [`Self::exchange`].
     fn any(&mut self, here: bool) -> Result<bool, TrainError> {
-        let all = self.gather(&[f32::from(u8::from(here))])?;
-        Ok(all.iter().flatten().any(|&v| v > 0.0))
+        let all = self.exchange(&[u8::from(here)])?;
+        Ok(all.iter().flatten().any(|&said| said != 0))
     }
 
     /// Makes sure that every rank gave the same bytes as rank 0.
     ///
     /// # Errors
-    /// [`TrainError::Rank`] with the first rank that did not; as [`Self::gather`].
+    /// [`TrainError::Rank`] with the first rank that did not; as [`Self::exchange`].
     fn same(&mut self, what: &str, bytes: &[u8]) -> Result<(), TrainError> {
-        let values: Vec<f32> = bytes.iter().map(|&b| f32::from(b)).collect();
-        let all = self.gather(&values)?;
+        let all = self.exchange(bytes)?;
         match all.iter().position(|other| other != &all[0]) {
             None => Ok(()),
             Some(rank) => Err(TrainError::Rank {
@@ -84,8 +104,8 @@ impl Ranks for Alone {
         1
     }
 
-    fn gather(&mut self, values: &[f32]) -> Result<Vec<Vec<f32>>, TrainError> {
-        Ok(vec![values.to_vec()])
+    fn exchange(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TrainError> {
+        Ok(vec![bytes.to_vec()])
     }
 
     fn sum(&mut self, values: &Tensor) -> Result<Tensor, TrainError> {

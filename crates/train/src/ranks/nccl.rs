@@ -1,4 +1,4 @@
-//! Ranks with a GPU each: gradients are summed by NCCL where they lie; everything small, and the
+//! Ranks with a GPU each: gradients are summed by NCCL on the GPUs; everything small, and the
 //! first meeting, goes over [`Tcp`]. NCCL's order of summation is its own: the sum is the same on
 //! every rank, but not bit for bit that of another machine.
 
@@ -43,14 +43,14 @@ impl Nccl {
         let mut small = Tcp::meet(rank, count, meet, patience)?;
         let own = if rank == 0 {
             let id = Id::new().map_err(|e| failed(format!("{e:?}")))?;
-            id.internal().map(|byte| f32::from(byte as i8)).to_vec()
+            id.internal().map(|byte| byte as u8).to_vec()
         } else {
             Vec::new()
         };
-        let all = small.gather(&own)?;
+        let all = small.exchange(&own)?;
         let mut id = [0; 128];
-        for (byte, value) in id.iter_mut().zip(&all[0]) {
-            *byte = *value as i8 as core::ffi::c_char;
+        for (byte, sent) in id.iter_mut().zip(&all[0]) {
+            *byte = *sent as core::ffi::c_char;
         }
         let comm = Comm::from_rank(stream, rank, count, Id::uninit(id))
             .map_err(|e| failed(format!("{e:?}")))?;
@@ -95,12 +95,12 @@ impl Ranks for Nccl {
         self.small.count()
     }
 
-    fn gather(&mut self, values: &[f32]) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
-        self.small.gather(values)
+    fn exchange(&mut self, bytes: &[u8]) -> std::result::Result<Vec<Vec<u8>>, TrainError> {
+        self.small.exchange(bytes)
     }
 
     fn sum(&mut self, values: &Tensor) -> std::result::Result<Tensor, TrainError> {
-        // NCCL waits for ever on a rank that is gone; the connection says so before.
+        // NCCL waits for ever for a rank that is gone; the connection reports it first.
         self.small.wait()?;
         values
             .apply_op1_no_bwd(&Sum(&self.comm))

@@ -17,7 +17,7 @@ use crate::error::computing;
 /// How long ranks wait for each other at the start.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-const MAGIC: [u8; 8] = *b"korfin-1";
+const MAGIC: [u8; 8] = *b"korfin-2";
 const DATA: u8 = 0;
 const FAILED: u8 = 1;
 /// Bytes that are turned into numbers at once.
@@ -50,9 +50,9 @@ fn send(stream: &mut TcpStream, kind: u8, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(bytes)
 }
 
-/// Says why this end closes, and reads what is still under way: a connection that is closed over
-/// unread bytes takes the last words with it. A rank that cannot be told has gone as well.
-fn say_last(stream: &mut TcpStream, text: &str) {
+/// Sends why this end closes, and reads what still arrives: a connection that is closed with
+/// unread bytes loses what was sent last. A rank that cannot be reached is gone as well.
+fn send_last(stream: &mut TcpStream, text: &str) {
     let said = send(stream, FAILED, text.as_bytes())
         .and_then(|()| stream.shutdown(Shutdown::Write))
         .and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(2))));
@@ -86,12 +86,11 @@ fn float32(bytes: &[u8]) -> impl Iterator<Item = f32> {
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-/// Reads one message's values and gives them to `take`, some at a time. `from` is named when it
+/// Reads one message's bytes and gives them to `take`, some at a time. `from` is named when it
 /// went away; a message of failure names who failed.
 fn receive(
     stream: &mut TcpStream,
     from: usize,
-    limit: u64,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), TrainError> {
     let mut head = [0; 9];
@@ -109,7 +108,7 @@ fn receive(
             reason: reason.to_owned(),
         });
     }
-    if kind != DATA || length > limit || length % 4 != 0 {
+    if kind != DATA || length > LONGEST {
         return Err(TrainError::Rank {
             rank: from,
             reason: format!("it sent a message of kind {kind} and {length} bytes"),
@@ -159,7 +158,7 @@ impl Tcp {
             let text = format!("{rank}\n{reason}");
             for index in 0..self.peers.len() {
                 if self.peer(index) != *rank {
-                    say_last(&mut self.peers[index], &text);
+                    send_last(&mut self.peers[index], &text);
                 }
             }
         }
@@ -173,64 +172,77 @@ impl Tcp {
         run(self).map_err(|e| self.spread(e))
     }
 
-    fn values_from(&mut self, index: usize) -> Result<Vec<f32>, TrainError> {
-        let mut values = Vec::new();
+    fn bytes_from(&mut self, index: usize) -> Result<Vec<u8>, TrainError> {
+        let mut found = Vec::new();
         let from = self.peer(index);
-        receive(&mut self.peers[index], from, LONGEST, |b| {
-            values.extend(float32(b));
-        })?;
-        Ok(values)
+        receive(&mut self.peers[index], from, |bytes| found.extend(bytes))?;
+        Ok(found)
     }
 
-    fn values_to(&mut self, index: usize, values: &[f32]) -> Result<(), TrainError> {
+    /// Sends to a peer.
+    fn tell(
+        &mut self,
+        index: usize,
+        send: impl FnOnce(&mut TcpStream) -> std::io::Result<()>,
+    ) -> Result<(), TrainError> {
         let to = self.peer(index);
-        match send_values(&mut self.peers[index], values) {
+        match send(&mut self.peers[index]) {
             Ok(()) => Ok(()),
-            Err(error) => Err(match self.values_from(index) {
-                // What it said before it closed says more.
+            Err(error) => Err(match self.bytes_from(index) {
+                // The reason it sent before it closed says more.
                 Err(said) => said,
                 Ok(_) => lost(to, &error),
             }),
         }
     }
 
-    fn add(&mut self, values: &mut Vec<f32>) -> Result<(), TrainError> {
-        if self.rank != 0 {
-            self.values_to(0, values)?;
-            let found = self.values_from(0)?;
-            if found.len() != values.len() {
-                return Err(unlike(0, found.len(), values.len()));
+    fn bytes_to(&mut self, index: usize, bytes: &[u8]) -> Result<(), TrainError> {
+        self.tell(index, |stream| send(stream, DATA, bytes))
+    }
+
+    fn values_to(&mut self, index: usize, values: &[f32]) -> Result<(), TrainError> {
+        self.tell(index, |stream| send_values(stream, values))
+    }
+
+    /// Reads as many numbers as `values` has and gives each of `values` with its number to `take`.
+    fn values_from(
+        &mut self,
+        index: usize,
+        values: &mut [f32],
+        take: impl Fn(&mut f32, f32),
+    ) -> Result<(), TrainError> {
+        let from = self.peer(index);
+        let mut at = 0;
+        receive(&mut self.peers[index], from, |bytes| {
+            if let Some(values) = values.get_mut(at / 4..(at + bytes.len()) / 4) {
+                for (value, number) in values.iter_mut().zip(float32(bytes)) {
+                    take(value, number);
+                }
             }
-            *values = found;
+            at += bytes.len();
+        })?;
+        if at == 4 * values.len() {
             return Ok(());
         }
+        let expected = 4 * values.len();
+        Err(TrainError::Rank {
+            rank: from,
+            reason: format!("it sent {at} bytes, expected {expected}"),
+        })
+    }
+
+    fn add(&mut self, values: &mut [f32]) -> Result<(), TrainError> {
+        if self.rank != 0 {
+            self.values_to(0, values)?;
+            return self.values_from(0, values, |value, sum| *value = sum);
+        }
         for index in 0..self.peers.len() {
-            let from = self.peer(index);
-            let mut at = 0;
-            receive(&mut self.peers[index], from, LONGEST, |bytes| {
-                let n = bytes.len() / 4;
-                if let Some(sums) = values.get_mut(at..at + n) {
-                    for (sum, value) in sums.iter_mut().zip(float32(bytes)) {
-                        *sum += value;
-                    }
-                }
-                at += n;
-            })?;
-            if at != values.len() {
-                return Err(unlike(from, at, values.len()));
-            }
+            self.values_from(index, values, |sum, value| *sum += value)?;
         }
         for index in 0..self.peers.len() {
             self.values_to(index, values)?;
         }
         Ok(())
-    }
-}
-
-fn unlike(rank: usize, found: usize, expected: usize) -> TrainError {
-    TrainError::Rank {
-        rank,
-        reason: format!("it sent {found} values, expected {expected}"),
     }
 }
 
@@ -335,19 +347,19 @@ impl Ranks for Tcp {
         self.count
     }
 
-    fn gather(&mut self, values: &[f32]) -> Result<Vec<Vec<f32>>, TrainError> {
+    fn exchange(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TrainError> {
         self.talk(|ranks| {
             if ranks.rank != 0 {
-                ranks.values_to(0, values)?;
-                return (0..ranks.count).map(|_| ranks.values_from(0)).collect();
+                ranks.bytes_to(0, bytes)?;
+                return (0..ranks.count).map(|_| ranks.bytes_from(0)).collect();
             }
-            let mut all = vec![values.to_vec()];
+            let mut all = vec![bytes.to_vec()];
             for index in 0..ranks.peers.len() {
-                all.push(ranks.values_from(index)?);
+                all.push(ranks.bytes_from(index)?);
             }
             for index in 0..ranks.peers.len() {
-                for values in &all {
-                    ranks.values_to(index, values)?;
+                for bytes in &all {
+                    ranks.bytes_to(index, bytes)?;
                 }
             }
             Ok(all)
@@ -365,7 +377,7 @@ impl Ranks for Tcp {
     fn fail(&mut self, reason: &str) {
         let text = format!("{}\n{reason}", self.rank);
         for peer in &mut self.peers {
-            say_last(peer, &text);
+            send_last(peer, &text);
         }
     }
 }

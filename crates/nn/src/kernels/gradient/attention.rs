@@ -1,4 +1,4 @@
-//! Attention of queries, keys and values that lie side by side: scores, mask, softmax and sum in
+//! Attention of queries, keys and values that are in one tensor: scores, mask, softmax and sum in
 //! one operation. Weights are computed again in the backward pass, block by block, so none are
 //! kept; padding is left out, and its queries have no gradient.
 
@@ -6,11 +6,10 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
-use rten_gemm::{GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
 
 use super::super::attention::{Heads, QUERY_BLOCK, weigh};
-use super::super::{GEMM, contiguous, failed, multiply_into, with_values};
+use super::super::{Product, contiguous, failed, with_values};
 use super::{add_up, sum, tensor, wide};
 use crate::mask::{Keys, Reach};
 use crate::ops::Attention;
@@ -29,21 +28,6 @@ struct Joined {
 struct Block {
     queries: Range<usize>,
     keys: Range<usize>,
-}
-
-/// Adds `a b` to `out`.
-fn accumulate(
-    out: &mut [f32],
-    a: NdTensorView<'_, f32, 2>,
-    b: NdTensorView<'_, f32, 2>,
-) -> Result<()> {
-    let options = GemmOptions {
-        beta: 1.0,
-        ..GemmOptions::default()
-    };
-    let (a, b) = (GemmInputA::Unpacked(a), GemmInputB::Unpacked(b));
-    GEMM.with(|g| g.gemm(out, a, b, options))
-        .map_err(|e| failed(format!("matrix multiplication: {e:?}")))
 }
 
 /// What one row works with.
@@ -110,14 +94,9 @@ impl Joined {
         let (queries, keys) = (&block.queries, &block.keys);
         let q = qkv.matrix(row, queries.clone(), head)?;
         let k = qkv.matrix(row, keys.clone(), group)?;
-        multiply_into(
-            &mut scratch.weights,
-            GemmInputA::Unpacked(q),
-            GemmInputB::Unpacked(k.transposed()),
-            queries.len() * keys.len(),
-            self.scale,
-            None,
-        )?;
+        let mut product = Product::new(q, k.transposed());
+        product.scale = self.scale;
+        product.write(&mut scratch.weights)?;
         let diagonal = self.diagonal(diagonals, head);
         let scores = scratch.weights.chunks_exact_mut(keys.len());
         for (query, scores) in queries.clone().zip(scores) {
@@ -145,14 +124,8 @@ impl Joined {
                         self.weights(&mut scratch, &qkv, row, head, &block, diagonals)?;
                         let (n, m) = (block.queries.len(), block.keys.len());
                         let weights = NdTensorView::from_data([n, m], &scratch.weights[..]);
-                        multiply_into(
-                            &mut scratch.states,
-                            GemmInputA::Unpacked(weights),
-                            GemmInputB::Unpacked(qkv.matrix(row, block.keys.clone(), values)?),
-                            n * qkv.head,
-                            1.0,
-                            None,
-                        )?;
+                        let values = qkv.matrix(row, block.keys.clone(), values)?;
+                        Product::new(weights, values).write(&mut scratch.states)?;
                         for (token, state) in
                             block.queries.zip(scratch.states.chunks_exact(qkv.head))
                         {
@@ -236,16 +209,10 @@ impl Joined {
                         ..(keys.end - real.span.start) * head_width;
                     self.weights(&mut scratch, qkv, row, head, &block, diagonals)?;
                     let g = gradient.matrix(row, queries.clone(), head)?;
-                    multiply_into(
-                        &mut scratch.changes,
-                        GemmInputA::Unpacked(g),
-                        GemmInputB::Unpacked(qkv.matrix(row, keys.clone(), v)?.transposed()),
-                        n * m,
-                        1.0,
-                        None,
-                    )?;
+                    let values = qkv.matrix(row, keys.clone(), v)?;
+                    Product::new(g, values.transposed()).write(&mut scratch.changes)?;
                     let weights = NdTensorView::from_data([n, m], &scratch.weights[..]);
-                    accumulate(&mut to_v[inner.clone()], weights.transposed(), g)?;
+                    Product::new(weights.transposed(), g).add(&mut to_v[inner.clone()])?;
                     wide(|| {
                         for (p, d) in scratch
                             .weights
@@ -273,17 +240,11 @@ impl Joined {
                         }
                     });
                     let changes = NdTensorView::from_data([n, m], &scratch.changes[..]);
-                    multiply_into(
-                        &mut scratch.states,
-                        GemmInputA::Unpacked(changes),
-                        GemmInputB::Unpacked(qkv.matrix(row, keys.clone(), k)?),
-                        n * head_width,
-                        1.0,
-                        None,
-                    )?;
+                    let keys = qkv.matrix(row, keys.clone(), k)?;
+                    Product::new(changes, keys).write(&mut scratch.states)?;
                     put(queries.clone(), head, &scratch.states);
                     let q = qkv.matrix(row, queries.clone(), head)?;
-                    accumulate(&mut to_k[inner], changes.transposed(), q)?;
+                    Product::new(changes.transposed(), q).add(&mut to_k[inner])?;
                 }
             }
             put(real.span.clone(), k, &to_k);

@@ -1,11 +1,10 @@
-//! Linear layers, alone and behind an activation.
+//! Linear layers, alone and after an activation.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
-use rten_gemm::{BiasVector, GemmInputA, GemmInputB};
 use rten_tensor::NdTensorView;
 
-use super::super::{contiguous, failed, multiply, with_values};
+use super::super::{Product, contiguous, failed, with_values};
 use super::{activation, add_up, tensor, wide};
 use crate::ops::Epilogue;
 
@@ -70,13 +69,10 @@ impl LinearOp {
                 &active
             }
         };
-        let y = multiply(
-            GemmInputA::Unpacked(matrix(x, rows, inputs)),
-            GemmInputB::Unpacked(matrix(weight, outputs, inputs).transposed()),
-            rows * outputs,
-            1.0,
-            bias.map(BiasVector::Row),
-        )?;
+        let weight = matrix(weight, outputs, inputs).transposed();
+        let mut product = Product::new(matrix(x, rows, inputs), weight);
+        product.bias = bias;
+        let y = product.values()?;
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
@@ -99,13 +95,7 @@ impl LinearOp {
             let g_matrix = matrix(g, rows, outputs);
             let to_z = if z.track_op() {
                 let to_x = with_values(weight, |weight| {
-                    multiply(
-                        GemmInputA::Unpacked(g_matrix),
-                        GemmInputB::Unpacked(matrix(weight, outputs, inputs)),
-                        rows * inputs,
-                        1.0,
-                        None,
-                    )
+                    Product::new(g_matrix, matrix(weight, outputs, inputs)).values()
                 })?;
                 let to_z = with_values(z, |z| {
                     Ok(activation::backward(self.activation, z, width, to_x))
@@ -116,13 +106,7 @@ impl LinearOp {
             };
             let to_weight = if weight.track_op() {
                 let product = |x: &[f32]| {
-                    multiply(
-                        GemmInputA::Unpacked(g_matrix.transposed()),
-                        GemmInputB::Unpacked(matrix(x, rows, inputs)),
-                        outputs * inputs,
-                        1.0,
-                        None,
-                    )
+                    Product::new(g_matrix.transposed(), matrix(x, rows, inputs)).values()
                 };
                 let found = with_values(z, |z| match self.activation {
                     Epilogue::None => product(z),

@@ -1,4 +1,4 @@
-//! Rotary positions of queries and keys that lie beside their values.
+//! Rotary positions of queries and keys that share a tensor with their values.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;

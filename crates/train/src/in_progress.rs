@@ -1,5 +1,5 @@
-//! What a run is at, on disk: a process that the system ends (for memory, say) cannot name its
-//! batch itself, so the next run does.
+//! The step in progress, on disk: the system may kill a process (because it uses too much memory,
+//! say) before it can name its batch, so the next run names it.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
@@ -12,13 +12,13 @@ const NAME: &str = "doing.txt";
 
 /// The file, open as long as a run trains.
 #[derive(Debug)]
-pub struct Doing {
+pub struct InProgress {
     path: PathBuf,
     file: File,
 }
 
-impl Doing {
-    /// Begins; gives what an earlier run was at when it ended without a word.
+impl InProgress {
+    /// Begins; gives the step in which an earlier run was killed, where one was.
     ///
     /// # Errors
     /// When the file cannot be read or made.
@@ -33,20 +33,20 @@ impl Doing {
         Ok((Self { path, file }, earlier.filter(|e| !e.is_empty())))
     }
 
-    /// Says what comes next. It is not synced: it outlives the process, not the machine.
+    /// Writes which step comes next. It is not synced: it survives the process, not the machine.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn next(&mut self, what: &str) -> Result<(), TrainError> {
+    pub fn set(&mut self, step: &str) -> Result<(), TrainError> {
         let file = &mut self.file;
         file.rewind()
             .and_then(|()| file.set_len(0))
-            .and_then(|()| file.write_all(what.as_bytes()))
+            .and_then(|()| file.write_all(step.as_bytes()))
             .map_err(fs::at("write", &self.path))?;
         Ok(())
     }
 
-    /// Ends, well or with an error that was said.
+    /// Ends: the run is complete, or its error is reported.
     ///
     /// # Errors
     /// When the file cannot be removed.
@@ -61,20 +61,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_ended_without_a_word_is_told_of_once() {
+    fn a_run_that_was_killed_is_reported_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        let begin = || Doing::begin(folder.path()).expect("begun");
-        let (mut doing, earlier) = begin();
+        let begin = || InProgress::begin(folder.path()).expect("begun");
+        let (mut step, earlier) = begin();
         assert_eq!(earlier, None);
-        doing.next("step 10, a long line").expect("written");
-        doing.next("step 11").expect("written");
-        drop(doing);
-        let (doing, earlier) = begin();
+        step.set("step 10, a long line").expect("written");
+        step.set("step 11").expect("written");
+        drop(step);
+        let (step, earlier) = begin();
         assert_eq!(earlier.as_deref(), Some("step 11"));
-        drop(doing);
-        let (doing, earlier) = begin();
+        drop(step);
+        let (step, earlier) = begin();
         assert_eq!(earlier, None);
-        doing.end().expect("ended");
+        step.end().expect("ended");
         assert_eq!(fs::list(folder.path()).expect("listed").len(), 0);
     }
 }

@@ -1,0 +1,134 @@
+//! What the types of a recipe cannot say.
+
+use super::{First, Recipe, SCHEMA, Stage, StaticBase};
+
+/// The key at fault, and what is wrong.
+type Checked = Result<(), (&'static str, String)>;
+
+fn need(holds: bool, key: &'static str, reason: impl Into<String>) -> Checked {
+    if holds {
+        return Ok(());
+    }
+    Err((key, reason.into()))
+}
+
+fn positive(key: &'static str, value: f64) -> Checked {
+    let reason = format!("`{key}` is {value}, expected a number above 0");
+    need(value > 0.0 && value.is_finite(), key, reason)
+}
+
+fn share(key: &'static str, value: f64) -> Checked {
+    let reason = format!("`{key}` is {value}, expected a number from 0 to 1");
+    need((0.0..=1.0).contains(&value), key, reason)
+}
+
+impl Recipe {
+    pub(super) fn check(&self) -> Checked {
+        let found = format!("`schema` is {}, expected {SCHEMA}", self.schema);
+        need(self.schema == SCHEMA, "schema", found)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = &self.name;
+        need(
+            !name.is_empty() && !name.starts_with('.') && name.chars().all(plain),
+            "name",
+            format!("`name` is `{name}`, expected letters, digits, `-`, `_` and `.`"),
+        )?;
+        need(
+            self.base.model.is_some() != self.base.fresh.is_some(),
+            "base",
+            "`base` needs exactly one of `model` and `static`",
+        )?;
+        if let Some(fresh) = &self.base.fresh {
+            self.check_fresh(fresh)?;
+        }
+        self.check_augment()?;
+        let stages = "a recipe needs at least one `[[stage]]`";
+        need(!self.stages.is_empty(), "stage", stages)?;
+        share("average_with_base", self.average_with_base)?;
+        need(
+            self.average_with_base == 0.0 || self.base.fresh.is_none(),
+            "average_with_base",
+            "a new static embedding has no base weights to average with",
+        )?;
+        if let Some(lora) = &self.lora {
+            positive("alpha", lora.alpha)?;
+            positive("rank", lora.rank as f64)?;
+        }
+        self.stages.iter().try_for_each(|s| self.check_stage(s))
+    }
+
+    fn check_fresh(&self, fresh: &StaticBase) -> Checked {
+        need(
+            fresh.vocabulary >= 100 && fresh.dimension > 0 && fresh.projection > 0,
+            "base",
+            "`base.static` needs a vocabulary of 100 or more and widths above 0",
+        )?;
+        positive("deviation", fresh.deviation)?;
+        for (key, wanted) in [
+            ("first", fresh.first == First::Teacher),
+            ("teacher_words", fresh.teacher_words),
+        ] {
+            need(
+                !wanted || self.teacher.is_some(),
+                key,
+                format!("`{key}` of `base.static` needs a `teacher`, and the recipe has none"),
+            )?;
+        }
+        let (dimension, projection) = (fresh.dimension, fresh.projection);
+        need(
+            fresh.first != First::Teacher || dimension <= projection,
+            "dimension",
+            format!(
+                "`dimension` is {dimension}: a teacher of `projection` {projection} has no more \
+                 directions"
+            ),
+        )
+    }
+
+    fn check_augment(&self) -> Checked {
+        let Some(augment) = &self.base.augment else {
+            return Ok(());
+        };
+        positive("tokens", augment.tokens as f64)?;
+        positive("min_count", augment.min_count as f64)?;
+        positive("max_characters", augment.max_characters as f64)?;
+        need(
+            self.base.model.is_some(),
+            "base.augment",
+            "`base.augment` adds tokens to a `model`; a new static embedding learns its own \
+             vocabulary",
+        )?;
+        need(
+            self.lora.is_none(),
+            "base.augment",
+            "`base.augment` adds rows to the embedding matrix, which low-rank adapters do not train",
+        )
+    }
+
+    fn check_stage(&self, stage: &Stage) -> Checked {
+        positive("batch", stage.batch as f64)?;
+        positive("epochs", stage.epochs as f64)?;
+        positive("soup", stage.soup as f64)?;
+        need(
+            stage.soup == 1 || self.lora.is_none(),
+            "soup",
+            "`soup` takes the mean of weights, and that of low-rank factors is not the factors of \
+             a mean",
+        )?;
+        positive("learning_rate", stage.learning_rate)?;
+        positive("temperature", stage.temperature)?;
+        share("warmup", stage.warmup)?;
+        share("token_dropout", stage.token_dropout)?;
+        let nothing = format!("stage `{}` has no data", stage.name);
+        need(!stage.data.is_empty(), "data", nothing)?;
+        for data in &stage.data {
+            positive("passes", data.passes)?;
+            need(
+                !data.kind.distils() || self.teacher.is_some(),
+                "teacher",
+                "data of kind `parallel` need a `teacher`",
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! The steps of a run: stages, their runs, and what is written on the way.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::TrainError;
+use super::error::computing;
+use super::evaluator::Evaluator;
+use super::in_progress::InProgress;
+use super::metrics::{Log, StepMetrics, memory_mib};
+use super::optim::{self, AdamW, Schedule};
+use super::ranks::Ranks;
+use super::session::{BESIDE, MEAN, Session, Watch};
+use super::soup::Soup;
+use super::state::{self, Position};
+use super::step::{StepOptions, step_of};
+use super::task::Task;
+use korfinsts_bench::run::store::Store;
+use korfinsts_encoder::PreparedText;
+
+/// A session that trains, at some position.
+pub(super) struct Training<'t> {
+    session: &'t Session<'t>,
+    evaluator: &'t Evaluator<'t>,
+    watch: &'t mut dyn Watch,
+    ranks: &'t mut dyn Ranks,
+    teacher: Option<Store>,
+    position: Position,
+    /// What the state of an earlier run holds, until its stage continues.
+    restored: Option<(AdamW, Option<Soup>)>,
+    /// At rank 0.
+    records: Option<Records>,
+    /// Steps of all stages.
+    total: usize,
+}
+
+/// What rank 0 writes.
+struct Records {
+    log: Log,
+    in_progress: InProgress,
+}
+
+impl<'t> Training<'t> {
+    /// Begins, or continues from the last state.
+    pub fn begin(
+        session: &'t Session<'t>,
+        evaluator: &'t Evaluator<'t>,
+        watch: &'t mut dyn Watch,
+        ranks: &'t mut dyn Ranks,
+    ) -> Result<Self, TrainError> {
+        let first = ranks.rank() == 0;
+        // Rank 0 computes the teacher's embeddings; the others read them from the cache.
+        if !first {
+            ranks.wait()?;
+        }
+        let teacher = session.teacher(watch)?;
+        if first {
+            ranks.wait()?;
+        }
+        let folder = session.plan.output.join(BESIDE);
+        let found = state::find(&folder, &session.run)?;
+        let at = found.as_ref().map_or(0, |(_, position)| position.step);
+        ranks.same("last state", &(at as u64).to_le_bytes())?;
+        let position = match &found {
+            Some((_, position)) => position.clone(),
+            None => Position {
+                run: session.run.clone(),
+                step: 0,
+                stage: 0,
+                lap: 0,
+                in_lap: 0,
+            },
+        };
+        let log = if first {
+            Some(Log::open(folder.join("metrics.jsonl"), position.step)?)
+        } else {
+            None
+        };
+        let restored = match &found {
+            Some((path, _)) => {
+                let stage = position.stage.min(session.batches.len() - 1);
+                let options = session.optimiser(stage);
+                Some(state::restore(path, &position, &session.model, options)?)
+            }
+            None => None,
+        };
+        // Nobody removes a state that another still reads.
+        ranks.wait()?;
+        if position.step > 0 {
+            watch.note(&format!("going on behind step {}", position.step));
+        }
+        let records = match log {
+            Some(log) => {
+                let (in_progress, earlier) = InProgress::begin(&folder)?;
+                if let Some(earlier) = earlier {
+                    watch.note(&format!(
+                        "the last run was ended in the middle of {earlier}\nwhere memory ran out, \
+                         set `micro_batch` or `gradient_checkpointing` in `[compute]`"
+                    ));
+                }
+                Some(Records { log, in_progress })
+            }
+            None => None,
+        };
+        let total = session.batches.iter().flatten().map(Vec::len).sum();
+        watch.training(position.step, total);
+        Ok(Self {
+            session,
+            evaluator,
+            watch,
+            ranks,
+            teacher,
+            position,
+            restored,
+            records,
+            total,
+        })
+    }
+
+    /// Trains to the end; gives the log at rank 0.
+    pub fn run(mut self) -> Result<Option<Log>, TrainError> {
+        let stages = self.session.plan.recipe.stages.len();
+        let mut outcome = Ok(());
+        while outcome.is_ok() && self.position.stage < stages {
+            outcome = self.stage();
+        }
+        self.watch.trained();
+        let log = match self.records {
+            Some(records) => {
+                records.in_progress.end()?;
+                Some(records.log)
+            }
+            None => None,
+        };
+        outcome.map(|()| log)
+    }
+
+    /// The rest of a stage.
+    fn stage(&mut self) -> Result<(), TrainError> {
+        let session = self.session;
+        let parameters = session.model.parameters();
+        let options = session.optimiser(self.position.stage);
+        let laps = session.batches[self.position.stage].len();
+        let (mut optimiser, mut soup) = match self.restored.take() {
+            Some(restored) => restored,
+            None if laps > 1 => {
+                let soup = Soup::begin(parameters).map_err(computing(MEAN))?;
+                (AdamW::new(options), Some(soup))
+            }
+            None => (AdamW::new(options), None),
+        };
+        while self.position.lap < laps {
+            self.lap(&mut optimiser, soup.as_ref())?;
+            self.position.lap += 1;
+            self.position.in_lap = 0;
+            optimiser = AdamW::new(options);
+            let Some(soup) = &mut soup else { continue };
+            soup.add(parameters).map_err(computing(MEAN))?;
+            if self.position.lap < laps {
+                session.restart(soup, &self.position)?;
+                self.save(&optimiser, Some(soup))?;
+            }
+        }
+        if let Some(soup) = soup {
+            soup.finish(parameters, laps).map_err(computing(MEAN))?;
+        }
+        self.position.stage += 1;
+        self.position.lap = 0;
+        self.save(&optimiser, None)
+    }
+
+    /// The rest of one run of a stage.
+    fn lap(&mut self, optimiser: &mut AdamW, soup: Option<&Soup>) -> Result<(), TrainError> {
+        let session = self.session;
+        let stage = &session.plan.recipe.stages[self.position.stage];
+        let batches = &session.batches[self.position.stage][self.position.lap];
+        let schedule = Schedule {
+            peak: stage.learning_rate,
+            warmup: (batches.len() as f64 * stage.warmup).round() as usize,
+            total: batches.len(),
+            shape: stage.schedule,
+        };
+        while self.position.in_lap < batches.len() {
+            if self.ranks.any(session.plan.stop.load(Ordering::Relaxed))? {
+                self.save(optimiser, soup)?;
+                return Err(TrainError::Interrupted {
+                    step: self.position.step,
+                    total: self.total,
+                });
+            }
+            let start = Instant::now();
+            let task = Task {
+                step: self.position.step + 1,
+                stage,
+                sources: &session.stages[self.position.stage],
+                batch: &batches[self.position.in_lap],
+            };
+            if let Some(records) = &mut self.records {
+                records.in_progress.set(&task.to_string())?;
+            }
+            let rate = schedule.at(self.position.in_lap);
+            let (loss, norm) = self
+                .step(&task, optimiser, rate)
+                .map_err(|error| task.out_of_memory(error))?;
+            self.position.step = task.step;
+            self.position.in_lap += 1;
+            if self.records.is_none() {
+                continue;
+            }
+            self.record(StepMetrics {
+                step: task.step,
+                stage: stage.name.clone(),
+                run: self.position.lap + 1,
+                kind: task.batch.kind.name().to_owned(),
+                loss: loss as f32,
+                learning_rate: rate as f32,
+                gradient_norm: norm as f32,
+                triplets_per_second: task.batch.rows.len() as f32 / start.elapsed().as_secs_f32(),
+                memory_mib: memory_mib(),
+                evaluation: BTreeMap::new(),
+            })?;
+            let every = session.plan.recipe.save.every;
+            if every > 0 && task.step.is_multiple_of(every) {
+                self.save(optimiser, soup)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one step; gives the loss and the norm of the gradients.
+    fn step(
+        &mut self,
+        task: &Task<'_>,
+        optimiser: &mut AdamW,
+        rate: f64,
+    ) -> Result<(f64, f64), TrainError> {
+        let session = self.session;
+        let compute = &session.plan.recipe.compute;
+        let (texts, objective) = session.objective(task, self.teacher.as_ref())?;
+        let texts: Vec<&PreparedText> = texts.iter().collect();
+        let options = StepOptions {
+            micro_batch: compute.micro_batch,
+            checkpointing: compute.gradient_checkpointing,
+            widths: &compute.matryoshka,
+        };
+        let (loss, gradients) = step_of(&session.model, &texts, &objective, options, self.ranks)?;
+        let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
+        for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
+            if !value.is_finite() {
+                return Err(task.not_finite(what, value));
+            }
+        }
+        let clip = match task.stage.clip {
+            clip if clip > 0.0 => optim::clip(norm, clip),
+            _ => optim::clip(norm, f64::MAX),
+        };
+        optimiser
+            .step(session.model.parameters(), &gradients, rate, clip)
+            .map_err(computing("the optimiser"))?;
+        Ok((loss, norm))
+    }
+
+    /// Writes the line of a step at rank 0, with scores where the recipe wants some.
+    fn record(&mut self, mut line: StepMetrics) -> Result<(), TrainError> {
+        let every = self.session.plan.recipe.evaluate.every;
+        if every > 0 && line.step.is_multiple_of(every) {
+            line.evaluation = self.evaluator.now(&self.session.model)?;
+        }
+        if let Some(records) = &mut self.records {
+            records.log.write(&line)?;
+        }
+        self.watch.stepped(&line, self.total);
+        Ok(())
+    }
+
+    /// Writes a state at rank 0.
+    fn save(&self, optimiser: &AdamW, soup: Option<&Soup>) -> Result<(), TrainError> {
+        if self.records.is_some() {
+            let folder = self.session.plan.output.join(BESIDE);
+            state::write(
+                &folder,
+                &self.position,
+                &self.session.model,
+                optimiser,
+                soup,
+            )?;
+        }
+        Ok(())
+    }
+}
