@@ -12,7 +12,7 @@ use korfinsts_train::optim::{AdamW, AdamWOptions, Gradients};
 use korfinsts_train::step::{Objective, StepOptions, step};
 use serde_json::Value;
 
-use super::support::repository;
+use super::support::{reference_rounding, repository};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
@@ -77,6 +77,8 @@ struct Worst {
     gradient: f64,
     losses: f64,
     parameters: f64,
+    /// What none may reach.
+    bound: f64,
 }
 
 fn against_golden(folder: &Path, dtype: DType, options: StepOptions<'_>) -> Worst {
@@ -91,10 +93,17 @@ fn against_golden(folder: &Path, dtype: DType, options: StepOptions<'_>) -> Wors
     );
     let prepared = texts(&model, &golden);
     let texts: Vec<&PreparedText> = prepared.iter().collect();
-    let objective = Objective::Triplet {
-        temperature: golden["tau"].as_f64().expect("a temperature"),
+    let temperature = golden["tau"].as_f64().expect("a temperature");
+    let mut worst = Worst {
+        // The backward pass is twice as long as the forward one, so rounding grows by `sqrt(3)`; a
+        // loss divides cosines by the temperature.
+        bound: match dtype {
+            DType::F32 => 3_f64.sqrt() * reference_rounding(&model.spec().config) / temperature,
+            _ => 1e-6,
+        },
+        ..Worst::default()
     };
-    let mut worst = Worst::default();
+    let objective = Objective::Triplet { temperature };
     let (loss, gradients) = step(&model, &texts, &objective, options).expect("a step");
     let expected = golden["loss"].as_f64().expect("a loss");
     worst.loss = (loss - expected).abs() / expected;
@@ -160,7 +169,7 @@ fn losses_gradients_and_adamw_steps_agree_with_pytorch() {
         widths: &widths,
         ..StepOptions::default()
     };
-    for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-6)] {
+    for dtype in [DType::F32, DType::F64] {
         for folder in trained() {
             for (how, options) in [
                 ("whole", all),
@@ -190,7 +199,10 @@ fn losses_gradients_and_adamw_steps_agree_with_pytorch() {
                     eprintln!("{name} {dtype:?} {how}: {worst:?}");
                 }
                 for difference in [worst.loss, worst.gradient, worst.losses, worst.parameters] {
-                    assert!(difference < tolerance, "{name} {dtype:?} {how}: {worst:?}");
+                    assert!(
+                        difference < worst.bound,
+                        "{name} {dtype:?} {how}: {worst:?}"
+                    );
                 }
             }
         }

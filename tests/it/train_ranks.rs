@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::support::Home;
+use super::support::{Home, reference_rounding};
 use super::train_run::{losses, prepare, weights, write};
 
 fn adjust(home: &Home, from: &str, to: &str) {
@@ -71,6 +71,8 @@ fn ranks_together_give_what_one_rank_gives() {
         let (expected, one) = train("one", "1");
         let way = apart(&one, &base);
         assert!(way > 0.0);
+        // As in `train.rs`, at a temperature of 0.1: ranks add the same numbers in another order.
+        let bound = 3_f64.sqrt() * reference_rounding(&serde_json::Value::Null) / 0.1;
         for ranks in ["2", "3"] {
             let (found, several) = train(&format!("several-{ranks}"), ranks);
             assert_eq!(found.len(), 12);
@@ -78,7 +80,7 @@ fn ranks_together_give_what_one_rank_gives() {
             for ((step, a), (_, b)) in found.iter().zip(&expected) {
                 let difference = (a - b).abs() / b.abs();
                 worst = worst.max(difference);
-                assert!(difference < 1e-4, "{negatives} step {step}: {a} {b}");
+                assert!(difference < bound, "{negatives} step {step}: {a} {b}");
             }
             let share = apart(&several, &one) / way;
             #[allow(clippy::print_stderr, reason = "how near they are is said")]
@@ -88,7 +90,7 @@ fn ranks_together_give_what_one_rank_gives() {
                      {share:.1e} of the way that training went"
                 );
             }
-            assert!(share < 1e-4, "{negatives}: {share}");
+            assert!(share < bound, "{negatives}: {share}");
         }
     }
 }

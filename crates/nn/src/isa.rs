@@ -11,6 +11,13 @@
 //! What cannot be capped, because the library offers no way: the backends `onnxruntime` and `rten`
 //! (graphs), and candle's own CPU operations (the `gemm` crate), which run pooling heads, losses,
 //! half precision and float64. On x86-64 candle's use AVX2 and FMA at most.
+//!
+//! The tests whose bounds must hold on every processor run under each set that a machine has:
+//!
+//! ```text
+//! KORFINSTS_ISA=generic cargo test -p korfinsts-nn --features candle --lib
+//! KORFINSTS_ISA=generic cargo test --test it -- candle:: encoders:: train:: train_ranks::
+//! ```
 
 use std::sync::OnceLock;
 

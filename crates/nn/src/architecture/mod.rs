@@ -1,4 +1,5 @@
-//! Transformer architectures. One file each, and one line in [`ARCHITECTURES`].
+//! Transformer architectures: one file each, its `mod` line here, and its line in
+//! [`ARCHITECTURES`].
 
 mod bert;
 mod decoder;

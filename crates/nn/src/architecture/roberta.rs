@@ -1,4 +1,5 @@
-//! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from the one after the pad id.
+//! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from the id after the
+//! pad id.
 
 use super::bert::{Body, Counting, Names};
 use super::{Architecture, BuildInput, Transformer};
