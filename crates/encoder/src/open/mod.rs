@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use self::notes::{Note, Notes};
 pub use self::source::{Found, find, find_tokenizer};
 use crate::backend::{self, OpenOptions};
-use crate::endpoint::client::Settings;
+use korfinsts_base::endpoint::Settings;
 use crate::endpoint::{Endpoint, Wishes};
 use crate::locate::{ModelSource, locate};
 use crate::modules::Module;
