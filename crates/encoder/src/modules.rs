@@ -202,7 +202,15 @@ pub fn apply(
             let dimension = modes.len() * dimension;
             (Embeddings { values, dimension }, rest)
         }
-        (NetworkOutput::Tokens { .. }, _) => {
+        (NetworkOutput::Pooled { values, dimension }, Some((Module::Pooling { .. }, rest))) => {
+            if values.len() != batch.rows * dimension {
+                return Err(wrong_shape(
+                    "the network's pooled states have a wrong shape",
+                ));
+            }
+            (Embeddings { values, dimension }, rest)
+        }
+        (NetworkOutput::Tokens { .. } | NetworkOutput::Pooled { .. }, _) => {
             return Err(wrong_shape(
                 "the network gives token states, and the model names no pooling",
             ));
@@ -322,6 +330,28 @@ mod tests {
             values: values.to_vec(),
             dimension: values.len(),
         }
+    }
+
+    #[test]
+    fn pooled_states_take_the_modules_after_the_pooling() {
+        let pooling = Module::Pooling {
+            modes: vec![Pooling::Mean],
+            include_prompt: true,
+        };
+        let batch = TokenBatch {
+            rows: 1,
+            width: 1,
+            ids: vec![0],
+            mask: vec![1],
+            pooling_mask: vec![1],
+        };
+        let pooled = || NetworkOutput::Pooled {
+            values: vec![3.0, 4.0],
+            dimension: 2,
+        };
+        let found = apply(&[pooling, Module::Normalize], pooled(), &batch).expect("applied");
+        assert_eq!(found.values, [0.6, 0.8]);
+        assert!(apply(&[Module::Normalize], pooled(), &batch).is_err());
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub enum NetworkOutput {
         /// Width of one state.
         dimension: usize,
     },
+    /// Pooled states `[rows, dimension]`: the pooling of the model's first module is done, the
+    /// modules after it are not.
+    Pooled {
+        /// Values, `rows * dimension`.
+        values: Vec<f32>,
+        /// Width of one pooled state.
+        dimension: usize,
+    },
     /// Finished sentence embeddings `[rows, dimension]`: pooling and dense layers are done.
     Sentence {
         /// Values, `rows * dimension`.

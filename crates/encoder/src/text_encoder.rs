@@ -11,6 +11,9 @@ use super::{
     memory,
 };
 
+/// Padded tokens of a batch off the CPU, where the user names no number.
+const DEVICE_TOKENS: usize = 16_384;
+
 /// A model that was opened: texts to embeddings.
 pub struct TextEncoder {
     tokenizer: Arc<Tokenizer>,
@@ -25,6 +28,8 @@ pub struct TextEncoder {
     max_characters: Option<usize>,
     leave_prompt_out: bool,
     memory: Option<Memory>,
+    /// Padded tokens of a batch that keep a device busy; `None` on the CPU.
+    preferred_tokens: Option<usize>,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
 }
@@ -70,6 +75,7 @@ impl TextEncoder {
             max_characters: spec.max_characters,
             leave_prompt_out: spec.leaves_prompt_out(),
             memory,
+            preferred_tokens: (spec.device != "cpu").then_some(DEVICE_TOKENS),
             prompt_tokens: Mutex::default(),
         })
     }
@@ -132,6 +138,7 @@ impl Encoder for TextEncoder {
     fn limits(&self) -> BatchLimits {
         BatchLimits {
             memory: self.memory,
+            preferred_tokens: self.preferred_tokens,
             ..BatchLimits::default()
         }
     }

@@ -16,10 +16,10 @@ use super::{TrainError, report, save};
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
-use korfinsts_encoder::protocol::Prompting;
 use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::lexical::BASELINES;
+use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::spec::{Overrides, Setting, read};
 use korfinsts_metric::BootstrapOptions;
 
@@ -133,7 +133,11 @@ pub(super) fn on_device(mut spec: EncoderSpec, training: &DeviceLocation) -> Enc
         _ => return spec,
     };
     if spec.backend == "candle" {
-        for decision in spec.decisions.iter_mut().filter(|d| d.what == Setting::Device) {
+        for decision in spec
+            .decisions
+            .iter_mut()
+            .filter(|d| d.what == Setting::Device)
+        {
             decision.value.clone_from(&device);
             "the device that trains".clone_into(&mut decision.source);
         }

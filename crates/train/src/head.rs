@@ -3,15 +3,12 @@
 //! The same modules as [`korfinsts_encoder::modules`], which serves inference; a test holds the two
 //! against each other.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
-use korfinsts_encoder::TokenBatch;
+pub use korfinsts_encoder::backend::candle::pooling::pool;
 use korfinsts_encoder::modules::Activation;
 use korfinsts_encoder::pooling::Pooling;
 use korfinsts_nn::ops::{LayerNorm, Mode};
-
-/// Added to a state that takes no part in a maximum.
-const NEVER: f32 = f32::MIN / 2.0;
 
 /// One module after the network; its tensors are variables.
 #[derive(Debug, Clone)]
@@ -87,90 +84,6 @@ pub fn normalize(x: &Tensor) -> Result<Tensor> {
     // The root of a sum that cannot be 0: the root's gradient there would not be a number.
     let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
     x.broadcast_div(&norm)
-}
-
-/// Pools token states `[rows, width, dimension]` to `[rows, modes * dimension]`.
-///
-/// # Errors
-/// When the shapes do not fit or the device fails.
-pub fn pool(modes: &[Pooling], states: &Tensor, batch: &TokenBatch) -> Result<Tensor> {
-    let parts: Result<Vec<Tensor>> = modes
-        .iter()
-        .map(|mode| match mode {
-            Pooling::Max => maximum(states, batch),
-            _ => weighted(states, &weights(*mode, batch)),
-        })
-        .collect();
-    match &parts?[..] {
-        [one] => Ok(one.clone()),
-        several => Tensor::cat(several, D::Minus1),
-    }
-}
-
-/// The share that each token has in the pooled vector, `rows * width`.
-fn weights(mode: Pooling, batch: &TokenBatch) -> Vec<f64> {
-    let mut weights = vec![0.0; batch.rows * batch.width];
-    for ((row, pooling_mask), mask) in weights
-        .chunks_mut(batch.width)
-        .zip(batch.pooling_mask.chunks(batch.width))
-        .zip(batch.mask.chunks(batch.width))
-    {
-        let taking_part = || (0..pooling_mask.len()).filter(|&at| pooling_mask[at] == 1);
-        match mode {
-            Pooling::Cls => row[taking_part().next().unwrap_or(0)] = 1.0,
-            Pooling::LastToken => {
-                if let Some(last) = taking_part().next_back() {
-                    row[last] = 1.0;
-                }
-            }
-            Pooling::Max | Pooling::Mean | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
-                let first = mask.iter().position(|&m| m == 1).unwrap_or(0);
-                for at in taking_part() {
-                    row[at] = match mode {
-                        Pooling::WeightedMean => (at + 1 - first) as f64,
-                        _ => 1.0,
-                    };
-                }
-                let sum = row.iter().sum::<f64>().max(1e-9);
-                let divisor = match mode {
-                    Pooling::MeanSqrtLen => sum.sqrt(),
-                    _ => sum,
-                };
-                for weight in row {
-                    *weight /= divisor;
-                }
-            }
-        }
-    }
-    weights
-}
-
-fn weighted(states: &Tensor, weights: &[f64]) -> Result<Tensor> {
-    let (rows, width, _) = states.dims3()?;
-    let weights = constant(weights, (rows, 1, width), states.dtype(), states.device())?;
-    weights.matmul(&states.contiguous()?)?.squeeze(1)
-}
-
-fn maximum(states: &Tensor, batch: &TokenBatch) -> Result<Tensor> {
-    let away: Vec<f64> = batch
-        .pooling_mask
-        .iter()
-        .map(|&m| if m == 1 { 0.0 } else { f64::from(NEVER) })
-        .collect();
-    let shape = (batch.rows, batch.width, 1);
-    let away = constant(&away, shape, states.dtype(), states.device())?;
-    states.broadcast_add(&away)?.max(1)
-}
-
-fn constant(
-    values: &[f64],
-    shape: (usize, usize, usize),
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    Tensor::from_slice(values, shape, &Device::Cpu)?
-        .to_dtype(dtype)?
-        .to_device(device)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
+use rayon::prelude::*;
+
 use super::RunError;
 use super::halving::Halving;
 use super::store::{About, EmbeddingSet, Entry, Store, TextKey, text_key};
@@ -273,7 +275,7 @@ fn cut(
     limits: Limits,
 ) -> Result<Vec<Batch>, EncoderError> {
     let mut prepared = window
-        .iter()
+        .par_iter()
         .map(|(key, text)| Ok((*key, encoder.prepare(text, prompt)?)))
         .collect::<Result<Vec<_>, EncoderError>>()?;
     prepared.sort_by_key(|(_, text)| std::cmp::Reverse(text.cost()));

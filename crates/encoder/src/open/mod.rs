@@ -14,7 +14,6 @@ use std::sync::Arc;
 pub use self::notes::{Note, Notes};
 pub use self::source::{Found, find, find_tokenizer};
 use crate::backend::{self, OpenOptions};
-use korfinsts_base::endpoint::Settings;
 use crate::endpoint::{Endpoint, Wishes};
 use crate::locate::{ModelSource, locate};
 use crate::modules::Module;
@@ -24,6 +23,7 @@ use crate::spec::{
     self, Attention, Decision, ModelTable, Overrides, Setting, WeightsFormat, model_tables,
 };
 use crate::{EncoderError, EncoderSpec};
+use korfinsts_base::endpoint::Settings;
 use korfinsts_base::fs;
 
 /// How a model is found and read. The default leaves everything to the model.

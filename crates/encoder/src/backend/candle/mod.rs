@@ -3,6 +3,8 @@
 
 #[cfg(feature = "candle")]
 mod network;
+#[cfg(feature = "candle")]
+pub mod pooling;
 
 use super::{Backend, OpenOptions};
 use crate::spec::WeightsFormat;

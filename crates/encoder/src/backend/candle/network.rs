@@ -11,10 +11,13 @@ use korfinsts_nn::safetensors::Checkpoint;
 use korfinsts_nn::weights::Weights;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::pooling;
 use crate::backend::OpenOptions;
 use crate::backend::device;
 use crate::backend::lanes::Lanes;
+use crate::modules::Module;
 use crate::network::NetworkOutput;
+use crate::pooling::Pooling;
 use crate::{EncoderError, EncoderSpec, Network, TokenBatch};
 
 /// Version of candle; pinned exactly in `Cargo.toml`, and a test compares the two.
@@ -28,6 +31,9 @@ pub struct CandleNetwork {
     lanes: Option<Lanes<ThreadPool>>,
     /// Free memory of the device once the weights are on it; `None` on the CPU.
     free: Option<u64>,
+    /// What is pooled on the device, so that one vector per text is copied from it and not one per
+    /// token; `None` on the CPU.
+    pooling: Option<Vec<Pooling>>,
 }
 
 impl CandleNetwork {
@@ -70,10 +76,16 @@ impl CandleNetwork {
             None
         };
         let free = free_on(&device);
+        let pooling = match spec.modules.first() {
+            Some(Module::Pooling { modes, .. }) if !device.is_cpu() => Some(modes),
+            _ => None,
+        };
         Ok(Self {
             transformer,
             lanes,
             free,
+            // The maximum over no token is minus infinity, which only `crate::pooling` gives.
+            pooling: pooling.filter(|m| !m.contains(&Pooling::Max)).cloned(),
         })
     }
 
@@ -114,6 +126,15 @@ impl CandleNetwork {
             .states(batch)
             .and_then(|s| s.to_dtype(DType::F32))
             .map_err(runtime_error)?;
+        if let Some(modes) = &self.pooling {
+            let pooled = pooling::pool(modes, &states, batch).map_err(runtime_error)?;
+            let (_, dimension) = pooled.dims2().map_err(runtime_error)?;
+            let values = pooled
+                .flatten_all()
+                .and_then(|p| p.to_vec1::<f32>())
+                .map_err(runtime_error)?;
+            return Ok(NetworkOutput::Pooled { values, dimension });
+        }
         let (_, _, dimension) = states.dims3().map_err(runtime_error)?;
         let values = states
             .flatten_all()
@@ -203,7 +224,28 @@ pub fn device(name: &str) -> Result<Device, EncoderError> {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device, EncoderError> {
-    Device::new_cuda(index).map_err(runtime_error)
+    let device = Device::new_cuda(index).map_err(runtime_error)?;
+    keep_freed_memory(&device).map_err(runtime_error)?;
+    Ok(device)
+}
+
+/// Keeps the memory that tensors gave back for later tensors. The driver's pool otherwise returns
+/// it to the system at every synchronisation, and each batch and each step asks for it again.
+#[cfg(feature = "cuda")]
+#[allow(unsafe_code, reason = "the binding has no safe form of the call")]
+fn keep_freed_memory(device: &Device) -> candle_core::Result<()> {
+    use candle_core::cuda_backend::WrapErr as _;
+    use candle_core::cuda_backend::cudarc::driver::result::{device as driver, mem_pool};
+    use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
+    let ordinal = device.as_cuda_device()?.cuda_stream().context().ordinal();
+    let threshold = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    let mut everything = u64::MAX;
+    let all = std::ptr::from_mut(&mut everything).cast();
+    // SAFETY: the context of the device is alive, and the attribute is read from a `u64`.
+    unsafe {
+        let pool = driver::get_default_mem_pool(driver::get(ordinal as i32).w()?).w()?;
+        mem_pool::set_attribute(pool, threshold, all).w()
+    }
 }
 
 /// Free memory of a GPU in bytes.
