@@ -123,9 +123,9 @@ mod tests {
         ] {
             assert_eq!(locate(source), expected, "{source}");
         }
-        // Tests run in the package's folder, where `src/encoder` is a path.
+        // Tests run in the package's folder, where `src/endpoint` is a path.
         assert!(matches!(
-            locate("src/encoder"),
+            locate("src/endpoint"),
             ModelSource::Path { note: Some(_), .. }
         ));
     }
