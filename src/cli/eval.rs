@@ -134,7 +134,8 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
             }),
             Err(error) if encoders.len() == 1 => return Err(error),
             Err(error) => {
-                shown.leave_out(&encoders[index], |out| failure::say(&error.context(out)))
+                let say = |out| failure::say(&error.context(out));
+                shown.leave_out(&encoders[index], say);
             }
         }
     }

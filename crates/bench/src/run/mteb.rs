@@ -248,7 +248,7 @@ pub fn to_record(result: &MtebScores, path: &Path) -> Record {
     let known: Map<String, Value> = keys
         .filter_map(|key| Some((key.clone(), (*result.scores.get(&key)?).into())))
         .collect();
-    let mut scores: Scores = serde_json::from_value(known.into()).expect("numbers by known keys");
+    let mut scores: Scores = serde_json::from_value(known.into()).unwrap_or_default();
     scores.cosine_spearman = scores.cosine_spearman.or(result.main_score);
     // results/<org__model>/<revision>/<Task>.json
     let above = |n: usize| {

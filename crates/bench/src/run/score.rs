@@ -247,6 +247,10 @@ fn bounds(interval: Interval) -> [f64; 2] {
 }
 
 /// Scores of each domain, then those that are computed from all of them.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it is taken apart, and goes on with the domains"
+)]
 fn by_domain<'s>(
     pairs: &[ScoredPair],
     scorer: Scorer<'_>,

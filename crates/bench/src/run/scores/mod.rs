@@ -19,6 +19,7 @@ use super::score::Numbers;
 use korfinsts_metric::{BootstrapOptions, DomainScores, Domains, Interval, Similarity, Undefined};
 
 /// A score: its name, how it is computed, and where it is shown.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Score {
     /// Key in JSON, name in CSV.
     pub key: &'static str,
@@ -80,11 +81,13 @@ pub struct Column {
     pub form: Form,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what a `SCORE` takes")]
 const fn decimal(head: &'static str) -> Option<Column> {
     let form = Form::Decimal;
     Some(Column { head, form })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what a `SCORE` takes")]
 const fn percent(head: &'static str) -> Option<Column> {
     let form = Form::Percent;
     Some(Column { head, form })
