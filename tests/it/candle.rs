@@ -250,7 +250,9 @@ fn rows_of_padding_are_finite_and_change_nothing() {
             let batch = TokenBatch::pad(texts, u32::MAX, PaddingSide::Right, false);
             match network.forward(&batch).expect("a forward pass") {
                 NetworkOutput::Tokens { values, .. } => values,
-                NetworkOutput::Sentence { .. } => panic!("token states"),
+                NetworkOutput::Sentence { .. } | NetworkOutput::Pooled { .. } => {
+                    panic!("token states")
+                }
             }
         };
         let alone = run(&[&text]);

@@ -77,7 +77,8 @@ fn embed(
     let texts: Vec<&PreparedText> = texts.iter().collect();
     let batch = TokenBatch::pad(&texts, pad, side, false);
     let rows: Vec<Vec<f32>> = match network.forward(&batch).expect("the network runs") {
-        NetworkOutput::Sentence { values, dimension } => {
+        NetworkOutput::Sentence { values, dimension }
+        | NetworkOutput::Pooled { values, dimension } => {
             values.chunks(dimension).map(<[f32]>::to_vec).collect()
         }
         NetworkOutput::Tokens { values, dimension } => values
