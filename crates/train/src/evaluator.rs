@@ -163,7 +163,7 @@ mod tests {
         ] {
             let cpu = read(&references.join(folder), &Overrides::default()).expect("a model");
             let spec = on_device(cpu.clone(), &training);
-            let decided = spec.decisions.iter().find(|d| d.what == "device");
+            let decided = spec.decisions.iter().find(|d| d.what == Setting::Device);
             assert_eq!(decided.expect("decided").value, device, "{folder}");
             assert_eq!(
                 (spec.device.as_str(), spec.dtype.as_str()),

@@ -89,6 +89,8 @@ pub fn normalize(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::{DType, Device};
+    use korfinsts_encoder::TokenBatch;
     use korfinsts_encoder::modules::{self, Module};
     use korfinsts_encoder::network::{NetworkOutput, PaddingSide};
     use korfinsts_encoder::{Embeddings, PreparedText};
