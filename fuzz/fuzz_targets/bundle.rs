@@ -2,7 +2,7 @@
 #![no_main]
 
 use korfinsts_publish::submission::Bundle;
-use korfinsts::{archive, sums};
+use korfinsts_base::{archive, sums};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -101,6 +101,7 @@ pub struct Rows<R> {
     delimiter: u8,
     width: Option<usize>,
     same_width: bool,
+    lenient: bool,
     /// Line of the byte at `at`.
     line: u64,
     bytes: u64,
@@ -125,11 +126,20 @@ impl<R: BufRead> Rows<R> {
             delimiter,
             width: None,
             same_width: false,
+            lenient: false,
             line: 1,
             bytes: 0,
             buffer: Vec::new(),
             at: 0,
         }
+    }
+
+    /// Reads misplaced quotes as pandas and most tools do: text after a closing quote belongs to the
+    /// field, and the end of the file closes a quote. Only to repeat how others read a file.
+    #[must_use]
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
     }
 
     /// Bytes read so far.
@@ -177,7 +187,7 @@ impl<R: BufRead> Rows<R> {
             self.at += 1;
             let end = self.closing(opened)?;
             self.take(end, row)?;
-            self.at += 1;
+            self.at = (self.at + 1).min(self.buffer.len());
             if self.buffer.get(self.at) != Some(&b'"') {
                 break;
             }
@@ -189,7 +199,7 @@ impl<R: BufRead> Rows<R> {
             .iter()
             .position(|b| *b == delimiter || matches!(b, b'\n' | b'\r'))
             .unwrap_or(rest.len());
-        if quoted && length > 0 {
+        if quoted && length > 0 && !self.lenient {
             return Err(at(self.line, Problem::Stray(number)));
         }
         self.take(self.at + length, row)?;
@@ -209,6 +219,9 @@ impl<R: BufRead> Rows<R> {
             }
             from = self.buffer.len();
             if !self.fill()? {
+                if self.lenient {
+                    return Ok(self.buffer.len());
+                }
                 return Err(at(opened, Problem::Unclosed));
             }
         }
@@ -289,6 +302,27 @@ mod tests {
                 .map(|r| r.expect("a record").iter().map(str::to_owned).collect())
                 .collect();
             let found: Vec<Vec<String>> = rows(text.as_bytes()).into_iter().map(|r| r.1).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
+        for text in [
+            "a,\"b\"c,d\n1",
+            "\"a\nb,c\n",
+            "\"a\"\"\nb",
+            "\"",
+            "x\n\"y\"\" z\"w,v\n",
+        ] {
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(text.as_bytes());
+            let expected: Vec<Vec<String>> = reader
+                .records()
+                .map(|r| r.expect("a record").iter().map(str::to_owned).collect())
+                .collect();
+            let found: Vec<Vec<String>> = Rows::of_any_width(text.as_bytes(), b',')
+                .lenient()
+                .map(|r| r.expect("a row").iter().map(str::to_owned).collect())
+                .collect();
             assert_eq!(found, expected, "{text:?}");
         }
         let lines: Vec<u64> = rows(b"a\r\n\r\n\"x\r\ny\"\r\nb\r\n")

@@ -625,7 +625,12 @@ mod tests {
                 None,
                 "a.csv:1: no column `text`, found `id`, `body`",
             ),
-            ("a.csv", b"text\n1,x\n", None, "a.csv:2: CSV error"),
+            (
+                "a.csv",
+                b"text\n1,x\n",
+                None,
+                "a.csv:2: expected 1 fields, found 2",
+            ),
             ("a.txt.gz", b"", None, ""),
             ("a.txt", b"x", Some("text"), ""),
         ] {

@@ -21,7 +21,7 @@ pub(super) fn read(text: &str, format: &Format, findings: &mut Findings<'_>) -> 
         return Table::default();
     };
     let mut rows = if *quoting {
-        quoted(text, *delimiter, findings)
+        quoted(text, *delimiter, *drop_other_rows, findings)
     } else {
         unquoted(text, *delimiter)
     };
@@ -76,7 +76,13 @@ fn unquoted(text: &str, delimiter: char) -> Vec<(usize, Vec<String>)> {
         .collect()
 }
 
-fn quoted(text: &str, delimiter: char, findings: &mut Findings<'_>) -> Vec<(usize, Vec<String>)> {
+/// `lenient` is for suites that are read wrongly on purpose, as another tool reads them.
+fn quoted(
+    text: &str,
+    delimiter: char,
+    lenient: bool,
+    findings: &mut Findings<'_>,
+) -> Vec<(usize, Vec<String>)> {
     let Ok(delimiter) = u8::try_from(delimiter) else {
         findings.add(
             Place::File,
@@ -88,7 +94,11 @@ fn quoted(text: &str, delimiter: char, findings: &mut Findings<'_>) -> Vec<(usiz
         return Vec::new();
     };
     let mut found = Vec::new();
-    for row in Rows::of_any_width(text.as_bytes(), delimiter) {
+    let mut rows = Rows::of_any_width(text.as_bytes(), delimiter);
+    if lenient {
+        rows = rows.lenient();
+    }
+    for row in rows {
         match row {
             Ok(row) => found.push((row.line as usize, row.iter().map(str::to_owned).collect())),
             Err(e) => {
