@@ -183,15 +183,17 @@ impl<R: BufRead> Rows<R> {
     fn field(&mut self, row: &mut Row) -> Result<bool, RowError> {
         let number = row.ends.len() + 1;
         let (opened, quoted) = (self.line, self.buffer.get(self.at) == Some(&b'"'));
-        while quoted {
-            self.at += 1;
-            let end = self.closing(opened)?;
-            self.take(end, row)?;
-            self.at = (self.at + 1).min(self.buffer.len());
-            if self.buffer.get(self.at) != Some(&b'"') {
-                break;
+        if quoted {
+            loop {
+                self.at += 1;
+                let end = self.closing(opened)?;
+                self.take(end, row)?;
+                self.at = (self.at + 1).min(self.buffer.len());
+                if self.buffer.get(self.at) != Some(&b'"') {
+                    break;
+                }
+                row.text.push('"');
             }
-            row.text.push('"');
         }
         let delimiter = self.delimiter;
         let rest = &self.buffer[self.at..];

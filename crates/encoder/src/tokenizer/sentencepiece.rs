@@ -391,6 +391,10 @@ fn parse(bytes: &[u8]) -> Result<Proto, String> {
     Ok(proto)
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it is used in `map_err`, which gives the error away"
+)]
 fn damaged(error: WireError) -> String {
     error.to_string()
 }

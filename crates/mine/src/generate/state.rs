@@ -185,7 +185,7 @@ impl State {
             tokens,
             cost: kept.cost,
         };
-        spend(&transaction, spending).map_err(&wrong)?;
+        spend(&transaction, &spending).map_err(&wrong)?;
         transaction.commit().map_err(&wrong)
     }
 
@@ -207,7 +207,7 @@ impl State {
             tokens,
             cost,
         };
-        spend(&self.lock(), spending).map_err(at(&self.path))
+        spend(&self.lock(), &spending).map_err(at(&self.path))
     }
 
     /// What was spent so far.
@@ -319,14 +319,14 @@ struct Spending<'a> {
     cost: Option<f64>,
 }
 
-fn spend(database: &Connection, spending: Spending<'_>) -> rusqlite::Result<()> {
+fn spend(database: &Connection, spending: &Spending<'_>) -> rusqlite::Result<()> {
     let Spending {
         key,
         role,
         understood,
         tokens,
         cost,
-    } = spending;
+    } = *spending;
     let [prompt, completion] = tokens.map(|n| n.map(|n| n as i64));
     database
         .execute(
