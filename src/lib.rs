@@ -40,10 +40,9 @@ mod error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use korfinsts_bench::run::RunError;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, Progress, Silent};
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, Silent};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
-use korfinsts_bench::run::session::{Model, Session, SessionPlan, Watch};
+use korfinsts_bench::run::session::{Model, Session, SessionPlan};
 use korfinsts_bench::run::store::text_key;
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::backend::OpenOptions;
@@ -186,7 +185,7 @@ pub fn evaluate<S: AsRef<str>>(
         spec: read.spec,
         prompting: read.prompting,
     }];
-    Ok(session.run(&models, &mut Unwatched(Silent))?.records)
+    Ok(session.run(&models, &mut Silent)?.records)
 }
 
 /// Turns texts into embeddings, one row per text, float32, shape `[texts, dimension]`.
@@ -266,15 +265,4 @@ fn encode_options(stop: &AtomicBool) -> EncodeOptions<'_> {
         label: "",
         stop,
     }
-}
-
-/// A session that nobody watches.
-struct Unwatched(Silent);
-
-impl Watch for Unwatched {
-    fn progress(&mut self) -> &mut dyn Progress {
-        &mut self.0
-    }
-
-    fn failed(&mut self, _encoder: &str, _error: &RunError) {}
 }

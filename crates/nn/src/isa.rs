@@ -15,8 +15,7 @@
 //! The tests whose bounds must hold on every processor run under each set that a machine has:
 //!
 //! ```text
-//! KORFINSTS_ISA=generic cargo test -p korfinsts-nn --features candle --lib
-//! KORFINSTS_ISA=generic cargo test --test it -- candle:: encoders:: train:: train_ranks::
+//! KORFINSTS_ISA=generic cargo test -- kernels:: ops:: fused_and_differentiable whole_encoders
 //! ```
 
 use std::sync::OnceLock;

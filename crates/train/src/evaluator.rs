@@ -18,6 +18,7 @@ use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
 use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::EncoderSpec;
+use korfinsts_encoder::backend::device::Device;
 use korfinsts_encoder::lexical::BASELINES;
 use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::spec::{Overrides, Setting, read};
@@ -128,8 +129,7 @@ pub(super) fn read_trained(folder: &Path, plan: &Plan<'_>) -> Result<EncoderSpec
 /// A model as it is evaluated: on the GPU that trains, where the model is a safetensors network.
 pub(super) fn on_device(mut spec: EncoderSpec, training: &DeviceLocation) -> EncoderSpec {
     let device = match training {
-        DeviceLocation::Cuda { gpu_id: 0 } => "cuda".to_owned(),
-        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Cuda { gpu_id } => Device::Cuda(*gpu_id).to_string(),
         _ => return spec,
     };
     if spec.backend == "candle" {

@@ -11,6 +11,17 @@ pub enum Device {
     Cuda(usize),
 }
 
+impl std::fmt::Display for Device {
+    /// The name that [`Device::parse`] reads.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
 impl Device {
     /// The device of that name.
     ///
@@ -48,6 +59,7 @@ mod tests {
             ("cuda:3", Device::Cuda(3)),
         ] {
             assert_eq!(Device::parse(name).expect(name), device);
+            assert_eq!(device.to_string(), name);
         }
         for name in ["", "tpu", "cuda:", "cuda:x", "cuda:+1", "cuda3"] {
             let error = Device::parse(name).expect_err(name).to_string();
