@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use npyz::WriterBuilder as _;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::model::ModelArgs;
@@ -205,18 +204,27 @@ fn row<'a>(set: &'a EmbeddingSet, text: &str) -> &'a [f32] {
     set.get(&text_key(text)).expect("every text was encoded").0
 }
 
+/// Version 1.0 of [NumPy's format](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html):
+/// a header of a multiple of 64 bytes, then the rows.
 fn npy(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
     fs::write_atomic_with(path, |file| {
-        let shape = [texts.len() as u64, set.dimension() as u64];
-        let mut writer = npyz::WriteOptions::new()
-            .default_dtype()
-            .shape(&shape)
-            .writer(file)
-            .begin_nd()?;
+        let shape = (texts.len(), set.dimension());
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape:?}, }}");
+        let padding = 63 - (10 + header.len()) % 64;
+        header.extend(std::iter::repeat_n(' ', padding));
+        header.push('\n');
+        file.write_all(b"\x93NUMPY\x01\x00")?;
+        file.write_all(&(header.len() as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
         for text in texts {
-            writer.extend(row(set, text).iter().copied())?;
+            let bytes: Vec<u8> = row(set, text)
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect();
+            file.write_all(&bytes)?;
         }
-        writer.finish()
+        Ok(())
     })
 }
 

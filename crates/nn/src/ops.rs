@@ -339,6 +339,7 @@ impl LayerNorm {
             let bias = self.bias.as_ref();
             return gradient::norm(x, None, &self.weight, bias, self.epsilon, true);
         }
+        #[cfg(feature = "cuda")]
         if let (Mode::Fused, Some(bias)) = (self.mode, &self.bias) {
             let x = x.contiguous()?;
             return candle_nn::ops::layer_norm(&x, &self.weight, bias, self.epsilon as f32);
@@ -416,6 +417,7 @@ impl RmsNorm {
         if self.mode.learns(x) {
             return gradient::norm(x, None, &self.weight, None, self.epsilon, false);
         }
+        #[cfg(feature = "cuda")]
         if self.mode == Mode::Fused {
             let x = x.contiguous()?;
             return candle_nn::ops::rms_norm(&x, &self.weight, self.epsilon as f32);
@@ -452,6 +454,7 @@ impl Rotation {
             return gradient::rotate(x, &self.cos, &self.sin, x.dim(2)?);
         }
         let dtype = x.dtype();
+        #[cfg(feature = "cuda")]
         if mode == Mode::Fused {
             let (cos, sin) = (self.cos.to_dtype(dtype)?, self.sin.to_dtype(dtype)?);
             return candle_nn::rotary_emb::rope_thd(&x.contiguous()?, &cos, &sin);
@@ -553,17 +556,26 @@ impl Attention<'_> {
         if let Some(additive) = self.mask.additive() {
             scores = scores.broadcast_add(&additive.to_dtype(scores.dtype())?)?;
         }
-        let weights = match self.mode {
-            Mode::Fused => candle_nn::ops::softmax_last_dim(&scores)?,
-            Mode::Differentiable => candle_nn::ops::softmax(&scores, D::Minus1)?,
-        };
-        weights
+        softmax(&scores, self.mode)?
             .to_dtype(v.dtype())?
             .matmul(&v)?
             .transpose(1, 2)?
             .contiguous()?
             .reshape((rows, width, heads * head))
     }
+}
+
+/// The softmax over the last dimension.
+#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+fn softmax(scores: &Tensor, mode: Mode) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if mode == Mode::Fused {
+        return candle_nn::ops::softmax_last_dim(scores);
+    }
+    let powers = scores
+        .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+        .exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
 /// Half-precision tensors as float32, others as they are.
