@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 program="$(realpath "${1:-target/release/korfinsts}")"
 corpus="$PWD/fuzz/corpus"
-mkdir -p "$corpus"/{manifest,bundle,scores,onnx,safetensors}
+mkdir -p "$corpus"/{manifest,bundle,scores,onnx,safetensors,record,suite,model}
 
 for suite in benchmarks/*/suite.toml; do
   cp "$suite" "$corpus/manifest/$(basename "$(dirname "$suite")")"
@@ -39,5 +39,49 @@ cp tests/reference/encoders/t5enc-dense/2_Dense/model.safetensors "$corpus/safet
 # The headers of whole networks, whose tensors are then cut off.
 for model in tests/reference/encoders/*/model.safetensors; do
   head -c 16384 "$model" >"$corpus/safetensors/$(basename "$(dirname "$model")")"
+done
+cp "$work"/results/*/*.json "$work"/results/*/*.jsonl "$corpus/record/" 2>/dev/null || true
+cp tests/reference/records/v1/*/*.json "$corpus/record/"
+# A manifest, a NUL, rows: one for each format.
+declare -A rows=(
+  [csv]=$'a,b,s\n"금리가, 올랐다",금리 인상,4.5\nx,y,0\n'
+  [tsv]=$'a\tb\ts\n금리가 올랐다\t금리 인상\t4.5\nx\ty\t0\n'
+  [json]='[{"a":"금리가 올랐다","b":"금리 인상","s":4.5},{"a":"x","b":"y","s":0}]'
+  [jsonl]=$'{"a":"금리가 올랐다","b":"금리 인상","s":4.5}\n{"a":"x","b":"y","s":0}\n'
+)
+for format in "${!rows[@]}"; do
+  {
+    cat <<TOML
+schema = 1
+id = "seed"
+version = "1.0.0"
+title = "seed"
+description = "a seed"
+languages = ["kor-Hang"]
+licence = "CC0-1.0"
+redistributable = true
+default_split = "test"
+[scale]
+kind = "interval"
+min = 0
+max = 5
+[splits.test]
+[[source]]
+name = "own"
+format = { kind = "auto" }
+columns = { sentence1 = "a", sentence2 = "b", score = "s" }
+[source.files]
+test = [{ name = "rows.$format" }]
+TOML
+    printf '\0%s' "${rows[$format]}"
+  } >"$corpus/suite/$format"
+done
+# The four files that configure a model, a NUL between them.
+for folder in tests/reference/encoders/*/; do
+  files=("$folder"{config,tokenizer_config,sentence_bert_config}.json "${folder}1_Pooling/config.json")
+  for file in "${files[@]}"; do
+    if [[ -f $file ]]; then cat "$file"; fi
+    printf '\0'
+  done >"$corpus/model/$(basename "$folder")"
 done
 du -sh "$corpus"/*
