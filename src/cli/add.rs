@@ -10,9 +10,10 @@ use super::submissions::ENDING;
 use super::{CliError, Global, report};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
-use korfinsts_bench::run::record::{Record, RecordFiles, Timing, file_name, to_json};
+use korfinsts_bench::run::record::{RecordFiles, Timing, file_name, to_json};
 use korfinsts_bench::suite::Registry;
 use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::leaderboard::entry::Entry;
 use korfinsts_publish::submission::{self, Accepted};
 
 /// Take submissions in: verify each bundle, keep it, and write the records that the page shows
@@ -113,8 +114,12 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             ));
         }
     }
-    args.output
-        .emit(&report::render(&shown, args.output.format))?;
+    args.output.emit(&report::render(
+        &shown,
+        report::ShownArgs::default(),
+        args.output.format,
+        &global.data_home()?,
+    )?)?;
     global.note(&format!(
         "next: `korfinsts leaderboard build --submitted {}`",
         args.to.join("records").display()
@@ -123,7 +128,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 /// Writes the records of a bundle with their per-pair scores.
-fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Record>> {
+fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
     let timing = Timing {
         finished_at: std::time::SystemTime::UNIX_EPOCH
             .elapsed()
@@ -151,7 +156,10 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Record>> {
             level: accepted.level.to_string(),
         };
         fs::write_atomic(&files.record.with_extension(ABOUT), &to_json(&about))?;
-        written.push(record);
+        written.push(Entry {
+            record,
+            path: files.record,
+        });
     }
     Ok(written)
 }

@@ -18,6 +18,7 @@ use korfinsts_bench::run::shard::Shard;
 use korfinsts_bench::suite::{BUILT_IN, Registry, Suite};
 use korfinsts_encoder::built_in;
 use korfinsts_metric::BootstrapOptions;
+use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Evaluate encoders on suites
 ///
@@ -49,6 +50,8 @@ pub struct EvalArgs {
     model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    shown: report::ShownArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -155,8 +158,16 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
             plan.units.len()
         ));
     }
-    args.output
-        .emit(&report::render(&outcome.records, args.output.format))?;
+    let entries = outcome.records.into_iter().zip(outcome.paths);
+    let entries: Vec<Entry> = entries
+        .map(|(record, path)| Entry { record, path })
+        .collect();
+    args.output.emit(&report::render(
+        &entries,
+        args.shown,
+        args.output.format,
+        &home,
+    )?)?;
     if let Some(results) = session.results() {
         global.note(&format!("records: {}", results.display()));
     }
@@ -263,7 +274,7 @@ fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> Evaluate
 fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Vec<Suite>> {
     let registry = Registry::open(home)?;
     let chosen = if args.suite.is_empty() && args.models.is_empty() {
-        registry.choose(&[BUILT_IN.to_owned()], None)?
+        registry.choose(&[BUILT_IN.to_owned()], args.split.as_deref())?
     } else {
         registry.choose(&args.suite, args.split.as_deref())?
     };

@@ -101,8 +101,8 @@ pub fn say(error: &anyhow::Error) -> FailureClass {
 
 /// Prints an error, what it is followed by its causes, and a hint on stderr.
 pub fn print(causes: &[String], hint: Option<String>) {
-    eprintln!("error: {}", causes.join(": "));
+    super::output::say(&format!("error: {}", causes.join(": ")));
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        super::output::say(&format!("hint: {hint}"));
     }
 }

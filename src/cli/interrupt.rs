@@ -11,7 +11,7 @@ pub fn flag() -> &'static AtomicBool {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the batches at hand; once more to stop at once");
+        super::output::say("\nstopping after the current batches; press Ctrl-C again to stop at once");
     });
     &STOP
 }

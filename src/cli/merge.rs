@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::OutputArgs;
 use super::{Global, report};
 use korfinsts_bench::run::merge;
-use korfinsts_bench::run::record::Record;
+use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Join the results of several runs, or the shards of one, into one folder
 ///
@@ -29,6 +29,8 @@ pub struct MergeArgs {
     #[arg(long)]
     partial: bool,
     #[command(flatten)]
+    shown: report::ShownArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -39,13 +41,15 @@ pub struct MergeArgs {
 pub fn run(args: &MergeArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let merged = merge::merge(&args.folders, &args.into, args.partial)?;
-    let records = merged
-        .records
-        .iter()
-        .map(|path| Record::read(path))
-        .collect::<Result<Vec<_>, _>>()?;
-    args.output
-        .emit(&report::render(&records, args.output.format))?;
+    let entries = merged.records.iter().map(|path| Entry::read(path));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let home = global.data_home()?;
+    args.output.emit(&report::render(
+        &entries,
+        args.shown,
+        args.output.format,
+        &home,
+    )?)?;
     for shard in &merged.missing {
         global.note(&format!("warning: shard {shard} is missing"));
     }

@@ -34,6 +34,7 @@ mod shell;
 mod submissions;
 mod submit;
 mod suite;
+mod summary;
 mod tokenizer;
 #[cfg(feature = "candle")]
 mod train;
@@ -42,7 +43,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use failure::CliError;
 
@@ -59,9 +60,9 @@ pub struct Cli {
 /// Flags that every subcommand takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Folder that holds imported suites, caches and run-time libraries [default: the platform's
-    /// data folder]
-    #[arg(long, global = true, value_name = "DIR", env = "KORFINSTS_DATA")]
+    /// Folder that holds imported suites, caches and run-time libraries [env: KORFINSTS_DATA]
+    /// [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Never use the network
     #[arg(long, global = true)]
@@ -77,8 +78,11 @@ impl Global {
     /// # Errors
     /// When the platform names no home folder and no flag was given.
     pub fn data_home(&self) -> anyhow::Result<PathBuf> {
+        // An empty variable counts as unset.
+        let named = std::env::var_os("KORFINSTS_DATA").filter(|folder| !folder.is_empty());
         self.data
             .clone()
+            .or_else(|| named.map(PathBuf::from))
             .or_else(korfinsts_base::fs::data_home)
             .ok_or_else(|| {
                 CliError::usage("no home folder found", "name one with `--data DIR`").into()
@@ -88,7 +92,7 @@ impl Global {
     /// Prints a line on stderr unless `--quiet`.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            output::say(line);
         }
     }
 }
@@ -122,6 +126,12 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os().len() < 2 {
+        return match output::print(&Cli::command().render_help().to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure::report(&error),
+        };
+    }
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -87,6 +87,21 @@ impl<F: ValueEnum + Default + Send + Sync + 'static> OutputArgs<F> {
     }
 }
 
+/// Characters of a line of the terminal: the number in `COLUMNS`, else the width of the terminal
+/// that stdout is; 80 in a pipe.
+#[must_use]
+pub fn terminal_width() -> usize {
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let found = || comfy_table::Table::new().width().map(usize::from);
+    asked.or_else(found).unwrap_or(80)
+}
+
+/// Prints a line on stderr; one that nobody reads any more (`2>&1 | head`) is lost.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Prints to stdout; a reader that went away (`| head`) is no error.
 ///
 /// # Errors

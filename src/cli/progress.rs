@@ -60,7 +60,8 @@ impl Progress for Bar {
 
     fn note(&mut self, line: &str) {
         if !self.quiet {
-            self.drawn.suspend(|| eprintln!("note: {line}"));
+            let line = format!("note: {line}");
+            self.drawn.suspend(|| super::output::say(&line));
         }
     }
 

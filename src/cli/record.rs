@@ -13,6 +13,7 @@ use korfinsts_bench::run::mteb;
 use korfinsts_bench::run::record::{Record, read_pairs};
 use korfinsts_bench::run::score::{self, Asked};
 use korfinsts_bench::run::scores::SCORES;
+use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Show the records of earlier runs, or compute their numbers again
 #[derive(Debug, Args)]
@@ -28,6 +29,8 @@ enum RecordCommand {
         /// Files, or folders that hold them
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        #[command(flatten)]
+        shown: report::ShownArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -45,7 +48,16 @@ enum RecordCommand {
 /// When a file cannot be read, or a number computed again differs.
 pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
     match &args.command {
-        RecordCommand::Show { paths, output } => show(paths, output),
+        RecordCommand::Show {
+            paths,
+            shown,
+            output,
+        } => {
+            output.check()?;
+            let entries = read(paths)?;
+            let home = global.data_home()?;
+            output.emit(&report::render(&entries, *shown, output.format, &home)?)
+        }
         RecordCommand::Recompute { paths } => recompute(paths, global),
     }
 }
@@ -82,21 +94,22 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn show(paths: &[PathBuf], output: &OutputArgs) -> anyhow::Result<()> {
-    output.check()?;
-    let mut records = Vec::new();
+/// Records of runs, and those made of mteb's result files.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
     for path in files(paths)? {
         match Record::read(&path) {
-            Ok(record) => records.push(record),
+            Ok(record) => entries.push(Entry { record, path }),
             Err(error) => match mteb::read(&path) {
-                Ok(results) => {
-                    records.extend(results.iter().map(|r| mteb::to_record(r, &path)));
-                }
+                Ok(results) => entries.extend(results.iter().map(|result| Entry {
+                    record: mteb::to_record(result, &path),
+                    path: path.clone(),
+                })),
                 Err(_) => return Err(error.into()),
             },
         }
     }
-    output.emit(&report::render(&records, output.format))
+    Ok(entries)
 }
 
 fn recompute(paths: &[PathBuf], global: &Global) -> anyhow::Result<()> {

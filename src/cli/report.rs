@@ -1,49 +1,101 @@
-//! Records to reports: the tables that `eval` and `record` print.
+//! Records to reports: what `eval`, `record show`, `merge` and `leaderboard add` print.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use super::output::{Format, Table};
+use clap::Args;
+
+use super::output::{Format, Table, rendered, terminal_width};
+use super::summary::Summary;
 use korfinsts_bench::run::record::Record;
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
+use korfinsts_publish::leaderboard::entry::Entry;
+
+/// What is shown besides the summary. JSON and CSV hold everything.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ShownArgs {
+    /// Also show every score, however wide the table
+    #[arg(long)]
+    pub wide: bool,
+    /// Also show the scores by domain and pattern, and the text of every warning
+    #[arg(long)]
+    pub detail: bool,
+}
 
 /// The report of some records in a format.
-#[must_use]
-pub fn render(records: &[Record], format: Format) -> String {
+///
+/// # Errors
+/// When a suite on disk is broken.
+pub fn render(
+    entries: &[Entry],
+    shown: ShownArgs,
+    format: Format,
+    data_home: &Path,
+) -> anyhow::Result<String> {
+    let records: Vec<Record> = entries.iter().map(|e| e.record.clone()).collect();
     match format {
         Format::Json => {
             let bytes = korfinsts_bench::run::record::to_json(&records);
-            String::from_utf8(bytes).expect("JSON is UTF-8")
+            return Ok(String::from_utf8(bytes).expect("JSON is UTF-8"));
         }
-        Format::Csv => tidy(records).to_csv(),
-        Format::Table => sections(records, Table::to_terminal, "  - ", ""),
-        Format::Md => sections(records, Table::to_markdown, "- ", "\n"),
-        Format::Latex => tables(records)
-            .iter()
-            .map(Table::to_latex)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        Format::Csv => return Ok(tidy(&records).to_csv()),
+        Format::Table | Format::Md | Format::Latex => {}
     }
+    let mut out = Summary::new(entries, data_home)?.render(format, terminal_width());
+    let mut tables = Vec::new();
+    if shown.wide {
+        tables.push(scores(&records));
+    }
+    if shown.detail {
+        tables.extend(details(&records));
+    }
+    if !tables.is_empty() {
+        out.push('\n');
+        out.push_str(&rendered(&tables, format));
+    }
+    let warnings = warnings(&records);
+    if warnings.is_empty() || format == Format::Latex {
+        return Ok(out);
+    }
+    if !shown.detail {
+        let _ = writeln!(out, "{}", counted(&warnings));
+        return Ok(out);
+    }
+    let (bullet, gap) = if format == Format::Md {
+        ("- ", "\n")
+    } else {
+        ("  - ", "")
+    };
+    let _ = write!(out, "\nwarnings\n{gap}");
+    for (place, warning) in warnings {
+        let _ = writeln!(out, "{bullet}{place}: {warning}");
+    }
+    Ok(out)
 }
 
-fn sections(records: &[Record], table: fn(&Table) -> String, bullet: &str, gap: &str) -> String {
-    let mut out = tables(records)
+/// How many warnings there are, and about what.
+fn counted(warnings: &[(String, String)]) -> String {
+    let mut places: Vec<(&str, usize)> = Vec::new();
+    for (place, _) in warnings {
+        match places.iter_mut().find(|(known, _)| known == place) {
+            Some((_, count)) => *count += 1,
+            None => places.push((place, 1)),
+        }
+    }
+    let about: Vec<String> = places
         .iter()
-        .map(table)
-        .collect::<Vec<_>>()
-        .join("\n");
-    let warnings = warnings(records);
-    if !warnings.is_empty() {
-        let _ = write!(out, "\nwarnings\n{gap}");
-        for warning in warnings {
-            let _ = writeln!(out, "{bullet}{warning}");
-        }
-    }
-    out
+        .map(|(place, count)| format!("{count} about {place}"))
+        .collect();
+    let s = if warnings.len() == 1 { "" } else { "s" };
+    format!(
+        "warning{s}: {} (`--detail` shows the text)",
+        about.join(", ")
+    )
 }
 
-fn tables(records: &[Record]) -> Vec<Table> {
-    let mut tables = vec![scores(records)];
+fn details(records: &[Record]) -> Vec<Table> {
+    let mut tables = Vec::new();
     let mut suites: Vec<(&str, &str)> = Vec::new();
     for record in records {
         let suite = (record.suite.id.as_str(), record.suite.split.as_str());
@@ -210,25 +262,38 @@ fn triplets(records: &[&Record]) -> Option<Table> {
     Some(table)
 }
 
-/// Warnings with the encoders and suites they belong to; one that all share is said once.
-fn warnings(records: &[Record]) -> Vec<String> {
-    let mut said: Vec<(&str, Vec<String>)> = Vec::new();
+/// Warnings, each once, with what it is about: the suite where several encoders share it, else the
+/// encoder. That a model was trained on part of a suite is in the summary.
+fn warnings(records: &[Record]) -> Vec<(String, String)> {
+    let mut said: Vec<(&str, Vec<&Record>)> = Vec::new();
     for record in records {
-        let place = format!("{} on {}", encoder(record, records), suite_name(record));
-        for warning in &record.warnings {
-            match said.iter_mut().find(|(w, _)| w == warning) {
-                Some((_, places)) => places.push(place.clone()),
-                None => said.push((warning, vec![place.clone()])),
+        let trained = record.trained_on.as_ref().map(|t| t.sentence());
+        for warning in record
+            .warnings
+            .iter()
+            .filter(|w| Some(*w) != trained.as_ref())
+        {
+            match said
+                .iter_mut()
+                .find(|(w, of)| w == warning && of[0].suite.id == record.suite.id)
+            {
+                Some((_, of)) => of.push(record),
+                None => said.push((warning, vec![record])),
             }
         }
     }
-    said.into_iter()
-        .map(|(warning, places)| match places.len() {
-            n if n == records.len() && n > 1 => warning.to_owned(),
-            1..=2 => format!("{}: {warning}", places.join(", ")),
-            n => format!("{} and {} more: {warning}", places[0], n - 1),
-        })
-        .collect()
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (warning, of) in said {
+        let place = match of.len() {
+            1 => encoder(of[0], records),
+            _ => suite_name(of[0]),
+        };
+        let next = (place, warning.to_owned());
+        if !found.contains(&next) {
+            found.push(next);
+        }
+    }
+    found
 }
 
 /// One row per encoder × suite × domain × number, raw.

@@ -392,7 +392,7 @@ impl Progress for Screen {
     }
     fn note(&mut self, line: &str) {
         if !self.quiet {
-            self.drawn.suspend(|| eprintln!("{line}"));
+            self.drawn.suspend(|| super::output::say(line));
         }
     }
 }

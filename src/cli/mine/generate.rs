@@ -242,7 +242,7 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let quiet = global.quiet;
     let progress = move |done: usize, all: usize| {
         if !quiet && (done == all || done.is_multiple_of(1000)) {
-            eprintln!("{done} of {all} documents");
+            crate::cli::output::say(&format!("{done} of {all} documents"));
         }
     };
     let plan = GenerationPlan {

@@ -60,6 +60,8 @@ impl Watch for Silent {
 pub struct Outcome {
     /// Records in the order of encoders, then baselines, each in the order of suites.
     pub records: Vec<Record>,
+    /// The file of each record; empty where nothing is kept.
+    pub paths: Vec<PathBuf>,
     /// The encoders that failed, by name, and why.
     pub failed: Vec<(String, RunError)>,
 }
@@ -181,7 +183,7 @@ impl<'a> Session<'a> {
         }
         let mut outcome = Outcome::default();
         for model in models {
-            match self.encoder(model, watch.progress(), &mut outcome.records) {
+            match self.encoder(model, watch.progress(), &mut outcome) {
                 Ok(()) => {}
                 Err(error) if self.plan.encoders.len() > 1 && is_of_the_encoder(&error) => {
                     let name = &self.plan.encoders[model.index];
@@ -192,7 +194,7 @@ impl<'a> Session<'a> {
             }
         }
         if self.plan.baselines {
-            self.baselines(&mut outcome.records)?;
+            self.baselines(&mut outcome)?;
         }
         let complete = outcome.failed.is_empty() && models.len() == self.needed().count();
         if let (true, Some(plan), Some(folder)) = (complete, &self.shards, &self.results) {
@@ -205,7 +207,7 @@ impl<'a> Session<'a> {
         &mut self,
         model: &Model,
         progress: &mut dyn Progress,
-        records: &mut Vec<Record>,
+        outcome: &mut Outcome,
     ) -> Result<(), RunError> {
         let own = self.own(model.index);
         let some: Vec<Suite>;
@@ -224,7 +226,7 @@ impl<'a> Session<'a> {
             self.plan.options,
             progress,
             &mut |evaluation| {
-                places.push(self.keep(evaluation, records)?);
+                places.push(self.keep(evaluation, outcome)?);
                 Ok(())
             },
         )?;
@@ -234,7 +236,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn baselines(&mut self, records: &mut Vec<Record>) -> Result<(), RunError> {
+    fn baselines(&mut self, outcome: &mut Outcome) -> Result<(), RunError> {
         let last = self.plan.encoders.len();
         for at in self.own(last) {
             let places: Result<Vec<String>, RunError> = BASELINES
@@ -242,7 +244,7 @@ impl<'a> Session<'a> {
                 .map(|baseline| {
                     let suite = &self.plan.suites[at];
                     let found = evaluate::baseline(baseline, suite, self.plan.options);
-                    self.keep(found, records)
+                    self.keep(found, outcome)
                 })
                 .collect();
             self.done(last, at, places?);
@@ -251,7 +253,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes what one unit gave. Returns the path of the record below the results, with `/`.
-    fn keep(&self, evaluation: Evaluation, records: &mut Vec<Record>) -> Result<String, RunError> {
+    fn keep(&self, evaluation: Evaluation, outcome: &mut Outcome) -> Result<String, RunError> {
         let Evaluation {
             mut record,
             pairs,
@@ -268,11 +270,12 @@ impl<'a> Session<'a> {
             place = below.join("/");
             write_tokens(&files, &tokens)?;
             record.write(&files, &pairs, &timing)?;
+            outcome.paths.push(files.record);
         }
         if let Some(folder) = &self.plan.mteb {
             mteb::write(folder, &record, &timing)?;
         }
-        records.push(record);
+        outcome.records.push(record);
         Ok(place)
     }
 

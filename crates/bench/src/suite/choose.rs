@@ -25,7 +25,7 @@ pub struct Absent {
 }
 
 impl Registry {
-    /// Loads the suites of these names (`id`, `id:split` or a path), each once; without names, or for
+    /// Loads the suites of these names (`id`, `id:split`, a path, or a task of mteb), each once; without names, or for
     /// the one name `all`, every suite that has the split. `split` wins over the splits of names and
     /// over the default splits.
     ///
@@ -55,6 +55,18 @@ impl Registry {
         Ok(chosen)
     }
 
+    /// A suite by its id (`id:split`), its path, or the name of mteb's task.
+    fn named(&self, name: &str) -> Result<(Manifest, String), SuiteError> {
+        self.select(name).or_else(|error| {
+            let task = self.all().iter().find_map(|manifest| {
+                let mut splits = manifest.splits.iter();
+                let (split, _) = splits.find(|(_, s)| s.mteb_task.as_deref() == Some(name))?;
+                Some((manifest.clone(), split.clone()))
+            });
+            task.ok_or(error)
+        })
+    }
+
     fn wanted(
         &self,
         names: &[String],
@@ -71,7 +83,7 @@ impl Registry {
             return Ok(wanted);
         }
         for name in names {
-            let (manifest, own) = self.select(name)?;
+            let (manifest, own) = self.named(name)?;
             let split = split.map_or(own, str::to_owned);
             let is_this = |(m, s): &(Manifest, String)| (&m.id, s) == (&manifest.id, &split);
             if !wanted.iter().any(is_this) {

@@ -1,0 +1,468 @@
+//! The first table of `eval` and `record show`: one row per encoder, one column per suite, and a
+//! sentence per encoder that says what the paired tests found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::output::{Format, Table};
+use korfinsts_base::text::visible;
+use korfinsts_bench::run::record::Timing;
+use korfinsts_bench::suite::manifest::Area;
+use korfinsts_metric::holm;
+use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, Row, SuiteColumn};
+use korfinsts_publish::leaderboard::catalogue::Catalogue;
+use korfinsts_publish::leaderboard::entry::Entry;
+
+/// Most characters of a name in a terminal, and the narrowest terminal that is served.
+const NAME_LENGTH: usize = 24;
+const NARROWEST: usize = 60;
+
+/// Records as a table with an answer.
+pub struct Summary<'a> {
+    board: Board,
+    entries: &'a [Entry],
+}
+
+/// A column of the table: a suite, the mean of a group of suites, or the speed.
+struct Column {
+    group: &'static str,
+    head: String,
+    cells: Vec<String>,
+}
+
+impl<'a> Summary<'a> {
+    /// Ranks and compares what the records hold, with the resampling that made their intervals.
+    ///
+    /// # Errors
+    /// When a suite on disk is broken.
+    pub fn new(entries: &'a [Entry], data_home: &Path) -> anyhow::Result<Self> {
+        let catalogue = Catalogue::open(data_home)?;
+        let inputs = Inputs {
+            reproduced: entries.to_vec(),
+            ..Inputs::default()
+        };
+        let bootstrap = entries.first().map(|e| e.record.bootstrap.options());
+        let options = BoardOptions {
+            bootstrap: bootstrap.unwrap_or_default(),
+            disagreements: 0,
+            ..BoardOptions::default()
+        };
+        let board = Board::new(&inputs, &catalogue, &options)?;
+        Ok(Self { board, entries })
+    }
+
+    /// The table in a format. In a terminal it is cut into blocks of at most `width` characters.
+    #[must_use]
+    pub fn render(&self, format: Format, width: usize) -> String {
+        let columns = self.columns();
+        let all: Vec<&Column> = columns.iter().collect();
+        let mut out = match format {
+            Format::Latex => return self.table(&all, false).to_latex(),
+            Format::Md => self.table(&all, false).to_markdown() + "\n",
+            _ => self.blocks(&columns, width.max(NARROWEST)),
+        };
+        let lines = self.footnotes().into_iter().chain(self.verdicts());
+        for line in lines {
+            out.push_str(&line);
+            out.push_str(if format == Format::Md { "\n\n" } else { "\n" });
+        }
+        out
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (usize, &Row)> {
+        let is_encoder = |(_, row): &(usize, &Row)| row.kind == Kind::Encoder;
+        self.board.rows.iter().enumerate().filter(is_encoder)
+    }
+
+    fn protocols(&self) -> Vec<&str> {
+        let mut protocols: Vec<&str> = self.rows().map(|(_, row)| row.protocol.as_str()).collect();
+        protocols.sort_unstable();
+        protocols.dedup();
+        protocols
+    }
+
+    fn name(&self, row: &Row) -> String {
+        let twins = self.rows().filter(|(_, other)| other.name == row.name);
+        match twins.count() {
+            1 => row.name.clone(),
+            _ => format!("{} ({})", row.name, row.protocol),
+        }
+    }
+
+    /// The record behind a cell.
+    fn entry(&self, row: usize, suite: usize) -> Option<&Entry> {
+        let cell = self.board.rows[row].cells[suite].as_ref()?;
+        let hash = cell.pairs_sha256.as_ref()?;
+        let name = &self.board.rows[row].name;
+        self.entries.iter().find(|e| {
+            e.record.pairs.as_ref().is_some_and(|p| p.sha256 == *hash)
+                && name.starts_with(&e.name())
+        })
+    }
+
+    /// The score that heads a cell: over the pairs that the model was not trained on.
+    fn score(&self, row: usize, suite: usize) -> Option<(f64, Option<[f64; 2]>, bool)> {
+        let trained = self.entry(row, suite);
+        if let Some(trained) = trained.and_then(|e| e.record.trained_on.as_ref()) {
+            let rho = trained.cosine_spearman_of_others?;
+            return Some((rho, trained.interval_of_others, true));
+        }
+        let cell = self.board.rows[row].cells[suite].as_ref()?;
+        Some((cell.score?, cell.interval, cell.trained_on))
+    }
+
+    fn cell(&self, row: usize, suite: usize) -> String {
+        let Some((rho, interval, trained)) = self.score(row, suite) else {
+            let there = self.board.rows[row].cells[suite].is_some();
+            return if there { "none" } else { "" }.to_owned();
+        };
+        let cell = self.board.rows[row].cells[suite].as_ref();
+        let beats = !trained && cell.and_then(|c| c.beats_baselines) == Some(true);
+        let half = interval.map_or_else(String::new, |[low, high]| {
+            format!("±{}", short((high - low) / 2.0))
+        });
+        format!(
+            "{}{half}{}{}",
+            short(rho),
+            if trained { "†" } else { "" },
+            if beats { "*" } else { "" }
+        )
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let mut columns = Vec::new();
+        for group in ["finance", "Korean", "English"] {
+            let of_group = |(_, suite): &(usize, &SuiteColumn)| group_of(suite) == group;
+            let suites: Vec<(usize, &SuiteColumn)> = self
+                .board
+                .suites
+                .iter()
+                .enumerate()
+                .filter(of_group)
+                .collect();
+            for (at, suite) in &suites {
+                let mut cells: Vec<String> =
+                    self.rows().map(|(row, _)| self.cell(row, *at)).collect();
+                let best = suite.best_baseline.as_ref();
+                cells.push(
+                    best.map_or_else(String::new, |(name, rho)| format!("{} {name}", short(*rho))),
+                );
+                columns.push(Column {
+                    group,
+                    head: suite.key.clone(),
+                    cells,
+                });
+            }
+            let distinct = distinct(&suites);
+            if distinct.len() > 1 {
+                let mean = |row: usize| {
+                    let scores = distinct.iter().map(|&at| Some(self.score(row, at)?.0));
+                    let scores: Option<Vec<f64>> = scores.collect();
+                    scores.map_or_else(String::new, |s| short(mean_of(&s)))
+                };
+                let mut cells: Vec<String> = self.rows().map(|(row, _)| mean(row)).collect();
+                cells.push(String::new());
+                columns.push(Column {
+                    group,
+                    head: "mean".into(),
+                    cells,
+                });
+            }
+        }
+        let mut cells: Vec<String> = self.rows().map(|(row, _)| self.speed(row)).collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            cells.push(String::new());
+            columns.push(Column {
+                group: "",
+                head: "texts/s".into(),
+                cells,
+            });
+        }
+        columns
+    }
+
+    /// Texts per second of what this run, or an earlier one, encoded.
+    fn speed(&self, row: usize) -> String {
+        let timings = (0..self.board.suites.len()).filter_map(|suite| {
+            let path = self.entry(row, suite)?.path.with_extension("timing.json");
+            let bytes = korfinsts_base::fs::read(&path).ok()?;
+            serde_json::from_slice::<Timing>(&bytes).ok()
+        });
+        let (texts, seconds) = timings.fold((0, 0.0), |(texts, seconds), timing| {
+            (texts + timing.texts_encoded, seconds + timing.encode_s)
+        });
+        if texts == 0 || seconds <= 0.0 {
+            return String::new();
+        }
+        format!("{:.0}", texts as f64 / seconds)
+    }
+
+    fn table(&self, columns: &[&Column], groups: bool) -> Table {
+        let mut head = vec!["encoder".to_owned()];
+        let mut last = "";
+        for column in columns {
+            let group = if column.group == last {
+                ""
+            } else {
+                column.group
+            };
+            last = column.group;
+            head.push(match groups {
+                true => format!("#{group}\n{}", column.head),
+                false => format!("#{}", column.head),
+            });
+        }
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        let mut table = Table::new(&self.title(), &head);
+        let mut names: Vec<String> = self.rows().map(|(_, row)| self.name(row)).collect();
+        names.push("best baseline".into());
+        for (at, name) in names.into_iter().enumerate() {
+            let name = if groups {
+                visible(&name, NAME_LENGTH)
+            } else {
+                name
+            };
+            let cells = columns.iter().map(|column| column.cells[at].clone());
+            table.push(std::iter::once(name).chain(cells).collect());
+        }
+        if self.board.suites.iter().all(|s| s.best_baseline.is_none()) {
+            table.rows.pop();
+        }
+        table
+    }
+
+    fn title(&self) -> String {
+        let level = 100.0 * self.board.level;
+        match self.protocols()[..] {
+            [one] if !one.is_empty() => {
+                format!("Spearman ρ (± half of the {level:.0} % interval), protocol {one}")
+            }
+            _ => format!("Spearman ρ (± half of the {level:.0} % interval)"),
+        }
+    }
+
+    /// As many columns side by side as fit, then the rest below.
+    fn blocks(&self, columns: &[Column], width: usize) -> String {
+        let mut blocks: Vec<Table> = Vec::new();
+        let mut taken: Vec<&Column> = Vec::new();
+        for column in columns {
+            taken.push(column);
+            if taken.len() > 1 && width_of(&self.table(&taken, true)) > width {
+                taken.pop();
+                blocks.push(self.table(&taken, true));
+                taken = vec![column];
+            }
+        }
+        blocks.push(self.table(&taken, true));
+        for later in blocks.iter_mut().skip(1) {
+            later.title.clear();
+        }
+        blocks.iter().map(Table::to_terminal).collect()
+    }
+
+    fn footnotes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let cells = || self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
+        if cells().any(|cell| !cell.trained_on && cell.beats_baselines == Some(true)) {
+            notes.push("* surely above the best baseline".to_owned());
+        }
+        if cells().any(|cell| cell.trained_on) {
+            let seen = self.rows().flat_map(|(at, _)| {
+                (0..self.board.suites.len()).filter_map(move |s| self.entry(at, s))
+            });
+            let mut unseen: Vec<usize> = seen
+                .filter_map(|e| Some(e.record.trained_on.as_ref()?.other_pairs))
+                .collect();
+            unseen.dedup();
+            notes.push(match unseen[..] {
+                [pairs] => format!(
+                    "† trained on part of the suite: the score is of the {pairs} other pairs"
+                ),
+                _ => "† trained on part of the suite: the score is of the other pairs".to_owned(),
+            });
+        }
+        notes
+    }
+
+    /// One sentence per encoder: against the best baselines where there is one encoder, else
+    /// against the encoder with the highest mean. By Holm over suites, at 5 %.
+    fn verdicts(&self) -> Vec<String> {
+        let encoders: Vec<usize> = self.rows().map(|(at, _)| at).collect();
+        let mean = |row: usize| {
+            let scores: Vec<f64> = (0..self.board.suites.len())
+                .filter_map(|suite| Some(self.score(row, suite)?.0))
+                .collect();
+            if scores.is_empty() {
+                -1.0
+            } else {
+                mean_of(&scores)
+            }
+        };
+        let Some(&best) = encoders
+            .iter()
+            .max_by(|a, b| mean(**a).total_cmp(&mean(**b)))
+        else {
+            return Vec::new();
+        };
+        match encoders[..] {
+            [one] => vec![self.verdict(one, None)],
+            [a, b] => vec![self.verdict(best, Some(if best == a { b } else { a }))],
+            _ => encoders
+                .iter()
+                .filter(|&&row| row != best)
+                .map(|&row| self.verdict(row, Some(best)))
+                .collect(),
+        }
+    }
+
+    fn verdict(&self, row: usize, rival: Option<usize>) -> String {
+        let board = &self.board;
+        let name = |row: usize| self.name(&board.rows[row]);
+        let rival_on = |suite: &SuiteColumn| {
+            rival.or_else(|| {
+                let best = &suite.best_baseline.as_ref()?.0;
+                let is_best = |r: &Row| r.kind == Kind::Baseline && r.name == *best;
+                board.rows.iter().position(is_best)
+            })
+        };
+        let mut tested: Vec<(usize, f64, f64)> = Vec::new();
+        for (at, suite) in board.suites.iter().enumerate() {
+            let Some(rival) = rival_on(suite) else {
+                continue;
+            };
+            let found = board
+                .differences
+                .iter()
+                .find(|d| d.suite == at && [(row, rival), (rival, row)].contains(&(d.a, d.b)));
+            if let Some(d) = found {
+                let sign = if d.a == row { 1.0 } else { -1.0 };
+                tested.push((at, sign * d.delta, d.p_value));
+            }
+        }
+        let p: Vec<f64> = tested.iter().map(|t| t.2).collect();
+        let p = holm(&p).unwrap_or_default();
+        let mut on: BTreeMap<u8, Vec<&str>> = BTreeMap::new();
+        for ((at, delta, _), p) in tested.iter().zip(p) {
+            let word = match (p <= 1.0 - board.level + 1e-12, *delta > 0.0) {
+                (true, true) => 0,
+                (true, false) => 1,
+                (false, _) => 2,
+            };
+            on.entry(word).or_default().push(&board.suites[*at].key);
+        }
+        let rival = rival.map_or_else(|| "the best baseline".to_owned(), name);
+        let mut said = Vec::new();
+        for (word, suites) in &on {
+            let first = said.is_empty();
+            let phrase = match (word, first) {
+                (0, _) => format!("better than {rival}"),
+                (1, true) => format!("worse than {rival}"),
+                (1, false) => "worse".to_owned(),
+                (_, true) => format!("not told apart from {rival}"),
+                (_, false) => "not told apart".to_owned(),
+            };
+            said.push(format!("{phrase} on {}", list(suites)));
+        }
+        let trained: Vec<&str> = board
+            .suites
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| {
+                let on = |row: usize| {
+                    board.rows[row].cells[*at]
+                        .as_ref()
+                        .is_some_and(|c| c.trained_on)
+                };
+                on(row) || rival_on(&board.suites[*at]).is_some_and(on)
+            })
+            .map(|(_, suite)| suite.key.as_str())
+            .collect();
+        if !trained.is_empty() {
+            said.push(format!("no test on {} (†)", list(&trained)));
+        }
+        if said.is_empty() {
+            said.push(format!("no test against {rival}"));
+        }
+        format!("{}: {}", name(row), said.join(", "))
+    }
+}
+
+fn group_of(suite: &SuiteColumn) -> &'static str {
+    if suite.area == Area::Finance {
+        return "finance";
+    }
+    match suite.languages.iter().any(|l| l.starts_with("kor")) {
+        true => "Korean",
+        false => "English",
+    }
+}
+
+/// Suites of which no two hold the same pairs: those are one data set under two names.
+fn distinct(suites: &[(usize, &SuiteColumn)]) -> Vec<usize> {
+    let mut seen = Vec::new();
+    let new = suites.iter().filter(|(_, suite)| match &suite.release_id {
+        Some(release) if seen.contains(release) => false,
+        Some(release) => {
+            seen.push(release.clone());
+            true
+        }
+        None => true,
+    });
+    new.map(|(at, _)| *at).collect()
+}
+
+fn mean_of(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Two decimals, without the zero before the point.
+fn short(value: f64) -> String {
+    let text = format!("{value:.2}");
+    match text.strip_prefix("-0.").map(|t| format!("-.{t}")) {
+        Some(short) if short == "-.00" => ".00".into(),
+        Some(short) => short,
+        None => text
+            .strip_prefix("0.")
+            .map_or(text.clone(), |t| format!(".{t}")),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(items: &[&str]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Characters of a table's widest line: its rules are as wide as the table.
+fn width_of(table: &Table) -> usize {
+    let text = table.to_terminal();
+    let rules = text.lines().filter(|line| line.starts_with('─'));
+    rules.map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in [
+            (0.304, ".30"),
+            (-0.05, "-.05"),
+            (1.0, "1.00"),
+            (-0.001, ".00"),
+            (0.999, "1.00"),
+        ] {
+            assert_eq!(short(value), text);
+        }
+    }
+
+    #[test]
+    fn lists_are_read_aloud() {
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+    }
+}
