@@ -129,6 +129,7 @@ fn every_format_of_texts_gives_the_texts_and_nothing_around_them() {
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
     let home = Home::new();
+    let model = model();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(home.path(name), bytes).expect("written");
     };

@@ -106,7 +106,7 @@ fn rows_that_a_reader_could_read_in_two_ways_are_refused() {
             "t.json",
             br#"{"sentence1":"a","sentence2":"b","score":1,"score":5}"#.to_vec(),
             "t.json:1: not valid JSON: the key `score` occurs twice, at positions 3 and 4",
-            "",
+            "leave one of the two out",
         ),
         (
             "t.json",
@@ -183,7 +183,7 @@ fn rows_that_a_reader_could_read_in_two_ways_are_refused() {
         (
             "t.json",
             format!("{{\n\"data\": [\n{ROW},\n{ROW}\n").into(),
-            "t.json:4: not valid JSON: EOF while parsing a list",
+            "t.json:5: not valid JSON: EOF while parsing a list",
             "",
         ),
     ];
@@ -201,11 +201,13 @@ fn rows_that_a_reader_could_read_in_two_ways_are_refused() {
 #[test]
 fn objects_over_several_lines_are_read_as_those_of_one() {
     let home = Home::new();
-    let pretty = ROW.replace(", ", ",\n  ").replace('{', "{\n  ");
+    let other = ROW.replace("금리", "환율").replace('4', "1");
+    let pretty = |row: &str| row.replace(", ", ",\n  ").replace('{', "{\n  ");
+    let [first, second] = [ROW, &other].map(pretty);
     for (name, text) in [
-        ("pretty", format!("{pretty}\n{pretty}\n")),
-        ("lines", format!("{ROW}\n\n{ROW}\n")),
-        ("array", format!("[{ROW},\n{pretty}]")),
+        ("pretty", format!("{first}\n{second}\n")),
+        ("lines", format!("{ROW}\n\n{other}\n")),
+        ("array", format!("[{ROW},\n{second}]")),
     ] {
         suite(&home, name, "t.json", text.as_bytes());
         let (code, text) = check(&home, name);
@@ -299,6 +301,11 @@ fn a_file_with_other_line_ends_than_the_pinned_one_is_said_to_be_that() {
             good.replace('\n', "\r\n").into_bytes(),
             "this is the same file with CRLF line ends",
             "core.autocrlf=false",
+        ),
+        (
+            good.trim_end().replace('\n', "\r\n").into_bytes(),
+            "expected sha256",
+            "the file next to suite.toml was changed",
         ),
         (
             format!("\u{feff}{good}").into_bytes(),
@@ -396,6 +403,21 @@ fn what_a_hub_gave_in_place_of_a_file_is_not_kept() {
         .stderr(contains(
             "the file was removed from the hub's cache: run the same command again",
         ));
+    // A page that an earlier version kept leaves the cache, too.
+    let snapshots = walkdir::WalkDir::new(home.path("hub")).into_iter();
+    let folder = snapshots
+        .filter_map(Result::ok)
+        .find(|e| e.file_name() == "sts" && e.file_type().is_dir());
+    let file = folder
+        .expect("a folder")
+        .path()
+        .join("validation-00000-of-00001.parquet");
+    std::fs::write(&file, "<!DOCTYPE html>").expect("written");
+    fetch(&home, &hub(Vec::new()))
+        .code(3)
+        .stderr(contains("this is a web page"))
+        .stderr(contains("the file was removed from the hub's cache"));
+    assert!(!file.exists());
     // What is asked for again is downloaded again, and gives its own error.
     let server = hub(b"PAR1 cut elsewhere".to_vec());
     fetch(&home, &server)

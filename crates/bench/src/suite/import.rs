@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::SuiteError;
 use super::load::{self, Located, stored_name};
-use super::manifest::{Manifest, Source, SourceFile};
+use super::manifest::{Manifest, Origin, Source, SourceFile};
 use super::registry::{IMPORTED, ImportedFile, ImportedHub, ImportedSplit, Registry, verify};
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, RepoId, RepoKind};
@@ -93,7 +93,7 @@ impl Registry {
                     Ok(reports) => return Ok(reports),
                     // What is kept damaged would fail for ever.
                     Err(e @ (SuiteError::Content { .. } | SuiteError::WrongBytes { .. })) => {
-                        return Err(forgotten(e, hub)?);
+                        return Err(forgotten(e, manifest, hub)?);
                     }
                     // The first repository is the one the manifest means: its error is told.
                     Err(e @ (SuiteError::Hub(_) | SuiteError::NotOnHub { .. })) => {
@@ -220,10 +220,12 @@ impl Registry {
     }
 }
 
-/// The error of a downloaded file that does not parse or match, which leaves the hub's cache.
-fn forgotten(error: SuiteError, hub: &Hub) -> Result<SuiteError, SuiteError> {
+/// The error of a downloaded file that does not parse or match, which leaves the hub's cache. Where
+/// the manifest is the user's own, rows that do not fit it may be the manifest's fault.
+fn forgotten(error: SuiteError, manifest: &Manifest, hub: &Hub) -> Result<SuiteError, SuiteError> {
+    let own = matches!(manifest.origin, Origin::Folder(_));
     let path = match &error {
-        SuiteError::Content { first, .. } if first.problem.is_damage() => &first.path,
+        SuiteError::Content { first, .. } if !own || first.problem.is_damage() => &first.path,
         SuiteError::WrongBytes { path, .. } => path,
         _ => return Ok(error),
     };

@@ -512,7 +512,7 @@ pub(super) fn verify(
 fn likeness(bytes: &[u8], expected: &str) -> Option<(String, String)> {
     let is = |bytes: &[u8]| fs::sha256(bytes) == expected;
     let without = |taken: u8, before: u8| -> Vec<u8> {
-        let next = bytes.iter().skip(1).chain([&0]);
+        let next = bytes.iter().skip(1).chain(b"\n");
         let kept = bytes
             .iter()
             .zip(next)

@@ -84,9 +84,14 @@ fn push(
 }
 
 fn refuse(line: usize, reason: String, findings: &mut Findings<'_>) {
-    let problem = Problem::Format {
-        format: "JSON",
-        reason,
+    let hint = if reason.starts_with("the key") {
+        "leave one of the two out: readers disagree on which counts"
+    } else {
+        "was the file cut short, or written by hand? Objects are read, in an array or one a line"
+    };
+    let problem = Problem::Unread {
+        reason: format!("not valid JSON: {reason}"),
+        hint: hint.to_owned(),
     };
     findings.add(Place::Line(line), problem);
 }
@@ -237,7 +242,7 @@ mod tests {
             ),
             (
                 "{\n \"data\": [\n  {\"a\": 1},\n",
-                "f:3: not valid JSON: EOF while parsing a value",
+                "f:4: not valid JSON: EOF while parsing a value",
             ),
             (
                 "[\"a\", 1]\n[\"b\", 2]\n[\"c\", 3]\n",
