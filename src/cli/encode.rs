@@ -1,16 +1,17 @@
 //! `korfinsts encode`: texts to embeddings in a file.
 
-use std::io::Read as _;
+mod input;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 
+use self::input::{Input, InputFormat};
 use super::model::ModelArgs;
 use super::output::print;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt};
-use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::store::{EmbeddingSet, text_key};
@@ -24,17 +25,20 @@ pub struct EncodeArgs {
     /// Model file or folder, hub id, or endpoint
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Texts: `.txt` (one a line), or `.jsonl` (strings, or objects with `text`); `-` for lines
-    /// from stdin
+    /// Texts: `.txt` (one a line), `.csv` or `.tsv` (with a header), `.json` (an array), or `.jsonl`
+    /// (one a line); `-` for lines from stdin
     #[arg(long, short, value_name = "FILE")]
     input: PathBuf,
+    /// How the texts are read [default: as the ending of the file says]
+    #[arg(long, value_name = "FORMAT")]
+    input_format: Option<InputFormat>,
     /// Embeddings: `.npy`, `.safetensors` (tensor `embeddings`), or `.jsonl`; `-` for JSON lines
     /// on stdout
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// Key of the text in a `.jsonl` object
-    #[arg(long, value_name = "KEY", default_value = "text")]
-    field: String,
+    /// Key or column of the texts [default: `text`, or the only column]
+    #[arg(long, visible_alias = "column", value_name = "NAME")]
+    field: Option<String>,
     #[command(flatten)]
     read: ModelArgs,
     /// Padded tokens per batch
@@ -89,7 +93,12 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
     if !to_stdout {
         fs::check_writable(&args.output)?;
     }
-    let texts = read_texts(&args.input, &args.field)?;
+    let input = Input {
+        path: &args.input,
+        format: args.input_format,
+        field: args.field.as_deref(),
+    };
+    let texts = input.texts()?;
     let (spec, prompting) = args.read.read(&args.model, global)?;
     let prompt = &prompting.prompts[0];
     let folder = global
@@ -141,63 +150,6 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         store.set().dimension()
     ));
     Ok(())
-}
-
-fn read_texts(path: &Path, field: &str) -> anyhow::Result<Vec<String>> {
-    let wrong = |line: usize, reason: String, hint: Option<String>| {
-        let message = format!("{}:{line}: {reason}", path.display());
-        anyhow::Error::from(CliError::new(FailureClass::Data, message, hint))
-    };
-    let bytes = if path.as_os_str() == DASH {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(fs::at("read", Path::new("stdin")))?;
-        bytes
-    } else {
-        fs::read(path).map_err(|e| CliError::new(FailureClass::Data, e.to_string(), e.hint()))?
-    };
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(e) => {
-            let line = 1 + bytes[..e.valid_up_to()]
-                .iter()
-                .filter(|b| **b == b'\n')
-                .count();
-            let reason = format!(
-                "found bytes that are not UTF-8 at offset {}",
-                e.valid_up_to()
-            );
-            let hint = "convert it: `iconv -f CP949 -t UTF-8 FILE`";
-            return Err(wrong(line, reason, Some(hint.into())));
-        }
-    };
-    let json = path.extension().is_some_and(|e| e == "jsonl");
-    let mut texts = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        if !json {
-            texts.push(line.to_owned());
-            continue;
-        }
-        let value: serde_json::Value =
-            serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string(), None))?;
-        let found = value
-            .as_str()
-            .or_else(|| value.get(field).and_then(|v| v.as_str()));
-        texts.push(found.map(str::to_owned).ok_or_else(|| {
-            let reason = format!("found neither a string nor an object with a string `{field}`");
-            wrong(
-                i + 1,
-                reason,
-                Some("name the key with `--field KEY`".into()),
-            )
-        })?);
-    }
-    if texts.is_empty() {
-        let hint = "one text a line is expected; an empty line is an empty text";
-        return Err(wrong(1, "found no text".into(), Some(hint.into())));
-    }
-    Ok(texts)
 }
 
 fn row<'a>(set: &'a EmbeddingSet, text: &str) -> &'a [f32] {

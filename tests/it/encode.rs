@@ -86,36 +86,142 @@ fn a_file_of_lines_gives_the_same_rows_as_npy() {
 }
 
 #[test]
+fn every_format_of_texts_gives_the_texts_and_nothing_around_them() {
+    let home = Home::new();
+    let model = model();
+    for (name, content, more) in [
+        ("f.csv", "text\n금리\n\"주가, 환율\"\n", &[][..]),
+        ("only.csv", "본문\n금리\n\"주가, 환율\"\n", &[]),
+        (
+            "f.tsv",
+            "id\t본문\n1\t금리\n2\t주가, 환율\n",
+            &["--column", "본문"],
+        ),
+        ("g.json", "[\"금리\",\"주가, 환율\"]", &[]),
+        (
+            "h.json",
+            "[\n {\"text\": \"금리\"},\n {\"text\": \"주가, 환율\"}\n]",
+            &[],
+        ),
+        (
+            "i.jsonl",
+            "\"금리\"\n\n{\"a\": \"주가, 환율\"}\n",
+            &["--field", "a"],
+        ),
+        ("j.NDJSON", "\"금리\"\n\"주가, 환율\"", &[]),
+        ("k.md", "금리\r\n주가, 환율\r\n", &["--input-format", "txt"]),
+        ("l.txt", "\u{feff}금리\n주가, 환율", &[]),
+    ] {
+        std::fs::write(home.path(name), content).expect("written");
+        let output = home
+            .command(&[&["encode", &model, "-i", name, "-o", "-", "--quiet"], more].concat())
+            .output()
+            .expect("it runs");
+        let lines = String::from_utf8(output.stdout).expect("UTF-8");
+        let found: Vec<String> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["text"].to_string())
+            .collect();
+        assert_eq!(found, ["\"금리\"", "\"주가, 환율\""], "{name}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let home = Home::new();
+    let model = model();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(home.path(name), bytes).expect("written");
     };
-    write("good.txt", b"a\n");
-    write("empty.txt", b"");
-    write("latin.txt", b"a\nb\xff\n");
-    write("keys.jsonl", b"{\"text\": \"a\"}\n{\"body\": \"b\"}\n");
-    let model = model();
-    for (arguments, code, says) in [
-        (["-i", "good.txt", "-o", "x.csv"], 2, "found output `x.csv`"),
-        (["-i", "absent.txt", "-o", "x.npy"], 3, "absent.txt"),
+    for (name, bytes, code, says) in [
+        ("empty.txt", &b""[..], 3, "empty.txt:1: found no text"),
         (
-            ["-i", "empty.txt", "-o", "x.npy"],
-            3,
-            "empty.txt:1: found no text",
-        ),
-        (
-            ["-i", "latin.txt", "-o", "x.npy"],
+            "latin.txt",
+            b"a\nb\xff\n",
             3,
             "latin.txt:2: found bytes that are not UTF-8",
         ),
         (
-            ["-i", "keys.jsonl", "-o", "x.npy"],
+            "keys.jsonl",
+            b"{\"text\": \"a\"}\n{\"body\": \"b\"}\n",
             3,
             "keys.jsonl:2: found neither",
         ),
+        (
+            "pretty.jsonl",
+            b"{\n\"text\": \"a\"\n}\n",
+            3,
+            "pretty.jsonl:1: EOF while parsing",
+        ),
+        (
+            "twice.jsonl",
+            b"{\"text\": \"a\", \"text\": \"b\"}\n",
+            3,
+            "twice.jsonl:1: the key `text` occurs twice",
+        ),
+        (
+            "object.json",
+            b"{\"text\": [\"a\"]}",
+            3,
+            "object.json:1: not one JSON array",
+        ),
+        (
+            "number.json",
+            b"[\"a\", 3]",
+            3,
+            "number.json: element 2: found neither a string",
+        ),
+        (
+            "two.csv",
+            b"id,body\n1,a\n",
+            3,
+            "two.csv:1: no column `text`, found `id`, `body`",
+        ),
+        ("header.csv", b"text\n", 3, "header.csv:1: found no text"),
+        (
+            "open.csv",
+            b"text\n\"a\nb\n",
+            3,
+            "open.csv:2: a quote is opened here and never closed (column 1)",
+        ),
+        (
+            "page.txt",
+            b"<!doctype html>\n",
+            3,
+            "page.txt: this is a web page",
+        ),
+        (
+            "packed.txt",
+            b"\x1f\x8b\x08",
+            3,
+            "packed.txt: this is a gzip file",
+        ),
+        (
+            "notes.md",
+            b"a\n",
+            2,
+            "the ending of `notes.md` says no format; known are .txt, .csv, .tsv, .json and .jsonl",
+        ),
+        ("notes", b"a\n", 2, "the ending of `notes` says no format"),
     ] {
-        home.command(&[&["encode", &model][..], &arguments].concat())
+        write(name, bytes);
+        home.command(&["encode", &model, "-i", name, "-o", "x.npy"])
+            .assert()
+            .code(code)
+            .stderr(predicate::str::contains(says))
+            .stderr(predicate::str::contains("hint: "));
+    }
+    write("good.txt", b"a\n");
+    for (arguments, code, says) in [
+        (["good.txt", "-o", "x.csv"], 2, "found output `x.csv`"),
+        (["absent.txt", "-o", "x.npy"], 3, "absent.txt"),
+        (
+            ["good.txt", "-ox.npy", "--column=a"],
+            2,
+            "which have no fields",
+        ),
+    ] {
+        home.command(&[&["encode", &model, "-i"][..], &arguments].concat())
             .assert()
             .code(code)
             .stderr(predicate::str::contains(says))

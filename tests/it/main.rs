@@ -19,6 +19,7 @@ mod encode;
 mod encoders;
 mod endpoints;
 mod eval;
+mod faults;
 mod folders;
 mod hostile_tokenizers;
 mod hub;

@@ -306,7 +306,8 @@ fn korfinsts_is_imported_from_a_file_and_its_four_domains_are_counted() {
     assert_eq!(
         missing,
         Availability::Missing {
-            command: "korfinsts suite fetch korfinsts".into()
+            command: "korfinsts suite fetch korfinsts".into(),
+            file: None,
         }
     );
     let reports = registry.import(&manifest, &file).expect("it imports");

@@ -207,6 +207,31 @@ fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
             "triplets.jsonl:1: `positive` is missing",
         ),
         (
+            "triplets.jsonl",
+            "{\"anchor\": \"a\", \"positive\": \"b\", \"negative\": \"c\", \"anchor\": \"d\"}"
+                .into(),
+            3,
+            "triplets.jsonl:1: no JSON object: the key `anchor` occurs twice, at positions 1 and 4",
+        ),
+        (
+            "triplets.jsonl",
+            "{\n\"anchor\": \"a\"\n}\n".into(),
+            3,
+            "One JSON object a line is read (JSONL)",
+        ),
+        (
+            "triplets.jsonl",
+            " \n".into(),
+            3,
+            "triplets.jsonl: the file holds no row",
+        ),
+        (
+            "triplets.jsonl",
+            "<!DOCTYPE html>".into(),
+            3,
+            "triplets.jsonl: this is a web page",
+        ),
+        (
             "tiny.toml",
             "schema = 1\nnom = \"x\"\n".into(),
             2,

@@ -1,11 +1,13 @@
 //! Rows of fields between delimiters, with quotes: CSV and TSV, as RFC 4180 describes them.
 //!
-//! A quote that is not closed changes every row after it, so it is an error with its line, and so
-//! is text behind a closing quote. A quote within a field that does not begin with one is a
-//! character. A row ends with `\n`, `\r\n` or `\r`; blank lines between rows are no rows.
+//! A misplaced quote changes texts or swallows rows, so each is an error with line and column: one that
+//! is not closed, one within a field that does not begin with one, text behind a closing one, and
+//! two around whole rows. A row ends with `\n`, `\r\n` or `\r`; blank lines between rows are no
+//! rows.
 
 use std::io::{self, BufRead, Read as _};
 
+use crate::names::{Twice, twice};
 use crate::text;
 
 /// Most bytes of a row.
@@ -24,12 +26,29 @@ pub enum Problem {
     /// A field is not UTF-8.
     #[error("field {0} is not UTF-8")]
     NotUtf8(usize),
-    /// The file ends within a quoted field.
-    #[error("a quote is opened here and never closed")]
-    Unclosed,
-    /// A closing quote is followed by something else than the end of the field.
-    #[error("field {0} goes on after its closing quote")]
-    Stray(usize),
+    /// The file ends within a quoted field, which begins at this column.
+    #[error("a quote is opened here and never closed (column {0})")]
+    Unclosed(usize),
+    /// A closing quote is followed by something else than the end of the field, at this column.
+    #[error("field {0} goes on after its closing quote (column {1})")]
+    Stray(usize, usize),
+    /// A field that does not begin with a quote holds one, at this column.
+    #[error("field {0} holds a quote but does not begin with one (column {1})")]
+    Inner(usize, usize),
+    /// Quotes enclose line breaks, and yet each line has as many fields as the row.
+    #[error(
+        "quotes join {lines} lines to one row, and each of these lines is a row of {fields} fields \
+         by itself"
+    )]
+    Joined {
+        /// Lines of the row.
+        lines: usize,
+        /// Fields of the row, and of each line.
+        fields: usize,
+    },
+    /// Two columns have one name.
+    #[error("the column {0}")]
+    Twice(Twice),
     /// It has another number of fields than the first row.
     #[error("expected {expected} fields, found {found}")]
     Width {
@@ -39,6 +58,9 @@ pub enum Problem {
         found: usize,
     },
 }
+
+const QUOTES: &str = "a field that holds a quote is enclosed in quotes, and the quote within is \
+                      written twice (`\"say \"\"no\"\"\"`); JSONL needs no such care";
 
 /// A row that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,17 +72,18 @@ pub struct RowError {
     pub problem: Problem,
 }
 
-impl RowError {
+impl Problem {
     /// What to do about it, where something helps.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        match self.problem {
-            Problem::NotUtf8(_) => Some(text::CONVERT),
-            Problem::Width { .. } => Some("quote fields that hold the delimiter or a line break"),
-            Problem::Stray(_) | Problem::Unclosed => {
-                Some("a quote within a quoted field is written twice, as `\"\"`")
+        match self {
+            Self::NotUtf8(_) => Some(text::CONVERT),
+            Self::Width { .. } => Some("quote fields that hold the delimiter or a line break"),
+            Self::Stray(..) | Self::Unclosed(_) | Self::Inner(..) | Self::Joined { .. } => {
+                Some(QUOTES)
             }
-            Problem::Io(_) | Problem::TooLong => None,
+            Self::Twice(_) => Some("rename one of the two columns, or leave it out"),
+            Self::Io(_) | Self::TooLong => None,
         }
     }
 }
@@ -147,6 +170,18 @@ impl<R: BufRead> Rows<R> {
         self.bytes
     }
 
+    /// The first row, which names the columns; without fields where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or two columns have one name, white space around names aside.
+    pub fn header(&mut self) -> Result<Row, RowError> {
+        let header = self.row()?.unwrap_or_default();
+        match twice(header.iter().map(str::trim)) {
+            Some(twice) => Err(at(header.line, Problem::Twice(twice))),
+            None => Ok(header),
+        }
+    }
+
     fn row(&mut self) -> Result<Option<Row>, RowError> {
         loop {
             match self.buffer.get(self.at) {
@@ -169,8 +204,14 @@ impl<R: BufRead> Rows<R> {
             text: String::new(),
             ends: Vec::new(),
         };
+        let start = self.at;
         while self.field(&mut row)? {}
         let found = row.ends.len();
+        if self.line > row.line && !self.lenient && self.joins_rows(start, found) {
+            let lines = (self.line - row.line) as usize + 1;
+            let fields = found;
+            return Err(at(row.line, Problem::Joined { lines, fields }));
+        }
         let expected = *self.width.get_or_insert(found);
         if self.same_width && found != expected {
             let problem = Problem::Width { expected, found };
@@ -179,11 +220,40 @@ impl<R: BufRead> Rows<R> {
         Ok(Some(row))
     }
 
+    /// Whether each line of the row that begins at `start` has as many fields as the row, and it is
+    /// no chance: tabs hardly occur in text, and of other rows one column is a number in every line.
+    fn joins_rows(&self, start: usize, fields: usize) -> bool {
+        let lines: Vec<Vec<&[u8]>> = self.buffer[start..self.at]
+            .split(|b| *b == b'\n')
+            .map(|line| line.split(|b| *b == self.delimiter).collect())
+            .collect();
+        let number = |field: &[u8]| {
+            let text = std::str::from_utf8(field).unwrap_or_default();
+            text.trim_matches(['"', '\r']).parse::<f64>().is_ok()
+        };
+        fields > 1
+            && lines.iter().all(|line| line.len() == fields)
+            && (self.delimiter == b'\t'
+                || (0..fields).any(|i| lines.iter().all(|line| number(line[i]))))
+    }
+
+    /// Column of a byte of the buffer in its line, in characters from 1.
+    fn column(&self, at: usize) -> usize {
+        let before = &self.buffer[..at];
+        let start = before
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |i| i + 1);
+        let text = String::from_utf8_lossy(&before[start..]);
+        1 + text.trim_start_matches('\u{feff}').chars().count()
+    }
+
     /// Reads one field; whether another follows in this row.
     fn field(&mut self, row: &mut Row) -> Result<bool, RowError> {
         let number = row.ends.len() + 1;
-        let (opened, quoted) = (self.line, self.buffer.get(self.at) == Some(&b'"'));
+        let quoted = self.buffer.get(self.at) == Some(&b'"');
         if quoted {
+            let opened = (self.line, self.at);
             loop {
                 self.at += 1;
                 let end = self.closing(opened)?;
@@ -202,7 +272,14 @@ impl<R: BufRead> Rows<R> {
             .position(|b| *b == delimiter || matches!(b, b'\n' | b'\r'))
             .unwrap_or(rest.len());
         if quoted && length > 0 && !self.lenient {
-            return Err(at(self.line, Problem::Stray(number)));
+            let problem = Problem::Stray(number, self.column(self.at));
+            return Err(at(self.line, problem));
+        }
+        if let Some(inner) = rest[..length].iter().position(|b| *b == b'"')
+            && !self.lenient
+        {
+            let problem = Problem::Inner(number, self.column(self.at + inner));
+            return Err(at(self.line, problem));
         }
         self.take(self.at + length, row)?;
         row.ends.push(row.text.len());
@@ -211,9 +288,9 @@ impl<R: BufRead> Rows<R> {
         Ok(follows)
     }
 
-    /// Position of the next quote, in this line or a later one; `opened` is the line of the quote
-    /// that it closes.
-    fn closing(&mut self, opened: u64) -> Result<usize, RowError> {
+    /// Position of the next quote, in this line or a later one; `opened` is line and position of
+    /// the quote that it closes.
+    fn closing(&mut self, opened: (u64, usize)) -> Result<usize, RowError> {
         let mut from = self.at;
         loop {
             if let Some(i) = self.buffer[from..].iter().position(|b| *b == b'"') {
@@ -224,7 +301,8 @@ impl<R: BufRead> Rows<R> {
                 if self.lenient {
                     return Ok(self.buffer.len());
                 }
-                return Err(at(opened, Problem::Unclosed));
+                let column = self.column(opened.1);
+                return Err(at(opened.0, Problem::Unclosed(column)));
             }
         }
     }
@@ -290,7 +368,7 @@ mod tests {
             "a,b\r\n\r\n1,2\r\n",
             "a,b\r1,\r\r2,3",
             "\u{feff}a\n\n\n\"x\ny\",\"\"\n\"\"\n",
-            "\"a\"\"b\",\"\"\"\",c\"d\",\"\r\n\"\r\n,",
+            "\"a\"\"b\",\"\"\"\",cd,\"\r\n\"\r\n,",
             "가,\"나,다\"",
             "",
             "\n\n",
@@ -308,6 +386,7 @@ mod tests {
         }
         for text in [
             "a,\"b\"c,d\n1",
+            "c\"d\",e\n",
             "\"a\nb,c\n",
             "\"a\"\"\nb",
             "\"",
@@ -340,17 +419,61 @@ mod tests {
             (&b"a,b\n1,2,3\n"[..], "line 2: expected 2 fields, found 3"),
             (
                 b"a,b\n1,\"2\"\"\n3,4\n",
-                "line 2: a quote is opened here and never closed",
+                "line 2: a quote is opened here and never closed (column 3)",
             ),
             (
                 b"a,b\n\"x\ny\" z,1\n",
-                "line 3: field 1 goes on after its closing quote",
+                "line 3: field 1 goes on after its closing quote (column 3)",
+            ),
+            (
+                "\u{feff}a,b\n\"가\n나 다\",라 \"마\"\n".as_bytes(),
+                "line 3: field 2 holds a quote but does not begin with one (column 8)",
             ),
             (b"a,b\n1,\xc7\xd1\n", "line 2: field 2 is not UTF-8"),
             (b"a,b\n\xea,\xb0\x80\n", "line 2: field 1 is not UTF-8"),
         ] {
             let error = Rows::new(text, b',').find_map(Result::err);
             assert_eq!(error.expect("an error").to_string(), message);
+        }
+    }
+
+    #[test]
+    fn quotes_around_whole_rows_are_told_from_texts_of_several_lines() {
+        for (text, delimiter, lines) in [
+            ("a\tb\n\"x\t1\ny\t2\nz\"\t3\n", b'\t', Some(3)),
+            ("a\tb\n\"x\ty\nz\"\tw\n", b'\t', Some(2)),
+            ("id,text\n1,\"x\r\n2,y\r\n3,\"z\"\r\n", b',', None),
+            ("id,text\n1,\"x\r\n2,y\"\r\n", b',', Some(2)),
+            ("id,text\n1,\"x\ny, z\"\n", b',', None),
+            ("id,text\n1,\"x\ny\"\n", b',', None),
+            ("a\tb\n\"x\ny\"\tz\n", b'\t', None),
+            ("\"a\nb\"\n", b'\t', None),
+        ] {
+            let found = Rows::of_any_width(text.as_bytes(), delimiter).find_map(Result::err);
+            let found = found.and_then(|e| match e.problem {
+                Problem::Joined { lines, .. } => Some(lines),
+                _ => None,
+            });
+            assert_eq!(found, lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_refused() {
+        for (text, message) in [
+            (
+                "a, b ,,,b\n",
+                Some("line 1: the column `b` occurs twice, at positions 2 and 5"),
+            ),
+            (
+                "\na,a\n",
+                Some("line 2: the column `a` occurs twice, at positions 1 and 2"),
+            ),
+            ("a,A,,\n", None),
+            ("", None),
+        ] {
+            let found = Rows::new(text.as_bytes(), b',').header().err();
+            assert_eq!(found.map(|e| e.to_string()).as_deref(), message, "{text:?}");
         }
     }
 

@@ -7,9 +7,12 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess,
+    Visitor,
 };
 use serde_json::{Map, Number, Value};
+
+use crate::names::Twice;
 
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 16;
@@ -21,11 +24,32 @@ pub const MAX_DEPTH: usize = 16;
 /// that is not finite, nesting deeper than [`MAX_DEPTH`], and anything after the document.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Node { depth: 0 }
-        .deserialize(&mut deserializer)
-        .map_err(|e| e.to_string())?;
+    let value = Node {
+        depth: 0,
+        most: MAX_DEPTH,
+    }
+    .deserialize(&mut deserializer)
+    .map_err(|e| e.to_string())?;
     deserializer.end().map_err(|e| e.to_string())?;
     Ok(value)
+}
+
+/// What to do about a document where a line of JSONL was expected.
+pub const ONE_A_LINE: &str = "was the file cut off, or is it one document? One JSON object a line is \
+                              read (JSONL); `jq -c '.[]' FILE` writes an array so";
+
+/// A value of data, in which no object has a key twice. Nesting is bounded by `serde_json` alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unique(pub Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Node {
+            depth: 0,
+            most: usize::MAX,
+        };
+        node.deserialize(deserializer).map(Self)
+    }
 }
 
 /// Parses one JSON document from bytes into a type.
@@ -122,15 +146,26 @@ fn each_line<T>(
 
 struct Node {
     depth: usize,
+    most: usize,
+}
+
+impl Node {
+    fn below(&self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..*self
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Node {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.depth > MAX_DEPTH {
+        if self.depth > self.most {
             return Err(D::Error::custom(format!(
-                "nested deeper than {MAX_DEPTH} levels"
+                "nested deeper than {} levels",
+                self.most
             )));
         }
         deserializer.deserialize_any(self)
@@ -176,9 +211,7 @@ impl<'de> Visitor<'de> for Node {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(Node {
-            depth: self.depth + 1,
-        })? {
+        while let Some(item) = seq.next_element_seed(self.below())? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -187,12 +220,16 @@ impl<'de> Visitor<'de> for Node {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Node {
-                depth: self.depth + 1,
-            })?;
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` stands twice")));
+                let first = 1 + object.keys().take_while(|k| **k != key).count();
+                let twice = Twice {
+                    name: key,
+                    first,
+                    second: object.len() + 1,
+                };
+                return Err(A::Error::custom(format!("the key {twice}")));
             }
+            let value = map.next_value_seed(self.below())?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
@@ -229,8 +266,14 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(18), "]".repeat(18));
         let very_deep = "[".repeat(200_000);
         for (text, reason) in [
-            (r#"{"a":1,"a":2}"#, "the key `a` stands twice"),
-            (r#"{"a":{"b":1,"\u0062":2}}"#, "the key `b` stands twice"),
+            (
+                r#"{"a":1,"a":2}"#,
+                "the key `a` occurs twice, at positions 1 and 2",
+            ),
+            (
+                r#"{"a":{"b":1,"\u0062":2}}"#,
+                "the key `b` occurs twice, at positions 1 and 2",
+            ),
             ("NaN", "expected value"),
             (r#"{"a":Infinity}"#, "expected value"),
             ("1e999", "number out of range"),

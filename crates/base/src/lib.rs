@@ -6,7 +6,8 @@
 //! - [`failure`]: the class of a failure, which decides the exit code
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
 //! - [`archive`], [`json`], [`strict_toml`], [`delimited`]: zip files, strict JSON, TOML, CSV
-//! - [`table`], [`text`]: tables of text, Unicode
+//! - [`sniff`], [`names`]: what a file is by its first bytes; names that may occur once
+//! - [`table`], [`text`], [`language`]: tables of text, Unicode, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
 //!
@@ -21,7 +22,10 @@ pub mod fs;
 pub mod http;
 pub mod hub;
 pub mod json;
+pub mod language;
+pub mod names;
 pub mod protobuf;
+pub mod sniff;
 pub mod strict_toml;
 pub mod sums;
 pub mod table;

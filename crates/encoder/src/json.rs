@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::EncoderError;
 use korfinsts_base::fs;
+use korfinsts_base::json::Unique;
 
 /// The error of malformed JSON, with line and column behind the path.
 pub(super) fn malformed(path: &Path, error: &serde_json::Error) -> EncoderError {
@@ -34,14 +35,14 @@ pub(super) fn malformed(path: &Path, error: &serde_json::Error) -> EncoderError 
 /// Reads a JSON file; `None` when it is not there.
 ///
 /// # Errors
-/// When it cannot be read or is malformed.
+/// When it cannot be read or is malformed, or an object has a key twice.
 pub(super) fn load(path: &Path) -> Result<Option<Value>, EncoderError> {
     if !fs::exists(path) {
         return Ok(None);
     }
     let bytes = fs::read(path)?;
     serde_json::from_slice(&bytes)
-        .map(Some)
+        .map(|Unique(value)| Some(value))
         .map_err(|e| malformed(path, &e))
 }
 

@@ -266,7 +266,7 @@ fn read(path: &Path) -> Result<Answers, MineError> {
     };
     let hint = "save the sheet as CSV in UTF-8, with its columns as they were";
     let unread = |e: RowError| wrong(e.line, e.problem.to_string(), hint);
-    let header = rows.next().transpose().map_err(unread)?.unwrap_or_default();
+    let header = rows.header().map_err(unread)?;
     let column = |name: &str| {
         header.position(name).ok_or_else(|| {
             let found: Vec<&str> = header.iter().collect();

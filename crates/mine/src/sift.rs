@@ -22,7 +22,7 @@ use super::pool::{Group, PooledPassage, Writer};
 use super::setup::{Setup, document};
 use super::step::contamination::Search;
 use super::step::{Candidate, Drop, INGEST, Measured, ROW_STEPS, RowStep, Verdict};
-use super::{MineError, RunFolder};
+use super::{MineError, Place, RunFolder};
 use korfinsts_base::{fs, json};
 
 /// Which part of the work is done.
@@ -214,6 +214,7 @@ fn feed(
     // Chunks are dealt over all files, so that many small files are shared out, too.
     let mut before = 0;
     for (corpus, located) in setup.corpora.iter().enumerate() {
+        let first = before;
         for (file, at) in located.files.iter().enumerate() {
             let count = std::cell::Cell::new(0);
             let wanted = |number: u64| {
@@ -236,6 +237,15 @@ fn feed(
                 return Ok(());
             }
             before += count.get();
+        }
+        if before == first {
+            let path = located.files.first().map(|f| f.path.as_path());
+            return Err(MineError::data(
+                path.unwrap_or(Path::new(&located.manifest.id)),
+                Place::Whole,
+                format!("the corpus `{}` holds no row", located.manifest.id),
+                Some("is the file empty, or cut short behind its header?"),
+            ));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::reader::FileReader as _;
 use parquet::record::Field;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::TrainError;
 use super::batch::{Example, Kind, Labels, Source};
 use super::recipe::{DataKind, DataRecipe, Recipe};
-use korfinsts_base::fs;
+use korfinsts_base::json::{ONE_A_LINE, Unique};
+use korfinsts_base::{fs, sniff, text};
+use korfinsts_bench::columnar;
 use korfinsts_bench::coverage::terms;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
 use korfinsts_encoder::tokenizer::Tokenizer;
@@ -307,52 +309,59 @@ impl DataRow {
 /// Rows of a JSONL file, or of a Parquet file by its first bytes.
 fn rows(path: &Path) -> Result<Vec<DataRow>, TrainError> {
     let bytes = fs::read(path)?;
-    let wrong = |line: Option<usize>, reason: String| TrainError::Data {
+    let wrong = |line: Option<usize>, reason: String, hint: Option<&str>| TrainError::Data {
         path: path.to_owned(),
         line,
         reason,
-        hint: None,
+        hint: hint.map(str::to_owned),
     };
     let row = |number, fields| DataRow {
         fields,
         path: path.to_owned(),
         number,
     };
-    if bytes.starts_with(b"PAR1") {
-        let reader = SerializedFileReader::new(Bytes::from(bytes))
-            .map_err(|e| wrong(None, e.to_string()))?;
-        let found = reader
-            .get_row_iter(None)
-            .map_err(|e| wrong(None, e.to_string()))?;
-        return found
-            .enumerate()
-            .map(|(i, r)| {
-                let r = r.map_err(|e| wrong(Some(i + 1), e.to_string()))?;
-                let fields = r.get_column_iter().map(|(name, field)| {
-                    let value = match field {
-                        Field::Str(text) => Value::String(text.clone()),
-                        _ => Value::Null,
-                    };
-                    (name.clone(), value)
-                });
-                Ok(row(i + 1, Value::Object(fields.collect())))
-            })
-            .collect();
-    }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        wrong(
-            None,
-            format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
-        )
-    })?;
+    let kind = sniff::kind(&bytes);
     let mut found = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
+    if kind == Some(sniff::Kind::Parquet) {
+        let reader = columnar::open(Bytes::from(bytes))
+            .map_err(|e| wrong(None, e.to_string(), Some(e.hint)))?;
+        let read = reader
+            .get_row_iter(None)
+            .map_err(|e| wrong(None, e.to_string(), None))?;
+        for (i, r) in read.enumerate() {
+            let r = r.map_err(|e| wrong(Some(i + 1), e.to_string(), None))?;
+            let fields = r.get_column_iter().map(|(name, field)| {
+                let value = match field {
+                    Field::Str(text) => Value::String(text.clone()),
+                    _ => Value::Null,
+                };
+                (name.clone(), value)
+            });
+            found.push(row(i + 1, Value::Object(fields.collect())));
         }
-        let fields: Value = serde_json::from_str(line)
-            .map_err(|e| wrong(Some(i + 1), format!("no JSON object: {e}")))?;
-        found.push(row(i + 1, fields));
+    } else if let Some(kind) = kind {
+        return Err(wrong(None, format!("this is {kind}"), Some(kind.hint())));
+    } else {
+        let lines = text::numbered_lines(&bytes, 1);
+        let lines = lines.map_err(|line| {
+            let line = Some(line as usize);
+            wrong(line, "the line is not UTF-8".into(), Some(text::CONVERT))
+        })?;
+        for (number, line) in lines {
+            let number = number as usize;
+            let Unique(fields) = serde_json::from_str(line).map_err(|e| {
+                wrong(
+                    Some(number),
+                    format!("no JSON object: {e}"),
+                    Some(ONE_A_LINE),
+                )
+            })?;
+            found.push(row(number, fields));
+        }
+    }
+    if found.is_empty() {
+        let reason = "the file holds no row".to_owned();
+        return Err(wrong(None, reason, Some("is it empty, or cut short?")));
     }
     Ok(found)
 }
@@ -401,12 +410,21 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
 /// Lines of two files as pairs; a line that is empty in either is left out.
 fn parallel(paths: &[PathBuf; 2]) -> Result<Vec<Example>, TrainError> {
     let read = |path: &PathBuf| -> Result<Vec<String>, TrainError> {
-        let text = String::from_utf8(fs::read(path)?).map_err(|e| TrainError::Data {
+        let bytes = fs::read(path)?;
+        let wrong = |line, reason: String, hint: &str| TrainError::Data {
             path: path.clone(),
-            line: None,
-            reason: format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
-            hint: None,
+            line,
+            reason,
+            hint: Some(hint.to_owned()),
+        };
+        if let Some(kind) = sniff::kind(&bytes) {
+            return Err(wrong(None, format!("this is {kind}"), kind.hint()));
+        }
+        let text = text::utf8(&bytes).map_err(|line| {
+            let line = Some(line as usize);
+            wrong(line, "the line is not UTF-8".into(), text::CONVERT)
         })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Ok(text.lines().map(|l| l.trim().to_owned()).collect())
     };
     let (first, second) = (read(&paths[0])?, read(&paths[1])?);

@@ -14,7 +14,7 @@ use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::hub::{Hub, Progress};
 use korfinsts_bench::suite::{
-    Availability, CheckReport, ImportReport, Level, Manifest, Registry, Scale, ScaleKind,
+    Availability, CheckReport, Finding, ImportReport, Level, Manifest, Registry, Scale, ScaleKind,
     SuiteError,
 };
 
@@ -58,7 +58,7 @@ enum SuiteCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Parse all rows and report every problem with its line; exit code 1 when there is one
+    /// Parse all rows and report each kind of problem with its lines; exit code 1 when there is one
     Check {
         /// Ids of suites (`id` or `id:split`), or folders [default: every suite that is here]
         #[arg(value_name = "NAME")]
@@ -141,7 +141,7 @@ fn list(registry: &Registry, output: &OutputArgs) -> anyhow::Result<()> {
         let availability = registry.availability(manifest, None)?;
         let command = match &availability {
             Availability::Available => None,
-            Availability::Missing { command } => Some(command.clone()),
+            Availability::Missing { command, .. } => Some(command.clone()),
         };
         table.push(vec![
             manifest.id.clone(),
@@ -186,7 +186,7 @@ fn info(registry: &Registry, suite: &str, output: &OutputArgs) -> anyhow::Result
             .collect();
         let command = match &availability {
             Availability::Available => "here".to_owned(),
-            Availability::Missing { command } => command.clone(),
+            Availability::Missing { command, .. } => command.clone(),
         };
         let marked = if *name == manifest.default_split {
             format!("{name} (default)")
@@ -474,20 +474,11 @@ fn check(
                 Level::Warning => warnings += 1,
             }
             let remedy = finding.problem.hint();
-            let word = match level {
-                Level::Error => "error",
-                Level::Warning => "warning",
-            };
             table.push(vec![
-                word.to_owned(),
+                word(level).to_owned(),
                 finding.to_string(),
                 remedy.clone().unwrap_or_default(),
             ]);
-            let _ = writeln!(lines, "{word}: {finding}");
-            // The same remedy for a thousand rows is said once.
-            if let Some(remedy) = remedy.clone().filter(|r| remedies.insert(r.clone())) {
-                let _ = writeln!(lines, "  hint: {remedy}");
-            }
             findings.push(json!({
                 "level": level,
                 "path": finding.path,
@@ -496,6 +487,7 @@ fn check(
                 "remedy": remedy,
             }));
         }
+        lines += &grouped(&report.findings, &mut remedies);
         global.note(&format!(
             "{} ({split}): {}, {}",
             manifest.id,
@@ -523,6 +515,48 @@ fn check(
         return Err(CliError::new(FailureClass::Check, found, None).into());
     }
     Ok(())
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+    }
+}
+
+/// Findings by kind and file: the first three of each, and how many more there are. A remedy is said
+/// once.
+fn grouped(findings: &[Finding], remedies: &mut BTreeSet<String>) -> String {
+    const SHOWN: usize = 3;
+    let kind = |f: &Finding| (std::mem::discriminant(&f.problem), f.path.clone());
+    let mut groups: Vec<(_, Vec<&Finding>)> = Vec::new();
+    for finding in findings {
+        match groups.iter_mut().find(|(k, _)| *k == kind(finding)) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((kind(finding), vec![finding])),
+        }
+    }
+    let mut lines = String::new();
+    for (_, group) in groups {
+        for finding in group.iter().take(SHOWN) {
+            let _ = writeln!(lines, "{}: {finding}", word(finding.problem.level()));
+            if let Some(remedy) = finding
+                .problem
+                .hint()
+                .filter(|r| remedies.insert(r.clone()))
+            {
+                let _ = writeln!(lines, "  hint: {remedy}");
+            }
+        }
+        if let Some(more) = group.len().checked_sub(SHOWN + 1) {
+            let _ = writeln!(
+                lines,
+                "  and {} more of this kind; `--format json` lists every one",
+                more + 1
+            );
+        }
+    }
+    lines
 }
 
 /// `1 pair`, `2 pairs`.

@@ -88,6 +88,94 @@ fn each_broken_file_is_named_with_its_place() {
             &["bad.parquet: not valid Parquet", "was the file cut off?"],
         ),
         (
+            "open.csv",
+            "id,text\n1,\"금리 인상\n2,주가 하락\n3,환율 상승\n"
+                .as_bytes()
+                .to_vec(),
+            3,
+            &[
+                "open.csv:2: a quote is opened here and never closed (column 3)",
+                "hint: ",
+            ],
+        ),
+        (
+            "joined.tsv",
+            "id\ttext\n1\t\"금리 인상\n2\t주가 하락\"\n3\t환율 상승\n"
+                .as_bytes()
+                .to_vec(),
+            3,
+            &["joined.tsv:2: quotes join 2 lines to one row"],
+        ),
+        (
+            "twice.csv",
+            b"text,id,text\na,1,b\n".to_vec(),
+            3,
+            &["twice.csv:1: the column `text` occurs twice, at positions 1 and 3"],
+        ),
+        (
+            "twice.jsonl",
+            b"{\"text\":\"a\",\"text\":\"b\"}\n".to_vec(),
+            3,
+            &["twice.jsonl:1: not a JSON object: the key `text` occurs twice"],
+        ),
+        (
+            "pretty.jsonl",
+            b"{\n  \"text\": \"a\"\n}\n".to_vec(),
+            3,
+            &[
+                "pretty.jsonl:1: not a JSON object",
+                "One JSON object a line is read",
+            ],
+        ),
+        (
+            "header.csv",
+            b"id,text\n".to_vec(),
+            3,
+            &["header.csv: the corpus `broken` holds no row"],
+        ),
+        (
+            "empty.jsonl",
+            Vec::new(),
+            3,
+            &["empty.jsonl: the corpus `broken` holds no row"],
+        ),
+        (
+            "page.csv",
+            b"<!DOCTYPE html><html></html>".to_vec(),
+            3,
+            &["page.csv: this is a web page", "download the file itself"],
+        ),
+        (
+            "page.jsonl.gz",
+            gzip(b"<html></html>"),
+            3,
+            &["page.jsonl.gz: this is a web page"],
+        ),
+        (
+            "pointer.parquet",
+            b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
+            3,
+            &[
+                "pointer.parquet: not valid Parquet: this is a pointer of Git LFS",
+                "git lfs pull",
+            ],
+        ),
+        (
+            "arrow.parquet",
+            b"ARROW1\0\0".to_vec(),
+            3,
+            &["arrow.parquet: not valid Parquet: this is an Arrow (Feather) file"],
+        ),
+        (
+            "wide.txt",
+            b"\xff\xfea\0b\0".to_vec(),
+            3,
+            &[
+                "wide.txt: this is text in UTF-16",
+                "iconv -f UTF-16LE -t UTF-8",
+            ],
+        ),
+        (
             "cp949.txt",
             b"first\n\xb1\xdd\xb8\xae\n".to_vec(),
             3,

@@ -13,6 +13,7 @@ use super::cache::{Cache, hash, is_commit, kind_of_tag};
 use super::{HubError, RepoId, Snapshot};
 use crate::fs;
 use crate::http::{self, Patience, header};
+use crate::sniff::{self, Kind};
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 10;
@@ -439,8 +440,43 @@ impl Hub {
                 });
             }
         }
+        let (head, _) = sniff::peek(fs::open(&incomplete)?).map_err(fs::at("read", &incomplete))?;
+        let kind = sniff::kind(&head);
+        let text = [".html", ".htm", ".xml", ".svg", ".md"]
+            .iter()
+            .any(|e| path.ends_with(e));
+        if let Some(kind @ (Kind::LfsPointer | Kind::WebPage)) = kind
+            && !text
+        {
+            fs::remove_file(&incomplete)?;
+            return Err(HubError::Foreign {
+                what: what.to_owned(),
+                kind,
+            });
+        }
         fs::rename(&incomplete, &blob)?;
         Ok(())
+    }
+
+    /// Removes a file of the cache that turned out to be damaged, so that it is downloaded again.
+    /// Offline nothing is removed. Whether it was.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub fn forget(&self, file: &Path) -> Result<bool, HubError> {
+        let within = file.starts_with(&self.settings.cache);
+        if self.settings.offline || !within || !fs::exists(file) {
+            return Ok(false);
+        }
+        let blob = fs::canonicalize(file)?;
+        fs::remove_file(file)?;
+        if blob
+            .parent()
+            .is_some_and(|folder| folder.ends_with("blobs"))
+        {
+            fs::remove_file(&blob)?;
+        }
+        Ok(true)
     }
 
     /// A GET with retries whose answer is a success.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::failure::FailureClass;
 use crate::fs::FsError;
+use crate::sniff::Kind;
 
 /// An error of the hub room: nothing that the hub, the network or its cache could give.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,14 @@ pub enum HubError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// What was downloaded is another kind of file; it is not kept.
+    #[error("{what}: the hub gave {kind}")]
+    Foreign {
+        /// The file.
+        what: String,
+        /// What came.
+        kind: Kind,
+    },
     /// The downloaded bytes are not those the hub names.
     #[error("{what}: expected {kind} {expected}, found {found}")]
     Checksum {
@@ -128,6 +137,11 @@ impl HubError {
             }
             Self::Status { .. } => "try again later".into(),
             Self::Protocol { .. } => "does `HF_ENDPOINT` name a hub?".into(),
+            Self::Foreign { .. } => {
+                "nothing was kept: does a proxy or a sign-in page answer in place of the hub? Then \
+                 run the same command again"
+                    .into()
+            }
             Self::Checksum { .. } => {
                 "the damaged file was removed: run the same command again".into()
             }

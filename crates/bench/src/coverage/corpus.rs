@@ -14,7 +14,8 @@ use super::delimited::{open_csv, read_csv};
 use super::memo::Counter;
 use super::subject::Subject;
 use super::text::{TextCounts, TextReport};
-use korfinsts_base::{fs, text};
+use korfinsts_base::json::{ONE_A_LINE, Unique};
+use korfinsts_base::{fs, sniff, text};
 
 /// Bytes of a block that one worker takes at a time.
 pub(super) const BLOCK: usize = 1 << 20;
@@ -53,11 +54,11 @@ pub struct Corpus {
 
 impl Corpus {
     /// A corpus whose format is told by the end of its name: `.jsonl` and `.ndjson`, `.csv`,
-    /// `.tsv`, and lines for anything else. `field` names the JSON field or column, or several with
+    /// `.tsv`, and lines for anything else but `.json`. `field` names the JSON field or column, or several with
     /// commas between; `text` where none is given, and a plain file has none.
     ///
     /// # Errors
-    /// When a compressed file is named, or a field is asked of a plain file.
+    /// When a `.json` file is named, or a field is asked of a plain file.
     pub fn new(path: &Path, field: Option<&str>) -> Result<Self, CoverageError> {
         let extension = path
             .extension()
@@ -78,15 +79,12 @@ impl Corpus {
                 delimiter: b'\t',
                 columns: names,
             },
-            "gz" | "zst" | "bz2" | "xz" | "zip" | "parquet" => {
+            "json" => {
                 return Err(CoverageError::Invalid {
                     path: path.to_owned(),
                     line: 0,
-                    reason: format!("a `.{extension}` file is not read as a corpus"),
-                    hint: Some(format!(
-                        "unpack it and give the text, for instance `... | korfinsts tokenizer \
-                         coverage TOKENIZER --corpus -` (found `.{extension}`)"
-                    )),
+                    reason: "a `.json` file is not read as a corpus".into(),
+                    hint: Some(ONE_A_LINE.into()),
                 });
             }
             _ if field.is_some() => {
@@ -106,7 +104,7 @@ impl Corpus {
         })
     }
 
-    /// Looks whether the file opens and, where it has a header, holds the columns asked for:
+    /// Looks whether the file opens, is no archive or other kind of file and, where it has a header, holds the columns asked for:
     /// before anything slow is done. Standard input is left alone.
     ///
     /// # Errors
@@ -123,10 +121,20 @@ impl Corpus {
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send>, CoverageError> {
-        if self.path.as_os_str() == "-" {
-            return Ok(Box::new(io::stdin()));
+        let source: Box<dyn Read + Send> = match self.path.as_os_str() == "-" {
+            true => Box::new(io::stdin()),
+            false => Box::new(fs::open(&self.path)?),
+        };
+        let (head, whole) = sniff::peek(source).map_err(fs::at("read", &self.path))?;
+        match sniff::kind(&head) {
+            None => Ok(Box::new(whole)),
+            Some(kind) => Err(self.invalid(0, format!("this is {kind}"), Some(kind.hint()))),
         }
-        Ok(Box::new(fs::open(&self.path)?))
+    }
+
+    fn without_text(&self) -> CoverageError {
+        let hint = "is the file empty, or are its texts in another field (`--field NAME`)?";
+        self.invalid(0, "the corpus holds no text", Some(hint))
     }
 
     pub(super) fn invalid(
@@ -240,14 +248,14 @@ pub fn count(
     if let Some(error) = failure {
         return Err(error);
     }
+    if sums.first().is_some_and(|sum| sum.texts == 0) {
+        return Err(corpus.without_text());
+    }
     let reports = subjects
         .iter()
         .zip(sums.into_iter().zip(disagreed))
         .map(|(subject, (counts, disagreed))| {
             let mut report = TextReport::new(counts, subject.max_tokens().is_some());
-            if counts.texts == 0 {
-                report.warnings.push("the corpus holds no text".into());
-            }
             if cut > 0 {
                 report.warnings.push(format!(
                     "{cut} lines longer than {LONGEST_LINE} bytes were cut at white space and \
@@ -305,6 +313,7 @@ pub fn visit(
         };
         match (read, visited) {
             (_, Err(e)) | (Err(e), _) => Err(e),
+            (Ok(_), Ok(0)) => Err(corpus.without_text()),
             (Ok(_), Ok(texts)) => Ok(texts),
         }
     })
@@ -377,8 +386,9 @@ fn each_text(
     for (number, line) in lines {
         match &corpus.format {
             CorpusFormat::Jsonl(fields) => {
-                let value: Value = serde_json::from_str(line)
-                    .map_err(|e| corpus.invalid(number, format!("not a JSON object: {e}"), None))?;
+                let Unique(value) = serde_json::from_str(line).map_err(|e| {
+                    corpus.invalid(number, format!("not a JSON object: {e}"), Some(ONE_A_LINE))
+                })?;
                 for field in fields {
                     visit(number, json_text(corpus, number, &value, field)?)?;
                 }
@@ -568,7 +578,6 @@ mod tests {
                 vec!["금리", "환율 상승"],
             ),
             ("a.txt", "\u{feff}금리\n".as_bytes(), None, vec!["금리"]),
-            ("a.txt", b"", None, vec![]),
             (
                 "a.jsonl",
                 "{\"text\": \"금\\n리\"}\n{\"text\": \"b\"}".as_bytes(),
@@ -631,7 +640,40 @@ mod tests {
                 None,
                 "a.csv:2: expected 1 fields, found 2",
             ),
-            ("a.txt.gz", b"", None, ""),
+            ("a.txt", b"\x1f\x8b\x08", None, "a.txt: this is a gzip file"),
+            (
+                "a.csv",
+                b"<!DOCTYPE html>",
+                None,
+                "a.csv: this is a web page",
+            ),
+            (
+                "a.txt",
+                b"\xff\xfea\0",
+                None,
+                "a.txt: this is text in UTF-16",
+            ),
+            ("a.txt", b" \n\n", None, "a.txt: the corpus holds no text"),
+            ("a.csv", b"text\n", None, "a.csv: the corpus holds no text"),
+            ("a.json", b"[]", None, ""),
+            (
+                "a.jsonl",
+                b"{\"text\": \"a\", \"text\": \"b\"}",
+                None,
+                "a.jsonl:1: not a JSON object: the key `text` occurs twice, at positions 1 and 2",
+            ),
+            (
+                "a.csv",
+                b"text,text\na,b\n",
+                None,
+                "a.csv:1: the column `text` occurs twice, at positions 1 and 2",
+            ),
+            (
+                "a.csv",
+                b"id,text\n1,\"a\n2,b\n3,c\n",
+                None,
+                "a.csv:2: a quote is opened here and never closed (column 3)",
+            ),
             ("a.txt", b"x", Some("text"), ""),
         ] {
             let error = texts(name, content, field).expect_err(name);

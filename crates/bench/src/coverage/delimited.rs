@@ -18,8 +18,7 @@ pub(super) fn open_csv(
     columns: &[String],
 ) -> Result<(Delimited, Vec<usize>), CoverageError> {
     let mut rows = Rows::new(BufReader::with_capacity(BLOCK, reader), delimiter);
-    let header = rows.next().transpose().map_err(|e| wrong(corpus, e))?;
-    let header = header.unwrap_or_default();
+    let header = rows.header().map_err(|e| wrong(corpus, e))?;
     let positions = columns
         .iter()
         .map(|column| {
@@ -75,7 +74,7 @@ pub(super) fn read_csv(
 }
 
 fn wrong(corpus: &Corpus, error: RowError) -> CoverageError {
-    let hint = error.hint();
+    let hint = error.problem.hint();
     match error.problem {
         Problem::Io(e) => fs::at("read", &corpus.path)(e).into(),
         problem => corpus.invalid(error.line, problem.to_string(), hint),

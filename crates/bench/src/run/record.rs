@@ -555,8 +555,8 @@ pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
 /// Reads a per-pair file.
 ///
 /// # Errors
-/// When the file cannot be read, a line is no scored pair, a number is not finite, or an id
-/// occurs twice.
+/// When the file cannot be read, holds no pair, a line is no scored pair, a number is not finite, or
+/// an id occurs twice.
 pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
     let bytes = fs::read(path)?;
     let wrong = |line: usize, reason: String| RunError::Record {
@@ -570,6 +570,9 @@ pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
         .enumerate()
         .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
         .collect::<Result<Vec<ScoredPair>, _>>()?;
+    if pairs.is_empty() {
+        return Err(wrong(1, "the file holds no pair".into()));
+    }
     // Millions of ids on a large leaderboard: looked at, not copied.
     let mut seen = ahash::AHashSet::with_capacity(pairs.len());
     if let Some((i, pair)) = pairs

@@ -22,6 +22,8 @@ pub struct Absent {
     pub id: String,
     /// The command that gets it.
     pub command: String,
+    /// The file next to the user's own suite.toml that is missing.
+    pub file: Option<std::path::PathBuf>,
 }
 
 impl Registry {
@@ -43,9 +45,10 @@ impl Registry {
                         source: Box::new(e),
                     })?);
                 }
-                Availability::Missing { command } => chosen.absent.push(Absent {
+                Availability::Missing { command, file } => chosen.absent.push(Absent {
                     id: manifest.id,
                     command,
+                    file,
                 }),
             }
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
+use korfinsts_base::sniff::Kind;
 
 use super::choose::Absent;
 use super::format::Encoding;
@@ -164,6 +165,31 @@ pub enum Problem {
         /// What its reader says.
         reason: String,
     },
+    /// A file that cannot be read in its format, with what to do about it.
+    #[error("{reason}")]
+    Unread {
+        /// What its reader says.
+        reason: String,
+        /// What to type.
+        hint: String,
+    },
+    /// A file of another kind, told by its first bytes.
+    #[error("this is {0}")]
+    Foreign(Kind),
+    /// A document where rows are needed.
+    #[error("this is {what}, not one object a row")]
+    Document {
+        /// What the document is.
+        what: String,
+        /// What to type.
+        hint: String,
+    },
+    /// A file or a split without a pair.
+    #[error("there is no pair: {rows} rows were found")]
+    NoPair {
+        /// Rows that were found.
+        rows: usize,
+    },
     /// A text that is not in Unicode normalisation form C.
     #[error("`{column}` is not in Unicode normalisation form C")]
     NotNfc {
@@ -201,6 +227,18 @@ impl Problem {
             | Self::Scale(_) => Level::Warning,
             _ => Level::Error,
         }
+    }
+
+    /// Whether the file itself is damaged, whatever the manifest says.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Format { .. }
+                | Self::Unread { .. }
+                | Self::Foreign(_)
+                | Self::Encoding { .. }
+                | Self::NoPair { .. }
+        )
     }
 
     /// What to do about it, where something helps.
@@ -254,6 +292,11 @@ impl Problem {
                 "a gold file has one line for each line of its input file, blank where the pair \
                  is not scored"
                     .to_owned()
+            }
+            Self::Foreign(kind) => kind.hint().to_owned(),
+            Self::Unread { hint, .. } | Self::Document { hint, .. } => hint.clone(),
+            Self::NoPair { .. } => {
+                "is the file empty, cut short, or its only row read as the header?".to_owned()
             }
             _ => return None,
         })
@@ -343,17 +386,26 @@ pub enum SuiteError {
         known: Vec<String>,
     },
     /// The rows of a suite are not on this machine.
-    #[error("the rows of `{suite}` ({split}) are not on this machine")]
+    #[error(
+        "the rows of `{suite}` ({split}) are not on this machine{}",
+        file.as_ref().map(|f| format!(": `{}` is not there", f.display())).unwrap_or_default()
+    )]
     Missing {
         /// Id of the suite.
         suite: String,
         /// The split.
         split: String,
+        /// The file next to the user's own suite.toml that is missing.
+        file: Option<PathBuf>,
         /// What brings them here.
         command: String,
     },
     /// A file has other bytes than the manifest (or the import) says.
-    #[error("{}: expected sha256 {expected}, found {found}", path.display())]
+    #[error(
+        "{}: expected sha256 {expected}, found {found}{}",
+        path.display(),
+        likeness.as_ref().map(|l| format!("; this is {l}")).unwrap_or_default()
+    )]
     WrongBytes {
         /// The file.
         path: PathBuf,
@@ -361,9 +413,14 @@ pub enum SuiteError {
         expected: String,
         /// The hash of the file.
         found: String,
+        /// What the file is, where that is known.
+        likeness: Option<String>,
         /// What to do.
         hint: String,
     },
+    /// A downloaded file is damaged, and was removed from the hub's cache.
+    #[error(transparent)]
+    Damaged(Box<SuiteError>),
     /// The path to import from does not exist.
     #[error("`{}` does not exist", path.display())]
     NoSuchPath {
@@ -408,7 +465,7 @@ impl SuiteError {
             Self::Fs(e) => e.hint(),
             Self::Hub(e) => e.hint(),
             Self::Manifest { .. } => {
-                Some("the suites under `benchmarks/` show what a manifest may hold".into())
+                Some("`korfinsts suite info korsts --format json` shows a manifest that is right".into())
             }
             Self::Content { suite, first, more } => {
                 let hint = first.problem.hint();
@@ -433,7 +490,15 @@ impl SuiteError {
             Self::UnknownSplit { suite, .. } => {
                 Some(format!("`korfinsts suite info {suite}` shows them"))
             }
-            Self::Missing { command, .. } => Some(format!("run `{command}`")),
+            Self::Missing { command, file, .. } => Some(match file {
+                Some(_) => format!("put the file there, or run `{command}`"),
+                None => format!("run `{command}`"),
+            }),
+            Self::Damaged(error) => {
+                const GONE: &str = "the file was removed from the hub's cache: run the same command again";
+                let hint = error.hint();
+                Some(hint.map_or(GONE.to_owned(), |hint| format!("{GONE} ({hint})")))
+            }
             Self::WrongBytes { hint, .. } => Some(hint.clone()),
             Self::NoSuchPath { .. } => {
                 Some("name a file, or a folder that is searched by file name and hash".into())
@@ -460,6 +525,7 @@ impl SuiteError {
             Self::Fs(_) => FailureClass::Runtime,
             Self::Hub(e) => e.class(),
             Self::Unusable { source, .. } => source.class(),
+            Self::Damaged(error) => error.class(),
             Self::Unknown { .. }
             | Self::UnknownSplit { .. }
             | Self::NoSuchPath { .. }
@@ -476,8 +542,11 @@ impl SuiteError {
 }
 
 fn ids(absent: &[Absent]) -> String {
-    let words: Vec<String> = absent.iter().map(|a| format!("`{}`", a.id)).collect();
-    words.join(", ")
+    let one = |a: &Absent| match &a.file {
+        Some(file) => format!("`{}` (`{}`)", a.id, file.display()),
+        None => format!("`{}`", a.id),
+    };
+    absent.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn place(path: &std::path::Path, line: Option<usize>) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::SuiteError;
 use super::load::{self, Located, stored_name};
-use super::manifest::{Manifest, Source, SourceFile};
+use super::manifest::{Manifest, Origin, Source, SourceFile};
 use super::registry::{IMPORTED, ImportedFile, ImportedHub, ImportedSplit, Registry, verify};
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, RepoId, RepoKind};
@@ -91,6 +91,10 @@ impl Registry {
             for repo in std::iter::once(&copy.repo).chain(&copy.or) {
                 match self.fetch_from(manifest, source, repo, copy.revision.as_deref(), hub) {
                     Ok(reports) => return Ok(reports),
+                    // What is kept damaged would fail for ever.
+                    Err(e @ (SuiteError::Content { .. } | SuiteError::WrongBytes { .. })) => {
+                        return Err(forgotten(e, manifest, hub)?);
+                    }
                     // The first repository is the one the manifest means: its error is told.
                     Err(e @ (SuiteError::Hub(_) | SuiteError::NotOnHub { .. })) => {
                         last = last.or(Some(e));
@@ -216,6 +220,21 @@ impl Registry {
     }
 }
 
+/// The error of a downloaded file that does not parse or match, which leaves the hub's cache. Where
+/// the manifest is the user's own, rows that do not fit it may be the manifest's fault.
+fn forgotten(error: SuiteError, manifest: &Manifest, hub: &Hub) -> Result<SuiteError, SuiteError> {
+    let own = matches!(manifest.origin, Origin::Folder(_));
+    let path = match &error {
+        SuiteError::Content { first, .. } if !own || first.problem.is_damage() => &first.path,
+        SuiteError::WrongBytes { path, .. } => path,
+        _ => return Ok(error),
+    };
+    Ok(match hub.forget(path)? {
+        true => SuiteError::Damaged(Box::new(error)),
+        false => error,
+    })
+}
+
 fn hashes(files: &[Located]) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for file in files {
@@ -264,8 +283,8 @@ fn other_bytes(manifest: &Manifest, source: &Source) -> String {
         _ => "download the file again".to_owned(),
     };
     format!(
-        "{edition}; for another edition on purpose, copy the folder of `{}` into suites-local \
-         under another id",
+        "{edition}; another edition on purpose is another suite: write a suite.toml for it, as \
+         `korfinsts suite info {} --format json` shows this one",
         manifest.id
     )
 }

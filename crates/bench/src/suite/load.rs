@@ -33,6 +33,8 @@ pub(super) struct Reading {
     pub places: Vec<(PathBuf, Place)>,
     pub findings: Vec<Finding>,
     pub warnings: Vec<String>,
+    /// Rows of the files, dropped ones included.
+    pub rows: usize,
 }
 
 /// The columns of a table, found once.
@@ -55,15 +57,19 @@ pub(super) fn read_split(
     let declared = &manifest.splits[split];
     let scale = manifest.scale_of(declared);
     let mut reading = Reading::default();
-    let mut row_offset = 0;
     let mut ids: HashMap<String, (PathBuf, Place)> = HashMap::new();
     let mut unknown_domains: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
         let mut findings = Findings::new(&file.path, &mut reading.findings);
+        let before = findings.errors();
         let table = match &file.gold {
             Some((name, gold)) => read_parallel(&file.bytes, gold, name, &mut findings),
             None => read(&file.bytes, &source.format, &mut findings),
         };
+        if table.total == 0 && findings.errors() == before {
+            findings.add(Place::File, Problem::NoPair { rows: 0 });
+            continue;
+        }
         let columns = match columns(&table, source, declared.score.as_ref()) {
             Ok(columns) => columns,
             Err(problem) => {
@@ -74,12 +80,16 @@ pub(super) fn read_split(
                 continue;
             }
         };
+        if let Some((what, hint)) = document(&table, &columns) {
+            findings.add(Place::File, Problem::Document { what, hint });
+            continue;
+        }
         if !table.dropped.is_empty() {
             reading.warnings.push(dropped(&file.name, &table));
         }
         for record in &table.records {
             let before = findings.found.len();
-            let row = row_offset + record.number;
+            let row = reading.rows + record.number;
             let pair = pair(record, &columns, source, file, scale, &mut findings);
             let Some(mut pair) = pair else {
                 stop_on_missing_column(findings.found, before);
@@ -110,7 +120,7 @@ pub(super) fn read_split(
             reading.pairs.push(pair);
             reading.places.push((file.path.clone(), record.place));
         }
-        row_offset += table.total;
+        reading.rows += table.total;
     }
     let empty = reading
         .pairs
@@ -144,6 +154,14 @@ pub(super) fn read_split(
             .push("a byte order mark at the start of a file was skipped".to_owned());
     }
     reading
+}
+
+/// What the only record of a file is, where it is a document and no row: it lacks the first text.
+fn document(table: &Table, columns: &Found) -> Option<(String, String)> {
+    match &table.records[..] {
+        [only] if only.text(&columns.sentence1).is_err() => only.document(),
+        _ => None,
+    }
 }
 
 /// A domain that the manifest does not name: kept, or refused.
@@ -374,6 +392,11 @@ fn count(
     let path = shown(files);
     let declared = &manifest.splits[split];
     let mut findings = Findings::new(&path, &mut reading.findings);
+    if reading.pairs.is_empty() {
+        let rows = reading.rows;
+        findings.add(Place::File, Problem::NoPair { rows });
+        return;
+    }
     if let Some(expected) = declared.rows
         && expected != reading.pairs.len()
     {

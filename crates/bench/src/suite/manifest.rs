@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Scale, ScaleKind, SuiteError, TripletColumns};
-use korfinsts_base::strict_toml;
+use korfinsts_base::{language, strict_toml};
 
 /// The version of the manifest format that this program reads.
 pub const SCHEMA: u32 = 1;
@@ -386,12 +386,7 @@ impl Manifest {
             ));
         }
         for language in &self.languages {
-            let parts = language.split_once('-');
-            if !parts.is_some_and(|(l, s)| l.len() == 3 && s.len() == 4) {
-                return Err(format!(
-                    "the language `{language}` is not written as `kor-Hang`"
-                ));
-            }
+            language::check(language)?;
         }
         if self.languages.is_empty() {
             return Err("`languages` is empty".into());
@@ -636,11 +631,7 @@ test = [{ name = "test.tsv" }]
                 "1.0",
                 "`version` is `1.0`; it must be MAJOR.MINOR.PATCH",
             ),
-            (
-                "kor-Hang",
-                "ko",
-                "the language `ko` is not written as `kor-Hang`",
-            ),
+            ("kor-Hang", "ko", "is `kor-Hang` meant?"),
             ("max = 5", "max = -1", "`scale` runs from 0 to -1"),
             (
                 "\"interval\"",

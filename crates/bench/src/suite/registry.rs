@@ -11,6 +11,7 @@ use super::manifest::{Manifest, Origin, Source};
 use super::{Pair, Suite, SuiteError};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
+use korfinsts_base::sniff::{self, Kind};
 
 /// The suites that ship in the binary: the folder `benchmarks/`.
 const SHIPPED: Folder = Folder::new::<korfinsts_benchmarks::Benchmarks>("");
@@ -29,6 +30,8 @@ pub enum Availability {
     Missing {
         /// What to type.
         command: String,
+        /// The file next to the user's own suite.toml that is missing.
+        file: Option<PathBuf>,
     },
 }
 
@@ -246,6 +249,7 @@ impl Registry {
         } else {
             Availability::Missing {
                 command: command(manifest),
+                file: absent(manifest, manifest.files_key(split)),
             }
         })
     }
@@ -323,6 +327,7 @@ impl Registry {
         let missing = || SuiteError::Missing {
             suite: manifest.id.clone(),
             split: split.to_owned(),
+            file: absent(manifest, key),
             command: command(manifest),
         };
         let imported = self.imported(manifest)?.ok_or_else(missing)?;
@@ -378,7 +383,7 @@ impl Registry {
                     let take = |name: &str, sha256: &Option<String>| {
                         let bytes = take(manifest, name)?;
                         verify(&manifest.shown(name), &bytes, sha256.as_deref(), || {
-                            "the file beside suite.toml was changed: restore it, or change its \
+                            "the file next to suite.toml was changed: restore it, or change its \
                              sha256 and the version of the suite"
                                 .to_owned()
                         })?;
@@ -403,11 +408,28 @@ impl Registry {
 
 /// What brings the rows of a suite to this machine.
 fn command(manifest: &Manifest) -> String {
+    let suite = match &manifest.origin {
+        Origin::BuiltIn => manifest.id.clone(),
+        Origin::Folder(folder) => folder.display().to_string(),
+    };
     if manifest.sources.iter().any(|s| s.hub.is_some()) {
-        format!("korfinsts suite fetch {}", manifest.id)
+        format!("korfinsts suite fetch {suite}")
     } else {
-        format!("korfinsts suite import {} PATH", manifest.id)
+        format!("korfinsts suite import {suite} PATH")
     }
+}
+
+/// The first file that a suite of the user's own names and that is not next to its manifest.
+fn absent(manifest: &Manifest, key: &str) -> Option<PathBuf> {
+    let Origin::Folder(folder) = &manifest.origin else {
+        return None;
+    };
+    let files = manifest.sources.iter().find_map(|s| s.files.get(key))?;
+    files
+        .iter()
+        .flat_map(|f| std::iter::once(&f.name).chain(f.gold.as_ref().map(|g| &g.name)))
+        .map(|name| folder.join(name))
+        .find(|path| !path.is_file())
 }
 
 fn built_in(id: &str) -> Result<Manifest, SuiteError> {
@@ -472,13 +494,53 @@ pub(super) fn verify(
 ) -> Result<String, SuiteError> {
     let found = fs::sha256(bytes);
     match expected {
-        Some(expected) if expected != found => Err(SuiteError::WrongBytes {
-            path: path.to_owned(),
-            expected: expected.to_owned(),
-            found,
-            hint: hint(),
-        }),
+        Some(expected) if expected != found => {
+            let (likeness, remedy) = likeness(bytes, expected).unzip();
+            Err(SuiteError::WrongBytes {
+                path: path.to_owned(),
+                expected: expected.to_owned(),
+                found,
+                likeness,
+                hint: remedy.unwrap_or_else(hint),
+            })
+        }
         _ => Ok(found),
+    }
+}
+
+/// What bytes with another hash than `expected` are, and what to do about it.
+fn likeness(bytes: &[u8], expected: &str) -> Option<(String, String)> {
+    let is = |bytes: &[u8]| fs::sha256(bytes) == expected;
+    let without = |taken: u8, before: u8| -> Vec<u8> {
+        let next = bytes.iter().skip(1).chain(b"\n");
+        let kept = bytes
+            .iter()
+            .zip(next)
+            .filter(|(b, n)| (**b, **n) != (taken, before));
+        kept.map(|(b, _)| *b).collect()
+    };
+    let same = |what: &str, hint: &str| Some((format!("the same file {what}"), hint.to_owned()));
+    if is(&without(b'\r', b'\n')) {
+        return same(
+            "with CRLF line ends",
+            "clone it with `git -c core.autocrlf=false clone`, or convert it: `sed -i 's/\\r$//' FILE`",
+        );
+    }
+    if bytes.strip_prefix(b"\xEF\xBB\xBF").is_some_and(is) {
+        return same(
+            "with a byte order mark",
+            "save it as UTF-8 without the mark",
+        );
+    }
+    if is(&[bytes, b"\n"].concat()) {
+        return same(
+            "without the last line end",
+            "an editor or a copy has cut it: get it again",
+        );
+    }
+    match sniff::kind(bytes)? {
+        Kind::Parquet | Kind::Gzip => None,
+        kind => Some((kind.to_string(), kind.hint().to_owned())),
     }
 }
 

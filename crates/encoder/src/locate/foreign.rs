@@ -1,11 +1,11 @@
 //! Weights that are not read: by their name, and by what they begin with.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use super::file_name;
 use crate::EncoderError;
 use korfinsts_base::fs;
+use korfinsts_base::sniff::{self, Kind};
 
 /// What kind of weights a name means, where they are not read.
 pub(super) fn foreign_kind(path: &Path) -> Option<&'static str> {
@@ -32,46 +32,31 @@ pub(super) fn refuse_name(path: &Path) -> Result<(), EncoderError> {
 /// Refuses weights by their content, whatever their name.
 ///
 /// # Errors
-/// When the file begins as a zip archive, a pickle, an HDF5 or GGUF file, or a pointer of Git LFS.
+/// When the file is empty, or begins as another kind of file than weights.
 pub(crate) fn refuse_foreign(path: &Path) -> Result<(), EncoderError> {
-    let mut start = [0_u8; 48];
-    let mut file = fs::open(path)?;
-    let mut n = 0;
-    while n < start.len() {
-        match file.read(&mut start[n..]).map_err(fs::at("read", path))? {
-            0 => break,
-            more => n += more,
-        }
-    }
-    let start = &start[..n];
+    let (start, _) = sniff::peek(fs::open(path)?).map_err(fs::at("read", path))?;
+    let invalid = |reason: String, hint: &str| {
+        Err(EncoderError::Invalid {
+            path: path.to_owned(),
+            reason,
+            hint: Some(hint.to_owned()),
+        })
+    };
     if start.is_empty() {
-        return Err(EncoderError::Invalid {
-            path: path.to_owned(),
-            reason: "the file is empty".into(),
-            hint: Some("was the model downloaded whole?".into()),
-        });
+        return invalid(
+            "the file is empty".into(),
+            "was the model downloaded whole?",
+        );
     }
-    if start.starts_with(b"version https://git-lfs") {
-        return Err(EncoderError::Invalid {
-            path: path.to_owned(),
-            reason: "this is a pointer of Git LFS, not the file itself".into(),
-            hint: Some("fetch it with `git lfs pull`".into()),
-        });
-    }
-    let pickle = start[0] == 0x80 && start.get(1).is_some_and(|v| (2..=5).contains(v));
-    // A safetensors file begins with the length of its header; one of 0x80 0x02.. bytes followed
-    // by `{` is no pickle.
-    let safetensors = start.get(8) == Some(&b'{');
-    let reason = if start.starts_with(b"PK\x03\x04") {
-        "its content is a zip archive (PyTorch's format, which holds a pickle) and is not opened"
-    } else if pickle && !safetensors {
-        "its content is a pickle, which runs code, and is not opened"
-    } else if start.starts_with(b"\x89HDF") {
-        "its content is an HDF5 file, which is not read"
-    } else if start.starts_with(b"GGUF") {
-        "its content is a GGUF file, which is not read"
-    } else {
-        return Ok(());
+    let reason = match sniff::kind(&start) {
+        Some(Kind::Zip) => {
+            "its content is a zip archive (PyTorch's format, which holds a pickle) and is not opened"
+        }
+        Some(Kind::Pickle) => "its content is a pickle, which runs code, and is not opened",
+        Some(Kind::Hdf5) => "its content is an HDF5 file, which is not read",
+        Some(Kind::Gguf) => "its content is a GGUF file, which is not read",
+        Some(kind) => return invalid(format!("this is {kind}"), kind.hint()),
+        None => return Ok(()),
     };
     Err(not_read(path, reason))
 }

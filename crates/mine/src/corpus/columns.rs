@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::reader::FileReader as _;
 use parquet::record::{Field, Row as Record};
 use parquet::schema::types::Type;
 
@@ -12,6 +12,7 @@ use super::locate::File;
 use super::{Columns, Row};
 use crate::{MineError, Place};
 use korfinsts_base::fs;
+use korfinsts_bench::columnar;
 
 pub(super) fn stream(
     file: &File,
@@ -28,7 +29,8 @@ pub(super) fn stream(
         )
     };
     let opened = fs::open(&file.path)?;
-    let reader = SerializedFileReader::new(opened).map_err(|e| broken(Place::Whole, &e))?;
+    let reader = columnar::open(opened)
+        .map_err(|e| MineError::data(&file.path, Place::Whole, e.to_string(), Some(e.hint)))?;
     let schema = reader.metadata().file_metadata().schema().clone();
     let projection = project(file, &schema, columns)?;
     let mut rows = Rows::new(wanted, sink);

@@ -18,8 +18,7 @@ pub(super) fn stream(
 ) -> Result<(), MineError> {
     let input = BufReader::with_capacity(BYTES, open(file)?);
     let mut records = delimited::Rows::new(input, delimiter);
-    let header = records.next().transpose().map_err(|e| wrong(file, e))?;
-    let header = header.unwrap_or_default();
+    let header = records.header().map_err(|e| wrong(file, e))?;
     let find = |name: &String| {
         header.position(name).ok_or_else(|| {
             let found: Vec<String> = header.iter().take(12).map(|n| format!("`{n}`")).collect();
@@ -63,7 +62,7 @@ pub(super) fn stream(
 }
 
 fn wrong(file: &File, error: RowError) -> MineError {
-    let (place, hint) = (Place::Line(error.line), error.hint());
+    let (place, hint) = (Place::Line(error.line), error.problem.hint());
     match error.problem {
         Problem::Io(e) => failed(file, place, e),
         problem => MineError::data(&file.path, place, problem.to_string(), hint),

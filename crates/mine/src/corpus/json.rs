@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 use super::locate::File;
 use super::{Columns, Row};
 use crate::{MineError, Place};
+use korfinsts_base::json::{ONE_A_LINE, Unique};
 
 /// The content of a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +37,9 @@ pub(super) fn row(
         .chain(&columns.source)
         .map(String::as_str)
         .collect();
-    let broken = |e: serde_json::Error| {
-        wrong(
-            format!("not a JSON object: {e}"),
-            Some("was the file cut off, or is it one array? One object a line is read"),
-        )
-    };
+    let broken = |e: serde_json::Error| wrong(format!("not a JSON object: {e}"), Some(ONE_A_LINE));
     let (cells, found) = if names.iter().any(|n| n.contains('.')) {
-        let value: Value = serde_json::from_str(line).map_err(broken)?;
+        let Unique(value) = serde_json::from_str(line).map_err(broken)?;
         nested(&value, &names)
     } else {
         let mut deserializer = serde_json::Deserializer::from_str(line);
@@ -146,7 +144,10 @@ impl<'de> Visitor<'de> for Fields<'_> {
         let mut missing = self.0.len();
         while let Some(key) = map.next_key_seed(Text)? {
             if let Some(at) = self.0.iter().position(|n| **n == *key) {
-                missing -= usize::from(cells[at] == Cell::Absent);
+                if cells[at] != Cell::Absent {
+                    return Err(M::Error::custom(format!("the key `{key}` occurs twice")));
+                }
+                missing -= 1;
                 cells[at] = map.next_value_seed(Any)?;
             } else {
                 if missing > 0 && found.len() < 8 {
@@ -307,6 +308,16 @@ mod tests {
                 r#"["x"]"#,
                 "text",
                 "c.jsonl:7: not a JSON object: invalid type",
+            ),
+            (
+                r#"{"text":"x","text":"y"}"#,
+                "text",
+                "c.jsonl:7: not a JSON object: the key `text` occurs twice",
+            ),
+            (
+                r#"{"a":{"b":"x","b":"y"}}"#,
+                "a.b",
+                "c.jsonl:7: not a JSON object: the key `b` occurs twice",
             ),
         ] {
             let found = read(line, &[columns]).expect_err("it is wrong");

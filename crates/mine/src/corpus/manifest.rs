@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::shipped::parse;
 use crate::{MineError, Place};
 use korfinsts_base::embedded::Folder;
-use korfinsts_base::fs;
+use korfinsts_base::{fs, language};
 
 /// The corpora that ship in the binary: the folder `training/corpora/`.
 const SHIPPED: Folder = Folder::new::<korfinsts_training_data::Training>("corpora/");
@@ -237,10 +237,9 @@ fn checked(path: &Path, manifest: Manifest) -> Result<Manifest, MineError> {
             "write it in lower-case letters, digits and hyphens",
         );
     }
-    let language = manifest.language.split_once('-');
-    if !language.is_some_and(|(code, script)| code.len() == 3 && script.len() == 4) {
+    if let Err(reason) = language::check(&manifest.language) {
         return wrong(
-            format!("`language` is `{}`", manifest.language.escape_debug()),
+            reason,
             "write the ISO 639-3 code and the script, such as `kor-Hang`",
         );
     }

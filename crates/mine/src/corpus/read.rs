@@ -9,6 +9,7 @@ use super::locate::File;
 use super::{Columns, Format, Row, columns, delimited, json, lines};
 use crate::{MineError, Place};
 use korfinsts_base::fs;
+use korfinsts_base::sniff::{self, Kind};
 
 pub use super::chunk::Chunk as Part;
 
@@ -58,22 +59,30 @@ pub fn rows(
     }
 }
 
-/// Opens a file, unpacking it where its first bytes are those of gzip or Zstandard.
+/// Opens a file of text, unpacking it where its first bytes are those of gzip or Zstandard.
+///
+/// # Errors
+/// When it cannot be read, or is another kind of file, packed or not.
 pub(super) fn open(file: &File) -> Result<Box<dyn Read + Send>, MineError> {
-    let at = |e| MineError::from(fs::at("read", &file.path)(e));
-    let mut start = Vec::with_capacity(4);
-    let mut opened = fs::open(&file.path)?;
-    opened
-        .by_ref()
-        .take(4)
-        .read_to_end(&mut start)
-        .map_err(at)?;
-    let whole = std::io::Cursor::new(start.clone()).chain(opened);
-    Ok(match start[..] {
-        [0x1F, 0x8B, ..] => Box::new(MultiGzDecoder::new(whole)),
-        [0x28, 0xB5, 0x2F, 0xFD] => Box::new(zstd::Decoder::new(whole).map_err(at)?),
+    let at = |e| failed(file, Place::Whole, e);
+    let (head, whole) = sniff::peek(fs::open(&file.path)?).map_err(at)?;
+    let unpacked: Box<dyn Read + Send> = match sniff::kind(&head) {
+        Some(Kind::Gzip) => Box::new(MultiGzDecoder::new(whole)),
+        Some(Kind::Zstd) => Box::new(zstd::Decoder::new(whole).map_err(at)?),
         _ => Box::new(whole),
-    })
+    };
+    let (head, whole) = sniff::peek(unpacked).map_err(at)?;
+    match sniff::kind(&head) {
+        None => Ok(Box::new(whole)),
+        // A document may be a page: marks of HTML are taken out of texts later.
+        Some(Kind::WebPage) if file.format == Format::Document => Ok(Box::new(whole)),
+        Some(kind) => Err(MineError::data(
+            &file.path,
+            Place::Whole,
+            format!("this is {kind}"),
+            Some(kind.hint()),
+        )),
+    }
 }
 
 /// The error of a read that failed at a place.

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{hinted, invalid, truncated};
 use crate::NnError;
+use korfinsts_base::sniff::{self, Kind};
 
 /// Longest header that is read, in bytes; the limit of the reference implementation.
 pub const MAX_HEADER: u64 = 100_000_000;
@@ -131,42 +132,20 @@ pub(super) fn check_bytes(
 fn refuse_other_formats(path: &Path, bytes: &[u8]) -> Result<(), NnError> {
     const CONVERT: &str = "convert it in Python with `safetensors.torch.save_file`, on a machine \
                            where running the file's code is acceptable";
-    let starts: &[(&[u8], &str, &str)] = &[
-        (
-            b"version https://git-lfs",
-            "a pointer of Git LFS instead of the weights",
-            "run `git lfs pull` in the model's folder",
-        ),
-        (
-            b"PK\x03\x04",
-            "a zip archive (PyTorch's own format)",
-            CONVERT,
-        ),
-        (b"\x80\x02", "a pickle", CONVERT),
-        (b"\x80\x03", "a pickle", CONVERT),
-        (b"\x80\x04", "a pickle", CONVERT),
-        (b"\x80\x05", "a pickle", CONVERT),
-        (
-            b"\x89HDF\r\n",
-            "an HDF5 file",
-            "look for a `model.safetensors`",
-        ),
-        (b"GGUF", "a GGUF file", "look for a `model.safetensors`"),
-        (b"<!DOCTYPE", "a web page", "download the file again"),
-        (b"<html", "a web page", "download the file again"),
-    ];
-    for (start, what, hint) in starts {
-        // A header of 640 or 896 bytes begins like a pickle: what follows decides.
-        let is_pickle = start[0] == 0x80;
-        if bytes.starts_with(start) && !(is_pickle && bytes.get(8) == Some(&b'{')) {
-            return Err(hinted(
-                path,
-                format!("{what}, expected safetensors"),
-                Some(hint),
-            ));
+    let (what, hint) = match sniff::kind(bytes) {
+        None => return Ok(()),
+        Some(Kind::Zip) => ("a zip archive (PyTorch's own format)".to_owned(), CONVERT),
+        Some(kind @ Kind::Pickle) => (kind.to_string(), CONVERT),
+        Some(kind @ (Kind::Hdf5 | Kind::Gguf)) => {
+            (kind.to_string(), "look for a `model.safetensors`")
         }
-    }
-    Ok(())
+        Some(kind) => (kind.to_string(), kind.hint()),
+    };
+    Err(hinted(
+        path,
+        format!("{what}, expected safetensors"),
+        Some(hint),
+    ))
 }
 
 /// The header, in which a name that occurs twice is an error.

@@ -100,7 +100,7 @@ impl Catalogue {
             return Ok(Err("the suite has no such split any more".into()));
         }
         let here = self.registry.availability(manifest, Some(&suite.split))?;
-        if let Availability::Missing { command } = here {
+        if let Availability::Missing { command, .. } = here {
             return Ok(Err(format!("its rows are not on disk: `{command}`")));
         }
         let loaded = self.registry.load(manifest, Some(&suite.split))?;

@@ -124,7 +124,9 @@ impl LeaderboardError {
             }
             Self::Ambiguous { .. } => Some("name one by its folder".into()),
             Self::Incomparable { hint, .. } => Some(hint.clone()),
-            Self::Figures { .. } => Some("`leaderboard/reported/` holds files of this form".into()),
+            Self::Figures { .. } => {
+                Some("`korfinsts leaderboard import` writes a file of this form".into())
+            }
             Self::Template { .. } => {
                 Some("leave `--templates` out to use the built-in templates".into())
             }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::{ReleaseError, Version};
-use korfinsts_base::strict_toml;
+use korfinsts_base::{language, strict_toml};
 use korfinsts_bench::suite::manifest::is_id;
 use korfinsts_bench::suite::{Scale, TripletColumns};
 
@@ -270,13 +270,7 @@ impl Manifest {
             }
         }
         for language in &self.languages {
-            let parts = language.split_once('-');
-            if !parts.is_some_and(|(l, s)| l.len() == 3 && s.len() == 4) {
-                return Err(format!(
-                    "the language `{}` is not written as `kor-Hang`",
-                    language.escape_debug()
-                ));
-            }
+            language::check(language)?;
         }
         if self.languages.is_empty() || self.authors.is_empty() || self.sources.is_empty() {
             return Err(

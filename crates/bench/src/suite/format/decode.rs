@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 
 use crate::suite::error::{Place, Problem};
+use korfinsts_base::sniff::{self, Kind};
 
 use super::Findings;
 
@@ -104,33 +105,12 @@ pub(super) fn text<'a>(bytes: &'a [u8], findings: &mut Findings<'_>) -> Option<&
     }
 }
 
-/// UTF-16, by its byte order mark or by every other byte of the beginning being zero.
 fn utf16(bytes: &[u8]) -> Option<Encoding> {
-    if bytes.starts_with(&[0xFF, 0xFE]) {
-        return Some(Encoding::Utf16LittleEndian);
+    match sniff::kind(bytes)? {
+        Kind::Utf16LittleEndian => Some(Encoding::Utf16LittleEndian),
+        Kind::Utf16BigEndian => Some(Encoding::Utf16BigEndian),
+        _ => None,
     }
-    if bytes.starts_with(&[0xFE, 0xFF]) {
-        return Some(Encoding::Utf16BigEndian);
-    }
-    let head = &bytes[..bytes.len().min(64)];
-    let zeros = |from: usize| {
-        head.iter()
-            .skip(from)
-            .step_by(2)
-            .filter(|b| **b == 0)
-            .count()
-    };
-    let half = head.len() / 2;
-    if half < 4 {
-        return None;
-    }
-    if zeros(1) * 4 > half * 3 && zeros(0) == 0 {
-        return Some(Encoding::Utf16LittleEndian);
-    }
-    if zeros(0) * 4 > half * 3 && zeros(1) == 0 {
-        return Some(Encoding::Utf16BigEndian);
-    }
-    None
 }
 
 /// Whether bytes above ASCII mostly pair up to Hangul syllables of EUC-KR (lead bytes B0 to C8).

@@ -5,7 +5,8 @@
 
 use crate::suite::error::{Place, Problem};
 use crate::suite::manifest::Format;
-use korfinsts_base::delimited::Rows;
+use korfinsts_base::delimited::{self, Rows};
+use korfinsts_base::names::twice;
 
 use super::{Cells, Findings, Record, Table};
 
@@ -27,7 +28,13 @@ pub(super) fn read(text: &str, format: &Format, findings: &mut Findings<'_>) -> 
     };
     let mut table = Table::default();
     if *header && !rows.is_empty() {
-        table.header = Some(rows.remove(0).1);
+        let (line, header) = rows.remove(0);
+        if let Some(twice) = twice(header.iter().map(|name| name.trim())) {
+            let problem = delimited::Problem::Twice(twice);
+            findings.add(Place::Line(line), unread(&problem));
+            return Table::default();
+        }
+        table.header = Some(header);
     }
     let width = table.header.as_ref().map(Vec::len);
     let expected = match (
@@ -102,18 +109,25 @@ fn quoted(
         match row {
             Ok(row) => found.push((row.line as usize, row.iter().map(str::to_owned).collect())),
             Err(e) => {
-                findings.add(
-                    Place::Line(e.line as usize),
-                    Problem::Format {
-                        format: "CSV",
-                        reason: e.problem.to_string(),
-                    },
-                );
+                findings.add(Place::Line(e.line as usize), unread(&e.problem));
                 break;
             }
         }
     }
     found
+}
+
+fn unread(problem: &delimited::Problem) -> Problem {
+    let hint = problem.hint().unwrap_or_default();
+    Problem::Unread {
+        reason: problem.to_string(),
+        hint: match problem {
+            delimited::Problem::Twice(_) => hint.to_owned(),
+            _ => {
+                format!("{hint}; where quotes are characters, set `quoting = false` in suite.toml")
+            }
+        },
+    }
 }
 
 #[cfg(test)]

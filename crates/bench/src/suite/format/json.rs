@@ -1,71 +1,128 @@
 //! Objects: a JSON array, or one object per line.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::suite::error::{Place, Problem};
+use korfinsts_base::json::Unique;
 
 use super::{Cells, Findings, Record, Table};
 
-pub(super) fn read_lines(text: &str, findings: &mut Findings<'_>) -> Table {
+/// Reads objects: the elements of an array, one a line, or written over several lines one after
+/// another.
+pub(super) fn read(text: &str, findings: &mut Findings<'_>) -> Table {
+    let first = text.split('\n').find(|line| !line.trim().is_empty());
+    let begins = |line: &str| serde_json::from_str::<IgnoredAny>(line).is_err_and(|e| e.is_eof());
+    match first {
+        Some(line) if line.trim_start().starts_with('[') => read_array(text, findings),
+        Some(line) if begins(line) => read_documents(text, findings),
+        _ => read_lines(text, findings),
+    }
+}
+
+fn read_lines(text: &str, findings: &mut Findings<'_>) -> Table {
     let mut table = Table::default();
     for (i, line) in text.split('\n').enumerate() {
         if !line.trim().is_empty() {
-            push(&mut table, Place::Line(i + 1), line, "JSON", findings);
+            push(&mut table, i + 1, serde_json::from_str(line), findings);
         }
     }
     table
 }
 
-pub(super) fn read_array(text: &str, findings: &mut Findings<'_>) -> Table {
+fn read_array(text: &str, findings: &mut Findings<'_>) -> Table {
     let mut table = Table::default();
-    if let Err(e) = serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text) {
-        findings.add(
-            Place::Line(e.line().max(1)),
-            Problem::Format {
-                format: "JSON",
-                reason: reason(&e),
-            },
-        );
+    if let Err(e) = serde_json::from_str::<Vec<IgnoredAny>>(text) {
+        refuse(e.line().max(1), reason(&e), findings);
         return table;
     }
     let (mut line, mut seen) = (1, 0);
     for (offset, element) in elements(text) {
-        line += text[seen..offset].bytes().filter(|b| *b == b'\n').count();
+        line += text[seen..offset].matches('\n').count();
         seen = offset;
-        push(&mut table, Place::Line(line), element, "JSON", findings);
+        push(&mut table, line, serde_json::from_str(element), findings);
     }
     table
 }
 
+/// Documents over several lines; what follows a damaged one cannot be told apart.
+fn read_documents(text: &str, findings: &mut Findings<'_>) -> Table {
+    let mut table = Table::default();
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
+    let (mut line, mut seen) = (1, 0);
+    loop {
+        let start = text.len() - text[documents.byte_offset()..].trim_start().len();
+        line += text[seen..start].matches('\n').count();
+        seen = start;
+        match documents.next() {
+            None => return table,
+            Some(Err(e)) => {
+                refuse(e.line().max(1), reason(&e), findings);
+                return table;
+            }
+            Some(document) => push(&mut table, line, document, findings),
+        }
+    }
+}
+
 fn push(
     table: &mut Table,
-    place: Place,
-    text: &str,
-    format: &'static str,
+    line: usize,
+    read: serde_json::Result<Unique>,
     findings: &mut Findings<'_>,
 ) {
     table.total += 1;
-    match serde_json::from_str::<Value>(text) {
-        Ok(object @ Value::Object(_)) => table.records.push(Record {
-            place,
+    match read {
+        Ok(Unique(object @ Value::Object(_))) => table.records.push(Record {
+            place: Place::Line(line),
             number: table.total,
             cells: Cells::Object(object),
         }),
-        Ok(_) => findings.add(
-            place,
-            Problem::Format {
-                format,
-                reason: "a record is not an object".into(),
-            },
-        ),
-        Err(e) => findings.add(
-            place,
-            Problem::Format {
-                format,
-                reason: reason(&e),
-            },
-        ),
+        Ok(_) => refuse(line, "a record is not an object".into(), findings),
+        Err(e) => refuse(line, reason(&e), findings),
     }
+}
+
+fn refuse(line: usize, reason: String, findings: &mut Findings<'_>) {
+    let hint = if reason.starts_with("the key") {
+        "leave one of the two out: readers disagree on which counts"
+    } else {
+        "was the file cut short, or written by hand? Objects are read, in an array or one a line"
+    };
+    let problem = Problem::Unread {
+        reason: format!("not valid JSON: {reason}"),
+        hint: hint.to_owned(),
+    };
+    findings.add(Place::Line(line), problem);
+}
+
+/// What the only record of a file is where it is no row: a document around rows, or columns of
+/// values. What to type, behind it.
+pub(super) fn document(object: &Value) -> Option<(String, String)> {
+    let entries = object.as_object()?;
+    let rows = entries.iter().find_map(|(key, value)| {
+        let items = value.as_array()?;
+        let objects = items.first().is_some_and(Value::is_object);
+        objects.then_some((key, items.len()))
+    });
+    if let Some((key, count)) = rows {
+        return Some((
+            format!("one JSON document whose key `{key}` holds {count} objects"),
+            format!("write its rows alone: `jq -c '.[\"{key}\"][]' FILE > FILE.jsonl`"),
+        ));
+    }
+    let columns = entries
+        .values()
+        .filter(|v| v.is_array() || v.is_object())
+        .count();
+    (columns > 1).then(|| {
+        (
+            format!("one JSON document of {columns} lists or objects"),
+            "write rows instead of columns: `DataFrame.to_json(FILE, orient=\"records\", \
+             lines=True, force_ascii=False)`"
+                .to_owned(),
+        )
+    })
 }
 
 /// What the reader says, without the position, which is that of the record.
@@ -140,51 +197,63 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str, lines: bool) -> (Table, Vec<String>) {
+    fn found(text: &str) -> (Table, Vec<String>) {
         let mut found = Vec::new();
-        let mut findings = Findings::new(Path::new("f"), &mut found);
-        let table = if lines {
-            read_lines(text, &mut findings)
-        } else {
-            read_array(text, &mut findings)
-        };
+        let table = read(text, &mut Findings::new(Path::new("f"), &mut found));
         (table, found.iter().map(ToString::to_string).collect())
     }
 
-    #[test]
-    fn an_array_keeps_the_line_of_each_element() {
-        let (table, found) = read("[\n {\"a\": \"],{\\\"\"},\n\n {\"a\": [1, {}]}\n]", false);
-        assert!(found.is_empty());
-        let places: Vec<Place> = table.records.iter().map(|r| r.place).collect();
-        assert_eq!(places, [Place::Line(2), Place::Line(4)]);
-        assert_eq!(read("[]", false).0.total, 0);
+    fn lines(text: &str) -> Vec<Place> {
+        let (table, errors) = found(text);
+        assert!(errors.is_empty(), "{errors:?}");
+        table.records.iter().map(|r| r.place).collect()
     }
 
     #[test]
-    fn broken_json_is_named_with_its_line() {
-        for (text, lines, message) in [
+    fn objects_keep_their_lines_however_they_are_written() {
+        for (text, places) in [
             (
-                "[\n{\"a\": }\n]",
-                false,
-                "f:2: not valid JSON: expected value",
+                "[\n {\"a\": \"],{\\\"\"},\n\n {\"a\": [1, {}]}\n]",
+                vec![2, 4],
             ),
-            (
-                "{\"a\": 1}",
-                false,
-                "f:1: not valid JSON: invalid type: map, expected a sequence",
-            ),
-            (
-                "[1]",
-                false,
-                "f:1: not valid JSON: a record is not an object",
-            ),
+            ("[]", vec![]),
+            ("", vec![]),
+            ("{\"a\": 1}\n\n{\"a\": 2}", vec![1, 3]),
+            ("\n{\n \"a\": 1\n}\n\n{\n \"a\": 2\n}\n", vec![2, 6]),
+            ("{\n \"a\": 1}{\"a\": 2}\n", vec![1, 2]),
+        ] {
+            let places: Vec<Place> = places.into_iter().map(Place::Line).collect();
+            assert_eq!(lines(text), places, "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_named_once_with_its_line() {
+        for (text, message) in [
+            ("[\n{\"a\": }\n]", "f:2: not valid JSON: expected value"),
+            ("[1]", "f:1: not valid JSON: a record is not an object"),
             (
                 "{\"a\": 1}\n{\"a\": NaN}\n",
-                true,
                 "f:2: not valid JSON: expected value",
             ),
+            (
+                "{\n \"a\": 1\n}\n{\n \"a\": 2,\n}\n{\n}\n",
+                "f:6: not valid JSON: trailing comma",
+            ),
+            (
+                "{\n \"data\": [\n  {\"a\": 1},\n",
+                "f:4: not valid JSON: EOF while parsing a value",
+            ),
+            (
+                "[\"a\", 1]\n[\"b\", 2]\n[\"c\", 3]\n",
+                "f:2: not valid JSON: trailing characters",
+            ),
+            (
+                "{\"a\": 1, \"b\": {\"c\": 1, \"\\u0063\": 2}}",
+                "f:1: not valid JSON: the key `c` occurs twice, at positions 1 and 2",
+            ),
         ] {
-            assert_eq!(read(text, lines).1, [message]);
+            assert_eq!(found(text).1, [message]);
         }
     }
 

@@ -13,8 +13,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::error::{Finding, Place, Problem};
+use super::error::{Finding, Level, Place, Problem};
 use super::manifest::{Column, Format};
+use korfinsts_base::sniff::{self, Kind};
 
 pub use decode::Encoding;
 pub(super) use parallel::read as read_parallel;
@@ -63,6 +64,12 @@ impl<'a> Findings<'a> {
         Self { path, found }
     }
 
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        let error = |f: &&Finding| f.problem.level() == Level::Error;
+        self.found.iter().filter(error).count()
+    }
+
     pub fn add(&mut self, place: Place, problem: Problem) {
         self.found.push(Finding {
             path: self.path.to_owned(),
@@ -95,6 +102,15 @@ pub(super) fn read(bytes: &[u8], format: &Format, findings: &mut Findings<'_>) -
     } else {
         format
     };
+    match sniff::kind(bytes) {
+        // Text in another encoding is named with its place.
+        None | Some(Kind::Utf16LittleEndian | Kind::Utf16BigEndian) => {}
+        Some(Kind::Parquet) if *format == Format::Parquet => {}
+        Some(kind) => {
+            findings.add(Place::File, Problem::Foreign(kind));
+            return Table::default();
+        }
+    }
     if *format == Format::Parquet {
         return parquet::read(bytes, findings);
     }
@@ -103,8 +119,7 @@ pub(super) fn read(bytes: &[u8], format: &Format, findings: &mut Findings<'_>) -
     };
     match format {
         Format::Delimited { .. } => delimited::read(text, format, findings),
-        Format::Json => json::read_array(text, findings),
-        Format::Jsonl => json::read_lines(text, findings),
+        Format::Json | Format::Jsonl => json::read(text, findings),
         Format::Parquet | Format::Parallel | Format::Auto => Table::default(),
     }
 }
@@ -116,8 +131,7 @@ fn detect(bytes: &[u8]) -> Format {
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(b'[') => Format::Json,
-        Some(b'{') => Format::Jsonl,
+        Some(b'[' | b'{') => Format::Json,
         _ => {
             let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
             Format::Delimited {
@@ -209,6 +223,14 @@ impl Record {
                     Value::Object(_) => Cell::Other("an object".to_owned()),
                 })
             }
+        }
+    }
+
+    /// What the record is where it is a document and no row, and what to type.
+    pub fn document(&self) -> Option<(String, String)> {
+        match &self.cells {
+            Cells::Object(object) => json::document(object),
+            Cells::Fields(_) => None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! publish them.
 
 use crate::suite::error::{Place, Problem};
+use korfinsts_base::sniff;
 
 use super::{Cells, Findings, Record, Table, decode};
 
@@ -73,6 +74,10 @@ fn lines(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Vec<String>> {
             return None;
         }
     };
+    if let Some(kind) = sniff::kind(&unpacked) {
+        findings.add(Place::File, Problem::Foreign(kind));
+        return None;
+    }
     let text = decode::text(&unpacked, findings)?;
     // Only the last line end is no line: a blank last gold line still belongs to a pair.
     let text = text.strip_suffix('\n').unwrap_or(text);

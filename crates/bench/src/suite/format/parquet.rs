@@ -1,16 +1,25 @@
 //! Apache Parquet: rows become objects, nested groups included.
 
 use bytes::Bytes;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader as _;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
+use crate::columnar;
 use crate::suite::error::{Place, Problem};
 
 use super::{Cells, Findings, Record, Table};
 
 pub(super) fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Table {
     let mut table = Table::default();
+    let reader = match columnar::open(Bytes::copy_from_slice(bytes)) {
+        Ok(reader) => reader,
+        Err(e) => {
+            let (reason, hint) = (e.to_string(), e.hint.to_owned());
+            findings.add(Place::File, Problem::Unread { reason, hint });
+            return table;
+        }
+    };
     let mut refuse = |place, reason: String| {
         findings.add(
             place,
@@ -19,13 +28,6 @@ pub(super) fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Table {
                 reason,
             },
         );
-    };
-    let reader = match SerializedFileReader::new(Bytes::copy_from_slice(bytes)) {
-        Ok(reader) => reader,
-        Err(e) => {
-            refuse(Place::File, e.to_string());
-            return table;
-        }
     };
     let rows = match reader.get_row_iter(None) {
         Ok(rows) => rows,

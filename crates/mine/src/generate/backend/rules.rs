@@ -16,7 +16,7 @@ use crate::{MineError, Transforms};
 pub(super) const KIND: Kind = Kind {
     name: "rules",
     argument: "",
-    about: "the rules under `training/transforms`; as a judge, the typology's contrasts",
+    about: "the rules that ship with the program; as a judge, the typology's contrasts",
     open,
 };
 

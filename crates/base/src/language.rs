@@ -1,0 +1,105 @@
+//! Codes of languages with their script, as suites, corpora and releases declare them: `kor-Hang`.
+
+/// ISO 639-3: the codes of languages that are in use there, in order; `/ko` follows where ISO 639-1
+/// has a code, too.
+const LANGUAGES: &str = include_str!("iso_639_3.txt");
+
+/// ISO 15924: the codes of scripts.
+const SCRIPTS: &str = "\
+    Adlm Afak Aghb Ahom Arab Aran Armi Armn Avst Bali Bamu Bass Batk Beng Bhks Blis Bopo \
+    Brah Brai Bugi Buhd Cakm Cans Cari Cham Cher Cirt Copt Cprt Cyrl Cyrs Deva Dsrt Dupl \
+    Egyd Egyh Egyp Elba Ethi Geok Geor Glag Goth Gran Grek Gujr Guru Hanb Hang Hani Hano \
+    Hans Hant Hatr Hebr Hira Hluw Hmng Hrkt Hung Inds Ital Jamo Java Jpan Jurc Kali Kana \
+    Khar Khmr Khoj Kitl Kits Knda Kore Kpel Kthi Lana Laoo Latf Latg Latn Leke Lepc Limb \
+    Lina Linb Lisu Loma Lyci Lydi Mahj Mand Mani Marc Maya Mend Merc Mero Mlym Modi Mong \
+    Moon Mroo Mtei Mult Mymr Narb Nbat Newa Nkgb Nkoo Nshu Ogam Olck Orkh Orya Osge Osma \
+    Palm Pauc Perm Phag Phli Phlp Phlv Phnx Piqd Plrd Prti Rjng Roro Runr Samr Sara Sarb \
+    Saur Sgnw Shaw Shrd Sidd Sind Sinh Sora Sund Sylo Syrc Syre Syrj Syrn Tagb Takr Tale \
+    Talu Taml Tang Tavt Telu Teng Tfng Tglg Thaa Thai Tibt Tirh Ugar Vaii Visp Wara Wole \
+    Xpeo Xsux Yiii";
+
+/// The script that is meant where a language is named without one.
+const USUAL: &[(&str, &str)] = &[
+    ("ara", "Arab"),
+    ("cmn", "Hans"),
+    ("deu", "Latn"),
+    ("eng", "Latn"),
+    ("fra", "Latn"),
+    ("hin", "Deva"),
+    ("ind", "Latn"),
+    ("jpn", "Jpan"),
+    ("kor", "Hang"),
+    ("rus", "Cyrl"),
+    ("spa", "Latn"),
+    ("tha", "Thai"),
+    ("vie", "Latn"),
+    ("zho", "Hans"),
+];
+
+/// Checks a code of a language with its script: ISO 639-3 in lower case, a hyphen, ISO 15924 with a
+/// capital.
+///
+/// # Errors
+/// What was found and what is allowed; the code that is meant, where that is clear.
+pub fn check(code: &str) -> Result<(), String> {
+    let (language, script) = code.split_once(['-', '_']).unwrap_or((code, ""));
+    let known = known_language(&language.to_lowercase());
+    let script = SCRIPTS
+        .split_whitespace()
+        .find(|s| s.eq_ignore_ascii_case(script))
+        .or_else(|| USUAL.iter().find(|u| Some(u.0) == known).map(|u| u.1));
+    let meant = known.zip(script).map(|(l, s)| format!("{l}-{s}"));
+    match meant {
+        Some(meant) if meant == code => Ok(()),
+        Some(meant) => Err(format!(
+            "the language `{}` is not written as a code of ISO 639-3 and one of ISO 15924: is \
+             `{meant}` meant?",
+            code.escape_debug()
+        )),
+        None => Err(format!(
+            "the language `{}` is not a code of ISO 639-3 and one of ISO 15924 as in `kor-Hang`",
+            code.escape_debug()
+        )),
+    }
+}
+
+/// The code of three letters of a code of two or three.
+fn known_language(code: &str) -> Option<&'static str> {
+    LANGUAGES.split_whitespace().find_map(|entry| {
+        let (three, two) = entry.split_once('/').unwrap_or((entry, ""));
+        (!code.is_empty() && (code == three || code == two)).then_some(three)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_codes_pass_and_others_name_what_is_meant() {
+        for code in [
+            "kor-Hang", "kor-Kore", "eng-Latn", "jje-Hang", "zho-Hant", "srp-Cyrl",
+        ] {
+            assert_eq!(check(code), Ok(()), "{code}");
+        }
+        for (code, meant) in [
+            ("ko", "`kor-Hang` meant"),
+            ("kor", "`kor-Hang` meant"),
+            ("kor_Hang", "`kor-Hang` meant"),
+            ("kor-hang", "`kor-Hang` meant"),
+            ("ko-KR", "`kor-Hang` meant"),
+            ("KOR-HANG", "`kor-Hang` meant"),
+            ("en_Latn", "`eng-Latn` meant"),
+            ("sr-Cyrl", "`srp-Cyrl` meant"),
+            ("kor-Hang ", "`kor-Hang` meant"),
+            ("zzz-Qqqq", "as in `kor-Hang`"),
+            ("한-Hang", "as in `kor-Hang`"),
+            ("swe", "as in `kor-Hang`"),
+            ("", "as in `kor-Hang`"),
+            ("-Hang", "as in `kor-Hang`"),
+        ] {
+            let error = check(code).expect_err(code);
+            assert!(error.contains(meant), "{error}");
+        }
+    }
+}
