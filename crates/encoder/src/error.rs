@@ -132,6 +132,9 @@ impl EncoderError {
             | Self::Unsupported { hint, .. }
             | Self::Runtime { hint, .. } => hint.clone(),
             Self::Endpoint(e) => e.hint(),
+            Self::Text { text, source } if text.is_empty() => source.hint().or(Some(
+                "take the empty text out, or evaluate the model's own files, which read it".into(),
+            )),
             Self::Text { source, .. } => source.hint(),
             Self::Tokenize { .. } => None,
             Self::NotFinite { .. } => Some(

@@ -144,6 +144,8 @@ pub struct EncoderSpec {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Variants of triplets that it was trained on, as the checkpoint says.
     pub trained_variants: Vec<String>,
+    /// Whether what may be wrong is an error.
+    pub strict: bool,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.

@@ -50,7 +50,8 @@ impl TextEncoder {
     /// Puts a network behind the tokenizer of its specification.
     ///
     /// # Errors
-    /// When the specification holds no tokenizer.
+    /// When the specification holds no tokenizer; where it is strict, when the graph has a fixed length
+    /// and no mask.
     pub fn new(spec: &EncoderSpec, network: Box<dyn Network>) -> Result<Self, EncoderError> {
         let tokenizer = spec
             .tokenizer
@@ -89,13 +90,13 @@ impl TextEncoder {
             prompt_tokens: Mutex::default(),
         };
         if spec.format == WeightsFormat::Onnx {
-            encoder.settle(&spec.dtype)?;
+            encoder.settle(spec)?;
         }
         Ok(encoder)
     }
 
     /// Decides how the texts of a graph become batches.
-    fn settle(&mut self, dtype: &str) -> Result<(), EncoderError> {
+    fn settle(&mut self, spec: &EncoderSpec) -> Result<(), EncoderError> {
         let alone = self.batching.one_text_each;
         if alone && self.fixed.texts == Some(1) {
             self.warnings.push(
@@ -118,11 +119,21 @@ impl TextEncoder {
             both.values.extend(self.batch(&[&b], batching)?.values);
             Ok(both)
         };
+        let dtype = spec.dtype.as_str();
         let (batching, found) = padding::decide(self.batching, dtype, encode);
         let fills = match (self.fixed.tokens, b.ids.get(b.ids.len() / 2)) {
             (Some(_), Some(id)) => padding::fills(batching, *id, dtype, encode),
             _ => None,
         };
+        if let (Some(what), true) = (&fills, spec.strict) {
+            return Err(EncoderError::Unsupported {
+                what: what.clone(),
+                hint: Some(
+                    "export the graph with an input `attention_mask`, or leave `--strict` out"
+                        .into(),
+                ),
+            });
+        }
         self.batching = batching;
         self.warnings.extend(found.into_iter().chain(fills));
         Ok(())

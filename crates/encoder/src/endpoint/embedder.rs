@@ -72,7 +72,11 @@ impl Embedder {
                 Ok(answer.rows.into_iter().zip(counts).collect())
             }
             // One of them is too long or refused, or they are too many: which, the halves tell.
-            Err(Refusal::TooLong(..) | Refusal::NotKnown(_)) if texts.len() > 1 => {
+            Err(
+                Refusal::TooLong(..)
+                | Refusal::NotKnown(_)
+                | Refusal::Failed(EncoderError::Text { .. }),
+            ) if texts.len() > 1 => {
                 let (a, b) = texts.split_at(texts.len() / 2);
                 let mut rows = self.rows(a)?;
                 rows.extend(self.rows(b)?);

@@ -251,6 +251,7 @@ impl<'a> Reader<'a> {
             tokenizer: Some(Arc::new(tokenizer)),
             endpoint: None,
             trained_variants,
+            strict: self.overrides.strict,
             decisions: self.decisions,
             warnings: self.warnings,
         })
