@@ -495,7 +495,7 @@ fn failures() -> Vec<Way> {
     ]
 }
 
-fn change(answer: &Answer, with: fn(&mut Value)) -> Answer {
+fn change(answer: &Answer, with: impl FnOnce(&mut Value)) -> Answer {
     let mut body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     with(&mut body["data"]);
     Answer::json(&body)
