@@ -113,7 +113,7 @@ def weak_mask(graph):
 def convolution(graph):
     x, _ = graph.embed(), graph.mask()
     x = graph.of("Transpose", x, perm=[0, 2, 1])
-    x = graph.of("Conv", x, graph.weight(WIDTH, WIDTH, 3), pads=[1, 1], strides=[1])
+    x = graph.of("Conv", x, graph.weight(WIDTH, WIDTH, 3), pads=[1, 1], strides=[1], dilations=[1])
     return graph.states(graph.of("Transpose", x, perm=[0, 2, 1]))
 
 

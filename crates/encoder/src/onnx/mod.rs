@@ -39,7 +39,12 @@ const CONTRIB: [&str; 4] = [
 ];
 
 /// Inputs that a text gives, one number for each of its tokens.
-const OF_TOKENS: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+const OF_TOKENS: [&str; 4] = [
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+];
 /// Largest fixed batch, in texts and in tokens of each, that is believed.
 const LARGEST_FIXED: [u64; 2] = [1024, 1 << 17];
 
@@ -168,9 +173,10 @@ fn info(value: &Value) -> ValueInfo {
 fn fixed(path: &Path, inputs: &[Value]) -> Result<FixedShape, EncoderError> {
     let mut found = [None; 2];
     for input in inputs {
-        let (true, Some([texts, tokens])) =
-            (OF_TOKENS.contains(&input.name.as_str()), input.shape.as_deref())
-        else {
+        let (true, Some([texts, tokens])) = (
+            OF_TOKENS.contains(&input.name.as_str()),
+            input.shape.as_deref(),
+        ) else {
             continue;
         };
         for (axis, dimension) in [texts, tokens].into_iter().enumerate() {

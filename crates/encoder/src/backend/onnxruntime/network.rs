@@ -264,7 +264,10 @@ fn session(
             }
             None => {
                 let other = "a newer ONNX Runtime may know this graph; `--backend rten` may run it";
-                failed(format!("{}: {error}", path.display()), Some(&unable(spec, other)))
+                failed(
+                    format!("{}: {error}", path.display()),
+                    Some(&unable(spec, other)),
+                )
             }
         })
 }
