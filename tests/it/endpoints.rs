@@ -341,7 +341,7 @@ fn base64_of_other_numbers_is_found_out_and_lists_are_asked_for() {
         });
         encode(&server.address, &["금리 인상", "rate hike"]).expect(name);
         let endpoint = open(&server.address).expect(name);
-        let rules = korfinsts_encoder::protocol::rules("default", "org/lexical").expect("known");
+        let rules = korfinsts_encoder::protocol::rules("native", "org/lexical").expect("known");
         let spec = endpoint.spec(&rules, korfinsts_encoder::endpoint::Wishes::default());
         let warnings = spec.expect(name).warnings.join("; ");
         assert!(

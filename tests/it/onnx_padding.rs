@@ -229,7 +229,7 @@ fn an_input_that_no_text_gives_is_asked_for_and_shapes_the_key() {
         ),
         (
             "task-int64",
-            &["task=3"],
+            &["task_id=3", "task=3"],
             "no input `task` besides",
             "leave `--onnx-input task=...` out",
         ),
