@@ -360,6 +360,9 @@ fn half(value: f32) -> u16 {
     }
 }
 
+/// A way to refuse an empty text: what is said of it, and the answer.
+type Refusal = (&'static str, fn(&Seen) -> Answer);
+
 /// The text that a server refuses, or gives no number for, is named with its pair.
 #[test]
 fn a_text_that_a_server_refuses_is_named_with_suite_and_pair() {
@@ -379,7 +382,7 @@ fn a_text_that_a_server_refuses_is_named_with_suite_and_pair() {
     std::fs::create_dir(&suite).expect("made");
     std::fs::write(suite.join("suite.toml"), SUITE).expect("written");
     std::fs::write(suite.join("t.tsv"), ROWS).expect("written");
-    let ways: [(&str, fn(&Seen) -> Answer); 4] = [
+    let ways: [Refusal; 4] = [
         ("status 400: '$.input' is invalid", |_| {
             Answer::json(&json!({"error": {"message": "'$.input' is invalid"}})).with_status(400)
         }),

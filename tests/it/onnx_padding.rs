@@ -58,9 +58,10 @@ fn encode(encoder: &dyn Encoder, texts: &[String]) -> Vec<Vec<f32>> {
         .iter()
         .map(|text| encoder.prepare(text, "").expect("a text"))
         .collect();
-    let most = match encoder.depends_on_batch() {
-        true => 1,
-        false => encoder.limits().texts.min(texts.len()),
+    let most = if encoder.depends_on_batch() {
+        1
+    } else {
+        encoder.limits().texts.min(texts.len())
     };
     let batches = texts.chunks(most).flat_map(|batch| {
         let batch: Vec<&PreparedText> = batch.iter().collect();

@@ -26,7 +26,7 @@ pub enum RunError {
         /// 1 or 2.
         sentence: usize,
         /// What failed, with the text.
-        source: EncoderError,
+        source: Box<EncoderError>,
     },
     /// Another process works on the same output folder.
     #[error("another korfinsts process is working on `{}`", folder.display())]
@@ -86,7 +86,8 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Fs(e) => e.hint(),
-            Self::Encoder(e) | Self::Pair { source: e, .. } => e.hint(),
+            Self::Encoder(e) => e.hint(),
+            Self::Pair { source, .. } => source.hint(),
             Self::Busy { .. } => Some(
                 "wait for it to end, or give this run a folder of its own: `--results DIR`".into(),
             ),
@@ -107,7 +108,8 @@ impl RunError {
             Self::Fs(_) | Self::Busy { .. } | Self::MissingEmbedding { .. } => {
                 FailureClass::Runtime
             }
-            Self::Encoder(e) | Self::Pair { source: e, .. } => e.class(),
+            Self::Encoder(e) => e.class(),
+            Self::Pair { source, .. } => source.class(),
             Self::Interrupted { .. } => FailureClass::Interrupted,
             Self::Record { .. } => FailureClass::Data,
             Self::Merge { class, .. } => *class,

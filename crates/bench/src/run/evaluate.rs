@@ -177,7 +177,7 @@ fn located(error: RunError, suites: &[Suite], prompt: &str) -> RunError {
                     suite: suite.id.clone(),
                     id: pair.id.clone(),
                     sentence: side + 1,
-                    source: EncoderError::Text { text, source },
+                    source: Box::new(EncoderError::Text { text, source }),
                 };
             }
         }
