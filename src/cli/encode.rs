@@ -13,8 +13,10 @@ use super::output::print;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt};
 use korfinsts_base::fs;
+use korfinsts_bench::run::RunError;
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::store::{EmbeddingSet, text_key};
+use korfinsts_encoder::EncoderError;
 
 /// Write the embeddings of texts to a file, row order kept
 #[derive(Debug, Args)]
@@ -116,7 +118,11 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
     let mut bar = Bar::new(global.quiet);
     let store = engine::embed(&references, prompt, &folder, options, &mut bar, &mut || {
         spec.open(&open)
-    })?;
+    })
+    .map_err(|error| located(error, &texts, prompt, &args.input))?;
+    for warning in store.about().iter().flat_map(|about| &about.warnings) {
+        global.note(&format!("warning: {warning}"));
+    }
     match write {
         Some(write) => write(store.set(), &texts, &args.output)?,
         None => print(&json_lines(store.set(), &texts))?,
@@ -150,6 +156,22 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         store.set().dimension()
     ));
     Ok(())
+}
+
+/// The error of an encoder on one text, with the number of the first text that is it.
+fn located(error: RunError, texts: &[String], prompt: &str, input: &Path) -> anyhow::Error {
+    let line = match &error {
+        RunError::Encoder(EncoderError::Text { text, .. }) => {
+            let bare = text.strip_prefix(prompt).unwrap_or(text);
+            texts.iter().position(|t| t == bare)
+        }
+        _ => None,
+    };
+    let error = anyhow::Error::from(error);
+    match line {
+        Some(at) => error.context(format!("{}: text {}", input.display(), at + 1)),
+        None => error,
+    }
 }
 
 fn row<'a>(set: &'a EmbeddingSet, text: &str) -> &'a [f32] {

@@ -42,6 +42,9 @@ pub struct ModelArgs {
     /// ONNX output to read
     #[arg(long, value_name = "NAME")]
     onnx_output: Option<String>,
+    /// Value of an ONNX input that no text gives, such as `task_id=3`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    onnx_input: Option<Vec<String>>,
     /// Prompts, lengths and pooling as a named set of rules
     #[arg(long, default_value = protocol::DEFAULT, value_parser = protocols())]
     protocol: String,
@@ -168,6 +171,7 @@ impl ModelArgs {
             max_tokens: self.max_tokens,
             attention: self.attention.as_deref().and_then(Attention::parse),
             onnx_output: self.onnx_output.clone(),
+            onnx_inputs: self.onnx_input.clone(),
             protocol: Some(self.protocol.clone()),
             prompt: self.prompt.clone(),
             prompt_name: self.prompt_name.clone(),

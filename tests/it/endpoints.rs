@@ -38,8 +38,15 @@ fn tokens(text: &str) -> usize {
 }
 
 fn base64(row: &[f32]) -> String {
+    base64_of(
+        &row.iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
+}
+
+fn base64_of(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let mut group = [0; 3];
@@ -187,6 +194,13 @@ fn prepared(encoder: &dyn Encoder, texts: &[&str]) -> Vec<PreparedText> {
         .collect()
 }
 
+/// An error with its causes, as it is printed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
 /// Encodes texts and checks that each row is its text's.
 fn encode(address: &str, texts: &[&str]) -> Result<Vec<TokenCount>, EncoderError> {
     let encoder = open(address)?.encoder();
@@ -283,7 +297,149 @@ fn both_codings_are_understood_and_floats_are_asked_for_where_base64_is_not_know
         .filter(|s| s.path == "/v1/embeddings")
         .map(|s| s.json()["encoding_format"].clone())
         .collect();
-    assert_eq!(coded, ["base64", "float", "float"]);
+    assert_eq!(coded, ["float", "base64", "float"]);
+}
+
+/// Ways to write a row as bytes that are not little-endian float32.
+type Coding = (&'static str, fn(&[f32]) -> Vec<u8>);
+
+#[test]
+fn base64_of_other_numbers_is_found_out_and_lists_are_asked_for() {
+    let codings: [Coding; 5] = [
+        ("float16", |row| {
+            row.iter().flat_map(|v| half(*v).to_le_bytes()).collect()
+        }),
+        ("float16, an odd number of them", |row| {
+            row[1..]
+                .iter()
+                .flat_map(|v| half(*v).to_le_bytes())
+                .collect()
+        }),
+        ("big-endian", |row| {
+            row.iter().flat_map(|v| v.to_be_bytes()).collect()
+        }),
+        ("float64", |row| {
+            row.iter()
+                .flat_map(|v| f64::from(*v).to_le_bytes())
+                .collect()
+        }),
+        ("int8", |row| row.iter().map(|v| (*v * 8.0) as u8).collect()),
+    ];
+    for (name, code) in codings {
+        let server = Server::new(move |seen, _| {
+            let answer = openai(seen);
+            if seen.path != "/v1/embeddings" || seen.json()["encoding_format"] != "base64" {
+                return answer;
+            }
+            let texts = texts(seen);
+            change(&answer, |data| {
+                for row in data.as_array_mut().expect("rows") {
+                    let at = row["index"].as_u64().expect("an index") as usize;
+                    row["embedding"] = json!(base64_of(&code(&lexical(&texts[at]))));
+                }
+            })
+        });
+        encode(&server.address, &["금리 인상", "rate hike"]).expect(name);
+        let endpoint = open(&server.address).expect(name);
+        let rules = korfinsts_encoder::protocol::rules("native", "org/lexical").expect("known");
+        let spec = endpoint.spec(&rules, korfinsts_encoder::endpoint::Wishes::default());
+        let warnings = spec.expect(name).warnings.join("; ");
+        assert!(
+            warnings.contains("does not hold float32"),
+            "{name}: {warnings}"
+        );
+    }
+}
+
+/// Bits of the float16 nearest to a small number that is exact in it.
+fn half(value: f32) -> u16 {
+    let bits = value.to_bits();
+    match value {
+        0.0 => 0,
+        _ => ((((bits >> 23) & 0xff) - 112) << 10 | (bits >> 13) & 0x3ff) as u16,
+    }
+}
+
+/// A way to refuse an empty text: what is said of it, and the answer.
+type Refusal = (&'static str, fn(&Seen) -> Answer);
+
+/// The text that a server refuses, or gives no number for, is named with its pair.
+#[test]
+fn a_text_that_a_server_refuses_is_named_with_suite_and_pair() {
+    const SUITE: &str = "schema = 1\nid = \"emptxt\"\nversion = \"1.0.0\"\ntitle = \"t\"\n\
+        description = \"t\"\nlanguages = [\"kor-Hang\"]\nlicence = \"NOASSERTION\"\n\
+        redistributable = false\ndefault_split = \"test\"\n[scale]\nkind = \"interval\"\n\
+        min = 0\nmax = 5\n[splits.test]\n[[source]]\nname = \"own\"\nformat = { kind = \
+        \"delimited\", delimiter = \"\\t\", quoting = false, header = true }\ncolumns = { \
+        sentence1 = \"sentence1\", sentence2 = \"sentence2\", score = \"score\", empty = \"keep\" \
+        }\n[source.files]\ntest = [{ name = \"t.tsv\" }]\n";
+    const ROWS: &str = "sentence1\tsentence2\tscore\n한 남자가 드럼을 치고 있다.\t남자가 기타를 치고 \
+        있다.\t2.2\n한 남자가 기타를 치고 있다.\t\t2.2\n한 남자가 양파를 자르고 있다.\t한 남자가 \
+        양파를 잘랐다.\t5.0\n";
+    let home = Home::new();
+    let (texts, suite) = (home.path("texts.txt"), home.path("emptxt"));
+    std::fs::write(&texts, "Rates rose.\n\nRates fell.\n").expect("written");
+    std::fs::create_dir(&suite).expect("made");
+    std::fs::write(suite.join("suite.toml"), SUITE).expect("written");
+    std::fs::write(suite.join("t.tsv"), ROWS).expect("written");
+    let ways: [Refusal; 4] = [
+        ("status 400: '$.input' is invalid", |_| {
+            Answer::json(&json!({"error": {"message": "'$.input' is invalid"}})).with_status(400)
+        }),
+        ("status 422: cannot be empty", |_| {
+            Answer::json(&json!({"error": "cannot be empty"})).with_status(422)
+        }),
+        ("unsupported value: NaN", |_| {
+            let message = "failed to encode response: json: unsupported value: NaN";
+            Answer::json(&json!({"error": {"message": message}})).with_status(500)
+        }),
+        ("an embedding holds NaN at dimension 0", |seen| {
+            let empty = self::texts(seen).iter().position(String::is_empty);
+            change(&openai(seen), |data| {
+                for row in data.as_array_mut().expect("rows") {
+                    if row["index"].as_u64() == empty.map(|at| at as u64) {
+                        row["embedding"] = json!(vec![Value::Null; WIDTH]);
+                    }
+                }
+            })
+        }),
+    ];
+    let [texts, suite, output] =
+        [texts, suite, home.path("o.npy")].map(|path| path.display().to_string());
+    for (says, refuse) in ways {
+        let server = Server::new(move |seen, _| {
+            let embeds = seen.path == "/v1/embeddings";
+            if embeds && self::texts(seen).iter().any(String::is_empty) {
+                refuse(seen)
+            } else {
+                openai(seen)
+            }
+        });
+        for (arguments, place) in [
+            (
+                ["encode", &server.address, "-i", &texts, "-o", &output],
+                "texts.txt:2: ",
+            ),
+            (
+                [
+                    "eval",
+                    &server.address,
+                    "--suite",
+                    &suite,
+                    "--no-baselines",
+                    "--no-resume",
+                ],
+                "suite `emptxt`, pair `",
+            ),
+        ] {
+            home.command(&arguments)
+                .assert()
+                .failure()
+                .stderr(predicate::str::contains(place))
+                .stderr(predicate::str::contains("on an empty text: "))
+                .stderr(predicate::str::contains(says));
+        }
+    }
 }
 
 /// A way to fail: its name, and what becomes of the right answer.
@@ -342,7 +498,7 @@ fn failures() -> Vec<Way> {
     ]
 }
 
-fn change(answer: &Answer, with: fn(&mut Value)) -> Answer {
+fn change(answer: &Answer, with: impl FnOnce(&mut Value)) -> Answer {
     let mut body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     with(&mut body["data"]);
     Answer::json(&body)
@@ -354,12 +510,12 @@ fn every_way_to_fail_once_is_survived_with_the_right_rows() {
         let asked = AtomicUsize::new(0);
         let server = Server::new(move |seen, _| {
             let answer = openai(seen);
-            // The second request for embeddings is the first after the probe.
+            // The third request for embeddings is the first after the two of the probe.
             let number = match seen.path.as_str() {
                 "/v1/embeddings" => asked.fetch_add(1, Ordering::SeqCst),
                 _ => 0,
             };
-            if number == 1 { fail(answer) } else { answer }
+            if number == 2 { fail(answer) } else { answer }
         });
         let endpoint = open(&server.address).expect("a server");
         let encoder = endpoint.encoder();
@@ -395,10 +551,11 @@ fn what_fails_for_ever_ends_in_an_error_that_says_what_was_found() {
         ("no number", "NaN at dimension 0"),
     ]);
     for (name, fail) in failures() {
-        let probed = AtomicBool::new(false);
+        let probes = AtomicUsize::new(0);
         let server = Server::new(move |seen, _| {
             let answer = openai(seen);
-            if seen.path == "/v1/embeddings" && probed.swap(true, Ordering::SeqCst) {
+            // Each coding is asked for once before the texts.
+            if seen.path == "/v1/embeddings" && probes.fetch_add(1, Ordering::SeqCst) >= 2 {
                 fail(answer)
             } else {
                 answer
@@ -408,7 +565,7 @@ fn what_fails_for_ever_ends_in_an_error_that_says_what_was_found() {
             "an index twice" | "a row too few" => &["a b c", "d e f"],
             _ => &["a b c"],
         };
-        let error = encode(&server.address, texts).expect_err(name).to_string();
+        let error = chain(&encode(&server.address, texts).expect_err(name));
         assert!(error.contains(expected[name]), "{name}: {error}");
     }
 }
@@ -419,7 +576,7 @@ fn a_wait_that_is_asked_for_is_kept_and_one_too_long_ends_the_attempt() {
         let calls = AtomicUsize::new(0);
         let server = Server::new(move |seen, _| {
             let embeds = seen.path == "/v1/embeddings";
-            if embeds && calls.fetch_add(1, Ordering::SeqCst) == 1 {
+            if embeds && calls.fetch_add(1, Ordering::SeqCst) == 2 {
                 return Answer::status(429).with("retry-after", asked);
             }
             openai(seen)

@@ -7,7 +7,7 @@ use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_encoder::locate::find;
 use korfinsts_encoder::modules::Module;
-use korfinsts_encoder::network::PaddingSide;
+use korfinsts_encoder::network::{FixedShape, PaddingSide};
 use korfinsts_encoder::onnx::{GraphInfo, ValueInfo};
 use korfinsts_encoder::pooling::Pooling;
 use korfinsts_encoder::spec::{self, Attention, ModelTable, Overrides, Setting, WeightsFormat};
@@ -122,6 +122,7 @@ fn graph(outputs: &[(&str, Option<usize>)]) -> GraphInfo {
                 rank: *rank,
             })
             .collect(),
+        fixed: FixedShape::default(),
         dtype: "float32".to_owned(),
         external_files: Vec::new(),
         custom_domains: Vec::new(),
@@ -757,6 +758,21 @@ fn a_graph_s_output_is_chosen_by_name_and_a_finished_one_is_not_pooled_again() {
         error.contains("`last_hidden_state`, `sentence_embedding`"),
         "{error}"
     );
+    // A usual name of token states on one vector for each text: the flag takes it as it is.
+    let flat = with(&[("last_hidden_state", Some(2))]);
+    let error = folder.read_with(&flat).expect_err("no token states");
+    assert!(
+        error
+            .hint()
+            .is_some_and(|h| h.contains("`--onnx-output last_hidden_state` takes it")),
+        "{error}"
+    );
+    let named = Overrides {
+        onnx_output: Some("last_hidden_state".into()),
+        ..flat
+    };
+    let spec = folder.read_with(&named).expect("it is named");
+    assert_eq!(spec.modules, [Module::Normalize]);
     // An unusual name is a guess; two of them are an error.
     let odd = with(&[("output_0", Some(3)), ("pooler_output", Some(2))]);
     let spec = folder.read_with(&odd).expect("a guess");

@@ -32,6 +32,7 @@ mod metric_properties;
 mod metric_reference;
 mod mine;
 mod onnx;
+mod onnx_padding;
 mod paper;
 mod records;
 mod release;

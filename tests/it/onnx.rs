@@ -35,7 +35,7 @@ fn spec(file: &Path, output: &str, dtype: &str) -> EncoderSpec {
 }
 
 /// The runtimes at hand: ONNX Runtime is a library that a machine may lack.
-fn runtimes() -> Vec<&'static str> {
+pub fn runtimes() -> Vec<&'static str> {
     let options = OpenOptions::default();
     BACKENDS
         .into_iter()

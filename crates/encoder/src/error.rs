@@ -77,6 +77,14 @@ pub enum EncoderError {
     /// A server of embeddings cannot be reached, refuses, or gives no answer that is one.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// What failed, on one text.
+    #[error("{}", quoted(text))]
+    Text {
+        /// The text, its prompt before it.
+        text: String,
+        /// What failed.
+        source: Box<EncoderError>,
+    },
     /// An embedding holds a value that is not a finite number.
     #[error("an embedding holds {value} at dimension {dimension}")]
     NotFinite {
@@ -87,7 +95,25 @@ pub enum EncoderError {
     },
 }
 
+/// The beginning of a text, for a message.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        _ if text.is_empty() => "on an empty text".to_owned(),
+        Some((end, _)) => format!("on the text {:?}…", &text[..end]),
+        None => format!("on the text {text:?}"),
+    }
+}
+
 impl EncoderError {
+    /// The same error, with the text that it is about.
+    #[must_use]
+    pub fn of(self, text: &str) -> Self {
+        Self::Text {
+            text: text.to_owned(),
+            source: Box::new(self),
+        }
+    }
+
     /// Whether memory, of the machine or of a device, was not enough: fewer texts at once may do.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
@@ -106,10 +132,14 @@ impl EncoderError {
             | Self::Unsupported { hint, .. }
             | Self::Runtime { hint, .. } => hint.clone(),
             Self::Endpoint(e) => e.hint(),
+            Self::Text { text, source } if text.is_empty() => source.hint().or(Some(
+                "take the empty text out, or evaluate the model's own files, which read it".into(),
+            )),
+            Self::Text { source, .. } => source.hint(),
             Self::Tokenize { .. } => None,
             Self::NotFinite { .. } => Some(
-                "the weights overflow in this number type: try `--dtype float32`, or look for \
-                 damaged weights"
+                "the weights overflow in this number type: try `--dtype float32` (a server is \
+                 started with it), or look for damaged weights"
                     .into(),
             ),
         }
@@ -129,6 +159,7 @@ impl EncoderError {
             | Self::NotFinite { .. } => FailureClass::Model,
             Self::Unsupported { .. } => FailureClass::Usage,
             Self::Endpoint(e) => e.class(),
+            Self::Text { source, .. } => source.class(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod modules;
 pub mod network;
 pub mod onnx;
 pub mod open;
+mod padding;
 pub mod pooling;
 pub mod protocol;
 mod read;
@@ -165,6 +166,11 @@ pub trait Encoder: Send + Sync {
     /// Whether an embedding depends on the other texts of its batch (dynamic int8 does).
     fn depends_on_batch(&self) -> bool {
         false
+    }
+
+    /// What was found when it was opened and a user should know.
+    fn warnings(&self) -> &[String] {
+        &[]
     }
 
     /// What a batch may hold at most.

@@ -237,13 +237,17 @@ pub fn apply(
 ///
 /// # Errors
 /// [`EncoderError::NotFinite`].
-pub fn check_finite(embeddings: &Embeddings) -> Result<(), EncoderError> {
+pub fn check_finite(embeddings: &Embeddings) -> Result<(), (usize, EncoderError)> {
+    let width = embeddings.dimension.max(1);
     match embeddings.values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(at) => Err(EncoderError::NotFinite {
-            value: embeddings.values[at],
-            dimension: at % embeddings.dimension.max(1),
-        }),
+        Some(at) => Err((
+            at / width,
+            EncoderError::NotFinite {
+                value: embeddings.values[at],
+                dimension: at % width,
+            },
+        )),
     }
 }
 

@@ -33,9 +33,19 @@ pub enum NetworkOutput {
     },
 }
 
+/// Sizes of a batch that a network takes no other than.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FixedShape {
+    /// Texts.
+    pub texts: Option<usize>,
+    /// Tokens of each text, padding included.
+    pub tokens: Option<usize>,
+}
+
 /// A network opened by a backend.
 pub trait Network: Send + Sync {
-    /// Runs a batch. Must not depend on padding: a row gives the same states alone and padded.
+    /// Runs a batch. A row should give the same states alone and padded; graphs of others are tried
+    /// for it (`padding.rs`).
     ///
     /// # Errors
     /// When the runtime fails (out of memory included) or the output has an unexpected shape.
@@ -49,6 +59,11 @@ pub trait Network: Send + Sync {
     /// Whether a row's result depends on the other rows of its batch (dynamic int8 does).
     fn depends_on_batch(&self) -> bool {
         false
+    }
+
+    /// Texts and tokens of a batch, where no other number is taken. Whoever makes batches pads them.
+    fn fixed(&self) -> FixedShape {
+        FixedShape::default()
     }
 
     /// Free memory in bytes of the device it computes on, where that is not this machine's own

@@ -45,6 +45,8 @@ settings! {
     Tokenizer = "tokenizer",
     /// Output of the ONNX graph.
     Output = "output",
+    /// Values of ONNX inputs that no text gives.
+    Inputs = "inputs",
     /// From token states to one vector.
     Pooling = "pooling",
     /// Whether the model's pooling takes the prompt's tokens.

@@ -114,6 +114,8 @@ pub struct EncoderSpec {
     pub modules: Vec<Module>,
     /// Name of the ONNX output that is read; `None` off ONNX.
     pub onnx_output: Option<String>,
+    /// Values of the ONNX inputs that no text gives, by name.
+    pub onnx_inputs: BTreeMap<String, Vec<f64>>,
     /// Maximum length in tokens, special tokens included.
     pub max_tokens: usize,
     /// Id that fills padding.
@@ -142,6 +144,8 @@ pub struct EncoderSpec {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Variants of triplets that it was trained on, as the checkpoint says.
     pub trained_variants: Vec<String>,
+    /// Whether what may be wrong is an error.
+    pub strict: bool,
     /// Every decision with its source, in the order they were made.
     pub decisions: Vec<Decision>,
     /// What a user should know: printed and stored.
@@ -189,6 +193,13 @@ impl EncoderSpec {
             put("module", &module.describe());
         }
         put("output", self.onnx_output.as_deref().unwrap_or(""));
+        for (name, values) in &self.onnx_inputs {
+            put("input", &format!("{name} {values:?}"));
+        }
+        if self.format == WeightsFormat::Onnx && self.endpoint.is_none() {
+            // Embeddings of before graphs were tried for padding are not those of today.
+            put("padding", "tried");
+        }
         put("max_tokens", &self.max_tokens.to_string());
         put("pad", &format!("{} {:?}", self.pad_id, self.padding_side));
         put("append", &format!("{:?}", self.append_token));
@@ -251,7 +262,7 @@ mod tests {
         let key = spec.key("");
         assert_eq!(key.len(), 64);
         assert_ne!(spec.key("query: "), key);
-        let changes: [(&str, Change); 10] = [
+        let changes: [(&str, Change); 11] = [
             ("max tokens", |s| s.max_tokens = 5),
             ("backend", |s| s.backend = "rten"),
             ("version", |s| s.backend_version = "2".into()),
@@ -261,6 +272,9 @@ mod tests {
             ("unknown", |s| s.drop_unknown = true),
             ("characters", |s| s.max_characters = Some(9)),
             ("causal", |s| s.causal = Some(false)),
+            ("input", |s| {
+                s.onnx_inputs.insert("task_id".into(), vec![3.0]);
+            }),
             ("modules", |s| {
                 s.modules = vec![Module::Pooling {
                     modes: vec![Pooling::Cls],

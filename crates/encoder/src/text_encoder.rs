@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::modules::{self, Module};
-use super::network::{PaddingSide, TokenBatch};
+use super::network::{FixedShape, TokenBatch};
+use super::padding::{self, Batching};
+use super::spec::WeightsFormat;
 use super::tokenizer::{EncodeOptions, Tokenizer};
 use super::{
     BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, Memory, Network, PreparedText,
@@ -20,8 +22,10 @@ pub struct TextEncoder {
     network: Box<dyn Network>,
     modules: Vec<Module>,
     max_tokens: usize,
-    pad_id: u32,
-    padding_side: PaddingSide,
+    batching: Batching,
+    /// Sizes of a batch that the network takes no other than.
+    fixed: FixedShape,
+    warnings: Vec<String>,
     append_token: Option<u32>,
     add_special_tokens: bool,
     drop_unknown: bool,
@@ -46,7 +50,8 @@ impl TextEncoder {
     /// Puts a network behind the tokenizer of its specification.
     ///
     /// # Errors
-    /// When the specification holds no tokenizer.
+    /// When the specification holds no tokenizer; where it is strict, when the graph has a fixed length
+    /// and no mask.
     pub fn new(spec: &EncoderSpec, network: Box<dyn Network>) -> Result<Self, EncoderError> {
         let tokenizer = spec
             .tokenizer
@@ -62,13 +67,19 @@ impl TextEncoder {
             _ => network.free_on_device(),
         };
         let memory = free.and_then(|free| memory::of_batch(spec, free, network.lanes()));
-        Ok(Self {
+        let fixed = network.fixed();
+        let mut encoder = Self {
             tokenizer,
+            batching: Batching {
+                side: spec.padding_side,
+                pad_id: spec.pad_id,
+                one_text_each: network.depends_on_batch() || fixed.texts == Some(1),
+            },
+            fixed,
+            warnings: Vec::new(),
             network,
             modules: spec.modules.clone(),
             max_tokens: spec.max_tokens,
-            pad_id: spec.pad_id,
-            padding_side: spec.padding_side,
             append_token: spec.append_token,
             add_special_tokens: spec.add_special_tokens,
             drop_unknown: spec.drop_unknown,
@@ -77,7 +88,79 @@ impl TextEncoder {
             memory,
             preferred_tokens: (spec.device != "cpu").then_some(DEVICE_TOKENS),
             prompt_tokens: Mutex::default(),
-        })
+        };
+        if spec.format == WeightsFormat::Onnx {
+            encoder.settle(spec)?;
+        }
+        Ok(encoder)
+    }
+
+    /// Decides how the texts of a graph become batches.
+    fn settle(&mut self, spec: &EncoderSpec) -> Result<(), EncoderError> {
+        let alone = self.batching.one_text_each;
+        if alone && self.fixed.texts == Some(1) {
+            self.warnings.push(
+                "each text is a batch of its own, which is slower: the graph takes one text at a \
+                 time"
+                    .into(),
+            );
+        }
+        if alone && self.fixed.tokens.is_none() {
+            // Nothing is ever padded.
+            return Ok(());
+        }
+        let [a, b] = padding::TEXTS.map(|text| self.prepare(text, ""));
+        let (a, b) = (a?, b?);
+        let encode = |batching: Batching| {
+            if !batching.one_text_each {
+                return self.batch(&[&a, &b], batching);
+            }
+            let mut both = self.batch(&[&a], batching)?;
+            both.values.extend(self.batch(&[&b], batching)?.values);
+            Ok(both)
+        };
+        let dtype = spec.dtype.as_str();
+        let (batching, found) = padding::decide(self.batching, dtype, encode);
+        let fills = match (self.fixed.tokens, b.ids.get(b.ids.len() / 2)) {
+            (Some(_), Some(id)) => padding::fills(batching, *id, dtype, encode),
+            _ => None,
+        };
+        if let (Some(what), true) = (&fills, spec.strict) {
+            return Err(EncoderError::Unsupported {
+                what: what.clone(),
+                hint: Some(
+                    "export the graph with an input `attention_mask`, or leave `--strict` out"
+                        .into(),
+                ),
+            });
+        }
+        self.batching = batching;
+        self.warnings.extend(found.into_iter().chain(fills));
+        Ok(())
+    }
+
+    /// Embeddings of a batch, which is padded to the sizes that the network takes.
+    fn batch(
+        &self,
+        texts: &[&PreparedText],
+        batching: Batching,
+    ) -> Result<Embeddings, EncoderError> {
+        let rows = self.fixed.texts.unwrap_or(0).max(texts.len());
+        let longest = PreparedText {
+            ids: vec![batching.pad_id; self.fixed.tokens.unwrap_or(0)],
+            ..PreparedText::default()
+        };
+        let mut filled: Vec<&PreparedText> = texts.iter().copied().cycle().take(rows).collect();
+        filled.extend(self.fixed.tokens.map(|_| &longest));
+        let (pad_id, prompt_out) = (batching.pad_id, self.leave_prompt_out);
+        let tokens = TokenBatch::pad(&filled, pad_id, batching.side, prompt_out).first(rows);
+        let output = self.network.forward(&tokens)?;
+        let mut embeddings = modules::apply(&self.modules, output, &tokens)?;
+        embeddings
+            .values
+            .truncate(texts.len() * embeddings.dimension);
+        modules::check_finite(&embeddings).map_err(|(row, error)| error.of(&texts[row].text))?;
+        Ok(embeddings)
     }
 
     fn prompt_tokens(&self, options: &EncodeOptions<'_>) -> Result<usize, EncoderError> {
@@ -111,7 +194,8 @@ impl Encoder for TextEncoder {
             drop_unknown: self.drop_unknown,
             max_characters: self.max_characters,
         };
-        let mut prepared = self.tokenizer.encode(text, &options)?;
+        let encoded = self.tokenizer.encode(text, &options);
+        let mut prepared = encoded.map_err(|error| error.of(text))?;
         prepared.prompt_tokens = self.prompt_tokens(&options)?.min(prepared.ids.len());
         Ok(prepared)
     }
@@ -120,11 +204,7 @@ impl Encoder for TextEncoder {
         if batch.is_empty() {
             return Ok(Embeddings::default());
         }
-        let tokens = TokenBatch::pad(batch, self.pad_id, self.padding_side, self.leave_prompt_out);
-        let output = self.network.forward(&tokens)?;
-        let embeddings = modules::apply(&self.modules, output, &tokens)?;
-        modules::check_finite(&embeddings)?;
-        Ok(embeddings)
+        self.batch(batch, self.batching)
     }
 
     fn lanes(&self) -> usize {
@@ -132,11 +212,18 @@ impl Encoder for TextEncoder {
     }
 
     fn depends_on_batch(&self) -> bool {
-        self.network.depends_on_batch()
+        self.batching.one_text_each
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn limits(&self) -> BatchLimits {
+        // A short text of a fixed length takes as much room as a long one.
+        let full = self.fixed.tokens.map(|n| (DEVICE_TOKENS / n).max(1));
         BatchLimits {
+            texts: self.fixed.texts.or(full).unwrap_or(usize::MAX),
             memory: self.memory,
             preferred_tokens: self.preferred_tokens,
             ..BatchLimits::default()

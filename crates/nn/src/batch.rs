@@ -120,6 +120,17 @@ impl TokenBatch {
         }
     }
 
+    /// The first `rows` texts, as wide as they are.
+    #[must_use]
+    pub fn first(mut self, rows: usize) -> Self {
+        self.rows = self.rows.min(rows);
+        for values in [&mut self.mask, &mut self.pooling_mask] {
+            values.truncate(self.rows * self.width);
+        }
+        self.ids.truncate(self.rows * self.width);
+        self
+    }
+
     /// Position of each token counted over real tokens from `first`; padding gets `at_padding`.
     #[must_use]
     pub fn positions(&self, first: u32, at_padding: u32) -> Vec<u32> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-use super::refusal::{TooLong, message, too_long};
+use super::refusal::{TooLong, message, says_not_a_number, too_long};
 use super::{EndpointError, Key};
 use crate::failure::FailureClass;
 use crate::http::{self, Patience};
@@ -83,8 +83,8 @@ pub struct Usage {
 pub enum Refusal<E = EndpointError> {
     /// The server does not take texts this long, or this many; with what it said.
     TooLong(TooLong, E),
-    /// The server does not have this path, or does not know what was asked (status 404, 405, 400,
-    /// 422), which in probing means another dialect.
+    /// The server does not have this path, or does not take what was asked (status 404, 405, 400,
+    /// 422, or an embedding that is no number), which in probing means another dialect.
     NotKnown(E),
     /// The key or the account does not suffice, so no further request will do better; with the
     /// status (401, 402, 403, or another that speaks of a spent quota).
@@ -267,6 +267,9 @@ impl Client {
         let error = self.status(url, status, &said, location.as_deref());
         if let Some(long) = too_long(status, &said) {
             return Err(Attempt::Final(Refusal::TooLong(long, error)));
+        }
+        if says_not_a_number(&said) {
+            return Err(Attempt::Final(Refusal::NotKnown(error)));
         }
         // Waiting does not help: the account has no money left.
         let hopeless =

@@ -57,6 +57,12 @@ pub fn too_long(status: u16, message: &str) -> Option<TooLong> {
     })
 }
 
+/// Whether a server fails because the embedding of a text is no number, which JSON cannot say: the
+/// words of Go's encoder, and so of Ollama. Asking again gives the same.
+pub(super) fn says_not_a_number(message: &str) -> bool {
+    message.contains("unsupported value: NaN")
+}
+
 /// The numbers that llama.cpp puts next to its message, in the message: `n_ctx` and
 /// `n_prompt_tokens` of an error's body.
 fn counted(value: &Value) -> Option<String> {

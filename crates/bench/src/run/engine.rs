@@ -96,6 +96,7 @@ pub fn embed(
     let about = About {
         encoder: options.label.to_owned(),
         one_text_each: encoder.depends_on_batch(),
+        warnings: encoder.warnings().to_vec(),
     };
     store.set_about(&about)?;
     let result = encode(

@@ -16,6 +16,18 @@ pub enum RunError {
     /// The encoder failed.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// The encoder failed on one text of a suite.
+    #[error("suite `{suite}`, pair `{id}`, `sentence{sentence}`")]
+    Pair {
+        /// The suite.
+        suite: String,
+        /// The pair.
+        id: String,
+        /// 1 or 2.
+        sentence: usize,
+        /// What failed, with the text.
+        source: Box<EncoderError>,
+    },
     /// Another process works on the same output folder.
     #[error("another korfinsts process is working on `{}`", folder.display())]
     Busy {
@@ -75,6 +87,7 @@ impl RunError {
         match self {
             Self::Fs(e) => e.hint(),
             Self::Encoder(e) => e.hint(),
+            Self::Pair { source, .. } => source.hint(),
             Self::Busy { .. } => Some(
                 "wait for it to end, or give this run a folder of its own: `--results DIR`".into(),
             ),
@@ -96,6 +109,7 @@ impl RunError {
                 FailureClass::Runtime
             }
             Self::Encoder(e) => e.class(),
+            Self::Pair { source, .. } => source.class(),
             Self::Interrupted { .. } => FailureClass::Interrupted,
             Self::Record { .. } => FailureClass::Data,
             Self::Merge { class, .. } => *class,

@@ -19,7 +19,7 @@ use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::lexical::Baseline;
 use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::spec::Setting;
-use korfinsts_encoder::{EncoderSpec, TokenCount, Usage};
+use korfinsts_encoder::{EncoderError, EncoderSpec, TokenCount, Usage};
 use korfinsts_metric::{BootstrapOptions, Similarity};
 
 /// Share of tied predictions above which a reader is warned.
@@ -107,11 +107,13 @@ pub fn encoder(
             let encoder = spec.open(open);
             opening = begun.elapsed();
             encoder
-        })?;
+        })
+        .map_err(|error| located(error, suites, prompt))?;
         encoding += begun.elapsed().saturating_sub(opening);
         stores.push(store);
     }
-    let one_text_each = stores[0].about().is_some_and(|a| a.one_text_each);
+    let about = stores[0].about();
+    let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
     let texts_encoded = stores.iter().map(|s| s.set().len()).sum();
     for suite in suites {
         let sets = [
@@ -132,7 +134,10 @@ pub fn encoder(
         record.truncated_share = scored.truncated_share;
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
-        record.warnings.extend(spec.warnings.iter().cloned());
+        let opened = about.iter().flat_map(|a| &a.warnings);
+        record
+            .warnings
+            .extend(spec.warnings.iter().chain(opened).cloned());
         record.trained_on = trained_on(spec, suite, &scored.pairs, &options.bootstrap);
         record
             .warnings
@@ -156,6 +161,28 @@ pub fn encoder(
         })?;
     }
     Ok(())
+}
+
+/// The error of an encoder on one text, with the first pair that the text is of.
+fn located(error: RunError, suites: &[Suite], prompt: &str) -> RunError {
+    let RunError::Encoder(EncoderError::Text { text, source }) = error else {
+        return error;
+    };
+    let bare = text.strip_prefix(prompt).unwrap_or(&text);
+    for suite in suites {
+        for pair in &suite.pairs {
+            let sentences = [&pair.sentence1, &pair.sentence2];
+            if let Some(side) = sentences.iter().position(|s| *s == bare) {
+                return RunError::Pair {
+                    suite: suite.id.clone(),
+                    id: pair.id.clone(),
+                    sentence: side + 1,
+                    source: Box::new(EncoderError::Text { text, source }),
+                };
+            }
+        }
+    }
+    EncoderError::Text { text, source }.into()
 }
 
 /// Evaluates a lexical baseline on a suite.

@@ -51,6 +51,9 @@ pub struct About {
     pub encoder: String,
     /// Whether each text was a batch of its own.
     pub one_text_each: bool,
+    /// What was found when it was opened and a user should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Embeddings by text, all of one encoder and prompt. Row-major float32.

@@ -17,7 +17,7 @@ const PROOFS: usize = 3;
 /// Texts shorter than this in bytes, and so in tokens, fit every model.
 const SURELY_WHOLE: usize = 128;
 /// Two embeddings nearer than this are those of the same tokens, computed twice.
-const SAME: f64 = 0.9999;
+pub(super) const SAME: f64 = 0.9999;
 /// What is put behind a text to see whether a server reads to the end.
 const FILLER: &str =
     "양자 중력 이론은 고래의 노래와 무관하다. Purple elephants juggle seventeen violins; ";
@@ -56,7 +56,7 @@ impl Embedder {
                 .dialect
                 .answer(body, headers, texts.len())
                 .map_err(Wrong::Answer)?;
-            super::check(&answer.rows, Some(endpoint.dimension))?;
+            super::check(&answer.rows, texts, Some(endpoint.dimension))?;
             Ok(answer)
         };
         let body = endpoint.dialect.request(&ask);
@@ -71,14 +71,19 @@ impl Embedder {
                 let counts = apportion(answer.tokens.unwrap_or(0), texts);
                 Ok(answer.rows.into_iter().zip(counts).collect())
             }
-            // One of them is too long, or they are too many: which, the halves tell.
-            Err(Refusal::TooLong(..)) if texts.len() > 1 => {
+            // One of them is too long or refused, or they are too many: which, the halves tell.
+            Err(
+                Refusal::TooLong(..)
+                | Refusal::NotKnown(_)
+                | Refusal::Failed(EncoderError::Text { .. }),
+            ) if texts.len() > 1 => {
                 let (a, b) = texts.split_at(texts.len() / 2);
                 let mut rows = self.rows(a)?;
                 rows.extend(self.rows(b)?);
                 Ok(rows)
             }
             Err(Refusal::TooLong(long, _)) => Ok(vec![self.cut(texts[0], long)?]),
+            Err(Refusal::NotKnown(error)) => Err(error.of(texts[0])),
             Err(refusal) => Err(refusal.error()),
         }
     }

@@ -102,7 +102,8 @@ impl Endpoint {
             what: format!("no dialect is known for {}", address.url),
             hint: None,
         })?;
-        let (answer, base64) = probe::embed(&asking, &found, dialect)?;
+        let (answer, base64, doubt) = probe::embed(&asking, &found, dialect)?;
+        warnings.extend(doubt);
         let row = answer.rows.first().map_or(&[][..], Vec::as_slice);
         Ok(Self {
             dimension: row.len(),
@@ -259,8 +260,12 @@ fn same_pooling(a: &str, b: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with the first that is.
-fn check(rows: &[Vec<f32>], dimension: Option<usize>) -> Result<(), Wrong<EncoderError>> {
-    for row in rows {
+fn check(
+    rows: &[Vec<f32>],
+    texts: &[&str],
+    dimension: Option<usize>,
+) -> Result<(), Wrong<EncoderError>> {
+    for (row, text) in rows.iter().zip(texts) {
         let expected = dimension.unwrap_or(row.len());
         if row.is_empty() || row.len() != expected {
             return Err(Wrong::Answer(match dimension {
@@ -269,10 +274,11 @@ fn check(rows: &[Vec<f32>], dimension: Option<usize>) -> Result<(), Wrong<Encode
             }));
         }
         if let Some(dimension) = row.iter().position(|v| !v.is_finite()) {
-            return Err(Wrong::Error(EncoderError::NotFinite {
+            let error = EncoderError::NotFinite {
                 value: row[dimension],
                 dimension,
-            }));
+            };
+            return Err(Wrong::Error(error.of(text)));
         }
     }
     Ok(())
@@ -284,9 +290,10 @@ mod tests {
 
     #[test]
     fn rows_of_another_width_or_without_a_number_are_refused() {
-        let wrong = |rows: &[Vec<f32>], dimension| match check(rows, dimension) {
+        let wrong = |rows: &[Vec<f32>], dimension| match check(rows, &["a", "b"], dimension) {
             Ok(()) => "fine".to_owned(),
             Err(Wrong::Answer(reason)) => reason,
+            Err(Wrong::Error(EncoderError::Text { text, source })) => format!("{text}: {source}"),
             Err(Wrong::Error(error)) => error.to_string(),
         };
         assert_eq!(wrong(&[vec![1.0, 2.0]], Some(2)), "fine");
@@ -296,7 +303,7 @@ mod tests {
             (
                 vec![vec![1.0], vec![f32::NAN]],
                 Some(1),
-                "NaN at dimension 0",
+                "b: an embedding holds NaN at dimension 0",
             ),
             (vec![vec![1.0, f32::INFINITY]], None, "inf at dimension 1"),
         ] {

@@ -215,7 +215,11 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
     Ok(())
 }
 
-/// The embedding of the fixed text, and whether the server answers in base64.
+/// The embedding of the fixed text, whether the server is asked for base64, and why not where its
+/// base64 is not what it gives as numbers.
+///
+/// Nothing in base64 says what it holds. Some servers send float16 or another order of bytes, so
+/// one text is asked for in both forms.
 ///
 /// # Errors
 /// When the server gives none.
@@ -223,28 +227,58 @@ pub fn embed(
     client: &Client,
     found: &Found,
     dialect: &dyn Dialect,
-) -> Result<(Answer, bool), EncoderError> {
-    let mut refused = None;
-    for base64 in [true, false] {
-        let ask = Ask {
-            model: &found.model,
-            texts: &[PROBE],
-            base64,
-            cut: None,
-        };
+) -> Result<(Answer, bool, Option<String>), EncoderError> {
+    let ask = |base64| Ask {
+        model: &found.model,
+        texts: &[PROBE],
+        base64,
+        cut: None,
+    };
+    let post = |base64| {
         let understand = |body: &[u8], headers: &_| {
             let answer = dialect.answer(body, headers, 1).map_err(Wrong::Answer)?;
-            super::check(&answer.rows, None)?;
+            super::check(&answer.rows, &[PROBE], None)?;
             Ok(answer)
         };
-        match client.post(&found.url, &dialect.request(&ask), understand) {
-            Ok(answer) => return Ok((answer, base64)),
-            // Perhaps it is the coding that is not known.
-            Err(Refusal::NotKnown(error)) if base64 => refused = Some(error),
-            Err(refusal) => return Err(refused.unwrap_or_else(|| refusal.error())),
+        client.post(&found.url, &dialect.request(&ask(base64)), understand)
+    };
+    let plain = match post(false) {
+        Ok(plain) => plain,
+        // Perhaps it is lists that are not known.
+        Err(Refusal::NotKnown(error)) => {
+            return post(true)
+                .map(|coded| (coded, true, None))
+                .map_err(|_| error);
         }
+        Err(refusal) => return Err(refusal.error()),
+    };
+    if dialect.request(&ask(true)) == dialect.request(&ask(false)) {
+        return Ok((plain, true, None));
     }
-    Err(refused.unwrap_or_else(|| unlike(&found.url, "it gives no embedding")))
+    let doubt = match post(true) {
+        Ok(coded) if same(&coded, &plain) => return Ok((coded, true, None)),
+        Ok(coded) => format!(
+            "{} numbers in base64 and {} in a list, which differ",
+            coded.rows[0].len(),
+            plain.rows[0].len()
+        ),
+        Err(Refusal::NotKnown(_)) => return Ok((plain, false, None)),
+        Err(refusal) => match refusal.error() {
+            EncoderError::Text { source, .. } => source.to_string(),
+            error => error.to_string(),
+        },
+    };
+    let doubt = format!(
+        "the server's base64 does not hold float32 numbers in little-endian order ({doubt}): \
+         embeddings are asked for as lists of numbers"
+    );
+    Ok((plain, false, Some(doubt)))
+}
+
+/// Whether two answers hold the same embedding, computed twice.
+fn same(a: &Answer, b: &Answer) -> bool {
+    let (a, b) = (&a.rows[0], &b.rows[0]);
+    a.len() == b.len() && korfinsts_metric::cosine(a, b).is_ok_and(|c| c > super::embedder::SAME)
 }
 
 /// Tells one model from another by its embedding of the fixed text: the width, and in each of

@@ -4,6 +4,7 @@
 //! and refuses what is not an ONNX file, what is cut off, and what reaches outside its folder.
 //! [`plan`] says what the graph is fed and what is read from it, the same for every runtime.
 
+mod constant;
 mod graph;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 pub(crate) mod plan;
@@ -13,8 +14,10 @@ use std::collections::BTreeSet;
 use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
-use self::graph::{External, Graph, Value};
+pub use self::constant::parse as parse_input;
+use self::graph::{Dimension, External, Graph, Value};
 use super::EncoderError;
+use super::network::FixedShape;
 use korfinsts_base::fs;
 use korfinsts_base::protobuf::{Reader, WireError};
 
@@ -35,6 +38,16 @@ const CONTRIB: [&str; 4] = [
     "com.ms.internal.nhwc",
 ];
 
+/// Inputs that a text gives, one number for each of its tokens.
+const OF_TOKENS: [&str; 4] = [
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+];
+/// Largest fixed batch, in texts and in tokens of each, that is believed.
+const LARGEST_FIXED: [u64; 2] = [1024, 1 << 17];
+
 /// A declared input or output of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueInfo {
@@ -53,6 +66,8 @@ pub struct GraphInfo {
     pub inputs: Vec<ValueInfo>,
     /// Outputs, in the graph's order.
     pub outputs: Vec<ValueInfo>,
+    /// Texts and tokens of a batch, where the graph takes no other number.
+    pub fixed: FixedShape,
     /// Number type of the computation: `float32`, `float16`, `bfloat16`, `float64`, `int8` where
     /// operators on quantised numbers occur, `int4` where weights are packed in blocks.
     pub dtype: String,
@@ -84,6 +99,7 @@ pub fn inspect(path: &Path) -> Result<GraphInfo, EncoderError> {
     Ok(GraphInfo {
         inputs: graph.inputs.iter().map(info).collect(),
         outputs: graph.outputs.iter().map(info).collect(),
+        fixed: fixed(path, &graph.inputs)?,
         dtype: dtype(&graph).to_owned(),
         external_files,
         contrib_operators: contrib.collect(),
@@ -151,6 +167,34 @@ fn info(value: &Value) -> ValueInfo {
         element_type: value.element.to_owned(),
         rank: value.shape.as_ref().map(Vec::len),
     }
+}
+
+/// The sizes that the inputs of a text declare, which must not contradict each other.
+fn fixed(path: &Path, inputs: &[Value]) -> Result<FixedShape, EncoderError> {
+    let mut found = [None; 2];
+    for input in inputs {
+        let (true, Some([texts, tokens])) = (
+            OF_TOKENS.contains(&input.name.as_str()),
+            input.shape.as_deref(),
+        ) else {
+            continue;
+        };
+        for (axis, dimension) in [texts, tokens].into_iter().enumerate() {
+            let Dimension::Fixed(size) = *dimension else {
+                continue;
+            };
+            if size > LARGEST_FIXED[axis] || found[axis].is_some_and(|known| known != size) {
+                let what = ["texts", "tokens"][axis];
+                let known = found[axis].map_or_else(String::new, |n| format!(", another {n}"));
+                let reason = format!("input `{}` takes {size} {what}{known}", input.name);
+                let hint = "export it again with dynamic axes for batch and sequence";
+                return Err(invalid(path, reason, Some(hint)));
+            }
+            found[axis] = Some(size);
+        }
+    }
+    let [texts, tokens] = found.map(|size| size.map(|size| size as usize));
+    Ok(FixedShape { texts, tokens })
 }
 
 fn custom_domains(graph: &Graph) -> Vec<String> {

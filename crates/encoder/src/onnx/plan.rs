@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::graph::{Dimension, Graph, Value};
-use super::{read, refuse_custom};
+use super::{constant, fixed, read, refuse_custom};
 use crate::family::{self, Positions};
-use crate::network::{NetworkOutput, TokenBatch};
+use crate::network::{FixedShape, NetworkOutput, TokenBatch};
 use crate::{EncoderError, EncoderSpec};
 
 /// Element type of an input.
@@ -19,7 +19,7 @@ pub(crate) enum Element {
 }
 
 /// What an input is fed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Source {
     Ids,
     Mask,
@@ -33,6 +33,8 @@ enum Source {
     Past(Vec<Dimension>),
     /// A switch of merged decoders: whether the cache holds something. Always false.
     UseCache,
+    /// What the user names; a free first dimension is the batch.
+    Constant(Vec<f64>, Vec<Dimension>),
 }
 
 /// One input, in the graph's order.
@@ -43,15 +45,12 @@ pub(crate) struct Input {
     source: Source,
 }
 
-/// The values of one input for one batch.
+/// The values of one input for one batch, row-major; none where the shape has a zero in it. A truth
+/// value is 0 or 1.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Fed {
-    /// Whole numbers of the given shape.
-    Integers(Vec<u32>, Vec<usize>),
-    /// No values at all; the shape has a zero in it.
-    Empty(Vec<usize>),
-    /// One `false`.
-    False,
+pub(crate) struct Fed {
+    pub(crate) values: Vec<f64>,
+    pub(crate) shape: Vec<usize>,
 }
 
 /// How a graph is run.
@@ -62,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) output: String,
     /// Whether a row's result depends on the other rows of its batch.
     pub(crate) depends_on_batch: bool,
+    /// Texts and tokens of a batch, where the graph takes no other number.
+    pub(crate) fixed: FixedShape,
     /// Files in the graph's folder that hold tensors.
     pub(crate) external_files: Vec<PathBuf>,
 }
@@ -70,8 +71,8 @@ impl Plan {
     /// Reads the graph of a model and says how it is run.
     ///
     /// # Errors
-    /// As [`super::inspect`]; when the graph needs custom operators, wants an input that is not a
-    /// text's, takes one shape of batch only, or lacks the output that the model names.
+    /// As [`super::inspect`]; when the graph needs custom operators, wants an input that neither a
+    /// text nor the user gives, or lacks an input or output that the user names.
     pub(crate) fn new(spec: &EncoderSpec) -> Result<Self, EncoderError> {
         let path = file(spec)?;
         let graph = read(path)?;
@@ -83,6 +84,21 @@ impl Plan {
             .iter()
             .map(|value| input(spec, path, value))
             .collect::<Result<Vec<_>, _>>()?;
+        let named = |name: &str| {
+            let found = inputs.iter().find(|input| input.name == name);
+            found.is_some_and(|input| matches!(input.source, Source::Constant(..)))
+        };
+        if let Some(name) = spec.onnx_inputs.keys().find(|name| !named(name)) {
+            return Err(EncoderError::Unsupported {
+                what: format!(
+                    "{}: the graph has no input `{name}` besides those of a text; its inputs are \
+                     {}",
+                    path.display(),
+                    names(&graph.inputs)
+                ),
+                hint: Some(format!("leave `--onnx-input {name}=...` out")),
+            });
+        }
         if !inputs.iter().any(|input| input.source == Source::Ids) {
             let reason = format!(
                 "no input `input_ids` in the graph, which has {}",
@@ -94,6 +110,7 @@ impl Plan {
             inputs,
             output,
             depends_on_batch: spec.dtype == "int8" || quantises_by_batch(&graph),
+            fixed: fixed(path, &graph.inputs)?,
             external_files,
         })
     }
@@ -111,28 +128,51 @@ impl Input {
     /// The values of this input for a batch.
     pub(crate) fn feed(&self, batch: &TokenBatch) -> Fed {
         let shape = vec![batch.rows, batch.width];
+        let size = |(axis, dimension): (usize, &Dimension), free: usize| match dimension {
+            Dimension::Fixed(size) => *size as usize,
+            Dimension::Free if axis == 0 => batch.rows,
+            Dimension::Free => free,
+        };
         match &self.source {
-            Source::Ids => Fed::Integers(batch.ids.clone(), shape),
-            Source::Mask => {
-                Fed::Integers(batch.mask.iter().map(|&m| u32::from(m)).collect(), shape)
-            }
-            Source::TokenTypes => Fed::Integers(vec![0; batch.rows * batch.width], shape),
+            Source::Ids => Fed::new(batch.ids.iter().copied(), shape),
+            Source::Mask => Fed::new(batch.mask.iter().copied(), shape),
+            Source::TokenTypes => Fed::new(batch.ids.iter().map(|_| 0_u32), shape),
             Source::Positions { first, at_padding } => {
-                Fed::Integers(batch.positions(*first, *at_padding), shape)
+                Fed::new(batch.positions(*first, *at_padding), shape)
             }
-            Source::Past(dimensions) => Fed::Empty(
-                dimensions
-                    .iter()
-                    .enumerate()
-                    .map(|(axis, dimension)| match dimension {
-                        _ if axis == 0 => batch.rows,
-                        Dimension::Fixed(size) => *size as usize,
-                        Dimension::Free => 0,
-                    })
-                    .collect(),
-            ),
-            Source::UseCache => Fed::False,
+            Source::Past(dimensions) => {
+                let sizes = dimensions.iter().enumerate().map(|d| match d {
+                    (0, _) => batch.rows,
+                    d => size(d, 0),
+                });
+                Fed::new::<u32>([], sizes.collect())
+            }
+            Source::UseCache => Fed::new([0_u32], vec![1]),
+            Source::Constant(values, dimensions) => {
+                let sizes = dimensions.iter().enumerate().map(|d| size(d, 1));
+                let shape: Vec<usize> = sizes.collect();
+                let count = shape.iter().product();
+                Fed::new(values.iter().copied().cycle().take(count), shape)
+            }
         }
+    }
+}
+
+impl Fed {
+    fn new<T: Into<f64>>(values: impl IntoIterator<Item = T>, shape: Vec<usize>) -> Self {
+        let values = values.into_iter().map(Into::into).collect();
+        Self { values, shape }
+    }
+}
+
+/// What to do where a runtime does not run a graph that `other` may run.
+pub(crate) fn unable(spec: &EncoderSpec, other: &str) -> String {
+    match (spec.dtype.as_str(), spec.device.as_str()) {
+        ("bfloat16", "cpu") => "neither ONNX runtime computes bfloat16 on a CPU: export the graph \
+                                in float32, name a float32 graph of the folder, or run the model's \
+                                safetensors with `--backend candle`"
+            .to_owned(),
+        _ => other.to_owned(),
     }
 }
 
@@ -235,15 +275,9 @@ fn input(spec: &EncoderSpec, path: &Path, value: &Value) -> Result<Input, Encode
             };
             Source::Past(shape)
         }
-        name => {
-            return Err(EncoderError::Unsupported {
-                what: format!(
-                    "{}: the graph wants an input `{name}`; known are input_ids, attention_mask, \
-                     token_type_ids, position_ids and past_key_values.*",
-                    path.display()
-                ),
-                hint: Some("export the text encoder alone".into()),
-            });
+        _ => {
+            let values = constant::values(spec.onnx_inputs.get(&value.name), path, value)?;
+            Source::Constant(values, value.shape.clone().unwrap_or_default())
         }
     };
     let fits = match source {
@@ -251,31 +285,12 @@ fn input(spec: &EncoderSpec, path: &Path, value: &Value) -> Result<Input, Encode
         Source::Past(_) => matches!(element, Element::Float32 | Element::Float16),
         // A mask may be of real numbers or of truth values; ids may not.
         Source::Mask => element != Element::Float16,
+        Source::Constant(..) => true,
         _ => matches!(element, Element::Int64 | Element::Int32),
     };
     if !fits {
         let reason = format!("input `{}` holds {}", value.name, value.element);
         return Err(super::invalid(path, reason, None));
-    }
-    if source == Source::Ids
-        && let Some(shape) = &value.shape
-        && shape.iter().any(|d| matches!(d, Dimension::Fixed(_)))
-    {
-        let sizes: Vec<String> = shape
-            .iter()
-            .map(|d| match d {
-                Dimension::Fixed(size) => size.to_string(),
-                Dimension::Free => "any".to_owned(),
-            })
-            .collect();
-        return Err(EncoderError::Unsupported {
-            what: format!(
-                "{}: the graph takes batches of {} tokens only",
-                path.display(),
-                sizes.join(" x ")
-            ),
-            hint: Some("export it again with dynamic axes for batch and sequence".into()),
-        });
     }
     Ok(Input {
         name: value.name.clone(),

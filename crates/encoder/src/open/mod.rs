@@ -43,6 +43,8 @@ pub struct ModelOptions {
     pub attention: Option<Attention>,
     /// Name of the ONNX output to read.
     pub onnx_output: Option<String>,
+    /// Values of ONNX inputs that no text gives, each as `NAME=VALUE`.
+    pub onnx_inputs: Option<Vec<String>>,
     /// Name of the protocol, from [`protocol::all`]; `None` is [`protocol::DEFAULT`].
     pub protocol: Option<String>,
     /// Prompt before every text, in place of the protocol's.
@@ -108,6 +110,7 @@ pub fn read(source: &str, options: &ModelOptions) -> Result<ReadModel, EncoderEr
         max_tokens: options.max_tokens.or(rules.max_tokens),
         attention: options.attention,
         onnx_output: options.onnx_output.clone(),
+        onnx_inputs: options.onnx_inputs.clone(),
         strict: options.strict,
         table,
         ..options.overrides(&found)
@@ -227,6 +230,10 @@ impl ModelOptions {
             (
                 "--onnx-output",
                 self.onnx_output.is_some() || table.onnx_output.is_some(),
+            ),
+            (
+                "--onnx-input",
+                self.onnx_inputs.is_some() || table.onnx_inputs.is_some(),
             ),
             ("normalize", table.normalize.is_some()),
             ("end_token", table.end_token.is_some()),

@@ -4,6 +4,7 @@
 //! over `korfinsts.toml`, which wins over the folder; what is guessed is a warning, and an error
 //! when the user asked for strictness.
 
+mod graph;
 mod modules;
 mod output;
 mod overrides;
@@ -209,7 +210,11 @@ impl<'a> Reader<'a> {
         let tokenizer_file = self.relative(&tokenizer.files()[0]);
         self.decide(Setting::Tokenizer, tokenizer.format(), tokenizer_file);
         let chosen = self.modules(described, static_kind, graph.as_ref())?;
-        let text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
+        let onnx_inputs = self.onnx_inputs()?;
+        let mut text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
+        if let Some(tokens) = graph.as_ref().and_then(|g| g.fixed.tokens) {
+            text.max_tokens = self.within(tokens, text.max_tokens)?;
+        }
         let causal = self.attention()?;
         let similarity = self.similarity(&sentence)?;
         let (prompts, default_prompt_name) = self.prompts(&sentence)?;
@@ -231,6 +236,7 @@ impl<'a> Reader<'a> {
             dtype,
             modules: chosen.modules,
             onnx_output: chosen.output,
+            onnx_inputs,
             max_tokens: text.max_tokens,
             pad_id: text.pad_id,
             padding_side: text.padding_side,
@@ -245,6 +251,7 @@ impl<'a> Reader<'a> {
             tokenizer: Some(Arc::new(tokenizer)),
             endpoint: None,
             trained_variants,
+            strict: self.overrides.strict,
             decisions: self.decisions,
             warnings: self.warnings,
         })

@@ -333,7 +333,8 @@ impl Reader<'_> {
             self.decide(Setting::Output, value.name.clone(), "the graph");
             return Ok(Output::Sentence(value.name.clone()));
         }
-        if let Some(value) = TOKENS.iter().find_map(|n| find(n)) {
+        let named = TOKENS.iter().filter_map(|n| find(n));
+        if let Some(value) = named.clone().find(|value| value.rank != Some(2)) {
             self.decide(Setting::Output, value.name.clone(), "the graph");
             return Ok(Output::Tokens(value.name.clone()));
         }
@@ -352,13 +353,24 @@ impl Reader<'_> {
                 )?;
                 Ok(Output::Tokens(name))
             }
-            _ => Err(unsupported(
-                format!(
-                    "it is not clear which output holds the token states: {}",
-                    names()
-                ),
-                "name it with `--onnx-output`",
-            )),
+            (first, _) => {
+                let mut flat = named.chain(&graph.outputs).filter(|o| o.rank == Some(2));
+                let flat = flat.next().filter(|_| first.is_none() && !tokens_only);
+                let hint = match flat.map(|value| &value.name) {
+                    Some(name) => format!(
+                        "`{name}` holds one vector for each text: `--onnx-output {name}` takes it \
+                         as the finished embedding"
+                    ),
+                    None => "name it with `--onnx-output`".to_owned(),
+                };
+                Err(unsupported(
+                    format!(
+                        "it is not clear which output holds the token states: {}",
+                        names()
+                    ),
+                    &hint,
+                ))
+            }
         }
     }
 }

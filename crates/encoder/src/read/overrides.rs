@@ -65,6 +65,8 @@ pub struct ModelTable {
     pub attention: Option<Attention>,
     /// Name of the ONNX output to read.
     pub onnx_output: Option<String>,
+    /// Values of ONNX inputs that no text gives, each as `NAME=VALUE`.
+    pub onnx_inputs: Option<Vec<String>>,
     /// How embeddings are compared.
     #[serde(default, deserialize_with = "similarity")]
     pub similarity: Option<Similarity>,
@@ -153,6 +155,8 @@ pub struct Overrides {
     pub attention: Option<Attention>,
     /// Name of the ONNX output to read.
     pub onnx_output: Option<String>,
+    /// Values of ONNX inputs that no text gives, each as `NAME=VALUE`.
+    pub onnx_inputs: Option<Vec<String>>,
     /// How embeddings are compared.
     pub similarity: Option<Similarity>,
     /// Token that ends every text, where the tokenizer adds none.

@@ -18,8 +18,8 @@ use super::super::device::Device;
 use super::super::lanes::Lanes;
 use super::Loaded;
 use super::library::{self, OLDEST_MINOR, Place};
-use crate::network::{Network, NetworkOutput, TokenBatch};
-use crate::onnx::plan::{Element, Fed, Input, Plan, file, shaped};
+use crate::network::{FixedShape, Network, NetworkOutput, TokenBatch};
+use crate::onnx::plan::{Element, Fed, Input, Plan, file, shaped, unable};
 use crate::{EncoderError, EncoderSpec, memory};
 use korfinsts_base::fs;
 
@@ -188,7 +188,7 @@ pub(super) fn open(
     let lane = || {
         let options = RunOptions::new().map_err(|error| failed(error.to_string(), None))?;
         Ok(Lane {
-            session: session(&environment, path, device, layout.threads)?,
+            session: session(&environment, spec, device, layout.threads)?,
             options: options.with_outputs(OutputSelector::no_default().with(&plan.output)),
         })
     };
@@ -241,10 +241,11 @@ fn prepare_cuda(loaded: &Loaded) -> Result<(), EncoderError> {
 
 fn session(
     environment: &Environment,
-    path: &Path,
+    spec: &EncoderSpec,
     device: Option<i32>,
     threads: usize,
 ) -> Result<Session, EncoderError> {
+    let path = file(spec)?;
     configure(environment, device, threads)
         .and_then(|mut builder| builder.commit_from_file(path))
         .map_err(|error| match device {
@@ -261,10 +262,13 @@ fn session(
                 };
                 failed(error.to_string(), Some(&hint))
             }
-            None => failed(
-                format!("{}: {error}", path.display()),
-                Some("a newer ONNX Runtime may know this graph; `--backend rten` may run it"),
-            ),
+            None => {
+                let other = "a newer ONNX Runtime may know this graph; `--backend rten` may run it";
+                failed(
+                    format!("{}: {error}", path.display()),
+                    Some(&unable(spec, other)),
+                )
+            }
         })
 }
 
@@ -329,6 +333,10 @@ impl Network for OnnxRuntime {
     fn depends_on_batch(&self) -> bool {
         self.plan.depends_on_batch
     }
+
+    fn fixed(&self) -> FixedShape {
+        self.plan.fixed
+    }
 }
 
 fn hint(message: &str) -> Option<&'static str> {
@@ -346,29 +354,14 @@ fn value(input: &Input, batch: &TokenBatch) -> Result<SessionInputValue<'static>
     ) -> Result<SessionInputValue<'static>, ort::Error> {
         Ok(Tensor::from_array((shape, values))?.into())
     }
-    match (input.feed(batch), input.element) {
-        (Fed::Integers(values, shape), Element::Int64) => {
-            tensor(shape, values.into_iter().map(i64::from).collect())
-        }
-        (Fed::Integers(values, shape), Element::Int32) => {
-            tensor(shape, values.into_iter().map(u32::cast_signed).collect())
-        }
-        (Fed::Integers(values, shape), Element::Bool) => {
-            tensor(shape, values.into_iter().map(|v| v != 0).collect())
-        }
-        (Fed::Integers(values, shape), Element::Float32) => {
-            tensor(shape, values.into_iter().map(|v| v as f32).collect())
-        }
-        (Fed::Integers(values, shape), Element::Float16) => tensor(
-            shape,
-            values
-                .into_iter()
-                .map(|v| f16::from_f32(v as f32))
-                .collect(),
-        ),
-        (Fed::Empty(shape), Element::Float16) => tensor(shape, Vec::<f16>::new()),
-        (Fed::Empty(shape), _) => tensor(shape, Vec::<f32>::new()),
-        (Fed::False, _) => tensor(vec![1], vec![false]),
+    let Fed { values, shape } = input.feed(batch);
+    let values = values.into_iter();
+    match input.element {
+        Element::Int64 => tensor(shape, values.map(|v| v as i64).collect()),
+        Element::Int32 => tensor(shape, values.map(|v| v as i32).collect()),
+        Element::Bool => tensor(shape, values.map(|v| v != 0.0).collect()),
+        Element::Float32 => tensor(shape, values.map(|v| v as f32).collect()),
+        Element::Float16 => tensor(shape, values.map(f16::from_f64).collect()),
     }
 }
 

@@ -12,8 +12,8 @@ use rten_tensor::Layout as _;
 
 use super::super::OpenOptions;
 use super::super::lanes::Lanes;
-use crate::network::{Network, NetworkOutput, TokenBatch};
-use crate::onnx::plan::{Element, Fed, Plan, file, shaped};
+use crate::network::{FixedShape, Network, NetworkOutput, TokenBatch};
+use crate::onnx::plan::{Element, Fed, Plan, file, shaped, unable};
 use crate::{EncoderError, EncoderSpec};
 use korfinsts_base::fs;
 
@@ -51,8 +51,7 @@ pub(super) fn open(
         });
     }
     let plan = Plan::new(spec)?;
-    let path = file(spec)?;
-    let model = catch_unwind(AssertUnwindSafe(|| load(path, &plan)))
+    let model = catch_unwind(AssertUnwindSafe(|| load(spec, &plan)))
         .unwrap_or_else(|_| Err(failed("it panicked")))?;
     let node = |name: &str| {
         model
@@ -79,7 +78,8 @@ pub(super) fn open(
 
 /// Loads the graph; external data stays on the disk and is mapped. Weights inside the graph are
 /// copied either way: such a file is read, not mapped, so that it is not in memory twice.
-fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
+fn load(spec: &EncoderSpec, plan: &Plan) -> Result<Model, EncoderError> {
+    let path = file(spec)?;
     let options = ModelOptions::with_all_ops();
     let loaded = if plan.external_files.is_empty() {
         options.load_file(path)
@@ -92,8 +92,7 @@ fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
             options.load_mmap(path)
         }
     };
-    match loaded {
-        Ok(model) => Ok(model),
+    let loaded = match loaded {
         // Names of files are stricter here than ONNX asks: give it the bytes instead.
         Err(error)
             if matches!(
@@ -101,39 +100,38 @@ fn load(path: &Path, plan: &Plan) -> Result<Model, EncoderError> {
                 LoadErrorKind::UnknownFileType | LoadErrorKind::ExternalDataError
             ) =>
         {
-            load_from_memory(path, plan, options)
+            load_from_memory(path, plan, options)?
         }
-        Err(error) => Err(refused(path, &error)),
-    }
+        loaded => loaded,
+    };
+    loaded.map_err(|error| refused(path, &error, unable(spec, OTHER_RUNTIME)))
 }
 
 fn load_from_memory(
     path: &Path,
     plan: &Plan,
     mut options: ModelOptions,
-) -> Result<Model, EncoderError> {
+) -> Result<Result<Model, LoadError>, EncoderError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     for file in &plan.external_files {
         let name = file.strip_prefix(folder).unwrap_or(file);
         options.external_data(&name.to_string_lossy(), fs::read(file)?);
     }
-    options
-        .load(fs::read(path)?)
-        .map_err(|error| refused(path, &error))
+    Ok(options.load(fs::read(path)?))
 }
 
-fn refused(path: &Path, error: &LoadError) -> EncoderError {
+fn refused(path: &Path, error: &LoadError, hint: String) -> EncoderError {
     match error.kind() {
         LoadErrorKind::OperatorInvalid
         | LoadErrorKind::OptimizeError
         | LoadErrorKind::ShapeInferenceFailed => EncoderError::Unsupported {
             what: format!("{}: backend `{NAME}`: {error}", path.display()),
-            hint: Some(OTHER_RUNTIME.into()),
+            hint: Some(hint),
         },
         _ => EncoderError::Invalid {
             path: path.to_owned(),
             reason: format!("{NAME}: {error}"),
-            hint: Some(OTHER_RUNTIME.into()),
+            hint: Some(hint),
         },
     }
 }
@@ -176,30 +174,26 @@ impl Network for Rten {
     fn depends_on_batch(&self) -> bool {
         self.plan.depends_on_batch
     }
+
+    fn fixed(&self) -> FixedShape {
+        self.plan.fixed
+    }
 }
 
 /// Values in the types of this runtime: 64-bit integers and truth values are 32-bit integers
 /// there, and float16 is float32.
 fn value(fed: Fed, element: Element) -> Result<ValueOrView<'static>, EncoderError> {
-    let integers = |values: Vec<u32>, shape: &[usize]| {
-        Value::from_shape(
-            shape,
-            values.into_iter().map(u32::cast_signed).collect::<Vec<_>>(),
-        )
-        .map_err(|e| failed(e.to_string()))
-    };
-    let reals = |values: Vec<f32>, shape: &[usize]| {
-        Value::from_shape(shape, values).map_err(|e| failed(e.to_string()))
-    };
-    let real = matches!(element, Element::Float32 | Element::Float16);
-    let value = match fed {
-        Fed::Integers(values, shape) if real => {
-            reals(values.into_iter().map(|v| v as f32).collect(), &shape)?
+    let Fed { values, shape } = fed;
+    let values = values.into_iter();
+    let value = match element {
+        Element::Float32 | Element::Float16 => {
+            let values: Vec<f32> = values.map(|v| v as f32).collect();
+            Value::from_shape(&shape, values).map_err(|e| e.to_string())
         }
-        Fed::Integers(values, shape) => integers(values, &shape)?,
-        Fed::Empty(shape) if real => reals(Vec::new(), &shape)?,
-        Fed::Empty(shape) => integers(Vec::new(), &shape)?,
-        Fed::False => integers(vec![0], &[1])?,
+        Element::Int64 | Element::Int32 | Element::Bool => {
+            let values: Vec<i32> = values.map(|v| v as i32).collect();
+            Value::from_shape(&shape, values).map_err(|e| e.to_string())
+        }
     };
-    Ok(value.into())
+    value.map(Into::into).map_err(failed)
 }
