@@ -140,6 +140,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         }
     }
     if args.run.dry_run {
+        session.refuse_other_records(&models)?;
         super::output::print(&session.summary(&models))?;
         return shown.end();
     }
@@ -157,6 +158,9 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     }
     args.output
         .emit(&report::render(&outcome.records, args.output.format))?;
+    for note in &outcome.notes {
+        global.note(note);
+    }
     if let Some(results) = session.results() {
         global.note(&format!("records: {}", results.display()));
     }

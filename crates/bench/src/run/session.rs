@@ -7,8 +7,8 @@ use super::RunError;
 use super::engine::{Progress, Silent};
 use super::evaluate::{self, EvaluateOptions, Evaluation};
 use super::lock::FolderLock;
-use super::mteb;
-use super::record::{Record, RecordFiles, write_tokens};
+use super::mteb::{self, Written};
+use super::record::{BootstrapFacts, EncoderFacts, Record, RecordFiles, SuiteFacts, write_tokens};
 use super::shard::{self, Plan, Shard, Unit};
 use crate::suite::Suite;
 use korfinsts_base::fs;
@@ -62,6 +62,8 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// The encoders that failed, by name, and why.
     pub failed: Vec<(String, RunError)>,
+    /// Files that were asked for and not written, each with the reason.
+    pub notes: Vec<String>,
 }
 
 /// The units (encoder × suite) of a plan that this process does.
@@ -163,11 +165,50 @@ impl<'a> Session<'a> {
         out
     }
 
+    /// Refuses a run whose records would replace those of another one.
+    ///
+    /// # Errors
+    /// As [`RecordFiles::refuse_another_run`].
+    pub fn refuse_other_records(&self, models: &[Model]) -> Result<(), RunError> {
+        let Some(results) = &self.results else {
+            return Ok(());
+        };
+        let refuse = |encoder: EncoderFacts, key: &str, suite: &Suite| {
+            let limit = self.plan.options.limit.filter(|n| *n < suite.pairs.len());
+            let record = Record {
+                encoder,
+                suite: SuiteFacts::of(suite, limit),
+                bootstrap: BootstrapFacts::of(&self.plan.options.bootstrap),
+                ..Record::default()
+            };
+            RecordFiles::new(results, &record, key).refuse_another_run(&record)
+        };
+        for model in models {
+            let key = model.spec.key("");
+            for suite in self.own_suites(model.index) {
+                let encoder = EncoderFacts {
+                    name: model.spec.name.clone(),
+                    protocol: model.prompting.protocol.clone(),
+                    prompts: model.prompting.prompts.clone(),
+                    ..EncoderFacts::default()
+                };
+                refuse(encoder, &key, suite)?;
+            }
+        }
+        for baseline in BASELINES.iter().filter(|_| self.plan.baselines) {
+            for suite in self.own_suites(self.plan.encoders.len()) {
+                refuse(evaluate::baseline_facts(baseline), "", suite)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the encoders, then the baselines. `models` are the encoders that could be read, in order;
     /// a shard counts as finished only where these are all that it needs and none fails.
     ///
     /// # Errors
-    /// When the folder of results is in use, the store or the disk fails, or the run is stopped; when
+    /// When the folder of results is in use or holds a record of another run under the name of one of
+    /// this run, the store or the disk fails, or the run is stopped; when
     /// an encoder fails that is the only one of the plan. The records of units that were finished by
     /// then are kept.
     pub fn run(&mut self, models: &[Model], watch: &mut dyn Watch) -> Result<Outcome, RunError> {
@@ -175,13 +216,14 @@ impl<'a> Session<'a> {
             Some(folder) => Some(FolderLock::acquire(folder)?),
             None => None,
         };
+        self.refuse_other_records(models)?;
         // What an earlier run wrote about this shard is no longer so.
         if let (Some(_), Some(folder)) = (&self.shards, &self.results) {
             fs::remove_file(&folder.join(shard::PLAN))?;
         }
         let mut outcome = Outcome::default();
         for model in models {
-            match self.encoder(model, watch.progress(), &mut outcome.records) {
+            match self.encoder(model, watch.progress(), &mut outcome) {
                 Ok(()) => {}
                 Err(error) if self.plan.encoders.len() > 1 && is_of_the_encoder(&error) => {
                     let name = &self.plan.encoders[model.index];
@@ -192,7 +234,7 @@ impl<'a> Session<'a> {
             }
         }
         if self.plan.baselines {
-            self.baselines(&mut outcome.records)?;
+            self.baselines(&mut outcome)?;
         }
         let complete = outcome.failed.is_empty() && models.len() == self.needed().count();
         if let (true, Some(plan), Some(folder)) = (complete, &self.shards, &self.results) {
@@ -205,7 +247,7 @@ impl<'a> Session<'a> {
         &mut self,
         model: &Model,
         progress: &mut dyn Progress,
-        records: &mut Vec<Record>,
+        outcome: &mut Outcome,
     ) -> Result<(), RunError> {
         let own = self.own(model.index);
         let some: Vec<Suite>;
@@ -224,7 +266,7 @@ impl<'a> Session<'a> {
             self.plan.options,
             progress,
             &mut |evaluation| {
-                places.push(self.keep(evaluation, records)?);
+                places.push(self.keep(evaluation, outcome)?);
                 Ok(())
             },
         )?;
@@ -234,7 +276,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn baselines(&mut self, records: &mut Vec<Record>) -> Result<(), RunError> {
+    fn baselines(&mut self, outcome: &mut Outcome) -> Result<(), RunError> {
         let last = self.plan.encoders.len();
         for at in self.own(last) {
             let places: Result<Vec<String>, RunError> = BASELINES
@@ -242,7 +284,7 @@ impl<'a> Session<'a> {
                 .map(|baseline| {
                     let suite = &self.plan.suites[at];
                     let found = evaluate::baseline(baseline, suite, self.plan.options);
-                    self.keep(found, records)
+                    self.keep(found, outcome)
                 })
                 .collect();
             self.done(last, at, places?);
@@ -251,7 +293,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes what one unit gave. Returns the path of the record below the results, with `/`.
-    fn keep(&self, evaluation: Evaluation, records: &mut Vec<Record>) -> Result<String, RunError> {
+    fn keep(&self, evaluation: Evaluation, outcome: &mut Outcome) -> Result<String, RunError> {
         let Evaluation {
             mut record,
             pairs,
@@ -270,9 +312,14 @@ impl<'a> Session<'a> {
             record.write(&files, &pairs, &timing)?;
         }
         if let Some(folder) = &self.plan.mteb {
-            mteb::write(folder, &record, &timing)?;
+            let written = mteb::write(folder, &record, &timing)?;
+            if let Written::Not(note) = written
+                && !outcome.notes.contains(&note)
+            {
+                outcome.notes.push(note);
+            }
         }
-        records.push(record);
+        outcome.records.push(record);
         Ok(place)
     }
 
