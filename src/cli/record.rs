@@ -23,7 +23,7 @@ pub struct RecordArgs {
 
 #[derive(Debug, Subcommand)]
 enum RecordCommand {
-    /// Show records, ours or mteb's result files
+    /// Show records, ours or mteb's result files, or the scores of a model card (`README.md`)
     Show {
         /// Files, or folders that hold them
         #[arg(required = true, value_name = "PATH")]
@@ -69,7 +69,8 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             let name = entry.file_name().to_string_lossy();
             let is_record = name.ends_with(".json")
                 && !name.ends_with(".timing.json")
-                && name != "model_meta.json";
+                && name != "model_meta.json"
+                || entry.depth() == 0 && name.ends_with(".md");
             if entry.file_type().is_file() && is_record {
                 files.push(entry.into_path());
             }
@@ -91,6 +92,9 @@ fn show(paths: &[PathBuf], output: &OutputArgs) -> anyhow::Result<()> {
             Err(error) => match mteb::read(&path) {
                 Ok(results) => {
                     records.extend(results.iter().map(|r| mteb::to_record(r, &path)));
+                }
+                Err(other) if path.extension().is_some_and(|e| e == "md") => {
+                    return Err(other.into());
                 }
                 Err(_) => return Err(error.into()),
             },

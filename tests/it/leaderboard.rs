@@ -653,7 +653,7 @@ fn folders_of_mteb_results_become_reported_figures() {
     home.command(&["leaderboard", "import", "page"])
         .assert()
         .code(3)
-        .stderr(predicate::str::contains("no result of a known suite"));
+        .stderr(predicate::str::contains("no result under `page` can be used"));
 }
 
 #[test]
