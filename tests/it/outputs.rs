@@ -132,7 +132,7 @@ fn the_record_of_another_release_is_not_replaced() {
             .assert()
             .code(3)
             .stderr(predicate::str::contains(
-                "k40.test.native.json: it is the record of another run: its release of the suite is",
+                "k40.test.native.json: it is the record of another run: release of the suite",
             ))
             .stderr(predicate::str::contains(
                 "hint: `--results DIR` with another folder keeps both; to replace the file, remove it first",

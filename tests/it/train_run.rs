@@ -265,7 +265,7 @@ fn the_card_tells_of_the_base_that_was_used() {
     ] {
         assert!(card.contains(expected), "{expected}\n{card}");
     }
-    for other in ["org/other adapted", "license:", "language:", "MIT"] {
+    for other in ["org/other adapted", "\nlicense:", "\nlanguage:", "MIT"] {
         assert!(!card.contains(other), "{other}\n{card}");
     }
     assert!(read("tiny/training/recipe.toml").contains("model = \"bert-mean\""));

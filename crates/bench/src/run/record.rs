@@ -449,7 +449,7 @@ impl RecordFiles {
             Some(((name, there), (_, here))) => Err(RunError::Occupied {
                 path: self.record.clone(),
                 reason: format!(
-                    "it is the record of another run: its {name} is {there}, this run's {here}"
+                    "it is the record of another run: {name} {there}, this run has {here}"
                 ),
                 flag: "--results",
             }),
@@ -596,6 +596,10 @@ pub struct PairTokens {
 mod lost {
     use super::{Deserialize, Serialize, TokenCount};
 
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde asks for"
+    )]
     pub(super) fn serialize<S: serde::Serializer>(
         lost: &[u32; 2],
         serializer: S,
@@ -776,12 +780,12 @@ mod tests {
             .refuse_another_run(&first)
             .expect("the same run");
         let others: [(&str, Change); 3] = [
-            ("its release of the suite is r1, this run's r2", |r| {
-                r.suite.release_id = "r2".into()
+            ("release of the suite r1, this run has r2", |r| {
+                r.suite.release_id = "r2".into();
             }),
-            ("its prompts is", |r| r.encoder.prompts[1] = "x".into()),
-            ("its encoder is org/m, this run's org__m", |r| {
-                r.encoder.name = "org__m".into()
+            ("run: prompts [", |r| r.encoder.prompts[1] = "x".into()),
+            ("encoder org/m, this run has org__m", |r| {
+                r.encoder.name = "org__m".into();
             }),
         ];
         for (expected, change) in others {

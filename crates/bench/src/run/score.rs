@@ -476,10 +476,10 @@ mod tests {
 
     #[test]
     fn every_score_that_does_not_exist_has_its_reason() {
+        type Column<'a> = &'a dyn Fn(usize) -> f64;
         let varied = |i: usize| (i * i % 19) as f64;
         let collapsed = |i: usize| 0.5 + (i * i % 3) as f64 * 1e-16;
         let offset = |i: usize| 1e15 + (i % 4) as f64;
-        type Column<'a> = &'a dyn Fn(usize) -> f64;
         let cases: [(Column<'_>, Column<'_>, Option<&str>); 3] = [
             (&varied, &varied, None),
             (
