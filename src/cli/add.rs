@@ -146,10 +146,14 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
         .weights_sha256()
         .unwrap_or_default();
     let folder = args.to.join("records");
+    let files = |record: &Record| RecordFiles::new(&folder, record, &key);
+    for (record, _) in &accepted.records {
+        refuse_another_bundle(&files(record).record, accepted)?;
+    }
     let mut written = Vec::new();
     for (record, pairs) in &accepted.records {
         let mut record = record.clone();
-        let files = RecordFiles::new(&folder, &record, &key);
+        let files = files(&record);
         record.write(&files, pairs, &timing)?;
         let about = About {
             bundle_sha256: accepted.sha256.clone(),
@@ -162,6 +166,27 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
         });
     }
     Ok(written)
+}
+
+/// A record of another bundle is replaced only where this one says that it replaces that one.
+fn refuse_another_bundle(record: &Path, accepted: &Accepted) -> anyhow::Result<()> {
+    let about = record.with_extension(ABOUT);
+    if !fs::exists(&about) {
+        return Ok(());
+    }
+    let about: About = serde_json::from_slice(&fs::read(&about)?)?;
+    let replaced = accepted.bundle.manifest.resubmission_of.as_deref();
+    if [Some(accepted.sha256.as_str()), replaced].contains(&Some(&about.bundle_sha256)) {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: it is a record of the bundle {}, of the same model and suite",
+        record.display(),
+        about.bundle_sha256
+    );
+    let hint = "pack this one with `--resubmission-of` and that hash to replace it, or under another \
+                `--name` to keep both";
+    Err(CliError::new(FailureClass::Check, message, Some(hint.into())).into())
 }
 
 /// The files of a record that came with a bundle.

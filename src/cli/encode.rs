@@ -137,10 +137,7 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         })
         .count();
     if truncated > 0 {
-        let length = match spec.max_tokens {
-            0 => "the server takes".to_owned(),
-            n => format!("{n} tokens"),
-        };
+        let length = spec.longest_text();
         global.note(&format!(
             "warning: {truncated} of {} texts were longer than {length} and were truncated",
             texts.len()

@@ -143,6 +143,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         }
     }
     if args.run.dry_run {
+        session.refuse_other_records(&models)?;
         super::output::print(&session.summary(&models))?;
         return shown.end();
     }
@@ -168,6 +169,9 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         args.output.format,
         &home,
     )?)?;
+    for note in &outcome.notes {
+        global.note(note);
+    }
     if let Some(results) = session.results() {
         global.note(&format!("records: {}", results.display()));
     }

@@ -100,7 +100,7 @@ struct ServeArgs {
   korfinsts leaderboard import results/ --source \"Results of ...\" -o figures.toml
   korfinsts leaderboard build --reported figures.toml")]
 struct ImportArgs {
-    /// Folder of result files, of any version of mteb
+    /// Folder of result files, of any version of mteb, and of model cards (`README.md`)
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// Who reports these figures: shown beside each of them

@@ -24,7 +24,7 @@ pub struct RecordArgs {
 
 #[derive(Debug, Subcommand)]
 enum RecordCommand {
-    /// Show records, ours or mteb's result files
+    /// Show records, ours or mteb's result files, or the scores of a model card (`README.md`)
     Show {
         /// Files, or folders that hold them
         #[arg(required = true, value_name = "PATH")]
@@ -81,7 +81,8 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             let name = entry.file_name().to_string_lossy();
             let is_record = name.ends_with(".json")
                 && !name.ends_with(".timing.json")
-                && name != "model_meta.json";
+                && name != "model_meta.json"
+                || entry.depth() == 0 && name.ends_with(".md");
             if entry.file_type().is_file() && is_record {
                 files.push(entry.into_path());
             }
@@ -105,6 +106,9 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Entry>> {
                     record: mteb::to_record(result, &path),
                     path: path.clone(),
                 })),
+                Err(other) if path.extension().is_some_and(|e| e == "md") => {
+                    return Err(other.into());
+                }
                 Err(_) => return Err(error.into()),
             },
         }

@@ -82,7 +82,7 @@ pub struct TrainArgs {
 /// # Errors
 /// When the recipe, its data, a model or the disk fails, or training does.
 pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
-    let recipe = Recipe::read(&args.recipe)?;
+    let mut recipe = Recipe::read(&args.recipe)?;
     let count = args.ranks as usize;
     let rank = args.rank.unwrap_or(0) as usize;
     if rank >= count {
@@ -106,6 +106,15 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     };
     let base = base(args, &recipe, global)?;
     let teacher = teacher(args, &recipe, global)?;
+    let named = [recipe.base.model.clone(), recipe.teacher.clone()];
+    // What the card says of the recipe's own models is not so of those that were given.
+    recipe.replace(
+        base.as_ref()
+            .filter(|_| args.base.is_some() && args.base != named[0]),
+        teacher
+            .as_ref()
+            .filter(|_| args.teacher.is_some() && args.teacher != named[1]),
+    );
     let folder = args.recipe.parent().unwrap_or(Path::new("."));
     let output = args
         .output

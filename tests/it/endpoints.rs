@@ -418,7 +418,7 @@ fn a_text_that_a_server_refuses_is_named_with_suite_and_pair() {
         for (arguments, place) in [
             (
                 ["encode", &server.address, "-i", &texts, "-o", &output],
-                "texts.txt:2: ",
+                "texts.txt: text 2",
             ),
             (
                 [

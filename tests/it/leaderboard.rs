@@ -331,7 +331,7 @@ fn a_record_without_its_pairs_is_shown_as_reported() {
         record("lonely", "finsts", "binary", &pairs),
         &pairs,
     );
-    std::fs::remove_file(file.with_file_name("finsts.test.mteb.pairs.jsonl")).expect("removed");
+    std::fs::remove_file(file.with_extension("pairs.jsonl")).expect("removed");
     let board = board(&build(&home, &[]));
     let cell = cell(&board, row(&board, "lonely", "reported"), "finsts");
     assert_eq!(cell["rank"], Value::Null);
@@ -653,7 +653,7 @@ fn folders_of_mteb_results_become_reported_figures() {
     home.command(&["leaderboard", "import", "page"])
         .assert()
         .code(3)
-        .stderr(predicate::str::contains("no result of a known suite"));
+        .stderr(predicate::str::contains("no result under `page` can be used"));
 }
 
 #[test]

@@ -266,6 +266,37 @@ fn mined(variants: &[&str]) -> String {
 }
 
 #[test]
+fn the_card_tells_of_the_base_that_was_used() {
+    let home = prepare("bert-mean", "");
+    let base = repository("tests/reference/encoders/bert-mean");
+    let text =
+        recipe(Path::new("org/other"), "").replace("suites = [\"korfin-shift\"]", "suites = []");
+    let card = "description = \"org/other adapted.\"\nsources = [{ name = \"org/other\", licence = \"MIT\", \
+                used_for = \"base model\" }, { name = \"T\", licence = \"CC0-1.0\", used_for = \"triplets\" }]\n";
+    write(&home.path("tiny.toml"), (text + card).as_bytes());
+    home.command(&["train", "tiny.toml", "--base", &base.display().to_string()])
+        .assert()
+        .success();
+    let read = |name: &str| {
+        let bytes = korfinsts_base::fs::read(&home.path(name)).expect("written");
+        String::from_utf8(bytes).expect("UTF-8")
+    };
+    let card = read("tiny/README.md");
+    for expected in [
+        "base_model: bert-mean\n",
+        "The result of the recipe `tiny` with `bert-mean` as its base model, in place of `org/other`.",
+        "| bert-mean | not known | base model |",
+        "| T | CC0-1.0 | triplets |",
+    ] {
+        assert!(card.contains(expected), "{expected}\n{card}");
+    }
+    for other in ["org/other adapted", "\nlicense:", "\nlanguage:", "MIT"] {
+        assert!(!card.contains(other), "{other}\n{card}");
+    }
+    assert!(read("tiny/training/recipe.toml").contains("model = \"bert-mean\""));
+}
+
+#[test]
 fn a_variant_that_is_trained_on_is_never_tested_on() {
     let variants = ["news.temporal.phase", "legal.sanction.kind"];
     let home = prepare("bert-mean", "");

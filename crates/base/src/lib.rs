@@ -5,7 +5,7 @@
 //! - [`fs`]: file-system calls that name the path in their errors; [`sums`]: `SHA256SUMS`
 //! - [`failure`]: the class of a failure, which decides the exit code
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
-//! - [`archive`], [`json`], [`strict_toml`], [`delimited`]: zip files, strict JSON, TOML, CSV
+//! - [`archive`], [`json`], [`strict_toml`], [`delimited`], [`yaml`]: zip files, strict JSON, TOML, CSV, heads of model cards
 //! - [`sniff`], [`names`]: what a file is by its first bytes; names that may occur once
 //! - [`table`], [`text`], [`language`]: tables of text, Unicode, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
@@ -31,6 +31,7 @@ pub mod sums;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod yaml;
 
 /// Name of the program, as records and documents give it.
 pub const NAME: &str = "korfinsts";

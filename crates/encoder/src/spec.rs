@@ -116,7 +116,8 @@ pub struct EncoderSpec {
     pub onnx_output: Option<String>,
     /// Values of the ONNX inputs that no text gives, by name.
     pub onnx_inputs: BTreeMap<String, Vec<f64>>,
-    /// Maximum length in tokens, special tokens included.
+    /// Maximum length in tokens, special tokens included: `usize::MAX` where there is none, 0 where a
+    /// server does not say it. [`EncoderSpec::token_limit`] is what may be shown.
     pub max_tokens: usize,
     /// Id that fills padding.
     pub pad_id: u32,
@@ -229,6 +230,21 @@ impl EncoderSpec {
         decisions
             .find(|d| d.what == *what)
             .map(|d| d.value.as_str())
+    }
+
+    /// Maximum length in tokens; `None` where there is none, or a server does not say it.
+    #[must_use]
+    pub fn token_limit(&self) -> Option<usize> {
+        Some(self.max_tokens).filter(|n| !matches!(*n, 0 | usize::MAX))
+    }
+
+    /// What a text that was truncated was longer than.
+    #[must_use]
+    pub fn longest_text(&self) -> String {
+        match self.token_limit() {
+            Some(n) => format!("{n} tokens"),
+            None => "the server takes".to_owned(),
+        }
     }
 
     /// Whether embeddings are L2-normalised behind the network.

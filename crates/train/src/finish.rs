@@ -2,6 +2,7 @@
 
 use super::evaluator::{Evaluator, read_trained};
 use super::metrics::StepMetrics;
+use super::recipe::Recipe;
 use super::report::{self, Report};
 use super::session::{BESIDE, Session, Watch};
 use super::{TrainError, base, chart, save};
@@ -48,7 +49,7 @@ impl Session<'_> {
             &self.held_out,
         );
         let beside = output.join(BESIDE);
-        fs::write_atomic(&beside.join("recipe.toml"), &fs::read(&self.plan.path)?)?;
+        fs::write_atomic(&beside.join("recipe.toml"), &self.recipe_that_ran()?)?;
         let svg = chart::draw(&recipe.name, metrics)?;
         fs::write_atomic(&beside.join("curve.svg"), svg.as_bytes())?;
         fs::write_atomic(&beside.join("report.json"), &json::pretty(&report))?;
@@ -56,5 +57,14 @@ impl Session<'_> {
         fs::write_atomic(&output.join("README.md"), card.as_bytes())?;
         base::remove_others(&self.plan)?;
         Ok(report)
+    }
+
+    /// The recipe as its file is, or with the models that replaced those it names.
+    fn recipe_that_ran(&self) -> Result<Vec<u8>, TrainError> {
+        let (path, recipe) = (&self.plan.path, &self.plan.recipe);
+        if Recipe::read(path)? == *recipe {
+            return Ok(fs::read(path)?);
+        }
+        Ok(report::to_toml(recipe)?.into_bytes())
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod data;
+mod replaced;
 
 use std::path::{Path, PathBuf};
 

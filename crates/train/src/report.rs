@@ -175,6 +175,14 @@ fn change(
     change
 }
 
+/// A recipe as TOML.
+pub(super) fn to_toml(recipe: &Recipe) -> Result<String, TrainError> {
+    toml::to_string(recipe).map_err(|e| TrainError::Compute {
+        what: "writing the recipe",
+        reason: e.to_string(),
+    })
+}
+
 /// The model card, `README.md` of the checkpoint.
 ///
 /// # Errors
@@ -205,10 +213,7 @@ pub fn card(recipe: &Recipe, report: &Report, spec: &EncoderSpec) -> Result<Stri
             })
         })
         .collect();
-    let toml = toml::to_string(recipe).map_err(|e| TrainError::Compute {
-        what: "writing the card",
-        reason: e.to_string(),
-    })?;
+    let toml = to_toml(recipe)?;
     let share = |x: Option<f64>| x.map_or_else(|| "–".into(), |x| format!("{:.2} %", 100.0 * x));
     let vocabulary = report.outline.vocabulary.as_ref().map(|v| {
         let texts = v.texts.iter().map(|t| {
@@ -230,7 +235,7 @@ pub fn card(recipe: &Recipe, report: &Report, spec: &EncoderSpec) -> Result<Stri
         "rows": rows,
         "others": names,
         "toml": toml,
-        "max_tokens": (spec.max_tokens < 1_000_000).then_some(spec.max_tokens),
+        "max_tokens": spec.token_limit(),
         "modules": spec.modules.iter().map(Module::describe).collect::<Vec<_>>(),
         "triplets": report.suites.iter().any(|s| s.triplet_accuracy_after.is_some()),
         "version": korfinsts_base::VERSION,

@@ -229,7 +229,7 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
         .map(|e| e.expect("listed").into_path())
         .find(|p| {
             p.to_string_lossy()
-                .ends_with("korfin-shift.test.native.json")
+                .ends_with("korfin-shift.test.native.resamples-100.json")
         })
         .expect("the record");
     let original = korfinsts_bench::run::record::Record::read(&path).expect("read");
@@ -521,10 +521,7 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
     let records: Vec<_> = korfinsts_base::fs::walk(&home.path("korfinsts-submitted/records"), 100)
         .expect("listed")
         .into_iter()
-        .filter(|p| {
-            p.to_string_lossy().ends_with(".mteb.json")
-                || p.to_string_lossy().ends_with(".native.json")
-        })
+        .filter(|p| p.to_string_lossy().ends_with(".resamples-100.json"))
         .collect();
     assert_eq!(records.len(), 1, "{records:?}");
     let left = korfinsts_bench::run::record::Record::read(&records[0]).expect("a record");

@@ -62,6 +62,16 @@ pub enum RunError {
         /// Whether a check failed or data is wrong.
         class: FailureClass,
     },
+    /// A file that would be written is there and holds another run.
+    #[error("{}: {reason}", path.display())]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+        /// What it holds, and what it would hold.
+        reason: String,
+        /// The flag that names the folder.
+        flag: &'static str,
+    },
     /// An embedding that the scores need is not there.
     #[error("no embedding for pair `{id}` of `{suite}`: no score is computed from a part")]
     MissingEmbedding {
@@ -95,6 +105,9 @@ impl RunError {
                 Some("run the same command again: it goes on where it stopped".into())
             }
             Self::Record { .. } => Some("was the file edited by hand or cut short?".into()),
+            Self::Occupied { flag, .. } => Some(format!(
+                "`{flag} DIR` with another folder keeps both; to replace the file, remove it first"
+            )),
             Self::MissingEmbedding { .. } => Some("run the same command again".into()),
             Self::Merge { hint, .. } => hint.clone(),
             Self::Width { .. } => None,
@@ -111,7 +124,7 @@ impl RunError {
             Self::Encoder(e) => e.class(),
             Self::Pair { source, .. } => source.class(),
             Self::Interrupted { .. } => FailureClass::Interrupted,
-            Self::Record { .. } => FailureClass::Data,
+            Self::Record { .. } | Self::Occupied { .. } => FailureClass::Data,
             Self::Merge { class, .. } => *class,
             Self::Width { .. } => FailureClass::Model,
         }

@@ -16,11 +16,11 @@ use super::score::{self, Asked, LEXICAL, Numbers};
 use super::store::{EmbeddingSet, Store, text_key};
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_encoder::backend::OpenOptions;
-use korfinsts_encoder::lexical::Baseline;
+use korfinsts_encoder::lexical::{BASELINES, Baseline};
 use korfinsts_encoder::protocol::Prompting;
 use korfinsts_encoder::spec::Setting;
 use korfinsts_encoder::{EncoderError, EncoderSpec, TokenCount, Usage};
-use korfinsts_metric::{BootstrapOptions, Similarity};
+use korfinsts_metric::{self as metric, BootstrapOptions, Similarity};
 
 /// Share of tied predictions above which a reader is warned.
 const TIES_WORTH_SAYING: f64 = 0.05;
@@ -131,6 +131,9 @@ pub fn encoder(
                 100.0 * share
             ));
         }
+        record
+            .warnings
+            .extend(inverted(&record, options.limited(suite)));
         record.truncated_share = scored.truncated_share;
         record.tokens_lost_share = scored.tokens_lost_share;
         record.warnings.extend(scored.warnings);
@@ -203,13 +206,7 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
     let numbers = self::numbers(&pairs, suite, false, &options.bootstrap);
     let record = assemble(numbers, &pairs, suite, &options);
     let record = Record {
-        encoder: EncoderFacts {
-            name: baseline.name.into(),
-            backend: LEXICAL.into(),
-            protocol: "raw".into(),
-            similarity: baseline.summary.into(),
-            ..EncoderFacts::default()
-        },
+        encoder: baseline_facts(baseline),
         ..record
     };
     Evaluation {
@@ -218,6 +215,45 @@ pub fn baseline(baseline: &Baseline, suite: &Suite, options: EvaluateOptions<'_>
         tokens: Vec::new(),
         timing: timing(start, Duration::ZERO, 0),
         key: String::new(),
+    }
+}
+
+/// A remark where the encoder and most lexical baselines order the pairs against the gold scores, each
+/// surely: then a high gold score may mean that two texts differ.
+fn inverted(record: &Record, pairs: &[Pair]) -> Option<String> {
+    let rho = record.scores.cosine_spearman?;
+    let [_, high] = record.interval.get("cosine_spearman")?;
+    if *high >= 0.0 {
+        return None;
+    }
+    let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
+    let is_below = |baseline: &&Baseline| {
+        let scores = pairs
+            .par_iter()
+            .map(|p| baseline.score(&p.sentence1, &p.sentence2));
+        let scores: Vec<f64> = scores.collect();
+        let interval = |rho| metric::spearman_interval(rho, pairs.len(), record.bootstrap.level);
+        let rho = metric::spearman(&scores, &gold).ok();
+        rho.is_some_and(|rho| rho <= -1.0 || interval(rho).is_some_and(|[_, high]| high < 0.0))
+    };
+    let below = BASELINES.iter().filter(is_below).count();
+    (2 * below > BASELINES.len()).then(|| {
+        format!(
+            "the gold scores may be inverted: ρ is {rho:.4}, and below zero for {below} of {} lexical \
+             baselines too; does a high score mean that two texts are alike?",
+            BASELINES.len()
+        )
+    })
+}
+
+/// What a record says of a baseline.
+pub(super) fn baseline_facts(baseline: &Baseline) -> EncoderFacts {
+    EncoderFacts {
+        name: baseline.name.into(),
+        backend: LEXICAL.into(),
+        protocol: "raw".into(),
+        similarity: baseline.summary.into(),
+        ..EncoderFacts::default()
     }
 }
 
@@ -330,10 +366,7 @@ fn score_pairs<'a>(
         .sum();
     let mut warnings = Vec::new();
     if truncated > 0 {
-        let length = match spec.max_tokens {
-            0 => "the server takes".to_owned(),
-            n => format!("{n} tokens"),
-        };
+        let length = spec.longest_text();
         let tokens = if unknown {
             "how many tokens are lost is not known".to_owned()
         } else {
@@ -430,7 +463,7 @@ fn facts(
         architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
         pooling: spec.decided(&Setting::Pooling).map(str::to_owned),
         dimension: Some(dimension).filter(|d| *d > 0),
-        max_tokens: Some(spec.max_tokens).filter(|n| *n > 0),
+        max_tokens: spec.token_limit(),
         dtype: some(&spec.dtype),
         device: some(&spec.device),
         protocol: prompting.protocol.clone(),

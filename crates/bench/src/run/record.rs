@@ -14,8 +14,9 @@ use super::scores::SCORES;
 pub use super::scores::Scores;
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_base::{fs, json};
-use korfinsts_encoder::Usage;
+use korfinsts_encoder::protocol::CUSTOM;
 use korfinsts_encoder::spec::{Decision, ModelFile};
+use korfinsts_encoder::{TokenCount, Usage};
 use korfinsts_metric::{BootstrapOptions, Similarity};
 
 /// Version of the schema that this build writes. Every older one still loads.
@@ -128,7 +129,8 @@ pub struct EncoderFacts {
     pub pooling: Option<String>,
     /// Width of an embedding.
     pub dimension: Option<usize>,
-    /// Maximum length in tokens.
+    /// Maximum length in tokens; `null` where there is none, or a server does not say it.
+    #[serde(default, deserialize_with = "limited")]
     pub max_tokens: Option<usize>,
     /// Number type of the computation.
     pub dtype: Option<String>,
@@ -145,6 +147,17 @@ pub struct EncoderFacts {
     pub endpoint: Option<EndpointFacts>,
     /// Every decision about the model with its source.
     pub decisions: Vec<Decision>,
+}
+
+/// A length in tokens. Records of version 0.1.0 hold the largest integer where there is no limit.
+///
+/// # Errors
+/// When it is no count.
+pub fn limited<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<usize>, D::Error> {
+    let found = Option::<u64>::deserialize(deserializer)?;
+    Ok(found.filter(|n| *n != u64::MAX).map(|n| n as usize))
 }
 
 /// A server of embeddings, as it presented itself. Holds no key.
@@ -186,7 +199,7 @@ pub struct SuiteFacts {
     pub limit: Option<usize>,
     /// Task name of mteb, where mteb has this suite.
     pub mteb_task: Option<String>,
-    /// Pinned hub revision of the source.
+    /// Hub revision of the rows; `null` where nothing but the manifest says it.
     pub hub_revision: Option<String>,
 }
 
@@ -225,7 +238,7 @@ pub struct DomainScores {
 }
 
 /// How the intervals were made.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct BootstrapFacts {
     /// Resamples of the pairs.
     pub resamples: usize,
@@ -377,16 +390,18 @@ pub struct Timing {
     pub notes: Vec<String>,
 }
 
-/// Paths of the files of a record.
+/// Paths of the files of a record: `<suite>.<split>.<protocol>` with an ending each, and before it
+/// what was asked for and is not the default: `.first-50`, `.prompt-1a2b3c4d`, `.resamples-500`,
+/// `.seed-7`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFiles {
-    /// `<suite>.<split>.<protocol>.json`
+    /// `….json`
     pub record: PathBuf,
-    /// `<suite>.<split>.<protocol>.pairs.jsonl`
+    /// `….pairs.jsonl`
     pub pairs: PathBuf,
-    /// `<suite>.<split>.<protocol>.timing.json`
+    /// `….timing.json`
     pub timing: PathBuf,
-    /// `<suite>.<split>.<protocol>.tokens.jsonl`
+    /// `….tokens.jsonl`
     pub tokens: PathBuf,
 }
 
@@ -402,15 +417,12 @@ impl RecordFiles {
         } else {
             format!("{name}-{key}")
         });
-        let limit = record
-            .suite
-            .limit
-            .map_or_else(String::new, |n| format!(".first-{n}"));
         let stem = format!(
-            "{}.{}.{}{limit}",
+            "{}.{}.{}{}",
             file_name(&record.suite.id),
             file_name(&record.suite.split),
-            file_name(&record.encoder.protocol)
+            file_name(&record.encoder.protocol),
+            asked(record)
         );
         Self {
             record: folder.join(format!("{stem}.json")),
@@ -419,6 +431,67 @@ impl RecordFiles {
             tokens: folder.join(format!("{stem}.tokens.jsonl")),
         }
     }
+
+    /// Refuses to replace the record of another run: one on another release of the suite, with other
+    /// prompts, or of anything else that decides its content and is not in its name. Of `record` only
+    /// what is known before the run is looked at.
+    ///
+    /// # Errors
+    /// When the file of the record is there and is that of another run, or no record.
+    pub fn refuse_another_run(&self, record: &Record) -> Result<(), RunError> {
+        if !fs::exists(&self.record) {
+            return Ok(());
+        }
+        let found = Record::read(&self.record)?;
+        let other = facts(&found).into_iter().zip(facts(record));
+        match other.into_iter().find(|(there, here)| there != here) {
+            None => Ok(()),
+            Some(((name, there), (_, here))) => Err(RunError::Occupied {
+                path: self.record.clone(),
+                reason: format!(
+                    "it is the record of another run: {name} {there}, this run has {here}"
+                ),
+                flag: "--results",
+            }),
+        }
+    }
+}
+
+/// What of a run is in the name of its files where it is not the default.
+fn asked(record: &Record) -> String {
+    let mut out = String::new();
+    if let Some(n) = record.suite.limit {
+        out.push_str(&format!(".first-{n}"));
+    }
+    if record.encoder.protocol == CUSTOM {
+        let prompts = record.encoder.prompts.join("\0");
+        out.push_str(&format!(".prompt-{}", &fs::sha256(prompts.as_bytes())[..8]));
+    }
+    let (made, usual) = (record.bootstrap, BootstrapOptions::default());
+    if made.resamples != 0 && made.resamples != usual.resamples {
+        out.push_str(&format!(".resamples-{}", made.resamples));
+    }
+    if made.seed != usual.seed {
+        out.push_str(&format!(".seed-{}", made.seed));
+    }
+    out
+}
+
+/// What decides the content of a record, by name, as far as it is known before the run; the key of
+/// the encoder is in the name of the folder.
+fn facts(record: &Record) -> [(&'static str, String); 6] {
+    let (encoder, suite) = (&record.encoder, &record.suite);
+    [
+        ("encoder", encoder.name.clone()),
+        ("protocol", encoder.protocol.clone()),
+        ("prompts", format!("{:?}", encoder.prompts)),
+        (
+            "suite",
+            format!("{} ({}), limit {:?}", suite.id, suite.split, suite.limit),
+        ),
+        ("release of the suite", suite.release_id.clone()),
+        ("intervals", format!("{:?}", record.bootstrap)),
+    ]
 }
 
 /// A name as one path component: letters, digits, `.`, `_`, `-`; `/` becomes `__`, the rest `_`.
@@ -513,8 +586,34 @@ pub struct PairTokens {
     pub id: String,
     /// Tokens of each text that the encoder saw, special ones included.
     pub tokens: [u32; 2],
-    /// Tokens of each text that truncation removed.
+    /// Tokens of each text that truncation removed; [`TokenCount::UNKNOWN`], in the file `null`, where
+    /// some were removed and a server does not say how many.
+    #[serde(with = "lost")]
     pub lost: [u32; 2],
+}
+
+/// [`PairTokens::lost`] in a file; version 0.1.0 wrote the largest integer for `null`.
+mod lost {
+    use super::{Deserialize, Serialize, TokenCount};
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde asks for"
+    )]
+    pub(super) fn serialize<S: serde::Serializer>(
+        lost: &[u32; 2],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        lost.map(|n| Some(n).filter(|n| *n != TokenCount::UNKNOWN))
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u32; 2], D::Error> {
+        let found = <[Option<u32>; 2]>::deserialize(deserializer)?;
+        Ok(found.map(|n| n.unwrap_or(TokenCount::UNKNOWN)))
+    }
 }
 
 /// Path of the token counts of a record.
@@ -621,6 +720,116 @@ mod tests {
             ("a\0b\n", "a_b_"),
         ] {
             assert_eq!(file_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_tells_runs_apart_and_the_default_run_keeps_its_own() {
+        type Change = fn(&mut Record);
+        let usual = || Record {
+            schema_version: 1,
+            encoder: EncoderFacts {
+                name: "org/m".into(),
+                protocol: "native".into(),
+                ..EncoderFacts::default()
+            },
+            suite: SuiteFacts {
+                id: "korsts".into(),
+                split: "test".into(),
+                release_id: "r1".into(),
+                ..SuiteFacts::default()
+            },
+            bootstrap: BootstrapFacts::of(&BootstrapOptions::default()),
+            ..Record::default()
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let files = |record: &Record| RecordFiles::new(folder.path(), record, "0123456789");
+        let name = |record: &Record| {
+            let path = files(record).record;
+            path.strip_prefix(folder.path())
+                .expect("below")
+                .display()
+                .to_string()
+        };
+        let changes: [(&str, Change); 6] = [
+            ("native", |_| {}),
+            ("native.first-50", |r| r.suite.limit = Some(50)),
+            ("native.resamples-500", |r| r.bootstrap.resamples = 500),
+            ("native.seed-7", |r| r.bootstrap.seed = 7),
+            ("custom.prompt-fe14478b", |r| {
+                r.encoder.protocol = CUSTOM.into();
+                r.encoder.prompts = ["query: ".into(), "query: ".into()];
+            }),
+            ("custom.prompt-f1529947", |r| {
+                r.encoder.protocol = CUSTOM.into();
+                r.encoder.prompts = ["query: ".into(), "passage: ".into()];
+            }),
+        ];
+        for (expected, change) in changes {
+            let mut record = usual();
+            change(&mut record);
+            assert_eq!(
+                name(&record),
+                format!("org__m-01234567/korsts.test.{expected}.json")
+            );
+        }
+        // What no name tells apart is not replaced.
+        let first = usual();
+        files(&first)
+            .refuse_another_run(&first)
+            .expect("nothing is there");
+        fs::write_atomic(&files(&first).record, &to_json(&first)).expect("written");
+        files(&first)
+            .refuse_another_run(&first)
+            .expect("the same run");
+        let others: [(&str, Change); 3] = [
+            ("release of the suite r1, this run has r2", |r| {
+                r.suite.release_id = "r2".into();
+            }),
+            ("run: prompts [", |r| r.encoder.prompts[1] = "x".into()),
+            ("encoder org/m, this run has org__m", |r| {
+                r.encoder.name = "org__m".into();
+            }),
+        ];
+        for (expected, change) in others {
+            let mut other = usual();
+            change(&mut other);
+            let error = files(&other)
+                .refuse_another_run(&other)
+                .expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(error.hint().expect("a hint").contains("`--results DIR`"));
+        }
+    }
+
+    #[test]
+    fn no_limit_is_null_and_the_largest_integer_of_old_files_is_read_as_none() {
+        let of = |max_tokens| EncoderFacts {
+            max_tokens,
+            ..EncoderFacts::default()
+        };
+        for (max_tokens, text) in [(None, "null"), (Some(512), "512")] {
+            let text = format!("\"max_tokens\":{text}");
+            let written = serde_json::to_string(&of(max_tokens)).expect("JSON");
+            assert!(written.contains(&text), "{written}");
+            let read: EncoderFacts = serde_json::from_str(&written).expect("read");
+            assert_eq!(read.max_tokens, max_tokens);
+        }
+        let written = serde_json::to_string(&of(Some(512))).expect("JSON");
+        for old in ["18446744073709551615", "null"] {
+            let read = serde_json::from_str::<EncoderFacts>(&written.replace("512", old));
+            assert_eq!(read.expect("read").max_tokens, None);
+        }
+        let tokens = PairTokens {
+            id: "a".into(),
+            tokens: [3, 500],
+            lost: [0, TokenCount::UNKNOWN],
+        };
+        let written = serde_json::to_string(&tokens).expect("JSON");
+        assert_eq!(written, r#"{"id":"a","tokens":[3,500],"lost":[0,null]}"#);
+        for old in ["4294967295", "null"] {
+            let read = serde_json::from_str::<PairTokens>(&written.replace("null", old));
+            assert_eq!(read.expect("read"), tokens);
         }
     }
 

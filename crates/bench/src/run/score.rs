@@ -206,6 +206,8 @@ impl Scorer<'_> {
     /// Computes scores in order, then their intervals.
     fn score<'s>(&mut self, scores: impl Iterator<Item = &'s Score>) {
         let mut bounded = Vec::new();
+        // Scores that do not exist, by the reason.
+        let mut absent: Vec<(Vec<&str>, String)> = Vec::new();
         for score in scores.filter(|s| !s.binary || self.asked.binary) {
             match score.compute.and_then(|compute| compute(&self.sample())) {
                 Some(Ok(value)) => {
@@ -213,11 +215,18 @@ impl Scorer<'_> {
                     bounded.extend(score.interval.map(|interval| (score, interval)));
                 }
                 Some(Err(reason)) => {
-                    let warning = score.warned.map(|what| format!("no {what}: {reason}"));
-                    self.numbers.warnings.extend(warning);
+                    let reason = reason.to_string();
+                    match absent.iter_mut().find(|(_, other)| *other == reason) {
+                        Some((names, _)) => names.push(score.warned),
+                        None => absent.push((vec![score.warned], reason)),
+                    }
                 }
                 None => {}
             }
+        }
+        for (names, reason) in absent {
+            let warning = format!("no {}: {reason}", names.join(", "));
+            self.numbers.warnings.push(warning);
         }
         let Some(options) = self.bootstrap else {
             return;
@@ -460,9 +469,62 @@ mod tests {
             found
                 .warnings
                 .iter()
-                .any(|w| w.starts_with("no Spearman: ")),
+                .any(|w| w.starts_with("no Spearman, Pearson: ")),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn every_score_that_does_not_exist_has_its_reason() {
+        type Column<'a> = &'a dyn Fn(usize) -> f64;
+        let varied = |i: usize| (i * i % 19) as f64;
+        let collapsed = |i: usize| 0.5 + (i * i % 3) as f64 * 1e-16;
+        let offset = |i: usize| 1e15 + (i % 4) as f64;
+        let cases: [(Column<'_>, Column<'_>, Option<&str>); 3] = [
+            (&varied, &varied, None),
+            (
+                &varied,
+                &collapsed,
+                Some("no Pearson: every predicted score is 0.5"),
+            ),
+            (
+                &offset,
+                &varied,
+                Some("no Pearson: every gold score is 1000000000000001"),
+            ),
+        ];
+        for (gold, score, reason) in cases {
+            let pairs: Vec<ScoredPair> =
+                (0..20).map(|i| pair(i, gold(i), Some(score(i)))).collect();
+            let found = numbers(&pairs, ENCODER, Some(&options()));
+            assert!(found.scores.cosine_spearman.is_some());
+            assert_eq!(found.scores.cosine_pearson.is_none(), reason.is_some());
+            let said = |reason| found.warnings.iter().any(|w| w.starts_with(reason));
+            assert!(reason.is_none_or(said), "{:?}", found.warnings);
+        }
+        // Every score of a constant gold has the one reason.
+        let pairs: Vec<ScoredPair> = (0..20).map(|i| pair(i, 1.0, Some(i as f64))).collect();
+        let asked = Asked {
+            binary: true,
+            breakdown: true,
+        };
+        let found = numbers(&pairs, asked, Some(&options()));
+        for (name, value) in [
+            ("Spearman", found.scores.cosine_spearman),
+            ("Pearson", found.scores.cosine_pearson),
+            ("AUC", found.scores.auc),
+            ("average precision", found.scores.average_precision),
+            ("ceiling", found.scores.ceiling),
+        ] {
+            let said = found.warnings.iter().filter_map(|w| w.split_once(": "));
+            let said = said.filter(|(names, _)| names[3..].split(", ").any(|n| n == name));
+            assert_eq!(
+                (value, said.count()),
+                (None, 1),
+                "{name}: {:?}",
+                found.warnings
+            );
+        }
     }
 
     #[test]

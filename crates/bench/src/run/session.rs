@@ -7,8 +7,8 @@ use super::RunError;
 use super::engine::{Progress, Silent};
 use super::evaluate::{self, EvaluateOptions, Evaluation};
 use super::lock::FolderLock;
-use super::mteb;
-use super::record::{Record, RecordFiles, write_tokens};
+use super::mteb::{self, Written};
+use super::record::{BootstrapFacts, EncoderFacts, Record, RecordFiles, SuiteFacts, write_tokens};
 use super::shard::{self, Plan, Shard, Unit};
 use crate::suite::Suite;
 use korfinsts_base::fs;
@@ -64,6 +64,8 @@ pub struct Outcome {
     pub paths: Vec<PathBuf>,
     /// The encoders that failed, by name, and why.
     pub failed: Vec<(String, RunError)>,
+    /// Files that were asked for and not written, each with the reason.
+    pub notes: Vec<String>,
 }
 
 /// The units (encoder × suite) of a plan that this process does.
@@ -165,11 +167,50 @@ impl<'a> Session<'a> {
         out
     }
 
+    /// Refuses a run whose records would replace those of another one.
+    ///
+    /// # Errors
+    /// As [`RecordFiles::refuse_another_run`].
+    pub fn refuse_other_records(&self, models: &[Model]) -> Result<(), RunError> {
+        let Some(results) = &self.results else {
+            return Ok(());
+        };
+        let refuse = |encoder: EncoderFacts, key: &str, suite: &Suite| {
+            let limit = self.plan.options.limit.filter(|n| *n < suite.pairs.len());
+            let record = Record {
+                encoder,
+                suite: SuiteFacts::of(suite, limit),
+                bootstrap: BootstrapFacts::of(&self.plan.options.bootstrap),
+                ..Record::default()
+            };
+            RecordFiles::new(results, &record, key).refuse_another_run(&record)
+        };
+        for model in models {
+            let key = model.spec.key("");
+            for suite in self.own_suites(model.index) {
+                let encoder = EncoderFacts {
+                    name: model.spec.name.clone(),
+                    protocol: model.prompting.protocol.clone(),
+                    prompts: model.prompting.prompts.clone(),
+                    ..EncoderFacts::default()
+                };
+                refuse(encoder, &key, suite)?;
+            }
+        }
+        for baseline in BASELINES.iter().filter(|_| self.plan.baselines) {
+            for suite in self.own_suites(self.plan.encoders.len()) {
+                refuse(evaluate::baseline_facts(baseline), "", suite)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the encoders, then the baselines. `models` are the encoders that could be read, in order;
     /// a shard counts as finished only where these are all that it needs and none fails.
     ///
     /// # Errors
-    /// When the folder of results is in use, the store or the disk fails, or the run is stopped; when
+    /// When the folder of results is in use or holds a record of another run under the name of one of
+    /// this run, the store or the disk fails, or the run is stopped; when
     /// an encoder fails that is the only one of the plan. The records of units that were finished by
     /// then are kept.
     pub fn run(&mut self, models: &[Model], watch: &mut dyn Watch) -> Result<Outcome, RunError> {
@@ -177,6 +218,7 @@ impl<'a> Session<'a> {
             Some(folder) => Some(FolderLock::acquire(folder)?),
             None => None,
         };
+        self.refuse_other_records(models)?;
         // What an earlier run wrote about this shard is no longer so.
         if let (Some(_), Some(folder)) = (&self.shards, &self.results) {
             fs::remove_file(&folder.join(shard::PLAN))?;
@@ -273,7 +315,12 @@ impl<'a> Session<'a> {
             outcome.paths.push(files.record);
         }
         if let Some(folder) = &self.plan.mteb {
-            mteb::write(folder, &record, &timing)?;
+            let written = mteb::write(folder, &record, &timing)?;
+            if let Written::Not(note) = written
+                && !outcome.notes.contains(&note)
+            {
+                outcome.notes.push(note);
+            }
         }
         outcome.records.push(record);
         Ok(place)

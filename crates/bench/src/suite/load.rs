@@ -8,6 +8,7 @@ use korfinsts_base::text::nfc;
 use super::error::{Finding, Level, Place, Problem};
 use super::format::{Cell, Findings, Lookup, Record, Table, read, read_parallel};
 use super::manifest::{Column, Domains, Format, Manifest, Source, SourceFile, Tolerance};
+use super::stats::narrow;
 use super::{Pair, Scale, ScaleKind, Suite, SuiteError};
 
 /// The bytes of one source file of a split, with what the manifest says about it.
@@ -35,6 +36,73 @@ pub(super) struct Reading {
     pub warnings: Vec<String>,
     /// Rows of the files, dropped ones included.
     pub rows: usize,
+    /// What the files themselves say of where they come from.
+    pub provenance: Provenance,
+}
+
+/// What the bytes of a split say of the hub's copy: the manifest's word is not enough.
+#[derive(Debug, Default)]
+pub(super) enum Provenance {
+    /// The manifest names no revision of a copy on the hub.
+    #[default]
+    Elsewhere,
+    /// They are those that the manifest means, so this revision is theirs.
+    Pinned(String),
+    /// Nothing names them: the reader is told why no revision is.
+    Unverified(&'static str),
+}
+
+impl Provenance {
+    fn of(manifest: &Manifest, source: &Source, split: &str, files: &[Located]) -> Self {
+        let declared = source
+            .files
+            .get(manifest.files_key(split))
+            .into_iter()
+            .flatten();
+        let declared: Vec<&SourceFile> = declared.collect();
+        let pinned = |file: &Located| {
+            let is = |sha256: &Option<String>, bytes: &[u8]| {
+                sha256
+                    .as_ref()
+                    .is_some_and(|s| *s == korfinsts_base::fs::sha256(bytes))
+            };
+            declared.iter().any(|d| {
+                is(&d.sha256, &file.bytes)
+                    && match (&d.gold, &file.gold) {
+                        (Some(declared), Some((_, bytes))) => is(&declared.sha256, bytes),
+                        (declared, found) => declared.is_none() && found.is_none(),
+                    }
+            })
+        };
+        match manifest.pinned_revision() {
+            Some(revision) if !files.is_empty() && files.iter().all(pinned) => {
+                Self::Pinned(revision.to_owned())
+            }
+            Some(_) => Self::Unverified(
+                "the rows are those of a local file that the manifest names by no sha256: which revision \
+                 of the dataset they are of is not known",
+            ),
+            None if source.hub.is_some() => Self::Unverified(
+                "the manifest pins no revision of this suite; the release id names the bytes that \
+                 were imported",
+            ),
+            None => Self::Elsewhere,
+        }
+    }
+}
+
+/// Fewest pairs whose range of gold scores says something of their scale.
+const SCALE_PAIRS: usize = 10;
+
+/// A warning where gold scores take up less than half of the declared scale: divided, or of another one.
+fn other_scale(pairs: &[Pair], scale: Scale) -> Option<String> {
+    let gold = || pairs.iter().map(|p| p.gold);
+    let range = [
+        gold().fold(f64::MAX, f64::min),
+        gold().fold(f64::MIN, f64::max),
+    ];
+    let varied = pairs.len() >= SCALE_PAIRS && range[0] < range[1];
+    narrow(range, scale, 0.5).filter(|_| varied && scale.kind != ScaleKind::Binary)
 }
 
 /// The columns of a table, found once.
@@ -136,6 +204,10 @@ pub(super) fn read_split(
         reading.warnings.push(format!(
             "the domain `{value}` ({count} pairs) is not in the manifest and was kept as it is"
         ));
+    }
+    reading.provenance = Provenance::of(manifest, source, split, files);
+    if !matches!(reading.provenance, Provenance::Pinned(_)) {
+        reading.warnings.extend(other_scale(&reading.pairs, scale));
     }
     count(
         manifest,
@@ -451,7 +523,7 @@ pub(super) fn release_id(files: &[Located]) -> String {
     korfinsts_base::fs::sha256(text.as_bytes())
 }
 
-/// A reading without errors as a suite.
+/// A reading without errors as a suite. `commit` is that of the hub from which the files were fetched.
 ///
 /// # Errors
 /// The first problem that makes the split unusable, with the number of the others.
@@ -460,7 +532,7 @@ pub(super) fn finish(
     split: &str,
     files: &[Located],
     reading: Reading,
-    hub_revision: Option<String>,
+    commit: Option<String>,
 ) -> Result<Suite, SuiteError> {
     let errors: Vec<&Finding> = reading
         .findings
@@ -481,6 +553,15 @@ pub(super) fn finish(
         warnings.push(format!("superseded by `{other}`"));
     }
     warnings.extend(reading.warnings);
+    let hub_revision = match (commit, reading.provenance) {
+        (Some(commit), _) => Some(commit),
+        (None, Provenance::Pinned(revision)) => Some(revision),
+        (None, Provenance::Unverified(why)) => {
+            warnings.push(why.to_owned());
+            None
+        }
+        (None, Provenance::Elsewhere) => None,
+    };
     Ok(Suite {
         id: manifest.id.clone(),
         version: manifest.version.clone(),
@@ -492,7 +573,7 @@ pub(super) fn finish(
         redistributable: manifest.redistributable,
         triplets: manifest.triplets.clone(),
         mteb_task: declared.mteb_task.clone(),
-        hub_revision: hub_revision.or_else(|| manifest.pinned_revision().map(ToOwned::to_owned)),
+        hub_revision,
         warnings,
     })
 }

@@ -115,7 +115,8 @@ pub struct Suite {
     pub triplets: Option<TripletColumns>,
     /// Task name in mteb's result files, where mteb has this suite.
     pub mteb_task: Option<String>,
-    /// Pinned hub revision of the source, where there is one.
+    /// Revision of the dataset on the hub, where the rows were fetched at it, or have the bytes that the
+    /// manifest pins.
     pub hub_revision: Option<String>,
     /// What a user should know about this split.
     pub warnings: Vec<String>,

@@ -262,17 +262,7 @@ impl Registry {
     pub fn load(&self, manifest: &Manifest, split: Option<&str>) -> Result<Suite, SuiteError> {
         let (split, _) = manifest.split(split)?;
         let (source, files, commit) = self.locate(manifest, split)?;
-        let mut reading = load::read_split(manifest, source, split, &files);
-        if let Some(hub) = &source.hub
-            && hub.revision.is_none()
-            && commit.is_none()
-        {
-            reading.warnings.push(
-                "the manifest pins no revision of this suite; the release id names the bytes that \
-                 were imported"
-                    .to_owned(),
-            );
-        }
+        let reading = load::read_split(manifest, source, split, &files);
         load::finish(manifest, split, &files, reading, commit)
     }
 

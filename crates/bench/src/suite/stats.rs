@@ -369,17 +369,7 @@ fn scale_warnings(gold: &GoldStats, scale: Scale, pairs: usize) -> Vec<String> {
                 gold.sd
             ));
         }
-        let used = (gold.max - gold.min) / span;
-        if used < 0.8 {
-            warnings.push(format!(
-                "the scale is declared from {} to {}, but scores run from {} to {} ({:.0} % of it)",
-                scale.min,
-                scale.max,
-                gold.min,
-                gold.max,
-                100.0 * used
-            ));
-        }
+        warnings.extend(narrow([gold.min, gold.max], scale, 0.8));
     }
     if let Some(ceiling) = gold.ceiling.filter(|c| *c < 0.95) {
         warnings.push(format!(
@@ -387,6 +377,20 @@ fn scale_warnings(gold: &GoldStats, scale: Scale, pairs: usize) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// A warning where gold scores take up less than a share of the declared scale.
+pub(super) fn narrow([low, high]: [f64; 2], scale: Scale, share: f64) -> Option<String> {
+    let span = scale.max - scale.min;
+    let used = (high - low) / span;
+    (span.is_finite() && used < share).then(|| {
+        format!(
+            "the scale is declared from {} to {}, but scores run from {low} to {high} ({:.0} % of it)",
+            scale.min,
+            scale.max,
+            100.0 * used
+        )
+    })
 }
 
 fn repeats(suite: &Suite) -> Repeats {

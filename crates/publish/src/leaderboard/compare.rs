@@ -10,6 +10,7 @@ use super::entry::{Entry, NAME_LENGTH};
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::ScoredPair;
 use korfinsts_bench::suite::manifest::Area;
+use korfinsts_encoder::protocol::CUSTOM;
 use korfinsts_metric::{self as metric, BootstrapOptions, PairedStatistic, Undefined};
 
 /// What splits the pairs of a suite.
@@ -336,11 +337,14 @@ fn matched<'a>(
         let several = pairs.len() > 1;
         for (first, second) in pairs {
             let key = if several {
-                format!("{key} ({})", protocol(first))
+                format!("{key} ({})", conditions(first, second))
             } else {
                 key.clone()
             };
-            found.push((key, first, second));
+            // Records that differ in their intervals alone have the same pairs.
+            if found.iter().all(|(other, _, _)| *other != key) {
+                found.push((key, first, second));
+            }
         }
     }
     Ok(found)
@@ -352,6 +356,17 @@ fn named(key: &str, wanted: &str) -> bool {
 
 fn protocol(entry: &Entry) -> String {
     visible(&entry.record.encoder.protocol, NAME_LENGTH)
+}
+
+/// What two records were run under; a baseline reads no prompts.
+fn conditions(first: &Entry, second: &Entry) -> String {
+    let encoders = [first, second].into_iter().filter(|e| !e.is_baseline());
+    let mut names: Vec<String> = encoders.map(Entry::protocol).collect();
+    names.dedup();
+    if names.is_empty() {
+        return protocol(first);
+    }
+    names.join(" and ")
 }
 
 /// Pairs of records under the same protocol. A baseline reads no prompts, so any protocol fits it.
@@ -372,6 +387,18 @@ fn by_protocol<'a>(
                 found.push((*first, *second));
             }
         }
+    }
+    // Of several prompts by hand, each is compared with its like where there is one.
+    let alike = |(first, second): &(&Entry, &Entry)| {
+        first.record.encoder.prompts == second.record.encoder.prompts
+    };
+    let by_hand = |(first, second): &(&Entry, &Entry)| {
+        [first, second]
+            .iter()
+            .all(|e| e.record.encoder.protocol == CUSTOM)
+    };
+    if found.iter().any(|pair| by_hand(pair) && alike(pair)) {
+        found.retain(|pair| !by_hand(pair) || alike(pair));
     }
     if found.is_empty()
         && options.across_protocols

@@ -9,6 +9,7 @@ use korfinsts_bench::run::RunError;
 use korfinsts_bench::run::record::{Record, ScoredPair, read_pairs};
 use korfinsts_bench::run::score::LEXICAL;
 use korfinsts_bench::run::scores::SCORES;
+use korfinsts_encoder::protocol::CUSTOM;
 
 /// Most characters of a name that anyone is shown.
 pub const NAME_LENGTH: usize = 80;
@@ -138,6 +139,25 @@ impl Entry {
     #[must_use]
     pub fn name(&self) -> String {
         visible(&self.record.encoder.name, NAME_LENGTH)
+    }
+
+    /// Its protocol, safe to print. Prompts by hand are part of it; a hash stands for what of them cannot
+    /// be shown.
+    #[must_use]
+    pub fn protocol(&self) -> String {
+        let encoder = &self.record.encoder;
+        let name = visible(&encoder.protocol, NAME_LENGTH);
+        if encoder.protocol != CUSTOM {
+            return name;
+        }
+        let prompts = match &encoder.prompts {
+            [a, b] if a == b => format!("{a:?}"),
+            [a, b] => format!("{a:?}, {b:?}"),
+        };
+        match visible(&prompts, NAME_LENGTH / 2) {
+            shown if shown == prompts => format!("{name} {shown}"),
+            shown => format!("{name} {shown} #{}", &fs::sha256(prompts.as_bytes())[..8]),
+        }
     }
 
     /// Whether this is a lexical baseline rather than an encoder.

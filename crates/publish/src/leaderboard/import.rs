@@ -25,14 +25,15 @@ pub struct Imported {
 /// Most files under a folder of results.
 const MOST_FILES: usize = 1_000_000;
 
-/// Reads every result file of mteb under a folder, of any known variant.
+/// Reads every result file of mteb under a folder, of any known variant, and the scores in the heads
+/// of model cards (`README.md`).
 ///
 /// A task is named by the suite whose manifest names it; one that no suite knows is left out,
 /// since mteb's results hold every kind of task. Where several files hold one model and task, the
 /// one with the later date wins, then the one whose path comes later.
 ///
 /// # Errors
-/// When the folder cannot be listed, or holds no result of a known suite.
+/// When the folder cannot be listed, or no result in it can be used; the reasons are named.
 pub fn mteb_folder(
     folder: &Path,
     source: &str,
@@ -40,12 +41,13 @@ pub fn mteb_folder(
 ) -> Result<Imported, LeaderboardError> {
     let mut found = Results::default();
     let mut files = 0;
-    let paths = if fs::metadata(folder)?.is_dir() {
+    let is_folder = fs::metadata(folder)?.is_dir();
+    let paths = if is_folder {
         fs::walk(folder, MOST_FILES)?
     } else {
         vec![folder.to_owned()]
     };
-    for path in paths.iter().filter(|p| may_be_record(p)) {
+    for path in paths.iter().filter(|p| may_be_record(p) || is_card(p)) {
         match mteb::read(path) {
             Ok(results) => {
                 files += 1;
@@ -53,34 +55,22 @@ pub fn mteb_folder(
                     found.add(result, path, catalogue);
                 }
             }
-            Err(error) => {
-                let note = visible(&format!("left out: {error}"), 400);
-                found.notes.push(note);
-            }
+            // Most Markdown files in a folder hold no scores.
+            Err(_) if is_folder && is_card(path) && !holds_scores(path) => {}
+            Err(error) => found.note(&format!("left out: {error}")),
         }
     }
-    let Results {
-        models,
-        pairs,
-        mut notes,
-        unknown,
-    } = found;
-    if !unknown.is_empty() {
-        let tasks: Vec<&str> = unknown.keys().take(12).map(String::as_str).collect();
-        notes.push(format!(
-            "{} tasks are of no known suite and were left out: {}{}",
-            unknown.len(),
-            tasks.join(", "),
-            if unknown.len() > 12 { ", …" } else { "" }
-        ));
-    }
+    let (models, pairs, notes) = found.end();
     if models.is_empty() {
+        let shown = notes.iter().take(8).map(|note| format!("\n  {note}"));
         return Err(LeaderboardError::Empty {
             reason: format!(
-                "no result of a known suite under `{}` ({files} result files read)",
-                folder.display()
+                "no result under `{}` can be used ({files} result files read){}",
+                folder.display(),
+                shown.collect::<String>()
             ),
-            hint: "mteb keeps its results as `<model>/<revision>/<task>.json`",
+            hint: "mteb keeps its results as `<model>/<revision>/<task>.json`; `korfinsts suite list` \
+                   shows the suites",
         });
     }
     Ok(Imported {
@@ -111,19 +101,36 @@ pub fn mteb_folder(
     })
 }
 
+fn is_card(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "README.md")
+}
+
+fn holds_scores(card: &Path) -> bool {
+    let text = fs::read(card).unwrap_or_default();
+    String::from_utf8_lossy(&text).contains("model-index:")
+}
+
+/// By model and suite: score, and time of the run.
+type Models = BTreeMap<String, BTreeMap<String, (f64, f64)>>;
+
 /// What result files hold.
 #[derive(Default)]
 struct Results {
-    /// By model and suite: score, and time of the run.
-    models: BTreeMap<String, BTreeMap<String, (f64, f64)>>,
+    models: Models,
     /// Pairs by suite.
     pairs: BTreeMap<String, usize>,
     notes: Vec<String>,
     /// Tasks of no known suite, with the number of their results.
     unknown: BTreeMap<String, usize>,
+    /// Files by the reason why a result in them was left out.
+    skipped: BTreeMap<String, Vec<String>>,
 }
 
 impl Results {
+    fn note(&mut self, note: &str) {
+        self.notes.push(visible(note, 400));
+    }
+
     /// Adds one result; of several on one suite the latest is kept.
     fn add(&mut self, result: &MtebScores, path: &Path, catalogue: &Catalogue) {
         let Some((manifest, split)) = catalogue.of_mteb(&result.task) else {
@@ -133,17 +140,25 @@ impl Results {
                 .or_insert(0) += 1;
             return;
         };
+        let file = path.display();
         if result.split != split || result.subset != "default" {
+            let reason = format!(
+                "split `{}`, subset `{}` of {}: the suite `{}` is split `{split}`, subset `default`",
+                result.split, result.subset, result.task, manifest.id
+            );
+            let files = self.skipped.entry(visible(&reason, 300)).or_default();
+            files.push(visible(&file.to_string(), 200));
             return;
         }
-        let record = mteb::to_record(result, path);
-        let name = visible(&record.encoder.name, NAME_LENGTH);
-        let score = record.scores.cosine_spearman;
-        let Some(score) = score.filter(|s| (-1.0..=1.0).contains(s)) else {
-            let path = path.display();
-            self.notes.push(format!(
-                "left out: {path}: no Spearman of the cosine in [-1, 1]"
-            ));
+        let model = mteb::model_of(path, result.model.as_deref());
+        for note in model.note.iter().chain(&result.notes) {
+            self.note(&format!("{file}: {note}"));
+        }
+        let Some(name) = model.name.map(|name| visible(&name, NAME_LENGTH)) else {
+            return;
+        };
+        let Some(&score) = result.scores.get("cosine_spearman") else {
+            self.note(&format!("left out: {file}: no Spearman of the cosine"));
             return;
         };
         let suite = if split == manifest.default_split {
@@ -166,6 +181,31 @@ impl Results {
         if kept.get(&suite).is_none_or(|(_, old)| date >= *old) {
             kept.insert(suite, (score, date));
         }
+    }
+
+    /// The models, the pairs by suite, and the notes with what was left out.
+    fn end(mut self) -> (Models, BTreeMap<String, usize>, Vec<String>) {
+        let shortened = |names: Vec<&str>, most: usize| {
+            let more = if names.len() > most { ", …" } else { "" };
+            format!("{}{more}", names[..names.len().min(most)].join(", "))
+        };
+        for (reason, files) in &self.skipped {
+            let names = files.iter().map(String::as_str).collect();
+            let names = shortened(names, 3);
+            self.notes.push(match files.len() {
+                1 => format!("left out: {names}: {reason}"),
+                n => format!("left out in {n} files: {reason}: {names}"),
+            });
+        }
+        if !self.unknown.is_empty() {
+            let tasks = self.unknown.keys().map(String::as_str).collect();
+            self.notes.push(format!(
+                "{} tasks are of no known suite and were left out: {}",
+                self.unknown.len(),
+                shortened(tasks, 12)
+            ));
+        }
+        (self.models, self.pairs, self.notes)
     }
 }
 

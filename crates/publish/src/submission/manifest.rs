@@ -51,7 +51,8 @@ pub struct Model {
     pub normalise: bool,
     /// Width of an embedding.
     pub dimension: Option<usize>,
-    /// Maximum length in tokens.
+    /// Maximum length in tokens; `null` where there is none.
+    #[serde(default, deserialize_with = "korfinsts_bench::run::record::limited")]
     pub max_tokens: Option<usize>,
     /// Prompt before `sentence1` and before `sentence2`.
     pub prompts: [String; 2],

@@ -7,7 +7,7 @@ pub(super) const AUC: Score = Score {
     compute: Some(|s| Some(metric::auc(s.predicted, s.gold))),
     interval: Some(|s, options| metric::bootstrap(&AucSample::new(s.predicted, s.gold)?, options)),
     binary: true,
-    warned: Some("AUC"),
+    warned: "AUC",
     report: decimal("AUC"),
     board: decimal("auc"),
     card: Some("AUC"),
@@ -18,6 +18,7 @@ pub(super) const AUC: Score = Score {
 pub(super) const AVERAGE_PRECISION: Score = Score {
     compute: Some(|s| Some(metric::average_precision(s.predicted, s.gold))),
     binary: true,
+    warned: "average precision",
     report: decimal("AP"),
     board: decimal("average_precision"),
     claimed: true,

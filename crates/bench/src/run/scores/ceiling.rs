@@ -5,6 +5,7 @@ use korfinsts_metric as metric;
 
 pub(super) const CEILING: Score = Score {
     compute: Some(|s| Some(metric::spearman_ceiling(s.gold))),
+    warned: "ceiling",
     report: decimal("ceiling"),
     report_binary: true,
     claimed: true,

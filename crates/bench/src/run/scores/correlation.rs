@@ -7,6 +7,12 @@ use korfinsts_metric::{self as metric, Similarity, SpearmanSample};
 pub(super) const fn spearman(similarity: Similarity) -> Score {
     Score {
         similarity,
+        warned: match similarity {
+            Similarity::Cosine | Similarity::CosineF32 => "Spearman",
+            Similarity::Dot => "dot Spearman",
+            Similarity::Manhattan => "Manhattan Spearman",
+            Similarity::Euclidean => "Euclidean Spearman",
+        },
         compute: Some(|s| Some(metric::spearman(s.predicted, s.gold))),
         ..SCORE
     }
@@ -16,6 +22,12 @@ pub(super) const fn spearman(similarity: Similarity) -> Score {
 pub(super) const fn pearson(similarity: Similarity) -> Score {
     Score {
         similarity,
+        warned: match similarity {
+            Similarity::Cosine | Similarity::CosineF32 => "Pearson",
+            Similarity::Dot => "dot Pearson",
+            Similarity::Manhattan => "Manhattan Pearson",
+            Similarity::Euclidean => "Euclidean Pearson",
+        },
         compute: Some(|s| Some(metric::pearson(s.predicted, s.gold))),
         ..SCORE
     }
@@ -26,7 +38,6 @@ pub(super) const MAIN: Score = Score {
     interval: Some(|s, options| {
         metric::bootstrap(&SpearmanSample::new(s.predicted, s.gold)?, options)
     }),
-    warned: Some("Spearman"),
     card: Some("Spearman cosine"),
     claimed: true,
     ..spearman(Similarity::Cosine)

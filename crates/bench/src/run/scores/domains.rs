@@ -19,7 +19,7 @@ pub(super) const MACRO: Score = Score {
         let sample = MacroSample::new(s.predicted, s.gold, domains)?;
         metric::bootstrap_domains(&sample, domains, options)
     }),
-    warned: Some("macro mean"),
+    warned: "macro mean",
     report: decimal("macro ρ"),
     board: decimal("macro_spearman"),
     card: Some("Spearman cosine, mean over domains"),
@@ -36,7 +36,7 @@ pub(super) const WITHIN: Score = Score {
         let sample = WithinSample::new(s.predicted, s.gold, domains)?;
         metric::bootstrap_domains(&sample, domains, options)
     }),
-    warned: Some("within-domain Spearman"),
+    warned: "within-domain Spearman",
     report: decimal("within ρ"),
     board: decimal("within_domain"),
     card: Some("Spearman cosine, within domains"),

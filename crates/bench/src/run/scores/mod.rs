@@ -38,8 +38,8 @@ pub struct Score {
     pub(super) binary: bool,
     /// Computed from domains. Baselines get no intervals of these.
     pub by_domain: bool,
-    /// What a warning calls it where it does not exist; `None`: no warning.
-    pub(super) warned: Option<&'static str>,
+    /// What a warning calls it where it applies and does not exist.
+    pub(super) warned: &'static str,
     /// Its column in the report of records.
     pub report: Option<Column>,
     /// The report shows it for binary gold only.
@@ -115,7 +115,7 @@ const SCORE: Score = Score {
     interval: None,
     binary: false,
     by_domain: false,
-    warned: None,
+    warned: "",
     report: None,
     report_binary: false,
     board: None,

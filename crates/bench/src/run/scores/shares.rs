@@ -41,6 +41,7 @@ pub(super) const TIES: Score = Score {
     get: |record| record.tie_share,
     set: |numbers, value| numbers.tie_share = value,
     compute: Some(|s| Some(metric::tie_share(s.predicted))),
+    warned: "share of ties",
     board: percent("ties"),
     ..SHARE
 };

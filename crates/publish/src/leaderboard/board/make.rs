@@ -115,7 +115,7 @@ impl Maker<'_> {
         let row_key = format!(
             "{badge:?}\n{}\n{}\n{}\n{}\n{}\n{}",
             e.name,
-            e.protocol,
+            entry.protocol(),
             text(&e.sha256),
             text(&e.dtype),
             e.backend,
@@ -136,7 +136,7 @@ impl Maker<'_> {
                 kind,
                 badge,
                 stage: None,
-                protocol: visible(&e.protocol, 40),
+                protocol: entry.protocol(),
                 source: None,
                 source_url: None,
                 facts: clean(facts),
