@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::file_name;
-use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
+use super::foreign::{refuse_foreign, refuse_name};
 use crate::family::{self, Kind};
+use crate::read::{ADAPTERS, MERGE};
 use crate::spec::WeightsFormat;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
@@ -42,6 +43,8 @@ pub struct ModelFiles {
     pub weights: Vec<PathBuf>,
     /// The index of shards, where there is one.
     pub index: Option<PathBuf>,
+    /// Safetensors in the same folder, where a graph was chosen over them.
+    pub rival: Vec<PathBuf>,
     /// How the weights are stored.
     pub format: WeightsFormat,
     /// Whether the user named the weights file.
@@ -69,6 +72,7 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
         root: root.clone(),
         weights: Vec::new(),
         index: None,
+        rival: Vec::new(),
         format: WeightsFormat::Onnx,
         explicit: false,
         warnings: Vec::new(),
@@ -84,6 +88,9 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
     {
         refuse_foreign(&file)?;
         found.weights = vec![file];
+        if only.is_none() {
+            found.rival = safetensors.map(|(files, _)| files).unwrap_or_default();
+        }
         return Ok(found);
     }
     if only != Some(WeightsFormat::Onnx)
@@ -169,6 +176,7 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
         root,
         weights,
         index,
+        rival: Vec::new(),
         format,
         explicit: true,
         warnings: Vec::new(),
@@ -331,38 +339,77 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>, EncoderError> {
 }
 
 fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
-    let mut pickles = Vec::new();
-    for folder in folders {
-        for file in fs::list(folder).unwrap_or_default() {
-            if foreign_kind(&file).is_some() {
-                pickles.push(file);
-            }
-        }
-    }
-    if let Some(file) = pickles.first()
-        && let Err(error) = refuse_name(file)
-    {
+    let files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| [folder.to_path_buf(), folder.join("openvino")])
+        .flat_map(|folder| fs::list(&folder).unwrap_or_default())
+        .collect();
+    let has_graph = |file: &PathBuf| files.contains(&file.with_extension("xml"));
+    let is_adapter = |file: &PathBuf| ADAPTERS.contains(&file_name(file).as_str());
+    let mut weights = files.iter().filter(|file| !has_graph(file) && !is_adapter(file));
+    if let Some(error) = weights.find_map(|file| refuse_name(file).err()) {
         return error;
     }
     let (what, hint) = match only {
         Some(WeightsFormat::Onnx) => (
-            "an ONNX file (`model.onnx` or `onnx/model.onnx`)",
-            "export one with `optimum-cli export onnx`, or choose `--backend candle`",
+            "an ONNX file (`model.onnx` or `onnx/model.onnx`)".to_owned(),
+            "export one with `optimum-cli export onnx`, or choose `--backend candle`".to_owned(),
         ),
         Some(WeightsFormat::Safetensors) => (
-            "`model.safetensors`",
-            "choose a backend that runs ONNX files, or save the weights as safetensors",
+            "`model.safetensors`".to_owned(),
+            "choose a backend that runs ONNX files, or save the weights as safetensors".to_owned(),
         ),
-        None => (
-            "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)",
-            "is this the model's folder, downloaded whole?",
-        ),
+        None => {
+            let (found, hint) = instead(&files);
+            let what = "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)";
+            (format!("{found}{what}"), hint)
+        }
     };
     EncoderError::Missing {
         folder: folders[0].to_owned(),
-        what: what.into(),
-        hint: Some(hint.into()),
+        what,
+        hint: Some(hint),
     }
+}
+
+/// What a folder without weights holds instead, in words before what is missing, and what to do.
+fn instead(files: &[PathBuf]) -> (String, String) {
+    let ending = |end: &str| -> Vec<PathBuf> {
+        let of_kind = |file: &&PathBuf| file_name(file).to_lowercase().ends_with(end);
+        files.iter().filter(of_kind).cloned().collect()
+    };
+    let named = |files: &[PathBuf]| format!("it holds {}, and ", names(files));
+    let adapters: Vec<PathBuf> = files
+        .iter()
+        .filter(|file| ADAPTERS.contains(&file_name(file).as_str()))
+        .cloned()
+        .collect();
+    if !adapters.is_empty() {
+        let hint = format!("this is an adapter without its base model: {MERGE}");
+        return (named(&adapters), hint);
+    }
+    let tensors = ending(".safetensors");
+    let is_shard = |file: &PathBuf| file_name(file).contains("-of-");
+    match tensors.as_slice() {
+        [] => {}
+        all if all.iter().all(is_shard) => {
+            let hint = "these are shards: fetch `model.safetensors.index.json`, which names them";
+            return (named(all), hint.to_owned());
+        }
+        [first, ..] => {
+            return (named(&tensors), format!("name the file: `{}`", first.display()));
+        }
+    }
+    let openvino = ending(".xml");
+    if !openvino.is_empty() {
+        let hint = "OpenVINO files are not read: fetch the model's `model.safetensors` or \
+                    `onnx/model.onnx` too, or export one with `optimum-cli export onnx`";
+        return (named(&openvino), hint.to_owned());
+    }
+    (
+        String::new(),
+        "is this the model's folder, downloaded whole?".to_owned(),
+    )
 }
 
 fn names(files: &[PathBuf]) -> String {
