@@ -116,7 +116,11 @@ fn scales_and_shifts_of_older_names_are_those_of_today() {
             &folder,
             |name| {
                 let norm = name.to_lowercase().contains("norm");
-                let (weight, bias) = if norm { (".gamma", ".beta") } else { (".weight", ".bias") };
+                let (weight, bias) = if norm {
+                    (".gamma", ".beta")
+                } else {
+                    (".weight", ".bias")
+                };
                 name.replace(".weight", weight).replace(".bias", bias)
             },
             Vec::new(),
@@ -133,13 +137,21 @@ fn static_embeddings_of_whole_numbers_are_those_of_model2vec() {
         .expect("a tokenizer")
         .vocabulary_size();
     let value = |i: usize| (i / 16 * 7 + i % 16 * 13) % 255;
-    let table: Vec<u8> = (0..rows * 16).map(|i| (value(i) as u8).wrapping_sub(127)).collect();
+    let table: Vec<u8> = (0..rows * 16)
+        .map(|i| (value(i) as u8).wrapping_sub(127))
+        .collect();
     let tensors = [("embeddings".to_owned(), "I8", vec![rows, 16], table)];
     write_safetensors(&folder.path("model.safetensors"), &tensors);
     folder
         .write("tokenizer.json", fs::read(&tokenizer).expect("read"))
-        .write("modules.json", fs::read(&repository("tests/reference/model2vec/modules.json")).expect("read"))
-        .write("config.json", r#"{"normalize": true, "embedding_dtype": "int8"}"#);
+        .write(
+            "modules.json",
+            fs::read(&repository("tests/reference/model2vec/modules.json")).expect("read"),
+        )
+        .write(
+            "config.json",
+            r#"{"normalize": true, "embedding_dtype": "int8"}"#,
+        );
     let spec = folder.read_with(&strict()).expect("it can be read");
     agrees(&spec, &golden(), "whole_numbers");
     // A tensor that model2vec does not know may be anything.
@@ -147,7 +159,9 @@ fn static_embeddings_of_whole_numbers_are_those_of_model2vec() {
         &folder.path("model.safetensors"),
         &[tensors[0].clone(), floats("scale", &[rows], |_| 0.5)],
     );
-    let error = folder.read_with(&strict()).expect_err("a scale is not known");
+    let error = folder
+        .read_with(&strict())
+        .expect_err("a scale is not known");
     assert!(error.to_string().contains("`scale`"), "{error}");
 }
 
@@ -191,7 +205,10 @@ fn the_flags_of_a_tokenizer_are_followed_as_its_class_follows_them() {
         let splitter = json!({"type": "ByteLevel", "add_prefix_space": case["in_file"],
                               "trim_offsets": true, "use_regex": true});
         folder
-            .set("tokenizer.json", &json!({"normalizer": null, "pre_tokenizer": splitter}))
+            .set(
+                "tokenizer.json",
+                &json!({"normalizer": null, "pre_tokenizer": splitter}),
+            )
             .write("tokenizer_config.json", case["settings"].to_string());
         check(&folder, case, false);
     }
@@ -201,7 +218,11 @@ fn the_flags_of_a_tokenizer_are_followed_as_its_class_follows_them() {
 fn doubted(name: &str, folder: &Folder, overrides: &Overrides, says: &[&str]) {
     let spec = folder.read_with(overrides).expect(name);
     let warned = |w: &String| says.iter().all(|part| w.contains(part));
-    assert!(spec.warnings.iter().any(warned), "{name}: {:?}", spec.warnings);
+    assert!(
+        spec.warnings.iter().any(warned),
+        "{name}: {:?}",
+        spec.warnings
+    );
     let asked = Overrides {
         strict: true,
         ..overrides.clone()
@@ -217,17 +238,72 @@ fn doubted(name: &str, folder: &Folder, overrides: &Overrides, says: &[&str]) {
 #[test]
 fn what_is_not_known_is_a_warning_that_names_it_and_an_error_under_strict() {
     let cases = [
-        ("bert-mean", "config.json", json!({"alibi_starting_size": 512}), "`alibi_starting_size`"),
-        ("bert-mean", "tokenizer_config.json", json!({"never_split": ["a"]}), "`never_split`"),
-        ("bert-mean", "tokenizer_config.json", json!({"split_special_tokens": true}), "`split_special_tokens`"),
-        ("bert-mean", "sentence_bert_config.json", json!({"query_length": 8}), "`query_length`"),
-        ("bert-mean", "sentence_bert_config.json", json!({"model_kwargs": {"num_layers": 1}}), "`num_layers`"),
-        ("bert-mean", "sentence_bert_config.json", json!({"tokenizer_args": {"do_lower_case": false}}), "`do_lower_case`"),
-        ("bert-mean", "config_sentence_transformers.json", json!({"late_chunking": true}), "`late_chunking`"),
-        ("bert-mean", "1_Pooling/config.json", json!({"attention_dim": 8}), "`attention_dim`"),
-        ("t5enc-dense", "2_Dense/config.json", json!({"scale": 2.0}), "`scale`"),
-        ("static", "config.json", json!({"quantization_scale": 2.0}), "`quantization_scale`"),
-        ("qwen3llama3-last", "config.json", json!({"attn_temperature": 2.0}), "`attn_temperature`"),
+        (
+            "bert-mean",
+            "config.json",
+            json!({"alibi_starting_size": 512}),
+            "`alibi_starting_size`",
+        ),
+        (
+            "bert-mean",
+            "tokenizer_config.json",
+            json!({"never_split": ["a"]}),
+            "`never_split`",
+        ),
+        (
+            "bert-mean",
+            "tokenizer_config.json",
+            json!({"split_special_tokens": true}),
+            "`split_special_tokens`",
+        ),
+        (
+            "bert-mean",
+            "sentence_bert_config.json",
+            json!({"query_length": 8}),
+            "`query_length`",
+        ),
+        (
+            "bert-mean",
+            "sentence_bert_config.json",
+            json!({"model_kwargs": {"num_layers": 1}}),
+            "`num_layers`",
+        ),
+        (
+            "bert-mean",
+            "sentence_bert_config.json",
+            json!({"tokenizer_args": {"do_lower_case": false}}),
+            "`do_lower_case`",
+        ),
+        (
+            "bert-mean",
+            "config_sentence_transformers.json",
+            json!({"late_chunking": true}),
+            "`late_chunking`",
+        ),
+        (
+            "bert-mean",
+            "1_Pooling/config.json",
+            json!({"attention_dim": 8}),
+            "`attention_dim`",
+        ),
+        (
+            "t5enc-dense",
+            "2_Dense/config.json",
+            json!({"scale": 2.0}),
+            "`scale`",
+        ),
+        (
+            "static",
+            "config.json",
+            json!({"quantization_scale": 2.0}),
+            "`quantization_scale`",
+        ),
+        (
+            "qwen3llama3-last",
+            "config.json",
+            json!({"attn_temperature": 2.0}),
+            "`attn_temperature`",
+        ),
     ];
     for (architecture, file, fields, says) in cases {
         if architecture != "static" && file == "config.json" && cfg!(not(feature = "candle")) {
@@ -235,7 +311,12 @@ fn what_is_not_known_is_a_warning_that_names_it_and_an_error_under_strict() {
         }
         let folder = Folder::of(architecture);
         folder.set(file, &fields);
-        doubted(&fields.to_string(), &folder, &Overrides::default(), &[file, says]);
+        doubted(
+            &fields.to_string(),
+            &folder,
+            &Overrides::default(),
+            &[file, says],
+        );
     }
     // Nothing is said of keys without a value, and of those that change nothing.
     let folder = Folder::of("bert-mean");
@@ -257,13 +338,20 @@ fn tensors_that_no_part_of_the_network_reads_are_named() {
         rewrite(&folder, str::to_owned, heads.map(head).to_vec());
         let spec = folder.read_with(&strict()).expect("heads are known");
         assert_eq!(spec.warnings, Vec::<String>::new(), "{architecture}");
-        let unread = ["layer_weights.weight", "encoder.layer.9.output.dense.weight"];
+        let unread = [
+            "layer_weights.weight",
+            "encoder.layer.9.output.dense.weight",
+        ];
         rewrite(&folder, str::to_owned, unread.map(head).to_vec());
         doubted(
             architecture,
             &folder,
             &Overrides::default(),
-            &["model.safetensors holds 2 tensors", "`layer_weights.weight`", "`encoder.layer.9."],
+            &[
+                "model.safetensors holds 2 tensors",
+                "`layer_weights.weight`",
+                "`encoder.layer.9.",
+            ],
         );
     }
 }
@@ -275,11 +363,16 @@ fn an_adapter_is_left_out_only_where_the_weights_are_named() {
     folder.read().expect_err("the adapter belongs to the model");
     let named = folder.path("model.safetensors");
     let spec = korfinsts_encoder::spec::read(&named, &strict()).expect("it was named");
-    assert!(spec.warnings.iter().any(|w| w.contains("adapter")), "{:?}", spec.warnings);
+    assert!(
+        spec.warnings.iter().any(|w| w.contains("adapter")),
+        "{:?}",
+        spec.warnings
+    );
 }
 
 fn with_graph(outputs: &[(&str, usize, Option<usize>)]) -> Overrides {
-    let names: Vec<(&str, Option<usize>)> = outputs.iter().map(|(n, r, _)| (*n, Some(*r))).collect();
+    let names: Vec<(&str, Option<usize>)> =
+        outputs.iter().map(|(n, r, _)| (*n, Some(*r))).collect();
     let mut info: GraphInfo = graph(&names);
     for (output, (.., width)) in info.outputs.iter_mut().zip(outputs) {
         *output = ValueInfo {
@@ -300,7 +393,12 @@ fn the_width_of_a_graph_s_output_is_that_of_the_folder() {
         .set("1_Pooling/config.json", &json!({"include_prompt": true}))
         .remove("model.safetensors")
         .write("model.onnx", "x");
-    let sentence = |width| with_graph(&[("token_embeddings", 3, Some(32)), ("sentence_embedding", 2, width)]);
+    let sentence = |width| {
+        with_graph(&[
+            ("token_embeddings", 3, Some(32)),
+            ("sentence_embedding", 2, width),
+        ])
+    };
     let refused = |overrides: &Overrides, says: &[&str]| {
         let error = folder.read_with(overrides).expect_err("another width");
         for part in says {
@@ -310,11 +408,22 @@ fn the_width_of_a_graph_s_output_is_that_of_the_folder() {
     };
     refused(
         &sentence(Some(32)),
-        &["`sentence_embedding` gives 32 dimensions", "2_Dense/config.json says 24"],
+        &[
+            "`sentence_embedding` gives 32 dimensions",
+            "2_Dense/config.json says 24",
+        ],
     );
     for width in [Some(24), None] {
-        let says = ["dense 32 to 24", "within the graph's output `sentence_embedding`"];
-        doubted("a graph of the same width", &folder, &sentence(width), &says);
+        let says = [
+            "dense 32 to 24",
+            "within the graph's output `sentence_embedding`",
+        ];
+        doubted(
+            "a graph of the same width",
+            &folder,
+            &sentence(width),
+            &says,
+        );
         let named = Overrides {
             onnx_output: Some("sentence_embedding".into()),
             strict: true,
@@ -330,7 +439,11 @@ fn the_width_of_a_graph_s_output_is_that_of_the_folder() {
     );
     refused(
         &with_graph(&[("token_embeddings", 3, Some(2400))]),
-        &["`token_embeddings`", "2400 values", "one per token of the vocabulary"],
+        &[
+            "`token_embeddings`",
+            "2400 values",
+            "one per token of the vocabulary",
+        ],
     );
 }
 
@@ -354,7 +467,10 @@ fn weights_of_another_format_are_named_where_they_hold_other_numbers() {
         })
         .collect();
     write_safetensors(&folder.path("model.safetensors"), &changed);
-    let says = ["`onnx/model.onnx` is read", "`model.safetensors` next to it holds other numbers"];
+    let says = [
+        "`onnx/model.onnx` is read",
+        "`model.safetensors` next to it holds other numbers",
+    ];
     doubted("weights that were trained on", &folder, &overrides, &says);
     let candle = Overrides {
         backend: Some("candle".into()),

@@ -18,7 +18,9 @@ impl Widths {
     /// # Errors
     /// When the width is that of the vocabulary, or not the declared one.
     pub fn check(&self, width: usize, name: Option<&str>) -> Result<(), EncoderError> {
-        let output = name.map_or("the network".to_owned(), |name| format!("the output `{name}`"));
+        let output = name.map_or("the network".to_owned(), |name| {
+            format!("the output `{name}`")
+        });
         if self.vocabulary == Some(width) {
             return Err(EncoderError::Unsupported {
                 what: format!(
@@ -34,12 +36,46 @@ impl Widths {
         }
         match &self.declared {
             Some((declared, source)) if *declared != width => Err(EncoderError::Unsupported {
-                what: format!(
-                    "{output} gives {width} dimensions, {source} says {declared}"
-                ),
-                hint: Some("do the weights and the configuration belong to the same model?".into()),
+                what: format!("{output} gives {width} dimensions, {source} says {declared}"),
+                hint: Some(match name {
+                    Some(_) => {
+                        "name an output with token states with `--onnx-output`, so that the \
+                                folder's modules follow it; or is the graph of another model?"
+                            .into()
+                    }
+                    None => "do the weights and the configuration belong to the same model?".into(),
+                }),
             }),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_width_of_the_vocabulary_and_any_but_the_declared_one_are_refused() {
+        let widths = |declared: Option<usize>| Widths {
+            declared: declared.map(|width| (width, "1_Pooling/config.json".to_owned())),
+            vocabulary: Some(2000),
+        };
+        for (declared, width, says) in [
+            (None, 32, None),
+            (Some(32), 32, None),
+            (
+                Some(32),
+                64,
+                Some("gives 64 dimensions, 1_Pooling/config.json says 32"),
+            ),
+            (Some(2000), 2000, Some("one per token of the vocabulary")),
+        ] {
+            let found = widths(declared).check(width, None).err();
+            assert_eq!(found.is_some(), says.is_some(), "{width}");
+            if let (Some(error), Some(says)) = (found, says) {
+                assert!(error.to_string().contains(says), "{error}");
+            }
         }
     }
 }

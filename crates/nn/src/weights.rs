@@ -72,12 +72,7 @@ impl<'a> Weights<'a> {
     pub fn names_only(checkpoint: &'a Checkpoint) -> Self {
         Self {
             names_only: Some(RefCell::default()),
-            ..Self::new(
-                checkpoint,
-                &Device::Cpu,
-                DType::F32,
-                Mode::Differentiable,
-            )
+            ..Self::new(checkpoint, &Device::Cpu, DType::F32, Mode::Differentiable)
         }
     }
 

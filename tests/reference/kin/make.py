@@ -104,7 +104,7 @@ def whole_numbers():
     tokenizer = Tokenizer.from_file(str(ENCODERS / "bert-mean" / "tokenizer.json"))
     rows = tokenizer.get_vocab_size()
     table = np.array([[(i * 7 + j * 13) % 255 - 127 for j in range(16)] for i in range(rows)])
-    model = StaticModel(table.astype(np.int8), tokenizer, config={"normalize": True})
+    model = StaticModel(table.astype(np.int8), tokenizer, normalize=True)
     return [model.encode(text).tolist() for text in TEXTS]
 
 

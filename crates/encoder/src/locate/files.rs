@@ -346,7 +346,9 @@ fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
         .collect();
     let has_graph = |file: &PathBuf| files.contains(&file.with_extension("xml"));
     let is_adapter = |file: &PathBuf| ADAPTERS.contains(&file_name(file).as_str());
-    let mut weights = files.iter().filter(|file| !has_graph(file) && !is_adapter(file));
+    let mut weights = files
+        .iter()
+        .filter(|file| !has_graph(file) && !is_adapter(file));
     if let Some(error) = weights.find_map(|file| refuse_name(file).err()) {
         return error;
     }
@@ -360,9 +362,14 @@ fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
             "choose a backend that runs ONNX files, or save the weights as safetensors".to_owned(),
         ),
         None => {
-            let (found, hint) = instead(&files);
             let what = "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)";
-            (format!("{found}{what}"), hint)
+            match instead(&files) {
+                Some((held, hint)) => (format!("it holds {held}, and {what}"), hint),
+                None => (
+                    what.to_owned(),
+                    "is this the model's folder, downloaded whole?".to_owned(),
+                ),
+            }
         }
     };
     EncoderError::Missing {
@@ -372,44 +379,30 @@ fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
     }
 }
 
-/// What a folder without weights holds instead, in words before what is missing, and what to do.
-fn instead(files: &[PathBuf]) -> (String, String) {
-    let ending = |end: &str| -> Vec<PathBuf> {
-        let of_kind = |file: &&PathBuf| file_name(file).to_lowercase().ends_with(end);
+/// What is there in place of weights that are read, and what to do; `None` where nothing is.
+pub(crate) fn instead(files: &[PathBuf]) -> Option<(String, String)> {
+    let which = |kind: &dyn Fn(&str) -> bool| -> Vec<PathBuf> {
+        let of_kind = |file: &&PathBuf| kind(&file_name(file));
         files.iter().filter(of_kind).cloned().collect()
     };
-    let named = |files: &[PathBuf]| format!("it holds {}, and ", names(files));
-    let adapters: Vec<PathBuf> = files
-        .iter()
-        .filter(|file| ADAPTERS.contains(&file_name(file).as_str()))
-        .cloned()
-        .collect();
+    let adapters = which(&|name| ADAPTERS.contains(&name));
     if !adapters.is_empty() {
         let hint = format!("this is an adapter without its base model: {MERGE}");
-        return (named(&adapters), hint);
+        return Some((names(&adapters), hint));
     }
-    let tensors = ending(".safetensors");
-    let is_shard = |file: &PathBuf| file_name(file).contains("-of-");
-    match tensors.as_slice() {
-        [] => {}
-        all if all.iter().all(is_shard) => {
-            let hint = "these are shards: fetch `model.safetensors.index.json`, which names them";
-            return (named(all), hint.to_owned());
-        }
-        [first, ..] => {
-            return (named(&tensors), format!("name the file: `{}`", first.display()));
-        }
+    let tensors = which(&|name| name.ends_with(".safetensors"));
+    if let Some(first) = tensors.first() {
+        let hint = if tensors.iter().all(|file| file_name(file).contains("-of-")) {
+            "these are shards: fetch `model.safetensors.index.json`, which names them".to_owned()
+        } else {
+            format!("name the file: `{}`", first.display())
+        };
+        return Some((names(&tensors), hint));
     }
-    let openvino = ending(".xml");
-    if !openvino.is_empty() {
-        let hint = "OpenVINO files are not read: fetch the model's `model.safetensors` or \
-                    `onnx/model.onnx` too, or export one with `optimum-cli export onnx`";
-        return (named(&openvino), hint.to_owned());
-    }
-    (
-        String::new(),
-        "is this the model's folder, downloaded whole?".to_owned(),
-    )
+    let openvino = which(&|name| name.starts_with("openvino") && name.ends_with(".xml"));
+    let hint = "OpenVINO files are not read: fetch the model's `model.safetensors` or \
+                `onnx/model.onnx` too, or export one with `optimum-cli export onnx`";
+    (!openvino.is_empty()).then(|| (names(&openvino), hint.to_owned()))
 }
 
 fn names(files: &[PathBuf]) -> String {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::text::TRANSFORMER_CONFIGS;
 use super::Reader;
+use super::text::TRANSFORMER_CONFIGS;
 use crate::locate::file_name;
 use crate::{EncoderError, json};
 

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-pub(crate) use self::unread::{ADAPTERS, MERGE};
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
-use super::backend::{self, BACKENDS, static_embedding};
+pub(crate) use self::unread::{ADAPTERS, MERGE};
+use super::backend::{self, BACKENDS};
 use super::family::{self, Family, Kind};
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
@@ -217,7 +217,11 @@ impl<'a> Reader<'a> {
         let plain = json!({"model_type": "model2vec"});
         let tokenizer = Tokenizer::from_folder(
             &[self.files.base.as_path(), self.files.root.as_path()],
-            if static_kind.is_some() { &plain } else { &self.config },
+            if static_kind.is_some() {
+                &plain
+            } else {
+                &self.config
+            },
         )?;
         self.warnings.extend(tokenizer.warnings().iter().cloned());
         for doubt in tokenizer.doubts() {
@@ -366,40 +370,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the folder says and holds, against what is used of it.
-    fn check_unread(
-        &mut self,
-        causal: Option<bool>,
-        static_kind: Option<StaticKind>,
-        graph: Option<&onnx::GraphInfo>,
-    ) -> Result<(), EncoderError> {
-        if let Some(graph) = graph {
-            self.check_rival(&graph.external_files)?;
-            return self.check_keys(None, false);
-        }
-        if static_kind.is_some() {
-            let header = korfinsts_nn::safetensors::check(&self.files.weights[0])?;
-            let read = |name: &str| static_embedding::TENSORS.contains(&name);
-            self.check_tensors(header.keys().map(String::as_str), read)?;
-            return self.check_keys(None, true);
-        }
-        #[cfg(feature = "candle")]
-        if korfinsts_nn::architecture::find(self.architecture()).is_ok() {
-            self.custom_code()?;
-            // What is wrong with the weights is said when they are opened.
-            let checkpoint = korfinsts_nn::safetensors::Checkpoint::open(&self.files.weights)?;
-            let input = korfinsts_nn::architecture::BuildInput {
-                config: korfinsts_nn::config::Config::new(&self.config, &self.config_path),
-                causal,
-            };
-            if let Ok(taken) = korfinsts_nn::architecture::taken(&input, &checkpoint) {
-                self.check_tensors(checkpoint.names(), |name| taken.tensors.contains(name))?;
-                return self.check_keys(Some(&taken.keys), false);
-            }
-        }
-        self.check_keys(None, false)
-    }
-
     fn graph(&mut self) -> Result<Option<onnx::GraphInfo>, EncoderError> {
         if self.files.format != WeightsFormat::Onnx {
             return Ok(None);
@@ -525,8 +495,7 @@ pub(super) fn is_causal_lm(config: &Value) -> bool {
         .filter_map(Value::as_str)
         .any(|name| name.ends_with("ForCausalLM"));
     let flag = |key: &str| config.get(key).and_then(Value::as_bool);
-    let bidirectional =
-        flag("is_causal") == Some(false) || flag(BIDIRECTIONAL) == Some(true);
+    let bidirectional = flag("is_causal") == Some(false) || flag(BIDIRECTIONAL) == Some(true);
     (named || model_type.is_some_and(|t| family::of(t).kind == Kind::Decoder)) && !bidirectional
 }
 

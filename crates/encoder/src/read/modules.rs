@@ -104,7 +104,9 @@ pub(super) fn read(root: &Path) -> Result<Option<Described>, EncoderError> {
                          LayerNorm, Normalize, Dropout"
                     ),
                     hint: Some(if class.is_empty() {
-                        format!("it is code of the model's own, which is not run: {EXPORT}; where it does what a class of sentence-transformers does, write that one's name there")
+                        format!(
+                            "it is code of the model's own, which is not run: {EXPORT}; where it does what a class of sentence-transformers does, write that one's name there"
+                        )
                     } else {
                         EXPORT.into()
                     }),
@@ -226,7 +228,11 @@ impl Described {
 
 /// The name of a class of sentence-transformers or `InstructorEmbedding`; empty for code of a model's own.
 fn class(kind: &str) -> &str {
-    let known = ["sentence_transformers.", "InstructorEmbedding.", "INSTRUCTOR_"];
+    let known = [
+        "sentence_transformers.",
+        "InstructorEmbedding.",
+        "INSTRUCTOR_",
+    ];
     match kind.rsplit_once('.') {
         Some((_, class)) if known.iter().any(|start| kind.starts_with(start)) => class,
         _ => "",

@@ -206,7 +206,9 @@ impl Reader<'_> {
                     "the folder's {} is taken to be within the graph's output `{name}`",
                     dropped.join(", ")
                 ),
-                &format!("say `--onnx-output {name}` if it is, or name an output with token states"),
+                &format!(
+                    "say `--onnx-output {name}` if it is, or name an output with token states"
+                ),
             )?;
         }
         // Normalising twice changes nothing, and some exports leave it out.
@@ -234,11 +236,17 @@ impl Reader<'_> {
         declared: Option<(usize, String)>,
         output: Option<&Output>,
     ) -> Result<Widths, EncoderError> {
-        let size = |key: &str| json::size(&self.config_path, &self.config, key).ok().flatten();
-        let hidden = ["hidden_size", "d_model", "dim", "n_embd"].into_iter().find_map(size);
+        let size = |key: &str| {
+            json::size(&self.config_path, &self.config, key)
+                .ok()
+                .flatten()
+        };
+        let hidden = ["hidden_size", "d_model", "dim", "n_embd"]
+            .into_iter()
+            .find_map(size);
         let widths = Widths {
             declared,
-            vocabulary: size("vocab_size").filter(|n| hidden.is_some_and(|hidden| hidden != *n)),
+            vocabulary: size("vocab_size").filter(|n| hidden != Some(*n)),
         };
         if let Some(output) = output
             && let Some(width) = output.width

@@ -123,7 +123,12 @@ impl Reader<'_> {
     pub(super) fn prompts(&mut self, sentence: &(PathBuf, Value)) -> Result<Prompts, EncoderError> {
         let (path, value) = sentence;
         if let Some(found) = value.get("truncate_dim").filter(|v| !v.is_null()) {
-            return Err(json::wrong_field(path, "truncate_dim", found, "null: embeddings are not cut"));
+            return Err(json::wrong_field(
+                path,
+                "truncate_dim",
+                found,
+                "null: embeddings are not cut",
+            ));
         }
         let mut prompts = BTreeMap::new();
         match value.get("prompts") {

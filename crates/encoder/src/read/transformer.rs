@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::keys::{LOADER, holds, list};
 use super::Reader;
+use super::keys::{LOADER, holds, list};
 use crate::spec::{Setting, WeightsFormat};
 use crate::{EncoderError, json};
 
@@ -39,8 +39,15 @@ impl Reader<'_> {
                 return wrong("modality_config", found, allowed);
             }
         }
-        if let Some(found) = module.get("tokenizer_name_or_path").filter(|n| !n.is_null()) {
-            return wrong("tokenizer_name_or_path", found, "none: the folder's own tokenizer");
+        if let Some(found) = module
+            .get("tokenizer_name_or_path")
+            .filter(|n| !n.is_null())
+        {
+            return wrong(
+                "tokenizer_name_or_path",
+                found,
+                "none: the folder's own tokenizer",
+            );
         }
         self.processing(&path, &module)?;
         for (fields, known) in [
@@ -91,7 +98,9 @@ impl Reader<'_> {
                     key if holds(HARMLESS, key) => continue,
                     _ => "no such argument: it is not known here and may change embeddings",
                 };
-                let cuts = ["longest_first", "only_first"].iter().any(|cut| value == cut);
+                let cuts = ["longest_first", "only_first"]
+                    .iter()
+                    .any(|cut| value == cut);
                 if *value != Value::Bool(true) && !(key == "truncation" && cuts) {
                     let field = format!("processing_kwargs.{key}");
                     return Err(json::wrong_field(path, &field, value, allowed));
@@ -131,7 +140,10 @@ impl Reader<'_> {
         if attention.1.starts_with("config.json") {
             self.doubt(
                 what,
-                &format!("say `--attention {}` if this is right, or {EXPORT}", attention.0),
+                &format!(
+                    "say `--attention {}` if this is right, or {EXPORT}",
+                    attention.0
+                ),
             )
         } else {
             self.warnings.push(what);

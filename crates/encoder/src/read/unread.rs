@@ -4,11 +4,13 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use korfinsts_nn::safetensors::{Checkpoint, TensorBytes};
+use korfinsts_nn::safetensors::{self, Checkpoint, TensorBytes};
 
-use super::Reader;
 use super::keys::list;
+use super::{Reader, StaticKind};
 use crate::EncoderError;
+use crate::backend::static_embedding;
+use crate::onnx::GraphInfo;
 use korfinsts_base::fs;
 
 /// Files of adapters, as PEFT names them.
@@ -47,6 +49,40 @@ pub(crate) const MERGE: &str = "merge it where its base model is: \
      name the new folder";
 
 impl Reader<'_> {
+    /// What the folder says and holds, against what is used of it.
+    pub(super) fn check_unread(
+        &mut self,
+        causal: Option<bool>,
+        static_kind: Option<StaticKind>,
+        graph: Option<&GraphInfo>,
+    ) -> Result<(), EncoderError> {
+        if let Some(graph) = graph {
+            self.check_rival(&graph.external_files)?;
+            return self.check_keys(None, false);
+        }
+        if static_kind.is_some() {
+            let header = safetensors::check(&self.files.weights[0])?;
+            let read = |name: &str| static_embedding::TENSORS.contains(&name);
+            self.check_tensors(header.keys().map(String::as_str), read)?;
+            return self.check_keys(None, true);
+        }
+        #[cfg(feature = "candle")]
+        if korfinsts_nn::architecture::find(self.architecture()).is_ok() {
+            self.custom_code()?;
+            // What is wrong with the weights is said when they are opened.
+            let checkpoint = Checkpoint::open(&self.files.weights)?;
+            let input = korfinsts_nn::architecture::BuildInput {
+                config: korfinsts_nn::config::Config::new(&self.config, &self.config_path),
+                causal,
+            };
+            if let Ok(taken) = korfinsts_nn::architecture::taken(&input, &checkpoint) {
+                self.check_tensors(checkpoint.names(), |name| taken.tensors.contains(name))?;
+                return self.check_keys(Some(&taken.keys), false);
+            }
+        }
+        self.check_keys(None, false)
+    }
+
     /// Refuses an adapter next to the weights: what the model's library opens is both of them.
     pub(super) fn refuse_adapter(&mut self) -> Result<(), EncoderError> {
         let folders = [&self.files.root, &self.files.base];
@@ -60,19 +96,23 @@ impl Reader<'_> {
         let weights = self.relative(&self.files.weights[0].clone());
         let reason = format!("an adapter is next to `{weights}`, which holds the base alone");
         if self.files.explicit {
-            self.warnings
-                .push(format!("{}: {reason}: it is not applied", self.relative(&path)));
+            self.warnings.push(format!(
+                "{}: {reason}: it is not applied",
+                self.relative(&path)
+            ));
             return Ok(());
         }
         Err(EncoderError::Invalid {
             path,
             reason,
-            hint: Some(format!("{MERGE}; or name `{weights}` itself to leave it out")),
+            hint: Some(format!(
+                "{MERGE}; or name `{weights}` itself to leave it out"
+            )),
         })
     }
 
     /// Doubts tensors that the network does not read and that are of no known head.
-    pub(super) fn check_tensors<'n>(
+    fn check_tensors<'n>(
         &mut self,
         all: impl Iterator<Item = &'n str>,
         read: impl Fn(&str) -> bool,
@@ -97,7 +137,7 @@ impl Reader<'_> {
     }
 
     /// Doubts a graph that was chosen over safetensors that hold other numbers.
-    pub(super) fn check_rival(&mut self, external: &[PathBuf]) -> Result<(), EncoderError> {
+    fn check_rival(&mut self, external: &[PathBuf]) -> Result<(), EncoderError> {
         let rival = std::mem::take(&mut self.files.rival);
         let Some(first) = rival.first() else {
             return Ok(());
@@ -148,7 +188,12 @@ fn samples(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
                 bytes: &tensor.bytes[from..][..count.min(VALUES) * size],
                 ..tensor
             };
-            Some(part.to_f32()?.iter().flat_map(|v| v.to_le_bytes()).collect())
+            Some(
+                part.to_f32()?
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect(),
+            )
         })
         .filter(|bytes: &Vec<u8>| bytes.iter().any(|b| *b != bytes[0]))
         .collect()
@@ -174,9 +219,7 @@ fn search(path: &Path, missing: &mut Vec<&Vec<u8>>) -> Result<(), EncoderError> 
         held.drain(..kept);
         let before = held.len();
         let mut chunk = file.by_ref().take(CHUNK as u64);
-        chunk
-            .read_to_end(&mut held)
-            .map_err(fs::at("read", path))?;
+        chunk.read_to_end(&mut held).map_err(fs::at("read", path))?;
         if held.len() == before {
             break;
         }

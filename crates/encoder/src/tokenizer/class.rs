@@ -125,7 +125,11 @@ fn normalizer(normalizer: &mut Value, settings: &Value, class: &str, remarks: &m
     for (flag, field, default) in [
         ("do_lower_case", "lowercase", json!(true)),
         ("strip_accents", "strip_accents", Value::Null),
-        ("tokenize_chinese_chars", "handle_chinese_chars", json!(true)),
+        (
+            "tokenize_chinese_chars",
+            "handle_chinese_chars",
+            json!(true),
+        ),
     ] {
         let said = settings.get(flag).filter(|v| !v.is_null());
         let wanted = said.cloned().unwrap_or(default);
@@ -137,7 +141,11 @@ fn normalizer(normalizer: &mut Value, settings: &Value, class: &str, remarks: &m
         if follows {
             remarks.notes.push(format!(
                 "{file}, and `{flag}` {} `{wanted}`: the flag is followed, as `{class}` does",
-                if said.is_some() { "is" } else { "is by default" }
+                if said.is_some() {
+                    "is"
+                } else {
+                    "is by default"
+                }
             ));
             *found = wanted;
         } else {
@@ -164,7 +172,11 @@ fn prefix_space(part: &mut Value, settings: &Value, class: &str, remarks: &mut R
         remarks.notes.push(format!(
             "`add_prefix_space` of `tokenizer.json` is `{found}`, and that of \
              `tokenizer_config.json` {} `{wanted}`: the latter is followed, as `{class}` does",
-            if said.is_some() { "is" } else { "is by default" }
+            if said.is_some() {
+                "is"
+            } else {
+                "is by default"
+            }
         ));
         *found = wanted;
     }
