@@ -26,6 +26,7 @@ mod hub;
 mod hub_models;
 mod imports;
 mod kill;
+mod kin;
 mod leaderboard;
 mod lexical;
 mod metric_coverage;

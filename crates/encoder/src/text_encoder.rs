@@ -8,6 +8,7 @@ use super::network::{FixedShape, TokenBatch};
 use super::padding::{self, Batching};
 use super::spec::WeightsFormat;
 use super::tokenizer::{EncodeOptions, Tokenizer};
+use super::width::Widths;
 use super::{
     BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, Memory, Network, PreparedText,
     memory,
@@ -21,6 +22,8 @@ pub struct TextEncoder {
     tokenizer: Arc<Tokenizer>,
     network: Box<dyn Network>,
     modules: Vec<Module>,
+    widths: Widths,
+    output: Option<String>,
     max_tokens: usize,
     batching: Batching,
     /// Sizes of a batch that the network takes no other than.
@@ -79,6 +82,8 @@ impl TextEncoder {
             warnings: Vec::new(),
             network,
             modules: spec.modules.clone(),
+            widths: spec.widths.clone(),
+            output: spec.onnx_output.clone(),
             max_tokens: spec.max_tokens,
             append_token: spec.append_token,
             add_special_tokens: spec.add_special_tokens,
@@ -155,6 +160,12 @@ impl TextEncoder {
         let (pad_id, prompt_out) = (batching.pad_id, self.leave_prompt_out);
         let tokens = TokenBatch::pad(&filled, pad_id, batching.side, prompt_out).first(rows);
         let output = self.network.forward(&tokens)?;
+        let modes = match self.modules.first() {
+            Some(Module::Pooling { modes, .. }) => modes.len().max(1),
+            _ => 1,
+        };
+        self.widths
+            .check(output.width(modes), self.output.as_deref())?;
         let mut embeddings = modules::apply(&self.modules, output, &tokens)?;
         embeddings
             .values
