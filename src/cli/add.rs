@@ -10,7 +10,7 @@ use super::submissions::ENDING;
 use super::{CliError, Global, report};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
-use korfinsts_bench::run::record::{RecordFiles, Timing, file_name, to_json};
+use korfinsts_bench::run::record::{Record, RecordFiles, Timing, file_name, to_json};
 use korfinsts_bench::suite::Registry;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;

@@ -11,7 +11,9 @@ pub fn flag() -> &'static AtomicBool {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        super::output::say("\nstopping after the current batches; press Ctrl-C again to stop at once");
+        super::output::say(
+            "\nstopping after the current batches; press Ctrl-C again to stop at once",
+        );
     });
     &STOP
 }

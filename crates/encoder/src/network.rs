@@ -42,7 +42,7 @@ impl NetworkOutput {
             Self::Tokens { dimension, .. } | Self::Sentence { dimension, .. } => *dimension,
             Self::Pooled { dimension, .. } => dimension / modes,
         }
-    
+    }
 }
 
 /// Sizes of a batch that a network takes no other than.
