@@ -14,6 +14,7 @@ pub struct Twice {
 }
 
 /// The first name that occurs a second time. Columns without a name are not compared.
+#[must_use]
 pub fn twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Twice> {
     let mut seen = std::collections::HashMap::new();
     names.into_iter().enumerate().find_map(|(i, name)| {

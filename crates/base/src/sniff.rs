@@ -35,7 +35,7 @@ pub enum Kind {
     Arrow,
     /// A PDF document.
     Pdf,
-    /// An SQLite database.
+    /// An `SQLite` database.
     Sqlite,
     /// HDF5, the format of Keras.
     Hdf5,
@@ -129,11 +129,14 @@ fn utf16(head: &[u8]) -> Option<Kind> {
     }
 }
 
-/// The first bytes of what is read, and a reader that begins with them again.
+/// First bytes, and a reader that begins with them.
+pub type Peeked<R> = (Vec<u8>, Chain<Cursor<Vec<u8>>, R>);
+
+/// The first bytes of what is read, [`HEAD`] of them, and a reader that begins with them again.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn peek<R: Read>(mut reader: R) -> io::Result<(Vec<u8>, Chain<Cursor<Vec<u8>>, R>)> {
+pub fn peek<R: Read>(mut reader: R) -> io::Result<Peeked<R>> {
     let mut head = Vec::with_capacity(HEAD);
     reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(reader)))

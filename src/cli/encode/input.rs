@@ -50,10 +50,10 @@ impl Input<'_> {
         let format = self.format()?;
         let bytes = self.bytes()?;
         if let Some(kind) = sniff::kind(&bytes) {
-            return Err(self.wrong("", format!("this is {kind}"), Some(kind.hint())));
+            return Err(self.wrong("", &format!("this is {kind}"), Some(kind.hint())));
         }
         let content = text::utf8(&bytes).map_err(|line| {
-            let reason = "found bytes that are not UTF-8".to_owned();
+            let reason = "found bytes that are not UTF-8";
             self.wrong(&line.to_string(), reason, Some(text::CONVERT))
         })?;
         let content = content.strip_prefix('\u{feff}').unwrap_or(content);
@@ -69,7 +69,7 @@ impl Input<'_> {
                 InputFormat::Txt => "one text a line is expected; an empty line is an empty text",
                 _ => "is the file empty, or cut short?",
             };
-            return Err(self.wrong("1", "found no text".into(), Some(hint)));
+            return Err(self.wrong("1", "found no text", Some(hint)));
         }
         Ok(texts)
     }
@@ -116,7 +116,11 @@ impl Input<'_> {
     fn rows(&self, content: &str, delimiter: u8) -> anyhow::Result<Vec<String>> {
         let mut rows = Rows::new(content.as_bytes(), delimiter);
         let unread = |e: korfinsts_base::delimited::RowError| {
-            self.wrong(&e.line.to_string(), e.problem.to_string(), e.problem.hint())
+            self.wrong(
+                &e.line.to_string(),
+                &e.problem.to_string(),
+                e.problem.hint(),
+            )
         };
         let header = rows.header().map_err(unread)?;
         let only = self.field.is_none() && header.iter().count() == 1;
@@ -127,7 +131,7 @@ impl Input<'_> {
             let names: Vec<String> = header.iter().map(|n| format!("`{n}`")).collect();
             let name = self.field.unwrap_or(FIELD);
             let reason = format!("no column `{name}`, found {}", names.join(", "));
-            self.wrong("1", reason, Some("name the column with `--column NAME`"))
+            self.wrong("1", &reason, Some("name the column with `--column NAME`"))
         })?;
         rows.map(|row| {
             let row = row.map_err(unread)?;
@@ -140,7 +144,7 @@ impl Input<'_> {
         let items: Vec<Unique> = serde_json::from_str(content).map_err(|e| {
             let reason = format!("not one JSON array: {e}");
             let hint = "an array of strings or objects is read; name a file of one a line `.jsonl`";
-            self.wrong(&e.line().to_string(), reason, Some(hint))
+            self.wrong(&e.line().to_string(), &reason, Some(hint))
         })?;
         let texts = items.iter().enumerate();
         texts
@@ -157,7 +161,7 @@ impl Input<'_> {
             .map(|(i, line)| {
                 let place = (i + 1).to_string();
                 let Unique(item) = serde_json::from_str(line)
-                    .map_err(|e| self.wrong(&place, e.to_string(), Some(ONE_A_LINE)))?;
+                    .map_err(|e| self.wrong(&place, &e.to_string(), Some(ONE_A_LINE)))?;
                 self.text(&item, &place)
             })
             .collect()
@@ -168,12 +172,12 @@ impl Input<'_> {
         let found = item.as_str().or_else(|| item.get(field)?.as_str());
         found.map(str::to_owned).ok_or_else(|| {
             let reason = format!("found neither a string nor an object with a string `{field}`");
-            self.wrong(place, reason, Some("name the key with `--field KEY`"))
+            self.wrong(place, &reason, Some("name the key with `--field KEY`"))
         })
     }
 
     /// An error of the file; `place` is a line, or nothing.
-    fn wrong(&self, place: &str, reason: String, hint: Option<&str>) -> anyhow::Error {
+    fn wrong(&self, place: &str, reason: &str, hint: Option<&str>) -> anyhow::Error {
         let colon = if place.is_empty() { "" } else { ":" };
         let message = format!("{}{colon}{place}: {reason}", self.path.display());
         CliError::new(FailureClass::Data, message, hint.map(str::to_owned)).into()

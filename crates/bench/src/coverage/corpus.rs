@@ -121,9 +121,10 @@ impl Corpus {
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send>, CoverageError> {
-        let source: Box<dyn Read + Send> = match self.path.as_os_str() == "-" {
-            true => Box::new(io::stdin()),
-            false => Box::new(fs::open(&self.path)?),
+        let source: Box<dyn Read + Send> = if self.path.as_os_str() == "-" {
+            Box::new(io::stdin())
+        } else {
+            Box::new(fs::open(&self.path)?)
         };
         let (head, whole) = sniff::peek(source).map_err(fs::at("read", &self.path))?;
         match sniff::kind(&head) {

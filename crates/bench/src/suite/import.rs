@@ -229,9 +229,11 @@ fn forgotten(error: SuiteError, manifest: &Manifest, hub: &Hub) -> Result<SuiteE
         SuiteError::WrongBytes { path, .. } => path,
         _ => return Ok(error),
     };
-    Ok(match hub.forget(path)? {
-        true => SuiteError::Damaged(Box::new(error)),
-        false => error,
+    let gone = hub.forget(path)?;
+    Ok(if gone {
+        SuiteError::Damaged(Box::new(error))
+    } else {
+        error
     })
 }
 

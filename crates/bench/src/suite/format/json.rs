@@ -33,7 +33,7 @@ fn read_lines(text: &str, findings: &mut Findings<'_>) -> Table {
 fn read_array(text: &str, findings: &mut Findings<'_>) -> Table {
     let mut table = Table::default();
     if let Err(e) = serde_json::from_str::<Vec<IgnoredAny>>(text) {
-        refuse(e.line().max(1), reason(&e), findings);
+        refuse(e.line().max(1), &reason(&e), findings);
         return table;
     }
     let (mut line, mut seen) = (1, 0);
@@ -57,7 +57,7 @@ fn read_documents(text: &str, findings: &mut Findings<'_>) -> Table {
         match documents.next() {
             None => return table,
             Some(Err(e)) => {
-                refuse(e.line().max(1), reason(&e), findings);
+                refuse(e.line().max(1), &reason(&e), findings);
                 return table;
             }
             Some(document) => push(&mut table, line, document, findings),
@@ -78,12 +78,12 @@ fn push(
             number: table.total,
             cells: Cells::Object(object),
         }),
-        Ok(_) => refuse(line, "a record is not an object".into(), findings),
-        Err(e) => refuse(line, reason(&e), findings),
+        Ok(_) => refuse(line, "a record is not an object", findings),
+        Err(e) => refuse(line, &reason(&e), findings),
     }
 }
 
-fn refuse(line: usize, reason: String, findings: &mut Findings<'_>) {
+fn refuse(line: usize, reason: &str, findings: &mut Findings<'_>) {
     let hint = if reason.starts_with("the key") {
         "leave one of the two out: readers disagree on which counts"
     } else {
