@@ -209,12 +209,14 @@ mod tests {
     #[test]
     fn a_graph_that_takes_one_text_only_gets_one_and_one_that_fails_alone_is_left_to_the_run() {
         let fails = |alone: bool| {
-            move |batching: Batching| match batching.one_text_each == alone {
-                true => Err(EncoderError::Unsupported {
+            move |batching: Batching| {
+                if batching.one_text_each != alone {
+                    return graph(&[], 0.0)(batching);
+                }
+                Err(EncoderError::Unsupported {
                     what: "a reshape".into(),
                     hint: None,
-                }),
-                false => graph(&[], 0.0)(batching),
+                })
             }
         };
         let (found, what) = decide(DECLARED, "float32", fails(false));

@@ -237,7 +237,6 @@ impl Encoder for TextEncoder {
             texts: self.fixed.texts.or(full).unwrap_or(usize::MAX),
             memory: self.memory,
             preferred_tokens: self.preferred_tokens,
-            ..BatchLimits::default()
         }
     }
 }
