@@ -653,7 +653,9 @@ fn folders_of_mteb_results_become_reported_figures() {
     home.command(&["leaderboard", "import", "page"])
         .assert()
         .code(3)
-        .stderr(predicate::str::contains("no result under `page` can be used"));
+        .stderr(predicate::str::contains(
+            "no result under `page` can be used",
+        ));
 }
 
 #[test]
