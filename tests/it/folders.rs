@@ -830,6 +830,7 @@ fn a_folder_without_modules_uses_a_finished_output() {
     folder
         .remove("modules.json")
         .remove("1_Pooling")
+        .remove("model.safetensors")
         .write("model.onnx", "a graph that is not looked at");
     let overrides = Overrides {
         graph: Some(graph(&[

@@ -111,7 +111,7 @@ def whole_numbers():
 (HERE / "golden.json").write_text(json.dumps({
     "texts": TEXTS,
     "projected": projected(),
-    "config_kwargs": opened(folder("qwen3-last", sentence_bert_config={"config_kwargs": {"is_causal": False}})),
+    "config_kwargs": opened(folder("qwen3-last", config={"is_causal": True}, sentence_bert_config={"config_kwargs": {"is_causal": False}})),
     "flags": list(flags()),
     "spaces": list(spaces()),
     "whole_numbers": whole_numbers(),

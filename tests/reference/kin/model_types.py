@@ -99,7 +99,8 @@ for model_type in sys.argv[1:] or MODELS:
         line = next((l for l in said.splitlines() if l.startswith("error")), said[-120:])
         print(f"{model_type:22} refused: {line.replace(scratch, '')[:170]}", flush=True)
         continue
-    warned = [line for line in said.splitlines() if line.startswith("warning")]
+    warned = [line.strip() for line in said.splitlines()
+              if line.strip().startswith("warning") and "truncated" not in line]
     unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
     cosine = (unit(found) * unit(expected)).sum(1).min() if found.shape == expected.shape else float("nan")
     largest = np.abs(found - expected).max() if found.shape == expected.shape else float("nan")

@@ -176,7 +176,7 @@ impl Described {
                 EncoderError::Invalid {
                     path: path.clone(),
                     reason: format!(
-                        "`activation_function` is `{class}`, supported are {}",
+                        "`activation_function` is `{class}`, supported are {} of `torch.nn`",
                         allowed.join(", ")
                     ),
                     hint: None,

@@ -1,6 +1,8 @@
 //! The configuration of the transformer module (`sentence_bert_config.json` and its older names),
 //! and code that a model brings along.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::Reader;
@@ -33,10 +35,14 @@ impl Reader<'_> {
             }
         }
         if let Some(found) = module.get("modality_config").filter(|m| !m.is_null()) {
-            let text = &found["text"];
-            if text["method"] != "forward" || text["method_output_name"] != "last_hidden_state" {
-                let allowed = "`forward` and `last_hidden_state` for `text`";
-                return wrong("modality_config", found, allowed);
+            for (field, allowed) in [
+                ("method", "forward"),
+                ("method_output_name", "last_hidden_state"),
+            ] {
+                let found = &found["text"][field];
+                if found != allowed {
+                    return wrong(&format!("modality_config.text.{field}"), found, allowed);
+                }
             }
         }
         if let Some(found) = module
@@ -49,7 +55,7 @@ impl Reader<'_> {
                 "none: the folder's own tokenizer",
             );
         }
-        self.processing(&path, &module)?;
+        Self::processing(&path, &module)?;
         for (fields, known) in [
             (["model_kwargs", "model_args"], ""),
             (["processor_kwargs", "tokenizer_args"], "model_max_length"),
@@ -75,36 +81,51 @@ impl Reader<'_> {
         if self.files.format == WeightsFormat::Safetensors {
             for field in ["config_kwargs", "config_args"] {
                 for (key, value) in arguments(&module, field) {
-                    if let Some(config) = self.config.as_object_mut() {
-                        config.insert(key.clone(), value.clone());
-                        self.read_files.push(("config", path.clone()));
-                    }
+                    self.set_in_config(&path, key, value)?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Sets a key of `config.json`, as transformers does where the file has it. Where it has not,
+    /// the class of the configuration decides whether the key is known.
+    fn set_in_config(&mut self, path: &Path, key: &str, value: &Value) -> Result<(), EncoderError> {
+        if let Some(found) = self.config.get_mut(key) {
+            *found = value.clone();
+            self.read_files.push(("config", path.to_owned()));
+            return Ok(());
+        }
+        self.doubt(
+            format!(
+                "{} sets `{key}`, which config.json has not: it is not applied and may change \
+                 embeddings",
+                self.relative(path)
+            ),
+            "write it into `config.json`, or take it out",
+        )
+    }
+
     /// Arguments of the call of the tokenizer.
-    fn processing(&mut self, path: &std::path::Path, module: &Value) -> Result<(), EncoderError> {
+    fn processing(path: &Path, module: &Value) -> Result<(), EncoderError> {
         const HARMLESS: &str = "max_length padding padding_side pad_to_multiple_of return_tensors \
                                 return_attention_mask return_token_type_ids";
         for part in ["common", "text"] {
             let part = module.pointer(&format!("/processing_kwargs/{part}"));
             for (key, value) in part.and_then(Value::as_object).into_iter().flatten() {
-                let allowed = match key.as_str() {
-                    "add_special_tokens" => "true",
-                    "truncation" => "true, or `longest_first`, `only_first`",
-                    key if holds(HARMLESS, key) => continue,
-                    _ => "no such argument: it is not known here and may change embeddings",
-                };
                 let cuts = ["longest_first", "only_first"]
                     .iter()
                     .any(|cut| value == cut);
-                if *value != Value::Bool(true) && !(key == "truncation" && cuts) {
-                    let field = format!("processing_kwargs.{key}");
-                    return Err(json::wrong_field(path, &field, value, allowed));
-                }
+                let allowed = match key.as_str() {
+                    key if holds(HARMLESS, key) => continue,
+                    "add_special_tokens" | "truncation" if *value == Value::Bool(true) => continue,
+                    "truncation" if cuts => continue,
+                    "add_special_tokens" => "true",
+                    "truncation" => "true, `longest_first` or `only_first`",
+                    _ => "no such argument: it is not known here and may change embeddings",
+                };
+                let field = format!("processing_kwargs.{key}");
+                return Err(json::wrong_field(path, &field, value, allowed));
             }
         }
         Ok(())

@@ -70,12 +70,13 @@ impl Reader<'_> {
         if korfinsts_nn::architecture::find(self.architecture()).is_ok() {
             self.custom_code()?;
             // What is wrong with the weights is said when they are opened.
-            let checkpoint = Checkpoint::open(&self.files.weights)?;
             let input = korfinsts_nn::architecture::BuildInput {
                 config: korfinsts_nn::config::Config::new(&self.config, &self.config_path),
                 causal,
             };
-            if let Ok(taken) = korfinsts_nn::architecture::taken(&input, &checkpoint) {
+            if let Ok(checkpoint) = Checkpoint::open(&self.files.weights)
+                && let Ok(taken) = korfinsts_nn::architecture::taken(&input, &checkpoint)
+            {
                 self.check_tensors(checkpoint.names(), |name| taken.tensors.contains(name))?;
                 return self.check_keys(Some(&taken.keys), false);
             }
