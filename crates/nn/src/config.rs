@@ -1,6 +1,8 @@
 //! `config.json` of a transformer, read field by field: a value that would change results and is
 //! not understood is an error.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,24 +15,46 @@ use crate::NnError;
 pub struct Config<'a> {
     value: &'a Value,
     path: &'a Path,
+    seen: Option<&'a RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Config<'a> {
     /// Wraps a parsed `config.json`.
     #[must_use]
     pub fn new(value: &'a Value, path: &'a Path) -> Self {
-        Self { value, path }
+        Self {
+            value,
+            path,
+            seen: None,
+        }
+    }
+
+    /// The same, with every key that is asked for written to `seen`, keys of nested objects too.
+    #[must_use]
+    pub fn watched(self, seen: &'a RefCell<BTreeSet<String>>) -> Self {
+        Self {
+            seen: Some(seen),
+            ..self
+        }
+    }
+
+    fn note(&self, key: &str) {
+        if let Some(seen) = self.seen {
+            seen.borrow_mut().insert(key.to_owned());
+        }
     }
 
     /// The field, unless it is absent or null.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.note(key);
         self.value.get(key).filter(|v| !v.is_null())
     }
 
     /// Whether the field is there and null, which differs from absent where absent means a default.
     #[must_use]
     pub fn is_null(&self, key: &str) -> bool {
+        self.note(key);
         self.value.get(key).is_some_and(Value::is_null)
     }
 

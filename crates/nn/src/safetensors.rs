@@ -97,7 +97,27 @@ impl Checkpoint {
                 checkpoint.add(path)?;
             }
         }
+        checkpoint.rename();
         Ok(checkpoint)
+    }
+
+    /// Gives the scale and shift of a layer normalisation the names of today: checkpoints that were
+    /// converted from TensorFlow call them `gamma` and `beta`.
+    fn rename(&mut self) {
+        for (old, new) in [(".gamma", ".weight"), (".beta", ".bias")] {
+            let named: Vec<String> = self
+                .names()
+                .filter_map(|name| Some(name.strip_suffix(old)?.to_owned()))
+                .collect();
+            for name in named {
+                let today = format!("{name}{new}");
+                if !self.tensors.contains_key(&today)
+                    && let Some(found) = self.tensors.remove(&format!("{name}{old}"))
+                {
+                    self.tensors.insert(today, found);
+                }
+            }
+        }
     }
 
     fn add(&mut self, path: &Path) -> Result<(), NnError> {

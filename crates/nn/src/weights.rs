@@ -1,7 +1,7 @@
 //! Tensors of a checkpoint by name, with names resolved, shapes checked and layers built.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -39,6 +39,8 @@ pub struct Weights<'a> {
     multiplied_in: Option<DType>,
     lora: Option<Lora>,
     variables: RefCell<BTreeMap<String, Var>>,
+    /// Names of the tensors that were asked for; `Some` where no value is read.
+    names_only: Option<RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Weights<'a> {
@@ -60,7 +62,24 @@ impl<'a> Weights<'a> {
             multiplied_in: None,
             lora: None,
             variables: RefCell::default(),
+            names_only: None,
         }
+    }
+
+    /// Weights of which no value is read: a network built from them checks names and shapes, and
+    /// [`Self::into_names`] says which tensors it took.
+    #[must_use]
+    pub fn names_only(checkpoint: &'a Checkpoint) -> Self {
+        Self {
+            names_only: Some(RefCell::default()),
+            ..Self::new(checkpoint, &Device::Cpu, DType::F32, Mode::Differentiable)
+        }
+    }
+
+    /// The tensors that were taken from weights without values.
+    #[must_use]
+    pub fn into_names(self) -> BTreeSet<String> {
+        self.names_only.map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// Lets differentiable linear layers multiply in `dtype`, with weights kept as they are.
@@ -161,6 +180,13 @@ impl<'a> Weights<'a> {
                 )));
             }
         };
+        if let Some(names) = &self.names_only {
+            names.borrow_mut().insert(name);
+            let zero = Tensor::zeros((), self.computed, &self.device);
+            return zero
+                .and_then(|zero| zero.broadcast_as(shape))
+                .map_err(runtime_error);
+        }
         let tensor = Tensor::from_raw_buffer(found.bytes, dtype, shape, &Device::Cpu)
             .and_then(|t| t.to_dtype(self.stored)?.to_dtype(self.computed))
             .and_then(|t| t.to_device(&self.device))
@@ -238,6 +264,31 @@ impl<'a> Weights<'a> {
             })
             .collect();
         Linear::new(parts?, self.mode).map_err(runtime_error)
+    }
+
+    /// Whether a tensor of exactly that name is there, whatever prefix was probed.
+    #[must_use]
+    pub fn has_outside(&self, name: &str) -> bool {
+        self.checkpoint.get(name).is_some()
+    }
+
+    /// The linear layer of exactly that name, without a bias; the probed prefix does not count.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn linear_outside(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Linear, NnError> {
+        let part = Part {
+            weight: self.named(format!("{name}.weight"), &[outputs, inputs])?,
+            bias: None,
+            adapter: None,
+            multiplied_in: self.multiplied_in,
+        };
+        Linear::new(vec![part], self.mode).map_err(runtime_error)
     }
 
     /// The adapter of a linear layer, where it gets one: it starts without effect, from small

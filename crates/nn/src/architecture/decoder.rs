@@ -44,11 +44,17 @@ impl Variant {
     }
 }
 
+/// Name of the layer that projects token states to `num_labels` dimensions (voyage-4-nano): it is
+/// outside the network's own names, and without a bias.
+const PROJECTION: &str = "linear";
+
 /// The network.
 pub struct Body {
     words: Tensor,
     layers: Vec<Layer>,
     norm: RmsNorm,
+    /// Projection of every token state, where the checkpoint has one.
+    projection: Option<Linear>,
     heads: usize,
     groups: usize,
     head: usize,
@@ -157,6 +163,12 @@ impl Body {
             words: weights.tensor("embed_tokens.weight", &[vocabulary, hidden])?,
             layers,
             norm: weights.rms_norm("norm", hidden, epsilon)?,
+            projection: if weights.has_outside(&format!("{PROJECTION}.weight")) {
+                let width = config.size("num_labels")?;
+                Some(weights.linear_outside(PROJECTION, hidden, width)?)
+            } else {
+                None
+            },
             heads,
             groups,
             head,
@@ -236,6 +248,10 @@ impl Transformer for Body {
     }
 
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {
-        self.norm.forward(&hidden)
+        let states = self.norm.forward(&hidden)?;
+        match &self.projection {
+            Some(projection) => projection.forward(&states, Epilogue::None),
+            None => Ok(states),
+        }
     }
 }

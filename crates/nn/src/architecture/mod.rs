@@ -12,12 +12,16 @@ mod qwen3;
 mod roberta;
 mod t5;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use candle_core::{Result, Tensor};
 
 use super::config::Config;
 use super::mask::Mask;
 use super::ops::{Bias, Rotation};
 use super::weights::Weights;
+use crate::safetensors::Checkpoint;
 use crate::{NnError, TokenBatch};
 
 /// Builds a network from its configuration and weights.
@@ -197,4 +201,34 @@ pub fn open(
         });
     }
     (architecture.build)(input, weights)
+}
+
+/// What a network takes from its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Keys of `config.json` that were asked for, those of nested objects among them.
+    pub keys: BTreeSet<String>,
+    /// Tensors of the checkpoint.
+    pub tensors: BTreeSet<String>,
+}
+
+/// What the network that `config.json` names takes from its files; no value of a tensor is read.
+///
+/// # Errors
+/// As [`open`].
+pub fn taken(
+    input: &BuildInput<'_>,
+    checkpoint: &Checkpoint,
+) -> std::result::Result<Taken, NnError> {
+    let keys = RefCell::default();
+    let mut weights = Weights::names_only(checkpoint);
+    let input = BuildInput {
+        config: input.config.watched(&keys),
+        ..*input
+    };
+    drop(open(&input, &mut weights)?);
+    Ok(Taken {
+        tensors: weights.into_names(),
+        keys: keys.into_inner(),
+    })
 }

@@ -53,10 +53,23 @@ fn feed_forward(config: &Config<'_>) -> std::result::Result<Epilogue, NnError> {
         Some(name) => Activation::named(name).map(Epilogue::Gate),
         None => Activation::named(found).map(Epilogue::Activate),
     };
-    epilogue.ok_or_else(|| {
+    let epilogue = epilogue.ok_or_else(|| {
         let allowed = format!("{}, or `gated-` and one of them", Activation::names());
         config.invalid(KEY, &found.into(), &allowed)
-    })
+    })?;
+    // Files that transformers wrote repeat what the field means, and the repetition wins there.
+    let (gated, activation) = match epilogue {
+        Epilogue::Gate(activation) => (true, activation),
+        Epilogue::Activate(activation) => (false, activation),
+        Epilogue::None => return Ok(epilogue),
+    };
+    let repeated = config.activation("dense_act_fn", activation)?;
+    if repeated != activation || config.flag_or("is_gated_act", gated)? != gated {
+        return Err(config.error(format!(
+            "`dense_act_fn` and `is_gated_act` are not what `{KEY}` `{found}` means"
+        )));
+    }
+    Ok(epilogue)
 }
 
 fn build(
