@@ -17,7 +17,7 @@ use tokenizers::{
 
 use super::document::{AddedTokenEntry, Document, Model, Vocab};
 use super::guard::quietly;
-use super::{PROBES, SpecialNames, Tokenizer, check};
+use super::{PROBES, SpecialNames, Tokenizer, check, class};
 use crate::EncoderError;
 use crate::json;
 use korfinsts_base::fs;
@@ -25,6 +25,7 @@ use korfinsts_base::fs;
 /// How `tokenizer.json` is loaded.
 pub(super) fn from_json(
     path: &Path,
+    settings: &Value,
     config: &Value,
     names: &SpecialNames,
 ) -> Result<Tokenizer, EncoderError> {
@@ -37,16 +38,20 @@ pub(super) fn from_json(
             hint: None,
         });
     }
-    let document: Document =
+    let mut document: Document =
         serde_json::from_slice(&bytes).map_err(|e| json::malformed(path, &e))?;
     drop(bytes);
+    let remarks = class::follow(&mut document, settings, config);
     let source = Source {
         format: "tokenizer.json",
         files: vec![path.to_owned()],
-        config,
+        config: settings,
         names,
     };
-    build(document, &source)
+    let mut tokenizer = build(document, &source)?;
+    tokenizer.warnings.extend(remarks.notes);
+    tokenizer.doubts = remarks.doubts;
+    Ok(tokenizer)
 }
 
 /// Where a document came from and what goes with it.
@@ -130,6 +135,7 @@ fn assemble(document: Document, source: &Source<'_>) -> Result<Tokenizer, String
         format: source.format,
         files: source.files.clone(),
         warnings,
+        doubts: Vec::new(),
         inner,
     })
 }

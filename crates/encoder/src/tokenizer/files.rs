@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::build::{Source, build, from_json};
+use super::class::{self, Files};
 use super::document::AddedTokenEntry;
 use super::special::{added_tokens, merge_added_tokens, names};
 use super::{SpecialNames, Tokenizer, sentencepiece};
@@ -47,7 +48,7 @@ fn try_folder(folder: &Path, config: &Value) -> Result<Option<Tokenizer>, Encode
     let names = names(&settings, &map);
 
     if let Some(path) = here("tokenizer.json") {
-        return from_json(&path, &settings, &names).map(Some);
+        return from_json(&path, &settings, config, &names).map(Some);
     }
     let mut others: Vec<PathBuf> = ["tokenizer_config.json", "special_tokens_map.json"]
         .iter()
@@ -64,6 +65,7 @@ fn try_folder(folder: &Path, config: &Value) -> Result<Option<Tokenizer>, Encode
         names,
         others,
         added,
+        config,
         model_type: model_type.unwrap_or(""),
     };
     if let Some(path) = SENTENCEPIECE.iter().find_map(|name| here(name)) {
@@ -86,6 +88,7 @@ fn try_folder(folder: &Path, config: &Value) -> Result<Option<Tokenizer>, Encode
 /// A folder without `tokenizer.json`.
 pub(super) struct Folder<'a> {
     pub(super) settings: &'a Value,
+    pub(super) config: &'a Value,
     pub(super) names: SpecialNames,
     others: Vec<PathBuf>,
     pub(super) added: Vec<AddedTokenEntry>,
@@ -116,6 +119,7 @@ impl Folder<'_> {
     }
 
     fn sentencepiece(mut self, path: &Path) -> Result<Tokenizer, EncoderError> {
+        class::refuse(Files::SentencePiece, path, self.settings, self.config)?;
         let plan = sentencepiece::Plan {
             model_type: self.model_type,
             add_bos: self.flag("add_bos_token"),
@@ -173,7 +177,7 @@ pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, Encoder
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     let pair = name == "vocab.json" || name == "merges.txt";
     if extension.as_deref() == Some("json") && !pair {
-        return from_json(path, &settings, &names);
+        return from_json(path, &settings, config, &names);
     }
     let mut added = added_tokens(&settings, &settings_path)?;
     let added_path = folder.join("added_tokens.json");
@@ -187,6 +191,7 @@ pub(super) fn from_one(path: &Path, config: &Value) -> Result<Tokenizer, Encoder
         names,
         others,
         added,
+        config,
         model_type: config
             .get("model_type")
             .and_then(Value::as_str)

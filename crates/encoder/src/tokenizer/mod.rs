@@ -10,6 +10,7 @@
 
 mod build;
 mod check;
+mod class;
 mod document;
 mod files;
 mod guard;
@@ -120,6 +121,7 @@ pub struct Tokenizer {
     format: &'static str,
     files: Vec<PathBuf>,
     warnings: Vec<String>,
+    doubts: Vec<String>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -148,7 +150,7 @@ impl Tokenizer {
     /// # Errors
     /// When the file is wrong, or the tokenizer fails on short probe texts.
     pub fn from_file(path: &Path) -> Result<Self, EncoderError> {
-        build::from_json(path, &Value::Null, &SpecialNames::default())
+        build::from_json(path, &Value::Null, &Value::Null, &SpecialNames::default())
     }
 
     /// Which kind of file it came from: `tokenizer.json`, `vocab.txt`, ...
@@ -167,6 +169,12 @@ impl Tokenizer {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What may make its token ids other than those of the model's own library.
+    #[must_use]
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
     }
 
     /// Named special tokens.

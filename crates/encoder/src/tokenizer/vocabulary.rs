@@ -7,6 +7,7 @@ use ahash::AHashMap;
 use serde_json::{Value, json};
 
 use super::build::{build, numbered};
+use super::class::{self, Files};
 use super::document::{Document, Merge, Model, Vocab};
 use super::files::{Folder, unsupported, utf8};
 use super::special::{around, special};
@@ -21,9 +22,12 @@ const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}
 impl Folder<'_> {
     pub(super) fn wordpiece(mut self, path: &Path) -> Result<Tokenizer, EncoderError> {
         let vocabulary = family::of(self.model_type).vocabulary;
-        if matches!(vocabulary, Vocabulary::Roberta | Vocabulary::XlmRoberta) {
+        if matches!(vocabulary, Vocabulary::Roberta | Vocabulary::XlmRoberta)
+            && !class::is_bert(self.settings)
+        {
             return Err(unsupported(path, self.model_type));
         }
+        class::refuse(Files::WordPiece, path, self.settings, self.config)?;
         let text = utf8(path)?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let vocab = numbered(
@@ -92,6 +96,7 @@ impl Folder<'_> {
         vocab_path: &Path,
         merges_path: &Path,
     ) -> Result<Tokenizer, EncoderError> {
+        class::refuse(Files::ByteLevel, vocab_path, self.settings, self.config)?;
         let bytes = fs::read(vocab_path)?;
         let vocab: AHashMap<String, u32> =
             serde_json::from_slice(&bytes).map_err(|e| read_json::malformed(vocab_path, &e))?;
