@@ -32,6 +32,7 @@ mod setting;
 pub mod spec;
 mod text_encoder;
 pub mod tokenizer;
+pub mod width;
 
 pub use error::EncoderError;
 pub use korfinsts_base::endpoint::Usage;

@@ -68,10 +68,11 @@ impl Activation {
         (Self::Sigmoid, "Sigmoid"),
     ];
 
-    /// The activation of a `PyTorch` class path; its last dotted segment counts.
+    /// The activation of a `PyTorch` class path, `torch.nn.` and the class at its end; a class of
+    /// another package may do anything.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let name = path.rsplit('.').next().unwrap_or(path);
+        let (_, name) = path.strip_prefix("torch.nn.")?.rsplit_once('.')?;
         Self::ALL
             .into_iter()
             .find(|(_, class)| *class == name)
@@ -400,7 +401,9 @@ mod tests {
             Activation::parse("torch.nn.modules.activation.Tanh"),
             Some(Activation::Tanh)
         );
-        assert_eq!(Activation::parse("torch.nn.modules.activation.Mish"), None);
+        for other in ["torch.nn.modules.activation.Mish", "my.code.Tanh", "Tanh"] {
+            assert_eq!(Activation::parse(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -33,6 +33,18 @@ pub enum NetworkOutput {
     },
 }
 
+impl NetworkOutput {
+    /// Width of a token state or of a finished embedding. `modes`: how many pooled states are side
+    /// by side, where they are pooled.
+    #[must_use]
+    pub fn width(&self, modes: usize) -> usize {
+        match self {
+            Self::Tokens { dimension, .. } | Self::Sentence { dimension, .. } => *dimension,
+            Self::Pooled { dimension, .. } => dimension / modes,
+        }
+    }
+}
+
 /// A network opened by a backend.
 pub trait Network: Send + Sync {
     /// Runs a batch. Must not depend on padding: a row gives the same states alone and padded.

@@ -13,6 +13,7 @@ use super::modules::Module;
 use super::network::PaddingSide;
 use super::text_encoder::TextEncoder;
 use super::tokenizer::Tokenizer;
+use super::width::Widths;
 use super::{Encoder, EncoderError, modules};
 use korfinsts_base::fs;
 use korfinsts_metric::Similarity;
@@ -114,6 +115,8 @@ pub struct EncoderSpec {
     pub modules: Vec<Module>,
     /// Name of the ONNX output that is read; `None` off ONNX.
     pub onnx_output: Option<String>,
+    /// What the network's output must be wide, checked against every batch.
+    pub widths: Widths,
     /// Maximum length in tokens, special tokens included.
     pub max_tokens: usize,
     /// Id that fills padding.

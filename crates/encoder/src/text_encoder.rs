@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::modules::{self, Module};
 use super::network::{PaddingSide, TokenBatch};
 use super::tokenizer::{EncodeOptions, Tokenizer};
+use super::width::Widths;
 use super::{
     BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, Memory, Network, PreparedText,
     memory,
@@ -19,6 +20,8 @@ pub struct TextEncoder {
     tokenizer: Arc<Tokenizer>,
     network: Box<dyn Network>,
     modules: Vec<Module>,
+    widths: Widths,
+    output: Option<String>,
     max_tokens: usize,
     pad_id: u32,
     padding_side: PaddingSide,
@@ -66,6 +69,8 @@ impl TextEncoder {
             tokenizer,
             network,
             modules: spec.modules.clone(),
+            widths: spec.widths.clone(),
+            output: spec.onnx_output.clone(),
             max_tokens: spec.max_tokens,
             pad_id: spec.pad_id,
             padding_side: spec.padding_side,
@@ -122,6 +127,12 @@ impl Encoder for TextEncoder {
         }
         let tokens = TokenBatch::pad(batch, self.pad_id, self.padding_side, self.leave_prompt_out);
         let output = self.network.forward(&tokens)?;
+        let modes = match self.modules.first() {
+            Some(Module::Pooling { modes, .. }) => modes.len().max(1),
+            _ => 1,
+        };
+        self.widths
+            .check(output.width(modes), self.output.as_deref())?;
         let embeddings = modules::apply(&self.modules, output, &tokens)?;
         modules::check_finite(&embeddings)?;
         Ok(embeddings)

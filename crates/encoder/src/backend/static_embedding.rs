@@ -10,6 +10,9 @@ use super::{Backend, OpenOptions};
 use crate::spec::WeightsFormat;
 use crate::{EncoderError, EncoderSpec, Network, NetworkOutput, TokenBatch, locate};
 
+/// Tensors of both layouts.
+pub(crate) const TENSORS: [&str; 4] = ["embedding.weight", "embeddings", "weights", "mapping"];
+
 /// The line of this backend in the list.
 pub const BACKEND: Backend = Backend {
     name: "static",
@@ -61,8 +64,11 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
         return Err(invalid(format!("the tensor `{name}` is empty")));
     }
     let floats = |name: &str, tensor: &TensorBytes<'_>| {
-        tensor
-            .to_f32()
+        // model2vec's int8 has no scale: its library takes the whole numbers as they are.
+        let whole = || tensor.bytes.iter().map(|b| f32::from(b.cast_signed()));
+        (tensor.dtype == "I8")
+            .then(|| whole().collect())
+            .or_else(|| tensor.to_f32())
             .ok_or_else(|| invalid(format!("the tensor `{name}` is {}", tensor.dtype)))
     };
     let mapping = match file.get("mapping") {

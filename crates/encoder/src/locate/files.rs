@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::file_name;
-use super::foreign::{foreign_kind, refuse_foreign, refuse_name};
+use super::foreign::{refuse_foreign, refuse_name};
 use crate::family::{self, Kind};
+use crate::read::{ADAPTERS, MERGE};
 use crate::spec::WeightsFormat;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
@@ -42,6 +43,8 @@ pub struct ModelFiles {
     pub weights: Vec<PathBuf>,
     /// The index of shards, where there is one.
     pub index: Option<PathBuf>,
+    /// Safetensors in the same folder, where a graph was chosen over them.
+    pub rival: Vec<PathBuf>,
     /// How the weights are stored.
     pub format: WeightsFormat,
     /// Whether the user named the weights file.
@@ -69,6 +72,7 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
         root: root.clone(),
         weights: Vec::new(),
         index: None,
+        rival: Vec::new(),
         format: WeightsFormat::Onnx,
         explicit: false,
         warnings: Vec::new(),
@@ -84,6 +88,9 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
     {
         refuse_foreign(&file)?;
         found.weights = vec![file];
+        if only.is_none() {
+            found.rival = safetensors.map(|(files, _)| files).unwrap_or_default();
+        }
         return Ok(found);
     }
     if only != Some(WeightsFormat::Onnx)
@@ -169,6 +176,7 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
         root,
         weights,
         index,
+        rival: Vec::new(),
         format,
         explicit: true,
         warnings: Vec::new(),
@@ -331,38 +339,70 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>, EncoderError> {
 }
 
 fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
-    let mut pickles = Vec::new();
-    for folder in folders {
-        for file in fs::list(folder).unwrap_or_default() {
-            if foreign_kind(&file).is_some() {
-                pickles.push(file);
-            }
-        }
-    }
-    if let Some(file) = pickles.first()
-        && let Err(error) = refuse_name(file)
-    {
+    let files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| [folder.to_path_buf(), folder.join("openvino")])
+        .flat_map(|folder| fs::list(&folder).unwrap_or_default())
+        .collect();
+    let has_graph = |file: &PathBuf| files.contains(&file.with_extension("xml"));
+    let is_adapter = |file: &PathBuf| ADAPTERS.contains(&file_name(file).as_str());
+    let mut weights = files
+        .iter()
+        .filter(|file| !has_graph(file) && !is_adapter(file));
+    if let Some(error) = weights.find_map(|file| refuse_name(file).err()) {
         return error;
     }
     let (what, hint) = match only {
         Some(WeightsFormat::Onnx) => (
-            "an ONNX file (`model.onnx` or `onnx/model.onnx`)",
-            "export one with `optimum-cli export onnx`, or choose `--backend candle`",
+            "an ONNX file (`model.onnx` or `onnx/model.onnx`)".to_owned(),
+            "export one with `optimum-cli export onnx`, or choose `--backend candle`".to_owned(),
         ),
         Some(WeightsFormat::Safetensors) => (
-            "`model.safetensors`",
-            "choose a backend that runs ONNX files, or save the weights as safetensors",
+            "`model.safetensors`".to_owned(),
+            "choose a backend that runs ONNX files, or save the weights as safetensors".to_owned(),
         ),
-        None => (
-            "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)",
-            "is this the model's folder, downloaded whole?",
-        ),
+        None => {
+            let what = "the weights (`model.onnx`, `onnx/model.onnx` or `model.safetensors`)";
+            match instead(&files) {
+                Some((held, hint)) => (format!("it holds {held}, and {what}"), hint),
+                None => (
+                    what.to_owned(),
+                    "is this the model's folder, downloaded whole?".to_owned(),
+                ),
+            }
+        }
     };
     EncoderError::Missing {
         folder: folders[0].to_owned(),
-        what: what.into(),
-        hint: Some(hint.into()),
+        what,
+        hint: Some(hint),
     }
+}
+
+/// What is there in place of weights that are read, and what to do; `None` where nothing is.
+pub(crate) fn instead(files: &[PathBuf]) -> Option<(String, String)> {
+    let which = |kind: &dyn Fn(&str) -> bool| -> Vec<PathBuf> {
+        let of_kind = |file: &&PathBuf| kind(&file_name(file));
+        files.iter().filter(of_kind).cloned().collect()
+    };
+    let adapters = which(&|name| ADAPTERS.contains(&name));
+    if !adapters.is_empty() {
+        let hint = format!("this is an adapter without its base model: {MERGE}");
+        return Some((names(&adapters), hint));
+    }
+    let tensors = which(&|name| name.ends_with(".safetensors"));
+    if let Some(first) = tensors.first() {
+        let hint = if tensors.iter().all(|file| file_name(file).contains("-of-")) {
+            "these are shards: fetch `model.safetensors.index.json`, which names them".to_owned()
+        } else {
+            format!("name the file: `{}`", first.display())
+        };
+        return Some((names(&tensors), hint));
+    }
+    let openvino = which(&|name| name.starts_with("openvino") && name.ends_with(".xml"));
+    let hint = "OpenVINO files are not read: fetch the model's `model.safetensors` or \
+                `onnx/model.onnx` too, or export one with `optimum-cli export onnx`";
+    (!openvino.is_empty()).then(|| (names(&openvino), hint.to_owned()))
 }
 
 fn names(files: &[PathBuf]) -> String {

@@ -44,6 +44,8 @@ pub struct ValueInfo {
     pub element_type: String,
     /// Number of dimensions, where a shape is declared.
     pub rank: Option<usize>,
+    /// The last dimension, where it is fixed.
+    pub width: Option<usize>,
 }
 
 /// What an ONNX file holds.
@@ -150,6 +152,10 @@ fn info(value: &Value) -> ValueInfo {
         name: value.name.clone(),
         element_type: value.element.to_owned(),
         rank: value.shape.as_ref().map(Vec::len),
+        width: match value.shape.as_deref().and_then(<[_]>::last) {
+            Some(graph::Dimension::Fixed(n)) => usize::try_from(*n).ok(),
+            _ => None,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ModelOptions, Note};
-use crate::locate::{ModelSource, locate};
+use crate::locate::{ModelSource, instead, locate};
 use crate::spec::WeightsFormat;
 use crate::{EncoderError, built_in, onnx};
 use korfinsts_base::fs;
@@ -206,10 +206,19 @@ fn no_weights(id: &str, files: &[String], onnx: bool) -> EncoderError {
                 .to_owned(),
         )
     } else {
-        (
-            "neither `model.onnx` nor `model.safetensors`".to_owned(),
-            "is this a repository of a model, and the revision the right one?".to_owned(),
-        )
+        let of_model = |file: &&String| !file.contains('/') || file.starts_with("openvino/");
+        let paths: Vec<PathBuf> = files.iter().filter(of_model).map(PathBuf::from).collect();
+        let neither = "neither `model.onnx` nor `model.safetensors`".to_owned();
+        match instead(&paths) {
+            Some((held, hint)) => (
+                format!("{neither}; found {held}"),
+                format!("{hint} (`hf download {id} --local-dir DIR` fetches every file)"),
+            ),
+            None => (
+                neither,
+                "is this a repository of a model, and the revision the right one?".to_owned(),
+            ),
+        }
     };
     EncoderError::Repository {
         id: id.to_owned(),
@@ -336,6 +345,12 @@ mod tests {
                 "safe_serialization=True",
             ),
             (&list(&["README.md"]), true, "neither", "revision"),
+            (
+                &list(&["2_Dense/model.safetensors", "adapter_config.json"]),
+                true,
+                "found `adapter_config.json`",
+                "an adapter without its base",
+            ),
         ] {
             assert!(!wanted(files, onnx).iter().any(|f| is_weights(f)), "{says}");
             let error = no_weights("org/m", files, onnx);

@@ -4,20 +4,24 @@
 //! over `korfinsts.toml`, which wins over the folder; what is guessed is a warning, and an error
 //! when the user asked for strictness.
 
+mod keys;
 mod modules;
 mod output;
 mod overrides;
 mod settings;
 mod text;
+mod transformer;
+mod unread;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
+pub(crate) use self::unread::{ADAPTERS, MERGE};
 use super::backend::{self, BACKENDS};
 use super::family::{self, Family, Kind};
 use super::locate::{self, ModelFiles};
@@ -25,8 +29,12 @@ use super::modules::Module;
 use super::pooling::Pooling;
 use super::spec::{Decision, ModelFile, Setting, TRAINED_VARIANTS, WeightsFormat};
 use super::tokenizer::Tokenizer;
+use super::width::Widths;
 use super::{EncoderError, EncoderSpec, json, onnx};
 use korfinsts_base::fs;
+
+/// Key of `config.json` by which a decoder is one in which every token sees every other.
+const BIDIRECTIONAL: &str = "use_bidirectional_attention";
 
 /// Reads the model at `path`, a file or folder.
 ///
@@ -82,6 +90,8 @@ struct Reader<'a> {
     config: Value,
     settings_path: PathBuf,
     settings: Value,
+    /// The configuration of the transformer module, where there is one.
+    transformer: Option<(PathBuf, Value)>,
     decisions: Vec<Decision>,
     warnings: Vec<String>,
     read_files: Vec<(&'static str, PathBuf)>,
@@ -97,6 +107,14 @@ impl<'a> Reader<'a> {
             .unwrap_or_else(|| files.base.join("tokenizer_config.json"));
         let config = json::load(&config_path)?;
         let settings = json::load(&settings_path)?;
+        let transformer = text::TRANSFORMER_CONFIGS
+            .map(|name| files.base.join(name))
+            .into_iter()
+            .find(|path| fs::exists(path));
+        let transformer = match transformer {
+            Some(path) => json::load(&path)?.map(|module| (path, module)),
+            None => None,
+        };
         let warnings = std::mem::take(&mut files.warnings);
         let mut read_files = Vec::new();
         if config.is_some() {
@@ -112,6 +130,7 @@ impl<'a> Reader<'a> {
             config: config.unwrap_or(Value::Null),
             settings_path,
             settings: settings.unwrap_or(Value::Null),
+            transformer,
             decisions: Vec::new(),
             warnings,
             read_files,
@@ -142,6 +161,18 @@ impl<'a> Reader<'a> {
             guessed: true,
             ..Decision::new(what, value, "guessed")
         });
+        Ok(())
+    }
+
+    /// Says what may make embeddings wrong; an error under strictness.
+    fn doubt(&mut self, what: String, hint: &str) -> Result<(), EncoderError> {
+        if self.overrides.strict {
+            return Err(EncoderError::Unsupported {
+                what,
+                hint: Some(format!("{hint}; or leave `--strict` out")),
+            });
+        }
+        self.warnings.push(what);
         Ok(())
     }
 
@@ -177,17 +208,30 @@ impl<'a> Reader<'a> {
             Some((name, _)) => name.clone(),
             None => display_name(path, &self.files),
         };
+        self.refuse_adapter()?;
         let sentence = self.sentence_config()?;
+        self.transformer_module()?;
+        let described = modules::read(&self.files.root)?;
+        let static_kind = self.static_kind(described.as_ref())?;
+        // The libraries of static embeddings open `tokenizer.json` and nothing else.
+        let plain = json!({"model_type": "model2vec"});
         let tokenizer = Tokenizer::from_folder(
             &[self.files.base.as_path(), self.files.root.as_path()],
-            &self.config,
+            if static_kind.is_some() {
+                &plain
+            } else {
+                &self.config
+            },
         )?;
         self.warnings.extend(tokenizer.warnings().iter().cloned());
+        for doubt in tokenizer.doubts() {
+            let hint = "write a `tokenizer.json` with `AutoTokenizer.from_pretrained(...)\
+                        .save_pretrained(...)`, and take out what contradicts it";
+            self.doubt(doubt.clone(), hint)?;
+        }
         self.read_files
             .extend(tokenizer.files().iter().map(|f| ("tokenizer", f.clone())));
 
-        let described = modules::read(&self.files.root)?;
-        let static_kind = self.static_kind(described.as_ref())?;
         let shown = match self.files.weights.len() {
             1 => self.relative(&self.files.weights[0]),
             n => format!(
@@ -211,6 +255,7 @@ impl<'a> Reader<'a> {
         let chosen = self.modules(described, static_kind, graph.as_ref())?;
         let text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
         let causal = self.attention()?;
+        self.check_unread(causal, static_kind, graph.as_ref())?;
         let similarity = self.similarity(&sentence)?;
         let (prompts, default_prompt_name) = self.prompts(&sentence)?;
         let architecture = self.architecture().to_owned();
@@ -231,6 +276,7 @@ impl<'a> Reader<'a> {
             dtype,
             modules: chosen.modules,
             onnx_output: chosen.output,
+            widths: chosen.widths,
             max_tokens: text.max_tokens,
             pad_id: text.pad_id,
             padding_side: text.padding_side,
@@ -382,6 +428,7 @@ pub(super) enum StaticKind {
 pub(super) struct Chosen {
     pub modules: Vec<Module>,
     pub output: Option<String>,
+    pub widths: Widths,
     /// Whether the last token is pooled, by these modules or within the graph.
     pub pools_last: bool,
 }
@@ -447,7 +494,8 @@ pub(super) fn is_causal_lm(config: &Value) -> bool {
         .flatten()
         .filter_map(Value::as_str)
         .any(|name| name.ends_with("ForCausalLM"));
-    let bidirectional = config.get("is_causal").and_then(Value::as_bool) == Some(false);
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
+    let bidirectional = flag("is_causal") == Some(false) || flag(BIDIRECTIONAL) == Some(true);
     (named || model_type.is_some_and(|t| family::of(t).kind == Kind::Decoder)) && !bidirectional
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use korfinsts_nn::safetensors::Checkpoint;
 use serde_json::Value;
 
+use super::transformer::EXPORT;
 use crate::locate::{inside, refuse_foreign};
 use crate::modules::{Activation, Module};
 use crate::pooling::Pooling;
@@ -20,6 +21,8 @@ pub(super) struct Described {
     pub modules: Vec<Module>,
     /// Width of a token state, where the pooling says.
     pub dimension: Option<usize>,
+    /// Width of the embedding behind the last module, where a file says it, and the file.
+    pub width: Option<(usize, PathBuf)>,
     /// Where the pooling was read.
     pub pooling_source: Option<PathBuf>,
     /// Every file that was read, with its role.
@@ -65,7 +68,7 @@ pub(super) fn read(root: &Path) -> Result<Option<Described>, EncoderError> {
     };
     let mut width = None;
     for (position, (idx, kind, folder)) in entries.iter().enumerate() {
-        let class = kind.rsplit('.').next().unwrap_or(kind);
+        let class = class(kind);
         let first = position == 0;
         match class {
             "Transformer" | "StaticEmbedding" if first => {
@@ -80,9 +83,17 @@ pub(super) fn read(root: &Path) -> Result<Option<Described>, EncoderError> {
                 let instructor = kind.to_lowercase().contains("instructor");
                 width = described.pooling(folder, instructor)?;
             }
-            "Dense" if !first => width = Some(described.dense(folder, width)?),
+            "Dense" if !first => {
+                width = Some(described.dense(folder, width)?);
+                described.width = width.map(|width| (width, folder.join("config.json")));
+            }
             "LayerNorm" if !first => described.layer_norm(folder)?,
-            "Normalize" if !first => described.modules.push(Module::Normalize),
+            "Normalize" if !first => {
+                let path = folder.join("config.json");
+                let config = json::load(&path)?.unwrap_or(Value::Null);
+                sentence_to_sentence(&path, &config)?;
+                described.modules.push(Module::Normalize);
+            }
             "Dropout" if !first => {}
             _ => {
                 return Err(EncoderError::Invalid {
@@ -92,7 +103,13 @@ pub(super) fn read(root: &Path) -> Result<Option<Described>, EncoderError> {
                          Transformer or StaticEmbedding, first, and then Pooling, Dense, \
                          LayerNorm, Normalize, Dropout"
                     ),
-                    hint: Some("export the whole model to ONNX with a `sentence_embedding` output, and name that file".into()),
+                    hint: Some(if class.is_empty() {
+                        format!(
+                            "it is code of the model's own, which is not run: {EXPORT}; where it does what a class of sentence-transformers does, write that one's name there"
+                        )
+                    } else {
+                        EXPORT.into()
+                    }),
                 });
             }
         }
@@ -120,6 +137,7 @@ impl Described {
             "word_embedding_dimension",
         )?);
         let width = self.dimension.map(|d| d * modes.len());
+        self.width = width.map(|width| (width, path.clone()));
         self.modules.push(Module::Pooling {
             modes,
             include_prompt: include_prompt && !instructor,
@@ -158,24 +176,14 @@ impl Described {
                 EncoderError::Invalid {
                     path: path.clone(),
                     reason: format!(
-                        "`activation_function` is `{class}`, supported are {}",
+                        "`activation_function` is `{class}`, supported are {} of `torch.nn`",
                         allowed.join(", ")
                     ),
                     hint: None,
                 }
             })?,
         };
-        for (field, allowed) in [
-            ("module_input_name", "sentence_embedding"),
-            ("module_output_name", "sentence_embedding"),
-        ] {
-            if let Some(name) = json::text(&path, &config, field)?
-                && name != allowed
-            {
-                let found = Value::String(name.to_owned());
-                return Err(json::wrong_field(&path, field, &found, allowed));
-            }
-        }
+        sentence_to_sentence(&path, &config)?;
         if json::boolean(&path, &config, "use_residual")? == Some(true) {
             let found = Value::Bool(true);
             return Err(json::wrong_field(&path, "use_residual", &found, "false"));
@@ -216,6 +224,32 @@ impl Described {
         self.files.push(("weights", weights.path));
         Ok(())
     }
+}
+
+/// The name of a class of sentence-transformers or `InstructorEmbedding`; empty for code of a model's own.
+fn class(kind: &str) -> &str {
+    let known = [
+        "sentence_transformers.",
+        "InstructorEmbedding.",
+        "INSTRUCTOR_",
+    ];
+    match kind.rsplit_once('.') {
+        Some((_, class)) if known.iter().any(|start| kind.starts_with(start)) => class,
+        _ => "",
+    }
+}
+
+/// Refuses a module that reads or writes anything but the sentence embedding.
+fn sentence_to_sentence(path: &Path, config: &Value) -> Result<(), EncoderError> {
+    const ALLOWED: &str = "sentence_embedding";
+    for field in ["module_input_name", "module_output_name"] {
+        if let Some(name) = json::text(path, config, field)?
+            && name != ALLOWED
+        {
+            return Err(json::wrong_field(path, field, &config[field], ALLOWED));
+        }
+    }
+    Ok(())
 }
 
 fn require(path: &Path, what: &str) -> Result<Value, EncoderError> {

@@ -6,6 +6,7 @@ use crate::modules::Module;
 use crate::onnx::{GraphInfo, ValueInfo};
 use crate::pooling::Pooling;
 use crate::spec::Setting;
+use crate::width::Widths;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
@@ -15,9 +16,25 @@ const SENTENCE: [&str; 2] = ["sentence_embedding", "text_embeds"];
 const TOKENS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
 
 /// The output of a graph that is read.
-enum Output {
-    Sentence(String),
-    Tokens(String),
+struct Output {
+    name: String,
+    /// Whether it holds finished embeddings, not token states.
+    sentence: bool,
+    /// Its width, where the graph fixes it.
+    width: Option<usize>,
+    /// Whether the user named it.
+    asked: bool,
+}
+
+impl Output {
+    fn of(value: &ValueInfo, sentence: bool) -> Self {
+        Self {
+            name: value.name.clone(),
+            sentence,
+            width: value.width,
+            asked: false,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -54,9 +71,14 @@ impl Reader<'_> {
             Some(graph) => Some(self.output(graph, asked.is_some() || masks_prompt)?),
             None => None,
         };
-        if let Some(Output::Sentence(name)) = output {
-            return Ok(self.sentence_modules(described.as_ref(), name));
+        if let Some(output) = output.as_ref().filter(|output| output.sentence) {
+            return self.sentence_modules(described.as_ref(), output);
         }
+        let declared = described.as_ref().and_then(|d| {
+            let source = self.relative(d.pooling_source.as_ref()?);
+            Some((d.dimension?, source))
+        });
+        let widths = self.widths(declared, output.as_ref())?;
 
         let mut rest: Vec<Module> = described
             .as_ref()
@@ -90,9 +112,8 @@ impl Reader<'_> {
         self.describe(&modules[1..]);
         Ok(Chosen {
             modules,
-            output: output.map(|o| match o {
-                Output::Sentence(name) | Output::Tokens(name) => name,
-            }),
+            output: output.map(|output| output.name),
+            widths,
             pools_last,
         })
     }
@@ -160,12 +181,36 @@ impl Reader<'_> {
         Ok(Some(described))
     }
 
-    fn sentence_modules(&mut self, described: Option<&Described>, name: String) -> Chosen {
+    fn sentence_modules(
+        &mut self,
+        described: Option<&Described>,
+        output: &Output,
+    ) -> Result<Chosen, EncoderError> {
+        let name = &output.name;
         self.decide(
             Setting::Pooling,
             "in the graph",
             format!("the ONNX output `{name}`"),
         );
+        let declared = described.and_then(|d| d.width.clone());
+        let declared = declared.map(|(width, path)| (width, self.relative(&path)));
+        let widths = self.widths(declared, Some(output))?;
+        let inner = |m: &&Module| matches!(m, Module::Dense { .. } | Module::LayerNorm { .. });
+        let dropped: Vec<String> = described
+            .iter()
+            .flat_map(|d| d.modules.iter().filter(inner).map(Module::describe))
+            .collect();
+        if !dropped.is_empty() && !output.asked {
+            self.doubt(
+                format!(
+                    "the folder's {} is taken to be within the graph's output `{name}`",
+                    dropped.join(", ")
+                ),
+                &format!(
+                    "say `--onnx-output {name}` if it is, or name an output with token states"
+                ),
+            )?;
+        }
         // Normalising twice changes nothing, and some exports leave it out.
         let mut modules: Vec<Module> = described
             .and_then(|d| d.modules.last())
@@ -175,13 +220,40 @@ impl Reader<'_> {
             .collect();
         self.normalize(&mut modules);
         self.describe(&modules);
-        Chosen {
+        Ok(Chosen {
             modules,
-            output: Some(name),
+            output: Some(name.clone()),
+            widths,
             pools_last: described
                 .and_then(|d| pooling_of(&d.modules))
                 .is_some_and(|(modes, _)| modes.contains(&Pooling::LastToken)),
+        })
+    }
+
+    /// What the output must be wide; it is checked at once where a graph fixes it.
+    fn widths(
+        &self,
+        declared: Option<(usize, String)>,
+        output: Option<&Output>,
+    ) -> Result<Widths, EncoderError> {
+        let size = |key: &str| {
+            json::size(&self.config_path, &self.config, key)
+                .ok()
+                .flatten()
+        };
+        let hidden = ["hidden_size", "d_model", "dim", "n_embd"]
+            .into_iter()
+            .find_map(size);
+        let widths = Widths {
+            declared,
+            vocabulary: size("vocab_size").filter(|n| hidden != Some(*n)),
+        };
+        if let Some(output) = output
+            && let Some(width) = output.width
+        {
+            widths.check(width, Some(&output.name))?;
         }
+        Ok(widths)
     }
 
     /// Static embeddings are a mean over tokens: only what follows it is left.
@@ -216,6 +288,7 @@ impl Reader<'_> {
         Ok(Chosen {
             modules,
             output: None,
+            widths: Widths::default(),
             pools_last: false,
         })
     }
@@ -320,10 +393,9 @@ impl Reader<'_> {
                 ));
             }
             self.decide(Setting::Output, name.clone(), source);
-            return Ok(if sentence {
-                Output::Sentence(name)
-            } else {
-                Output::Tokens(name)
+            return Ok(Output {
+                asked: true,
+                ..Output::of(value, sentence)
             });
         }
         if !tokens_only
@@ -331,11 +403,11 @@ impl Reader<'_> {
             && value.rank.is_none_or(|r| r == 2)
         {
             self.decide(Setting::Output, value.name.clone(), "the graph");
-            return Ok(Output::Sentence(value.name.clone()));
+            return Ok(Output::of(value, true));
         }
         if let Some(value) = TOKENS.iter().find_map(|n| find(n)) {
             self.decide(Setting::Output, value.name.clone(), "the graph");
-            return Ok(Output::Tokens(value.name.clone()));
+            return Ok(Output::of(value, false));
         }
         let mut candidates = graph
             .outputs
@@ -343,14 +415,13 @@ impl Reader<'_> {
             .filter(|o| o.rank == Some(3) && o.element_type.starts_with("float"));
         match (candidates.next(), candidates.next()) {
             (Some(only), None) => {
-                let name = only.name.clone();
                 self.guess(
                     Setting::Output,
-                    &name,
+                    &only.name,
                     "no output has a usual name, and this one alone has a state per token",
                     "--onnx-output",
                 )?;
-                Ok(Output::Tokens(name))
+                Ok(Output::of(only, false))
             }
             _ => Err(unsupported(
                 format!(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Attention, Overrides, Reader, not_allowed};
+use super::{Attention, BIDIRECTIONAL, Overrides, Reader, not_allowed};
 use crate::backend::device::Device;
 use crate::backend::{BACKENDS, Backend};
 use crate::onnx::GraphInfo;
@@ -60,7 +60,8 @@ impl Reader<'_> {
         Ok(device)
     }
 
-    /// `is_causal` of `config.json`; `None` leaves it to the architecture.
+    /// `is_causal` or `use_bidirectional_attention` of `config.json`; `None` leaves it to the
+    /// architecture.
     pub(super) fn attention(&mut self) -> Result<Option<bool>, EncoderError> {
         let asked = Overrides::pick(
             self.overrides.attention.as_ref(),
@@ -77,14 +78,15 @@ impl Reader<'_> {
             self.decide(Setting::Attention, attention.name(), source);
             return Ok(Some(attention == Attention::Causal));
         }
-        match json::boolean(&self.config_path, &self.config, "is_causal")? {
-            Some(causal) => {
-                let name = if causal { "causal" } else { "bidirectional" };
-                self.decide(Setting::Attention, name, "config.json (`is_causal`)");
-                Ok(Some(causal))
-            }
-            None => Ok(None),
-        }
+        let flag = |key: &str| json::boolean(&self.config_path, &self.config, key);
+        let (causal, key) = match (flag("is_causal")?, flag(BIDIRECTIONAL)?) {
+            (Some(causal), _) => (causal, "is_causal"),
+            (None, Some(true)) => (false, BIDIRECTIONAL),
+            _ => return Ok(None),
+        };
+        let name = if causal { "causal" } else { "bidirectional" };
+        self.decide(Setting::Attention, name, format!("config.json (`{key}`)"));
+        Ok(Some(causal))
     }
 
     pub(super) fn similarity(
@@ -120,6 +122,14 @@ impl Reader<'_> {
 
     pub(super) fn prompts(&mut self, sentence: &(PathBuf, Value)) -> Result<Prompts, EncoderError> {
         let (path, value) = sentence;
+        if let Some(found) = value.get("truncate_dim").filter(|v| !v.is_null()) {
+            return Err(json::wrong_field(
+                path,
+                "truncate_dim",
+                found,
+                "null: embeddings are not cut",
+            ));
+        }
         let mut prompts = BTreeMap::new();
         match value.get("prompts") {
             None | Some(Value::Null) => {}

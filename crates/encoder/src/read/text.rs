@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::{Overrides, Reader, StaticKind};
 use crate::family::Positions;
+use crate::locate::file_name;
 use crate::network::PaddingSide;
 use crate::spec::Setting;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::{EncoderError, json};
 
 /// Configuration files of the transformer module, in the order in which they are looked for.
-const TRANSFORMER_CONFIGS: [&str; 7] = [
+pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -95,11 +96,8 @@ impl Reader<'_> {
             self.decide(Setting::MaxTokens, max.to_string(), source);
             return Ok(max);
         }
-        for name in TRANSFORMER_CONFIGS {
-            let path = self.files.base.join(name);
-            let Some(config) = json::load(&path)? else {
-                continue;
-            };
+        if let Some((path, config)) = self.transformer.clone() {
+            let name = &file_name(&path);
             self.read_files.push(("config", path.clone()));
             if let Some(max) = json::size(&path, &config, "max_seq_length")? {
                 return Ok(self.capped(max, capacity, name));
@@ -117,7 +115,6 @@ impl Reader<'_> {
                     return Ok(self.capped(max, capacity, &format!("{name} (`{field}`)")));
                 }
             }
-            break;
         }
         let positions = self.positions()?;
         if let Some(max) = self
@@ -417,28 +414,24 @@ impl Reader<'_> {
     }
 
     /// `do_lower_case` of the transformer module lower-cases before the tokenizer does anything.
-    fn refuse_lower_case(&mut self, tokenizer: &Tokenizer) -> Result<(), EncoderError> {
-        for name in TRANSFORMER_CONFIGS {
-            let path = self.files.base.join(name);
-            let Some(config) = json::load(&path)? else {
-                continue;
+    fn refuse_lower_case(&self, tokenizer: &Tokenizer) -> Result<(), EncoderError> {
+        let Some((path, config)) = &self.transformer else {
+            return Ok(());
+        };
+        if json::boolean(path, config, "do_lower_case")? == Some(true) {
+            let same = |a: &str, b: &str| -> Result<bool, EncoderError> {
+                let options = EncodeOptions::default();
+                Ok(tokenizer.encode(a, &options)?.ids == tokenizer.encode(b, &options)?.ids)
             };
-            if json::boolean(&path, &config, "do_lower_case")? == Some(true) {
-                let same = |a: &str, b: &str| -> Result<bool, EncoderError> {
-                    let options = EncodeOptions::default();
-                    Ok(tokenizer.encode(a, &options)?.ids == tokenizer.encode(b, &options)?.ids)
-                };
-                if !same("Bank OF Korea ÀÉ", "bank of korea àé")? {
-                    let found = Value::Bool(true);
-                    return Err(json::wrong_field(
-                        &path,
-                        "do_lower_case",
-                        &found,
-                        "false, or a tokenizer that lower-cases itself",
-                    ));
-                }
+            if !same("Bank OF Korea ÀÉ", "bank of korea àé")? {
+                let found = Value::Bool(true);
+                return Err(json::wrong_field(
+                    path,
+                    "do_lower_case",
+                    &found,
+                    "false, or a tokenizer that lower-cases itself",
+                ));
             }
-            break;
         }
         Ok(())
     }
