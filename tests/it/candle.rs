@@ -504,10 +504,10 @@ fn lanes_give_the_same_bits_at_once_as_one_after_another() {
 }
 
 /// Name, type, shape and values of a tensor.
-type Raw = (String, &'static str, Vec<usize>, Vec<u8>);
+pub(super) type Raw = (String, &'static str, Vec<usize>, Vec<u8>);
 
 /// Writes tensors as a safetensors file.
-fn write_safetensors(path: &Path, tensors: &[Raw]) {
+pub(super) fn write_safetensors(path: &Path, tensors: &[Raw]) {
     let mut header = serde_json::Map::new();
     let mut values = Vec::new();
     for (name, dtype, shape, bytes) in tensors {
@@ -525,7 +525,7 @@ fn write_safetensors(path: &Path, tensors: &[Raw]) {
     fs::write_atomic(path, &file).expect("written");
 }
 
-fn read_tensors(folder: &Path, prefix: &str) -> Vec<Raw> {
+pub(super) fn read_tensors(folder: &Path, prefix: &str) -> Vec<Raw> {
     let checkpoint = Checkpoint::open(&[folder.join("model.safetensors")]).expect("weights");
     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
     names

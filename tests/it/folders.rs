@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use super::support::{repository, shared};
 
 /// A copy of a reference folder that a test may break.
-struct Folder {
+pub(super) struct Folder {
     root: tempfile::TempDir,
 }
 
 impl Folder {
-    fn of(architecture: &str) -> Self {
+    pub(super) fn of(architecture: &str) -> Self {
         let folder = Self {
             root: tempfile::tempdir().expect("a temporary folder"),
         };
@@ -44,16 +44,16 @@ impl Folder {
         }
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(super) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         fs::write_atomic(&self.path(name), content.as_ref()).expect("it is written");
         self
     }
 
-    fn remove(&self, name: &str) -> &Self {
+    pub(super) fn remove(&self, name: &str) -> &Self {
         let path = self.path(name);
         let removed = if path.is_dir() {
             fs::remove_dir(&path)
@@ -65,7 +65,7 @@ impl Folder {
     }
 
     /// Sets fields of a JSON file; `null` and `"<remove>"` take one out.
-    fn set(&self, name: &str, fields: &Value) -> &Self {
+    pub(super) fn set(&self, name: &str, fields: &Value) -> &Self {
         let mut value: Value = match fs::read(&self.path(name)) {
             Ok(bytes) => serde_json::from_slice(&bytes).expect("JSON"),
             Err(_) => json!({}),
@@ -80,11 +80,11 @@ impl Folder {
         self.write(name, value.to_string())
     }
 
-    fn read(&self) -> Result<EncoderSpec, EncoderError> {
+    pub(super) fn read(&self) -> Result<EncoderSpec, EncoderError> {
         spec::read(self.root.path(), &Overrides::default())
     }
 
-    fn read_with(&self, overrides: &Overrides) -> Result<EncoderSpec, EncoderError> {
+    pub(super) fn read_with(&self, overrides: &Overrides) -> Result<EncoderSpec, EncoderError> {
         spec::read(self.root.path(), overrides)
     }
 }
@@ -104,14 +104,14 @@ fn source(spec: &EncoderSpec, what: &str) -> String {
         .unwrap_or_default()
 }
 
-fn strict() -> Overrides {
+pub(super) fn strict() -> Overrides {
     Overrides {
         strict: true,
         ..Overrides::default()
     }
 }
 
-fn graph(outputs: &[(&str, Option<usize>)]) -> GraphInfo {
+pub(super) fn graph(outputs: &[(&str, Option<usize>)]) -> GraphInfo {
     GraphInfo {
         inputs: Vec::new(),
         outputs: outputs
@@ -120,6 +120,7 @@ fn graph(outputs: &[(&str, Option<usize>)]) -> GraphInfo {
                 name: (*name).to_owned(),
                 element_type: "float32".to_owned(),
                 rank: *rank,
+                width: None,
             })
             .collect(),
         dtype: "float32".to_owned(),
@@ -144,6 +145,8 @@ struct Case {
     #[serde(default)]
     set: BTreeMap<String, Value>,
     says: Vec<String>,
+    #[serde(default)]
+    hint: Vec<String>,
     class: Option<String>,
 }
 
@@ -180,6 +183,10 @@ fn broken_folders_are_refused_with_place_and_reason() {
         let text = error.to_string();
         for part in &case.says {
             assert!(text.contains(part), "{name}: `{part}` is not in: {text}");
+        }
+        let hint = error.hint().unwrap_or_default();
+        for part in &case.hint {
+            assert!(hint.contains(part), "{name}: `{part}` is not in: {hint}");
         }
         let class = match case.class.as_deref() {
             Some("usage") => FailureClass::Usage,
@@ -807,6 +814,7 @@ fn a_folder_without_modules_uses_a_finished_output() {
     folder
         .remove("modules.json")
         .remove("1_Pooling")
+        .remove("model.safetensors")
         .write("model.onnx", "a graph that is not looked at");
     let overrides = Overrides {
         graph: Some(graph(&[

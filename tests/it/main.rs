@@ -24,6 +24,7 @@ mod hostile_tokenizers;
 mod hub;
 mod hub_models;
 mod kill;
+mod kin;
 mod leaderboard;
 mod lexical;
 mod metric_coverage;
