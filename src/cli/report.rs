@@ -33,6 +33,10 @@ pub fn render(
     format: Format,
     data_home: &Path,
 ) -> anyhow::Result<String> {
+    if entries.is_empty() && !matches!(format, Format::Json | Format::Csv) {
+        // A shard without work.
+        return Ok(String::new());
+    }
     let records: Vec<Record> = entries.iter().map(|e| e.record.clone()).collect();
     match format {
         Format::Json => {
@@ -87,11 +91,11 @@ fn counted(warnings: &[(String, String)]) -> String {
         .iter()
         .map(|(place, count)| format!("{count} about {place}"))
         .collect();
-    let s = if warnings.len() == 1 { "" } else { "s" };
-    format!(
-        "warning{s}: {} (`--detail` shows the text)",
-        about.join(", ")
-    )
+    let about = match warnings {
+        [(place, _)] => format!("1 warning about {place}"),
+        _ => format!("{} warnings: {}", warnings.len(), about.join(", ")),
+    };
+    format!("{about} (`--detail` shows the text)")
 }
 
 fn details(records: &[Record]) -> Vec<Table> {

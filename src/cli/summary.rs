@@ -13,9 +13,12 @@ use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, R
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
 use korfinsts_publish::leaderboard::entry::Entry;
 
-/// Most characters of a name in a terminal, and the narrowest terminal that is served.
+/// Most characters of a name in a terminal, where they tell the encoders apart.
 const NAME_LENGTH: usize = 24;
+/// The narrowest terminal that is served, in characters.
 const NARROWEST: usize = 60;
+/// Less time than this says nothing of a speed, in seconds.
+const SHORTEST: f64 = 1.0;
 
 /// Records as a table with an answer.
 pub struct Summary<'a> {
@@ -191,7 +194,7 @@ impl<'a> Summary<'a> {
         let (texts, seconds) = timings.fold((0, 0.0), |(texts, seconds), timing| {
             (texts + timing.texts_encoded, seconds + timing.encode_s)
         });
-        if texts == 0 || seconds <= 0.0 {
+        if texts == 0 || seconds < SHORTEST {
             return String::new();
         }
         format!("{:.0}", texts as f64 / seconds)
@@ -214,14 +217,9 @@ impl<'a> Summary<'a> {
         }
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
         let mut table = Table::new(&self.title(), &head);
-        let mut names: Vec<String> = self.rows().map(|(_, row)| self.name(row)).collect();
+        let mut names = self.names(groups);
         names.push("best baseline".into());
         for (at, name) in names.into_iter().enumerate() {
-            let name = if groups {
-                visible(&name, NAME_LENGTH)
-            } else {
-                name
-            };
             let cells = columns.iter().map(|column| column.cells[at].clone());
             table.push(std::iter::once(name).chain(cells).collect());
         }
@@ -231,14 +229,36 @@ impl<'a> Summary<'a> {
         table
     }
 
-    fn title(&self) -> String {
-        let level = 100.0 * self.board.level;
-        match self.protocols()[..] {
-            [one] if !one.is_empty() => {
-                format!("Spearman ρ (± half of the {level:.0} % interval), protocol {one}")
-            }
-            _ => format!("Spearman ρ (± half of the {level:.0} % interval)"),
+    /// The encoders' names, `cut` where that tells them apart.
+    fn names(&self, cut: bool) -> Vec<String> {
+        let names: Vec<String> = self.rows().map(|(_, row)| self.name(row)).collect();
+        let short: Vec<String> = names
+            .iter()
+            .map(|name| visible(name, NAME_LENGTH))
+            .collect();
+        let mut distinct = short.clone();
+        distinct.sort();
+        distinct.dedup();
+        if cut && distinct.len() == names.len() {
+            short
+        } else {
+            names
         }
+    }
+
+    fn title(&self) -> String {
+        let mut title = "Spearman ρ".to_owned();
+        let mut cells = self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
+        if cells.any(|cell| cell.interval.is_some()) {
+            let level = 100.0 * self.board.level;
+            title.push_str(&format!(" (± half of the {level:.0} % interval)"));
+        }
+        if let [one] = self.protocols()[..]
+            && !one.is_empty()
+        {
+            title.push_str(&format!(", protocol {one}"));
+        }
+        title
     }
 
     /// As many columns side by side as fit, then the rest below.
@@ -305,17 +325,20 @@ impl<'a> Summary<'a> {
             return Vec::new();
         };
         match encoders[..] {
-            [one] => vec![self.verdict(one, None)],
-            [a, b] => vec![self.verdict(best, Some(if best == a { b } else { a }))],
+            [one] => self.verdict(one, None).into_iter().collect(),
+            [a, b] => {
+                let verdict = self.verdict(best, Some(if best == a { b } else { a }));
+                verdict.into_iter().collect()
+            }
             _ => encoders
                 .iter()
                 .filter(|&&row| row != best)
-                .map(|&row| self.verdict(row, Some(best)))
+                .filter_map(|&row| self.verdict(row, Some(best)))
                 .collect(),
         }
     }
 
-    fn verdict(&self, row: usize, rival: Option<usize>) -> String {
+    fn verdict(&self, row: usize, rival: Option<usize>) -> Option<String> {
         let board = &self.board;
         let name = |row: usize| self.name(&board.rows[row]);
         let rival_on = |suite: &SuiteColumn| {
@@ -363,27 +386,28 @@ impl<'a> Summary<'a> {
             };
             said.push(format!("{phrase} on {}", list(suites)));
         }
-        let trained: Vec<&str> = board
-            .suites
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| {
-                let on = |row: usize| {
-                    board.rows[row].cells[*at]
-                        .as_ref()
-                        .is_some_and(|c| c.trained_on)
+        said.extend(self.unseen(row));
+        (!said.is_empty()).then(|| format!("{}: {}", name(row), said.join(", ")))
+    }
+
+    /// What the scores over pairs that a model was not trained on say: they are not tested against
+    /// scores over all pairs.
+    fn unseen(&self, row: usize) -> Vec<String> {
+        let mut on: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (at, suite) in self.board.suites.iter().enumerate() {
+            if let Some((_, Some([low, high]), true)) = self.score(row, at) {
+                let word = match () {
+                    () if low > 0.0 => "surely above zero",
+                    () if high < 0.0 => "surely below zero",
+                    () => "not told apart from zero",
                 };
-                on(row) || rival_on(&board.suites[*at]).is_some_and(on)
-            })
-            .map(|(_, suite)| suite.key.as_str())
-            .collect();
-        if !trained.is_empty() {
-            said.push(format!("no test on {} (†)", list(&trained)));
+                on.entry(word).or_default().push(&suite.key);
+            }
         }
-        if said.is_empty() {
-            said.push(format!("no test against {rival}"));
-        }
-        format!("{}: {}", name(row), said.join(", "))
+        let of = |(word, suites): (&str, Vec<&str>)| {
+            format!("{word} on the other pairs of {} (†)", list(&suites))
+        };
+        on.into_iter().map(of).collect()
     }
 }
 

@@ -31,7 +31,16 @@ fn files_under(folder: &Path, suffix: &str) -> Vec<PathBuf> {
 fn without_a_model_the_built_in_ones_are_shown_on_the_built_in_suite() {
     let home = Home::new();
     let names = ["nmixx-mini", "length", "2-grams", "3-grams", "words"];
-    let mut assert = home.command(&["eval"]).assert().success();
+    home.command(&["eval"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("nmixx-mini"))
+        .stdout(predicate::str::contains("best baseline"))
+        .stdout(predicate::str::contains("korfin-shift"));
+    let mut assert = home
+        .command(&["eval", "--wide", "--detail"])
+        .assert()
+        .success();
     for name in names {
         assert = assert.stdout(predicate::str::contains(name));
     }

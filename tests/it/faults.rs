@@ -282,7 +282,7 @@ fn a_language_is_a_real_code_and_the_one_meant_is_named() {
         ("kor-hang", "is `kor-Hang` meant?"),
         ("ko-KR", "is `kor-Hang` meant?"),
         ("zzz-Qqqq", "as in `kor-Hang`"),
-        ("한-Hang", "the language `한-Hang` is not a code"),
+        ("한-Hang", "the language `한-Hang` is not a known code"),
     ] {
         suite(&home, "s", "t.json", ROW.as_bytes());
         let path = home.path("s/suite.toml");

@@ -72,6 +72,8 @@ fn the_cosine_spearman_is_read_whatever_it_is_called() {
     home.command(&[
         "record",
         "show",
+        "--wide",
+        "--detail",
         &fixture("main-score").display().to_string(),
     ])
     .assert()
@@ -251,7 +253,7 @@ fn the_scores_of_model_cards_are_read() {
         said.contains("1 tasks are of no known suite and were left out: STS22"),
         "{said}"
     );
-    home.command(&["record", "show", "results/cards/README.md"])
+    home.command(&["record", "show", "--wide", "results/cards/README.md"])
         .assert()
         .success()
         .stdout(predicate::str::contains("0.8020"));

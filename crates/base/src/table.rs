@@ -191,6 +191,9 @@ fn latex(text: &str) -> String {
             'ρ' => out.push_str("$\\rho$"),
             'Δ' => out.push_str("$\\Delta$"),
             '−' => out.push_str("$-$"),
+            '±' => out.push_str("$\\pm$"),
+            '†' => out.push_str("$\\dagger$"),
+            '≠' => out.push_str("$\\neq$"),
             c => out.push(c),
         }
     }

@@ -93,7 +93,7 @@ fn r1_unclean_text() {
         (
             "data/test.jsonl",
             b"{\"id\":\"x\",\"id\":\"x\"}\n",
-            "the key `id` stands twice",
+            "the key `id` occurs twice",
         ),
         (
             "data/test.jsonl",
@@ -104,7 +104,7 @@ fn r1_unclean_text() {
         (
             "provenance/sources.jsonl",
             b"{\"id\":\"x\",\"\\u0069d\":\"x\"}\n",
-            "the key `id` stands twice",
+            "the key `id` occurs twice",
         ),
         (
             "annotations/raw.jsonl",
