@@ -6,6 +6,7 @@
 //! - [`failure`]: the class of a failure, which decides the exit code
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
 //! - [`archive`], [`json`], [`strict_toml`], [`delimited`]: zip files, strict JSON, TOML, CSV
+//! - [`records`]: records of JSON, CSV, TSV and Parquet files
 //! - [`table`], [`text`]: tables of text, Unicode
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
@@ -22,6 +23,7 @@ pub mod http;
 pub mod hub;
 pub mod json;
 pub mod protobuf;
+pub mod records;
 pub mod strict_toml;
 pub mod sums;
 pub mod table;
