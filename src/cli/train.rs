@@ -52,6 +52,9 @@ pub struct TrainArgs {
     /// Imitate this model folder or hub id instead of the recipe's
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
+    /// Read this dataset of the hub at this commit, where the recipe names none; may be repeated
+    #[arg(long, value_name = "DATASET=COMMIT")]
+    hub_revision: Vec<String>,
     /// Read and check everything, say what would be trained, and stop
     #[arg(long)]
     dry_run: bool,
@@ -82,7 +85,8 @@ pub struct TrainArgs {
 /// # Errors
 /// When the recipe, its data, a model or the disk fails, or training does.
 pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
-    let recipe = Recipe::read(&args.recipe)?;
+    let mut recipe = Recipe::read(&args.recipe)?;
+    pin(args, &mut recipe)?;
     let count = args.ranks as usize;
     let rank = args.rank.unwrap_or(0) as usize;
     if rank >= count {
@@ -118,6 +122,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         base,
         teacher,
         registry: &registry,
+        hub: super::suite::hub(global),
         cache: home.join("embeddings"),
         device: device(&args.device)?,
         open,
@@ -127,6 +132,23 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         recipe,
     };
     train(args, plan, global)
+}
+
+/// Gives the recipe's datasets the commits of the command line.
+fn pin(args: &TrainArgs, recipe: &mut Recipe) -> anyhow::Result<()> {
+    for given in &args.hub_revision {
+        let wrong = |reason: String| {
+            let found = format!("`--hub-revision {given}`: {reason}");
+            CliError::usage(found, "write `--hub-revision ORGANISATION/NAME=COMMIT`")
+        };
+        let (dataset, commit) = given
+            .split_once('=')
+            .ok_or_else(|| wrong("there is no `=`".into()))?;
+        if !recipe.pin(dataset, commit).map_err(&wrong)? {
+            return Err(wrong(format!("the recipe reads no dataset `{dataset}`")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Trains by the plan, or prints the outline of a dry run.

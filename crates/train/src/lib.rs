@@ -33,6 +33,7 @@ pub mod ranks;
 pub mod recipe;
 pub mod report;
 pub mod save;
+pub mod rows;
 pub mod session;
 pub mod soup;
 pub mod state;

@@ -8,6 +8,7 @@ use super::TrainError;
 use super::augment::VocabularyReport;
 use super::batch::{Kind, Source, examples, of_kind};
 use super::leakage::LeakReport;
+use super::rows::DataFile;
 use super::session::Session;
 
 /// What a dry run found out.
@@ -21,6 +22,9 @@ pub struct Outline {
     pub tensors: usize,
     /// Stages: name, sources with their examples, steps.
     pub stages: Vec<StageOutline>,
+    /// Files that were read, in the order of the recipe.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<DataFile>,
     /// The leakage check.
     pub leakage: LeakReport,
     /// The new tokens, where the recipe asks for some.
@@ -86,6 +90,12 @@ impl Session<'_> {
                     runs: runs.len(),
                     steps: runs.iter().map(Vec::len).sum(),
                 })
+                .collect(),
+            files: self
+                .stages
+                .iter()
+                .flatten()
+                .flat_map(|s| s.files.clone())
                 .collect(),
             leakage: self.leakage.clone(),
             vocabulary: self.vocabulary.clone(),

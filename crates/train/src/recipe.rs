@@ -2,6 +2,7 @@
 
 mod check;
 mod data;
+mod rows;
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::optim::Shape;
 use korfinsts_base::fs;
+use korfinsts_base::hub::is_commit;
 use korfinsts_base::strict_toml;
 
 pub use data::{DataKind, DataRecipe};
+pub use rows::{HubRows, Rows};
 
 /// Version of the schema of recipes.
 pub const SCHEMA: u32 = 1;
@@ -410,6 +413,29 @@ impl Recipe {
             hint: None,
         })?;
         Ok(recipe)
+    }
+
+    /// Gives the data of a dataset on the hub the commit that they are read at; whether the recipe
+    /// has data of that dataset.
+    ///
+    /// # Errors
+    /// When it is no commit, or the recipe names another one.
+    pub fn pin(&mut self, dataset: &str, commit: &str) -> Result<bool, String> {
+        if !is_commit(commit) {
+            return Err(check::no_commit(commit));
+        }
+        let data = self.stages.iter_mut().flat_map(|s| &mut s.data);
+        let mut found = false;
+        for rows in data.filter_map(|d| d.kind.on_hub()) {
+            if rows.dataset == dataset {
+                found = true;
+                let known = rows.revision.get_or_insert_with(|| commit.to_owned());
+                if known != commit {
+                    return Err(format!("the recipe reads `{dataset}` at {known}"));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -24,6 +24,7 @@ use super::soup::{self, Soup};
 use super::state::{self, Position};
 use super::training::Training;
 use korfinsts_base::fs;
+use korfinsts_base::hub::Hub;
 use korfinsts_bench::run::engine;
 use korfinsts_bench::run::store::Store;
 use korfinsts_bench::suite::{Registry, Suite};
@@ -53,6 +54,8 @@ pub struct Plan<'a> {
     pub teacher: Option<EncoderSpec>,
     /// Suites.
     pub registry: &'a Registry,
+    /// Datasets.
+    pub hub: Hub,
     /// Folder of embeddings that were computed before.
     pub cache: PathBuf,
     /// Where it trains.
@@ -118,6 +121,7 @@ impl<'a> Session<'a> {
         let places = Places {
             root: &plan.root,
             registry: plan.registry,
+            hub: &plan.hub,
             recipe: &plan.path,
             teacher: plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()),
         };

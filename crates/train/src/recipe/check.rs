@@ -1,6 +1,8 @@
 //! What the types of a recipe cannot say.
 
-use super::{First, Recipe, SCHEMA, Stage, StaticBase};
+use korfinsts_base::hub::is_commit;
+
+use super::{DataKind, DataRecipe, First, Recipe, Rows, SCHEMA, Stage, StaticBase};
 
 /// The key at fault, and what is wrong.
 type Checked = Result<(), (&'static str, String)>;
@@ -20,6 +22,64 @@ fn positive(key: &'static str, value: f64) -> Checked {
 fn share(key: &'static str, value: f64) -> Checked {
     let reason = format!("`{key}` is {value}, expected a number from 0 to 1");
     need((0.0..=1.0).contains(&value), key, reason)
+}
+
+/// What is wrong with a revision that is no commit.
+pub(super) fn no_commit(found: &str) -> String {
+    format!("`revision` is `{found}`, expected a commit: 40 hexadecimal digits")
+}
+
+/// Labels of an example, which `columns` may name too.
+const LABELS: [&str; 5] = ["language", "source", "pattern", "variant", "origin"];
+
+fn check_data(data: &DataRecipe) -> Checked {
+    positive("passes", data.passes)?;
+    positive("limit", data.limit.unwrap_or(1) as f64)?;
+    let roles = data.kind.roles();
+    for key in data.columns.keys().map(String::as_str) {
+        let known: Vec<String> = roles
+            .iter()
+            .chain(&LABELS)
+            .map(|k| format!("`{k}`"))
+            .collect();
+        need(
+            !roles.is_empty(),
+            "columns",
+            "`columns` are of `triplets`, `pairs` and `scored` rows",
+        )?;
+        need(
+            roles.contains(&key) || LABELS.contains(&key),
+            "columns",
+            format!(
+                "`columns` names `{key}`, expected one of {}",
+                known.join(", ")
+            ),
+        )?;
+    }
+    let rows = data.kind.rows();
+    need(
+        rows.is_some() || data.limit.is_none(),
+        "limit",
+        "`limit` is of `triplets`, `pairs` and `scored` rows",
+    )?;
+    if let Some(Rows::Hub(hub)) = rows {
+        let revision = hub.revision.as_deref().unwrap_or_default();
+        need(
+            hub.revision.is_none() || is_commit(revision),
+            "triplets",
+            no_commit(revision),
+        )?;
+    }
+    let scored = matches!(data.kind, DataKind::ScoredRows(_));
+    need(
+        scored == data.scale.is_some_and(|[low, high]| low < high),
+        "scale",
+        if scored {
+            "`scored` rows need the lowest and the highest score, as in `scale = [0, 5]`"
+        } else {
+            "`scale` is of `scored` rows that are no suite"
+        },
+    )
 }
 
 impl Recipe {
@@ -122,7 +182,7 @@ impl Recipe {
         let nothing = format!("stage `{}` has no data", stage.name);
         need(!stage.data.is_empty(), "data", nothing)?;
         for data in &stage.data {
-            positive("passes", data.passes)?;
+            check_data(data)?;
             need(
                 !data.kind.distils() || self.teacher.is_some(),
                 "teacher",
