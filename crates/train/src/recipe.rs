@@ -232,6 +232,19 @@ pub struct LoraRecipe {
     /// Last names of the linear layers that get one; empty = all.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Share of an adapter's input that is dropped at random while it trains.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 /// Part of a run with its own data and optimiser.
@@ -243,13 +256,20 @@ pub struct Stage {
     /// Passes over the data.
     #[serde(default = "one")]
     pub epochs: usize,
-    /// Examples per step.
+    /// Examples of a batch: those whose texts are negatives of each other.
     pub batch: usize,
+    /// Batches per step, whose gradients are averaged: the same as one batch of all their examples,
+    /// but negatives come from an example's own batch alone.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulation: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Share of the steps in which the learning rate grows.
     #[serde(default = "tenth")]
     pub warmup: f64,
+    /// Steps in which the learning rate grows, in place of a share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<usize>,
     /// How it goes after.
     #[serde(default = "linear")]
     pub schedule: Shape,
@@ -265,6 +285,13 @@ pub struct Stage {
     /// Which texts are negatives of a triplet.
     #[serde(default)]
     pub negatives: Negatives,
+    /// By how much the distance to the negative must be larger than that to the positive: the
+    /// triplet margin loss takes the place of Equation 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// Put before anchors, and before the first texts of pairs, in place of `compute.prompt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_prompt: Option<String>,
     /// Weight of the similarity matrices in a distillation.
     #[serde(default)]
     pub similarity: f64,
@@ -282,6 +309,21 @@ pub struct Stage {
     pub soup: usize,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
+}
+
+impl Stage {
+    /// What is put before anchors, and before every other text.
+    #[must_use]
+    pub fn prompts<'a>(&'a self, compute: &'a Compute) -> [&'a str; 2] {
+        let anchor = self.anchor_prompt.as_ref().unwrap_or(&compute.prompt);
+        [anchor, &compute.prompt]
+    }
+
+    /// Examples of one step.
+    #[must_use]
+    pub fn examples_per_step(&self) -> usize {
+        self.batch * self.accumulation
+    }
 }
 
 fn one() -> usize {

@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
             .enumerate()
             .map(|(i, (stage, sources))| {
                 let lap = |lap: usize| PlanOptions {
-                    batch: stage.batch,
+                    batch: stage.examples_per_step(),
                     epochs: stage.epochs,
                     extra: stage.extra,
                     seed: (recipe.seed)
@@ -306,6 +306,7 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
             alpha: lora.alpha,
             targets: lora.targets.clone(),
             seed: recipe.seed,
+            dropout: lora.dropout,
         }),
     }
 }

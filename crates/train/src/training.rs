@@ -177,7 +177,9 @@ impl<'t> Training<'t> {
         let batches = &session.batches[self.position.stage][self.position.lap];
         let schedule = Schedule {
             peak: stage.learning_rate,
-            warmup: (batches.len() as f64 * stage.warmup).round() as usize,
+            warmup: stage
+                .warmup_steps
+                .unwrap_or_else(|| (batches.len() as f64 * stage.warmup).round() as usize),
             total: batches.len(),
             shape: stage.schedule,
         };
@@ -243,6 +245,7 @@ impl<'t> Training<'t> {
             micro_batch: compute.micro_batch,
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
+            seed: task.batch.seed,
         };
         let (loss, gradients) = step_of(&session.model, &texts, &objective, options, self.ranks)?;
         let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;

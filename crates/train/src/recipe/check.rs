@@ -2,7 +2,7 @@
 
 use korfinsts_base::hub::is_commit;
 
-use super::{DataKind, DataRecipe, First, Recipe, Rows, SCHEMA, Stage, StaticBase};
+use super::{DataKind, DataRecipe, First, Negatives, Recipe, Rows, SCHEMA, Stage, StaticBase};
 
 /// The key at fault, and what is wrong.
 type Checked = Result<(), (&'static str, String)>;
@@ -22,6 +22,52 @@ fn positive(key: &'static str, value: f64) -> Checked {
 fn share(key: &'static str, value: f64) -> Checked {
     let reason = format!("`{key}` is {value}, expected a number from 0 to 1");
     need((0.0..=1.0).contains(&value), key, reason)
+}
+
+fn check_objective(stage: &Stage) -> Checked {
+    let all = |wanted: fn(&DataKind) -> bool| stage.data.iter().all(|d| wanted(&d.kind));
+    let contrasts = all(|k| {
+        matches!(
+            k,
+            DataKind::Triplets(_) | DataKind::Shift(_) | DataKind::Pairs(_)
+        )
+    });
+    need(
+        stage.warmup_steps.is_none() || stage.warmup == super::tenth(),
+        "warmup_steps",
+        "`warmup` and `warmup_steps` both say how long the learning rate grows",
+    )?;
+    need(
+        stage.accumulation == 1 || contrasts,
+        "accumulation",
+        "`accumulation` is for triplets and pairs; for other data, `batch` is that of a step and \
+         `micro_batch` cuts it",
+    )?;
+    need(
+        stage.anchor_prompt.is_none() || contrasts,
+        "anchor_prompt",
+        "`anchor_prompt` is for triplets and pairs, which have an anchor",
+    )?;
+    let Some(margin) = stage.margin else {
+        return Ok(());
+    };
+    positive("margin", margin)?;
+    need(
+        !all(|k| !matches!(k, DataKind::Triplets(_) | DataKind::Shift(_))),
+        "margin",
+        "`margin` is for triplets, and the stage has none",
+    )?;
+    need(
+        stage.negatives == Negatives::Hard,
+        "margin",
+        "`margin` compares a triplet with itself, so `negatives` stays `hard`",
+    )?;
+    let pairs = all(|k| matches!(k, DataKind::Triplets(_) | DataKind::Shift(_)));
+    need(
+        !pairs || stage.temperature == super::twentieth(),
+        "temperature",
+        "`temperature` has no part in a margin loss",
+    )
 }
 
 /// What is wrong with a revision that is no commit.
@@ -113,6 +159,14 @@ impl Recipe {
         if let Some(lora) = &self.lora {
             positive("alpha", lora.alpha)?;
             positive("rank", lora.rank as f64)?;
+            need(
+                (0.0..1.0).contains(&lora.dropout),
+                "dropout",
+                format!(
+                    "`dropout` is {}, expected a number from 0 to below 1",
+                    lora.dropout
+                ),
+            )?;
         }
         self.stages.iter().try_for_each(|s| self.check_stage(s))
     }
@@ -177,6 +231,8 @@ impl Recipe {
         )?;
         positive("learning_rate", stage.learning_rate)?;
         positive("temperature", stage.temperature)?;
+        positive("accumulation", stage.accumulation as f64)?;
+        check_objective(stage)?;
         share("warmup", stage.warmup)?;
         share("token_dropout", stage.token_dropout)?;
         let nothing = format!("stage `{}` has no data", stage.name);
