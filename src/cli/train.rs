@@ -34,6 +34,7 @@ use korfinsts_train::session::{BESIDE, Plan, Session, Watch};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts train training/recipes/nmixx-all-minilm-l12-v2.toml --root ~/triplets --dry-run
+  korfinsts train training/recipes/authors/authors-bge-m3.toml --hub-revision nmixx-fin/NMIXX_train=COMMIT
   korfinsts train recipe.toml --output checkpoints/mine
   korfinsts eval checkpoints/mine --suite finsts,korsts")]
 pub struct TrainArgs {

@@ -349,3 +349,67 @@ fn a_dataset_of_the_hub_is_read_at_a_commit_once_and_then_offline() {
         assert!(said.contains(expected), "{data}: {said} / {expected}");
     }
 }
+
+#[test]
+fn every_recipe_of_the_authors_is_planned_from_a_hub_with_columns_as_theirs() {
+    let server = hub(vec![(
+        "nmixx-fin/NMIXX_train",
+        "data/train.jsonl",
+        authors(),
+    )]);
+    let given = format!("nmixx-fin/NMIXX_train={COMMIT}");
+    let home = Home::new();
+    let folder = repository("training/recipes/authors");
+    // Rows of a step, and steps: 20 triplets, epochs by recipe.
+    let cases = [
+        ("bge-large-en-v1.5", "bert-mean", 2),
+        ("bge-m3", "xlmr-cls", 2),
+        ("gte-qwen2-1.5b-instruct", "qwen2bi-mean", 2),
+        ("instructor-base", "t5enc-dense", 2),
+        ("all-minilm-l12-v2", "bert-mean", 6),
+        ("e5-mistral-7b-instruct", "mistral-last", 3),
+        ("bge-en-icl", "mistral-last", 5),
+        ("kure-v1", "xlmr-cls", 1),
+        ("kanana-nano-2.1b-embedding", "qwen2-last", 3),
+    ];
+    assert_eq!(
+        korfinsts_base::fs::list(&folder).expect("recipes").len(),
+        cases.len()
+    );
+    for (recipe, base, steps) in cases {
+        let path = folder.join(format!("authors-{recipe}.toml"));
+        let base = repository("tests/reference/encoders").join(base);
+        let arguments = |more: &[&'static str]| -> Vec<String> {
+            let first = [
+                "train",
+                &path.to_string_lossy(),
+                "--base",
+                &base.to_string_lossy(),
+            ];
+            first.iter().chain(more).map(|a| (*a).to_owned()).collect()
+        };
+        let run = |arguments: Vec<String>| {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let mut command = home.command(&arguments);
+            command
+                .env("HF_ENDPOINT", &server.address)
+                .env_remove("HF_HUB_OFFLINE");
+            let output = command.output().expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            (output.status.code(), output.stdout, said)
+        };
+        let (code, _, said) = run(arguments(&["--dry-run"]));
+        assert_eq!(code, Some(2), "{recipe}: {said}");
+        assert!(
+            said.contains("`revision` of `nmixx-fin/NMIXX_train` is missing"),
+            "{said}"
+        );
+        let mut pinned = arguments(&["--dry-run", "--format", "json", "--hub-revision"]);
+        pinned.push(given.clone());
+        let (code, stdout, said) = run(pinned);
+        assert_eq!(code, Some(0), "{recipe}: {said}");
+        let outline: Value = serde_json::from_slice(&stdout).expect("an outline");
+        assert_eq!(outline["stages"][0]["steps"], steps, "{recipe}");
+        assert_eq!(outline["leakage"]["examples"], 20, "{recipe}");
+    }
+}
