@@ -361,10 +361,22 @@ pub enum Negatives {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
-    /// Suites: ids, with `:split` where it is not the default one.
+    /// Suites: ids, with `:split` where it is not the default one. Evaluated before and after.
     pub suites: Vec<String>,
-    /// Steps between evaluations; 0 = only before and after.
+    /// Steps between evaluations on the dev splits of `suites`; 0 = only before and after.
     pub every: usize,
+    /// Dev split, as `korsts:dev`, whose score chooses the checkpoint among the steps that are
+    /// evaluated; absent = the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
+    /// Evaluations without a better score after which training ends; 0 = it goes on to the end.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub patience: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_nothing(n: &usize) -> bool {
+    *n == 0
 }
 
 /// What is written.
@@ -566,6 +578,61 @@ data = [{ triplets = "triplets.jsonl" }]
             ),
             ("5e-5", "nan", "`learning_rate` is NaN"),
             ("5e-5", "5e-5\nsoup = 0", "`soup` is 0"),
+            (
+                "5e-5",
+                "5e-5\nmargin = 0",
+                "`margin` is 0, expected a number above 0",
+            ),
+            (
+                "5e-5",
+                "5e-5\nmargin = 1\nnegatives = \"hard+batch\"",
+                "`margin` compares a triplet with itself",
+            ),
+            (
+                "5e-5",
+                "5e-5\nmargin = 1\ntemperature = 0.1",
+                "`temperature` has no part",
+            ),
+            (
+                "5e-5",
+                "5e-5\nwarmup = 0.2\nwarmup_steps = 5",
+                "both say how long",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "scored = \"a\" }]\naccumulation = 2 #",
+                "`accumulation` is for triplets and pairs",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "scored = \"a\" }]\nanchor_prompt = \"x\" #",
+                "`anchor_prompt` is for triplets and pairs",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "pairs = \"a\" }]\nmargin = 1 #",
+                "`margin` is for triplets",
+            ),
+            (
+                "[[stage]]",
+                "[lora]\nrank = 2\nalpha = 4\ndropout = 1.0\n[[stage]]",
+                "`dropout` is 1, expected a number from 0 to below 1",
+            ),
+            (
+                "[[stage]]",
+                "[evaluate]\nbest = \"korsts:dev\"\n[[stage]]",
+                "`best` needs `every`",
+            ),
+            (
+                "[[stage]]",
+                "[evaluate]\npatience = 3\n[[stage]]",
+                "`patience` needs `best`",
+            ),
+            (
+                "5e-5",
+                "5e-5\nsoup = 2\n[evaluate]\nevery = 1\nbest = \"korsts:dev\"",
+                "`best` chooses a step",
+            ),
         ] {
             let text = SMALL.replace(from, to);
             let error = Recipe::parse(&text, Path::new("small.toml")).expect_err(expected);

@@ -168,7 +168,30 @@ impl Recipe {
                 ),
             )?;
         }
+        self.check_best()?;
         self.stages.iter().try_for_each(|s| self.check_stage(s))
+    }
+
+    fn check_best(&self) -> Checked {
+        let evaluate = &self.evaluate;
+        need(
+            evaluate.patience == 0 || evaluate.best.is_some(),
+            "patience",
+            "`patience` needs `best`, the dev split whose score must become better",
+        )?;
+        if evaluate.best.is_none() {
+            return Ok(());
+        }
+        need(
+            evaluate.every > 0,
+            "best",
+            "`best` needs `every`, the steps between evaluations",
+        )?;
+        need(
+            self.stages.iter().all(|s| s.soup == 1),
+            "best",
+            "`best` chooses a step of one run, and a stage with `soup` ends with the mean of several",
+        )
     }
 
     fn check_fresh(&self, fresh: &StaticBase) -> Checked {
