@@ -170,7 +170,7 @@ fn wrong_data_are_refused_with_their_place_and_what_to_write() {
         (
             "{ triplets = \"rows.csv\" }",
             3,
-            "rows.csv:2: `positive` is missing; there is `anchor`, `negative`, `pos`",
+            "rows.csv:2: `positive` is missing; there is `anchor`, `pos`, `negative`",
         ),
         (
             "{ triplets = \"rows.csv\" }",

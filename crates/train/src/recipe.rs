@@ -629,8 +629,8 @@ data = [{ triplets = "triplets.jsonl" }]
                 "`patience` needs `best`",
             ),
             (
-                "5e-5",
-                "5e-5\nsoup = 2\n[evaluate]\nevery = 1\nbest = \"korsts:dev\"",
+                "[[stage]]",
+                "[evaluate]\nevery = 1\nbest = \"korsts:dev\"\n[[stage]]\nsoup = 2",
                 "`best` chooses a step",
             ),
         ] {

@@ -192,9 +192,10 @@ impl<'t> Training<'t> {
         if let Some(soup) = soup {
             soup.finish(parameters, laps).map_err(computing(MEAN))?;
         }
-        self.position.stage = match self.stopped {
-            true => session.batches.len(),
-            false => self.position.stage + 1,
+        self.position.stage = if self.stopped {
+            session.batches.len()
+        } else {
+            self.position.stage + 1
         };
         self.position.lap = 0;
         self.save(&optimiser, None)

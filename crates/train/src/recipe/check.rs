@@ -62,9 +62,9 @@ fn check_objective(stage: &Stage) -> Checked {
         "margin",
         "`margin` compares a triplet with itself, so `negatives` stays `hard`",
     )?;
-    let pairs = all(|k| matches!(k, DataKind::Triplets(_) | DataKind::Shift(_)));
+    let alone = all(|k| matches!(k, DataKind::Triplets(_) | DataKind::Shift(_)));
     need(
-        !pairs || stage.temperature == super::twentieth(),
+        !alone || stage.temperature == super::twentieth(),
         "temperature",
         "`temperature` has no part in a margin loss",
     )
