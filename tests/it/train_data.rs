@@ -48,7 +48,7 @@ fn with_data(home: &Home, data: &str) {
     let path = home.path("tiny.toml");
     let text = String::from_utf8(std::fs::read(&path).expect("read")).expect("UTF-8");
     let start = text.find("data = [").expect("data");
-    let end = start + text[start..].find(']').expect("closed") + 1;
+    let end = start + text[start..].find("]\n[evaluate]").expect("closed") + 1;
     let text = format!("{}data = [{data}]{}", &text[..start], &text[end..]);
     write(&path, text.as_bytes());
 }
@@ -224,6 +224,11 @@ fn wrong_data_are_refused_with_their_place_and_what_to_write() {
             "unknown field `dataste`",
         ),
         (
+            "{ triplets = { hub = { dataset = \"a b/c\" } } }",
+            2,
+            "`a b/c` is no repository name",
+        ),
+        (
             "{ triplets = { file = \"a\", hub = { dataset = \"a/b\" } } }",
             2,
             "expected a name, `{ file",
@@ -291,6 +296,15 @@ fn a_dataset_of_the_hub_is_read_at_a_commit_once_and_then_offline() {
         assert_eq!((code, &again["files"]), (0, &outline["files"]), "{said}");
     }
     assert_eq!(server.seen().len(), asked, "the cache needs no request");
+    // A file that is gone from the cache is named where there is no network.
+    let cached = home.path("hub/datasets--nmixx-fin--NMIXX_train/snapshots");
+    std::fs::remove_dir_all(&cached).expect("removed");
+    let (code, _, said) = dry_run(&home, &of("nmixx-fin/NMIXX_train", &pinned), &[], None);
+    assert_eq!(code, 5, "{said}");
+    assert!(
+        said.contains("`data/train.jsonl` in dataset `nmixx-fin/NMIXX_train`"),
+        "{said}"
+    );
     for (data, more, code, expected) in [
         (
             of("nmixx-fin/NMIXX_train", ", revision = \"main\""),

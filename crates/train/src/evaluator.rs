@@ -79,6 +79,9 @@ impl Evaluator<'_> {
     /// Spearman's correlation by suite and split of the model as it is now, read back from a folder as every
     /// other model is.
     pub fn now(&self, model: &Model) -> Result<BTreeMap<String, f64>, TrainError> {
+        if self.suites.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let beside = self.plan.output.join(BESIDE);
         fs::create_dir(&beside)?;
         let folder = fs::temporary_dir_in(&beside)?;

@@ -139,6 +139,7 @@ fn on_disk(file: &std::path::Path, places: Places<'_>) -> Result<Vec<Found>, Tra
 /// The files of a split on the hub.
 fn on_hub(hub: &HubRows, places: Places<'_>) -> Result<Vec<Found>, TrainError> {
     let dataset = &hub.dataset;
+    let id = RepoId::new(RepoKind::Dataset, dataset)?;
     let Some(commit) = &hub.revision else {
         return Err(places.wrong(
             format!("`revision` of `{dataset}` is missing: the commit of the dataset, 40 hexadecimal digits"),
@@ -149,7 +150,6 @@ fn on_hub(hub: &HubRows, places: Places<'_>) -> Result<Vec<Found>, TrainError> {
             )),
         ));
     };
-    let id = RepoId::new(RepoKind::Dataset, dataset)?;
     let listed = places.hub.resolve(&id, commit)?.files;
     let names = of_split(hub, &listed).map_err(|(reason, hint)| {
         places.wrong(format!("`{dataset}` at {commit}: {reason}"), Some(hint))

@@ -152,15 +152,15 @@ impl<'t> Training<'t> {
             None => None,
         };
         outcome?;
-        let best = self.best.map(|best| {
-            let (suite, step, score) = (&best.at.suite, best.at.step, best.at.score);
-            self.watch.note(&format!(
-                "the checkpoint is that of step {step}: {suite} {score:.4}"
-            ));
-            soup::set(self.session.model.parameters(), &best.weights).map(|()| best.at)
+        let Some(log) = log else { return Ok(None) };
+        let best = self.best.map(|Best { at, weights }| {
+            let line = format!("{}: {} {:.4}", at.step, at.suite, at.score);
+            self.watch
+                .note(&format!("the checkpoint is that of step {line}"));
+            soup::set(self.session.model.parameters(), &weights).map(|()| at)
         });
         let best = best.transpose().map_err(computing("the best weights"))?;
-        Ok(log.map(|log| Trained { log, best }))
+        Ok(Some(Trained { log, best }))
     }
 
     /// The rest of a stage.
