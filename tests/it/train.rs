@@ -275,7 +275,7 @@ fn variable(value: &Value) -> Var {
     Var::from_tensor(&tensor).expect("a variable")
 }
 
-/// Checks a loss of the inputs of a case, and its gradients, against PyTorch's in float64.
+/// Checks a loss of the inputs of a case, and its gradients, against those of `PyTorch` in float64.
 fn agrees(name: &str, case: &Value, loss: impl Fn(&[&Tensor]) -> candle_core::Result<Tensor>) {
     let inputs: Vec<Var> = case["inputs"]
         .as_array()

@@ -18,10 +18,10 @@ pub(super) fn hub(files: Vec<(&'static str, &'static str, Vec<u8>)>) -> Server {
             let own = own
                 .map(|f| serde_json::json!({ "rfilename": f.1 }))
                 .collect::<Vec<_>>();
-            return match own.is_empty() || !seen.path.ends_with(COMMIT) {
-                true => Answer::status(404),
-                false => Answer::json(&serde_json::json!({ "sha": COMMIT, "siblings": own })),
-            };
+            if own.is_empty() || !seen.path.ends_with(COMMIT) {
+                return Answer::status(404);
+            }
+            return Answer::json(&serde_json::json!({ "sha": COMMIT, "siblings": own }));
         }
         let file = files
             .iter()

@@ -24,6 +24,7 @@ pub mod head;
 mod held_out;
 mod in_progress;
 pub mod leakage;
+mod locate;
 pub mod loss;
 pub mod metrics;
 pub mod model;

@@ -76,6 +76,9 @@ pub enum RecordsError {
     },
 }
 
+/// What takes the records of a file.
+type Visit<'v, E> = &'v mut dyn FnMut(Record) -> Result<(), E>;
+
 /// Calls `visit` with the records of a file in order. But for a JSON array, which is read whole,
 /// one record is in memory at a time.
 ///
@@ -84,100 +87,132 @@ pub enum RecordsError {
 pub fn each<E: From<RecordsError>>(
     path: &Path,
     format: Format,
-    visit: &mut dyn FnMut(Record) -> Result<(), E>,
+    visit: Visit<'_, E>,
 ) -> Result<(), E> {
-    let broken = |number, reason, hint| RecordsError::Broken {
+    match format {
+        Format::Parquet => each_of_parquet(path, visit),
+        Format::Csv => each_of_table(path, b',', visit),
+        Format::Tsv => each_of_table(path, b'\t', visit),
+        Format::Json => {
+            let mut input = open(path)?;
+            let start = input.fill_buf().map_err(at(path))?;
+            if is_array(start) {
+                each_of_array(path, input, visit)
+            } else {
+                each_of_lines(path, input, visit)
+            }
+        }
+    }
+}
+
+fn each_of_parquet<E: From<RecordsError>>(path: &Path, visit: Visit<'_, E>) -> Result<(), E> {
+    let refuse = |number, e: String| {
+        let reason = format!("not valid Parquet: {e}");
+        broken(path, number, reason, Some(parquet::HINT))
+    };
+    let file = fs::open(path).map_err(RecordsError::from)?;
+    let rows = parquet::rows(file, None).map_err(|e| refuse(None, e.to_string()))?;
+    for (number, row) in (1..).zip(rows) {
+        let fields = row.map_err(|e| refuse(Some(number), e))?;
+        visit(Record { number, fields })?;
+    }
+    Ok(())
+}
+
+fn each_of_table<E: From<RecordsError>>(
+    path: &Path,
+    delimiter: u8,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    let wrong = |e: RowError| {
+        let (number, hint) = (Some(e.line), e.hint());
+        broken(path, number, e.problem.to_string(), hint)
+    };
+    let mut rows = Rows::new(open(path)?, delimiter);
+    let header = rows.next().transpose().map_err(wrong)?.unwrap_or_default();
+    let names: Vec<&str> = header.iter().map(str::trim).collect();
+    if let Some(twice) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+        let reason = format!("the column `{}` is there twice", names[twice]);
+        return Err(broken(path, Some(header.line), reason, None).into());
+    }
+    for row in rows {
+        let row = row.map_err(wrong)?;
+        let fields = names.iter().zip(row.iter());
+        let fields = fields.map(|(name, text)| ((*name).to_owned(), text.into()));
+        visit(Record {
+            number: row.line,
+            fields: Value::Object(fields.collect()),
+        })?;
+    }
+    Ok(())
+}
+
+fn each_of_array<E: From<RecordsError>>(
+    path: &Path,
+    mut input: Box<dyn BufRead>,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).map_err(at(path))?;
+    let text =
+        utf8(&bytes).map_err(|line| broken(path, Some(line), "not UTF-8".into(), Some(CONVERT)))?;
+    let elements = objects::array(text.trim_start_matches('\u{feff}'))
+        .map_err(|(line, reason)| broken(path, Some(line as u64), reason, None))?;
+    for (line, element) in elements {
+        let number = line as u64;
+        let fields = objects::object(element)
+            .map_err(|e| broken(path, Some(number), format!("no JSON object: {e}"), None))?;
+        visit(Record { number, fields })?;
+    }
+    Ok(())
+}
+
+fn each_of_lines<E: From<RecordsError>>(
+    path: &Path,
+    mut input: Box<dyn BufRead>,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let mut one = (&mut input).take(LONGEST_ROW as u64 + 1);
+        if one.read_until(b'\n', &mut line).map_err(at(path))? == 0 {
+            break;
+        }
+        let fault = |reason: String, hint| broken(path, Some(number), reason, hint);
+        if line.len() > LONGEST_ROW {
+            let reason = format!("the line is longer than {LONGEST_ROW} bytes");
+            return Err(fault(reason, None).into());
+        }
+        let text = utf8(&line).map_err(|_| fault("not UTF-8".into(), Some(CONVERT)))?;
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if !text.is_empty() {
+            let fields = objects::object(text).map_err(|reason| {
+                let hint = "a JSON file has one object a line, or is one array of objects";
+                fault(format!("no JSON object: {reason}"), Some(hint))
+            })?;
+            visit(Record { number, fields })?;
+        }
+    }
+    Ok(())
+}
+
+fn broken(
+    path: &Path,
+    number: Option<u64>,
+    reason: String,
+    hint: Option<&'static str>,
+) -> RecordsError {
+    RecordsError::Broken {
         path: path.to_owned(),
         number,
         reason,
         hint,
-    };
-    if format == Format::Parquet {
-        let refuse = |number, e: String| {
-            broken(
-                number,
-                format!("not valid Parquet: {e}"),
-                Some(parquet::HINT),
-            )
-        };
-        let file = fs::open(path).map_err(RecordsError::from)?;
-        let rows = parquet::rows(file, None).map_err(|e| refuse(None, e.to_string()))?;
-        for (number, row) in (1..).zip(rows) {
-            let fields = row.map_err(|e| refuse(Some(number), e))?;
-            visit(Record { number, fields })?;
-        }
-        return Ok(());
     }
-    let mut input = open(path)?;
-    match format {
-        Format::Csv | Format::Tsv => {
-            let delimiter = if format == Format::Csv { b',' } else { b'\t' };
-            let wrong = |e: RowError| {
-                let (number, hint) = (Some(e.line), e.hint());
-                broken(number, e.problem.to_string(), hint)
-            };
-            let mut rows = Rows::new(input, delimiter);
-            let header = rows.next().transpose().map_err(wrong)?.unwrap_or_default();
-            let names: Vec<&str> = header.iter().map(str::trim).collect();
-            if let Some(twice) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
-                let reason = format!("the column `{}` is there twice", names[twice]);
-                return Err(broken(Some(header.line), reason, None).into());
-            }
-            for row in rows {
-                let row = row.map_err(wrong)?;
-                let fields = names.iter().zip(row.iter());
-                let fields = fields.map(|(name, text)| ((*name).to_owned(), text.into()));
-                visit(Record {
-                    number: row.line,
-                    fields: Value::Object(fields.collect()),
-                })?;
-            }
-        }
-        _ => {
-            let at = |e| RecordsError::from(fs::at("read", path)(e));
-            let start = input.fill_buf().map_err(at)?;
-            if is_array(start) {
-                let mut bytes = Vec::new();
-                input.read_to_end(&mut bytes).map_err(at)?;
-                let text = utf8(&bytes)
-                    .map_err(|line| broken(Some(line), "not UTF-8".into(), Some(CONVERT)))?;
-                let text = text.trim_start_matches('\u{feff}');
-                let elements = objects::array(text)
-                    .map_err(|(line, reason)| broken(Some(line as u64), reason, None))?;
-                for (line, element) in elements {
-                    let number = line as u64;
-                    let fields = objects::object(element).map_err(|reason| {
-                        broken(Some(number), format!("no JSON object: {reason}"), None)
-                    })?;
-                    visit(Record { number, fields })?;
-                }
-                return Ok(());
-            }
-            let mut line = Vec::new();
-            for number in 1.. {
-                line.clear();
-                let mut one = (&mut input).take(LONGEST_ROW as u64 + 1);
-                if one.read_until(b'\n', &mut line).map_err(at)? == 0 {
-                    break;
-                }
-                let fault = |reason: String, hint| broken(Some(number), reason, hint);
-                if line.len() > LONGEST_ROW {
-                    let reason = format!("the line is longer than {LONGEST_ROW} bytes");
-                    return Err(fault(reason, None).into());
-                }
-                let text = utf8(&line).map_err(|_| fault("not UTF-8".into(), Some(CONVERT)))?;
-                let text = text.trim_start_matches('\u{feff}').trim();
-                if !text.is_empty() {
-                    let fields = objects::object(text).map_err(|reason| {
-                        let hint = "a JSON file has one object a line, or is one array of objects";
-                        fault(format!("no JSON object: {reason}"), Some(hint))
-                    })?;
-                    visit(Record { number, fields })?;
-                }
-            }
-        }
-    }
-    Ok(())
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RecordsError + '_ {
+    |e| fs::at("read", path)(e).into()
 }
 
 /// Whether the first bytes of a JSON file open an array.
