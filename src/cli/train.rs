@@ -34,6 +34,7 @@ use korfinsts_train::session::{BESIDE, Plan, Session, Watch};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts train training/recipes/nmixx-all-minilm-l12-v2.toml --root ~/triplets --dry-run
+  korfinsts train training/recipes/authors/authors-bge-m3.toml --hub-revision nmixx-fin/NMIXX_train=COMMIT
   korfinsts train recipe.toml --output checkpoints/mine
   korfinsts eval checkpoints/mine --suite finsts,korsts")]
 pub struct TrainArgs {
@@ -52,6 +53,9 @@ pub struct TrainArgs {
     /// Imitate this model folder or hub id instead of the recipe's
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
+    /// Read this dataset of the hub at this commit, where the recipe names none; may be repeated
+    #[arg(long, value_name = "DATASET=COMMIT")]
+    hub_revision: Vec<String>,
     /// Read and check everything, say what would be trained, and stop
     #[arg(long)]
     dry_run: bool,
@@ -83,6 +87,7 @@ pub struct TrainArgs {
 /// When the recipe, its data, a model or the disk fails, or training does.
 pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     let mut recipe = Recipe::read(&args.recipe)?;
+    pin(args, &mut recipe)?;
     let count = args.ranks as usize;
     let rank = args.rank.unwrap_or(0) as usize;
     if rank >= count {
@@ -127,6 +132,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         base,
         teacher,
         registry: &registry,
+        hub: super::suite::hub(global),
         cache: home.join("embeddings"),
         device: device(&args.device)?,
         open,
@@ -136,6 +142,23 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         recipe,
     };
     train(args, plan, global)
+}
+
+/// Gives the recipe's datasets the commits of the command line.
+fn pin(args: &TrainArgs, recipe: &mut Recipe) -> anyhow::Result<()> {
+    for given in &args.hub_revision {
+        let wrong = |reason: String| {
+            let found = format!("`--hub-revision {given}`: {reason}");
+            CliError::usage(found, "write `--hub-revision ORGANISATION/NAME=COMMIT`")
+        };
+        let (dataset, commit) = given
+            .split_once('=')
+            .ok_or_else(|| wrong("there is no `=`".into()))?;
+        if !recipe.pin(dataset, commit).map_err(&wrong)? {
+            return Err(wrong(format!("the recipe reads no dataset `{dataset}`")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Trains by the plan, or prints the outline of a dry run.

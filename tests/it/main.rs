@@ -52,6 +52,8 @@ mod train;
 #[cfg(feature = "candle")]
 mod train_augment;
 #[cfg(feature = "candle")]
+mod train_data;
+#[cfg(feature = "candle")]
 mod train_distil;
 #[cfg(feature = "candle")]
 mod train_ranks;

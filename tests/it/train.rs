@@ -2,14 +2,19 @@
 //! (`tests/reference/encoders/*/golden_training.json`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use korfinsts_base::fs;
 use korfinsts_encoder::PreparedText;
 use korfinsts_encoder::spec::{Overrides, read};
+use korfinsts_nn::dropout::{Draws, Dropout};
+use korfinsts_nn::ops::{Adapter, Epilogue, Linear, Mode, Part};
+use korfinsts_nn::weights::Lora;
+use korfinsts_train::batch::Example;
 use korfinsts_train::model::{Model, ModelOptions};
-use korfinsts_train::optim::{AdamW, AdamWOptions, Gradients};
-use korfinsts_train::step::{Objective, StepOptions, step};
+use korfinsts_train::optim::{AdamW, AdamWOptions, Gradients, Schedule, Shape};
+use korfinsts_train::step::{Objective, StepOptions, same_texts, step};
 use serde_json::Value;
 
 use super::support::{reference_rounding, repository};
@@ -248,6 +253,228 @@ fn every_parameter_of_every_architecture_has_a_gradient() {
                 "{}: `{name}` {norm}",
                 folder.display()
             );
+        }
+    }
+}
+
+/// A number array of any depth, row by row.
+fn flat(value: &Value) -> Vec<f64> {
+    match value.as_array() {
+        Some(parts) => parts.iter().flat_map(flat).collect(),
+        None => vec![value.as_f64().expect("a number")],
+    }
+}
+
+fn variable(value: &Value) -> Var {
+    let (mut shape, mut at) = (Vec::new(), value);
+    while let Some(parts) = at.as_array() {
+        shape.push(parts.len());
+        at = &parts[0];
+    }
+    let tensor = Tensor::from_vec(flat(value), shape, &Device::Cpu).expect("a tensor");
+    Var::from_tensor(&tensor).expect("a variable")
+}
+
+/// Checks a loss of the inputs of a case, and its gradients, against those of `PyTorch` in float64.
+fn agrees(name: &str, case: &Value, loss: impl Fn(&[&Tensor]) -> candle_core::Result<Tensor>) {
+    let inputs: Vec<Var> = case["inputs"]
+        .as_array()
+        .expect("inputs")
+        .iter()
+        .map(variable)
+        .collect();
+    let tensors: Vec<&Tensor> = inputs.iter().map(Var::as_tensor).collect();
+    let loss = loss(&tensors).expect("a loss");
+    let value = loss.to_scalar::<f64>().expect("a number");
+    let expected = case["loss"].as_f64().expect("a loss");
+    assert!(
+        (value - expected).abs() < 1e-9 * expected.abs().max(1.0),
+        "{name}: {value} {expected}"
+    );
+    let store = loss.backward().expect("gradients");
+    for (i, tensor) in tensors.iter().enumerate() {
+        let found = float64(
+            store
+                .get(tensor)
+                .unwrap_or_else(|| panic!("{name}: no gradient of {i}")),
+        );
+        for (a, b) in found.iter().zip(flat(&case["gradients"][i])) {
+            assert!(
+                (a - b).abs() < 1e-9 * b.abs().max(1.0),
+                "{name}, gradient {i}: {a} {b}"
+            );
+        }
+    }
+}
+
+fn objectives() -> Value {
+    json(&repository("tests/reference/training/objectives.json"))
+}
+
+#[test]
+fn objectives_of_the_authors_code_have_pytorchs_values_and_gradients() {
+    let golden = objectives();
+    for case in golden["margin"].as_array().expect("cases") {
+        let margin = case["margin"].as_f64().expect("a margin");
+        agrees("margin", case, |x| {
+            Objective::Margin { margin }.loss(&Tensor::cat(x, 0)?)
+        });
+    }
+    let rows: Vec<Example> = (0..6)
+        .map(|i| Example {
+            first: format!("anchor {i}"),
+            second: format!("positive {i}"),
+            negative: Some(format!("negative {i}")),
+            ..Example::default()
+        })
+        .collect();
+    let rows: Vec<&Example> = rows.iter().collect();
+    let accumulated = golden["accumulated"].as_array().expect("cases");
+    for (batch, case) in std::iter::once((6, &golden["in_batch"])).chain(
+        accumulated
+            .iter()
+            .map(|c| (c["batch"].as_u64().expect("a batch"), c)),
+    ) {
+        let objective = Objective::InBatch {
+            temperature: 1.0 / 50.0,
+            hard: true,
+            same: same_texts(&rows, batch as usize),
+        };
+        agrees("in batch", case, |x| objective.loss(&Tensor::cat(x, 0)?));
+    }
+    for (shape, cases) in [
+        (Shape::Linear, &golden["linear"]),
+        (Shape::Cosine, &golden["cosine"]),
+    ] {
+        for case in cases.as_array().expect("cases") {
+            let number = |key: &str| case[key].as_u64().expect("a number") as usize;
+            let schedule = Schedule {
+                peak: case["peak"].as_f64().expect("a rate"),
+                warmup: number("warmup"),
+                total: number("total"),
+                shape,
+            };
+            for (step, expected) in numbers(&case["rates"]).into_iter().enumerate() {
+                let found = schedule.at(step);
+                assert!(
+                    (found - expected).abs() < 1e-18,
+                    "{shape:?} {step}: {found} {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn dropout_before_adapters_has_pytorchs_values_and_gradients() {
+    for case in objectives()["lora"].as_array().expect("cases") {
+        let number = |key: &str| case[key].as_u64().expect("a number");
+        let rows: Vec<[usize; 2]> = serde_json::from_value(case["rows"].clone()).expect("rows");
+        // A row's first tokens may be padding.
+        let mask = rows
+            .iter()
+            .flat_map(|[_, start]| (0..4).map(move |c| u8::from(c >= *start)));
+        let batch = korfinsts_nn::TokenBatch {
+            rows: rows.len(),
+            width: 4,
+            ids: vec![0; rows.len() * 4],
+            mask: mask.collect(),
+            pooling_mask: Vec::new(),
+        };
+        let draws = Arc::new(Draws::default());
+        let texts: Vec<usize> = rows.iter().map(|r| r[0]).collect();
+        draws.of(number("seed"), &texts, &batch);
+        let coefficients = variable(&case["coefficients"]);
+        agrees("lora", case, |x| {
+            let part = Part {
+                weight: variable(&case["weight"]).as_tensor().clone(),
+                bias: None,
+                adapter: Some(Adapter {
+                    down: x[1].clone(),
+                    up: x[2].clone(),
+                    scale: case["scale"].as_f64().expect("a scale"),
+                    dropout: Some(Dropout {
+                        share: case["share"].as_f64().expect("a share"),
+                        layer: number("layer"),
+                        draws: Arc::clone(&draws),
+                    }),
+                }),
+                multiplied_in: None,
+            };
+            let layer = Linear::new(vec![part], Mode::Differentiable)?;
+            (layer.forward(x[0], Epilogue::None)? * coefficients.as_tensor())?.sum_all()
+        });
+    }
+}
+
+#[test]
+fn dropout_draws_the_same_whole_in_parts_and_recomputed() {
+    for folder in ["bert-mean", "mistral-last", "t5enc-dense"] {
+        let folder = repository("tests/reference/encoders").join(folder);
+        let golden = json(&folder.join("golden_training.json"));
+        let lora = |dropout| Lora {
+            rank: 2,
+            alpha: 64.0,
+            targets: Vec::new(),
+            seed: 1,
+            dropout,
+        };
+        let trained = |dropout, options: StepOptions<'_>| {
+            let options_of_model = ModelOptions {
+                dtype: DType::F64,
+                lora: Some(lora(dropout)),
+                ..ModelOptions::default()
+            };
+            let model = open(&folder, options_of_model);
+            let prepared = texts(&model, &golden);
+            let texts: Vec<&PreparedText> = prepared.iter().collect();
+            let objective = Objective::Triplet { temperature: 0.1 };
+            // The second factor of an adapter starts at 0: one step moves it.
+            let mut optimiser = AdamW::new(AdamWOptions::default());
+            let (_, gradients) = step(&model, &texts, &objective, options).expect("a step");
+            optimiser
+                .step(model.parameters(), &gradients, 0.01, 1.0)
+                .expect("moved");
+            let (loss, gradients) = step(&model, &texts, &objective, options).expect("a step");
+            let all: Vec<f64> = gradients.values().flat_map(float64).collect();
+            (loss, all)
+        };
+        let seeded = StepOptions {
+            seed: 5,
+            ..StepOptions::default()
+        };
+        let (loss, whole) = trained(0.3, seeded);
+        for (how, options) in [
+            ("again", seeded),
+            (
+                "in parts",
+                StepOptions {
+                    micro_batch: 5,
+                    ..seeded
+                },
+            ),
+            (
+                "recomputed",
+                StepOptions {
+                    micro_batch: 4,
+                    checkpointing: true,
+                    ..seeded
+                },
+            ),
+        ] {
+            let (found, gradients) = trained(0.3, options);
+            assert!((found - loss).abs() < 1e-9, "{how}: {found} {loss}");
+            for (a, b) in gradients.iter().zip(&whole) {
+                assert!((a - b).abs() < 1e-9, "{how}: {a} {b}");
+            }
+        }
+        for (other, share) in [
+            (StepOptions { seed: 6, ..seeded }, 0.3),
+            (seeded, 0.0),
+            (seeded, 0.31),
+        ] {
+            let (found, _) = trained(share, other);
+            assert!((found - loss).abs() > 1e-6, "{share}: {found} {loss}");
         }
     }
 }

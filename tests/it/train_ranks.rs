@@ -50,6 +50,10 @@ fn ranks_together_give_what_one_rank_gives() {
             "hard+batch",
             "[compute]\nmicro_batch = 3\ngradient_checkpointing = true\n",
         ),
+        (
+            "hard+batch",
+            "[lora]\nrank = 2\nalpha = 16.0\ndropout = 0.3\n[compute]\nmicro_batch = 3\n",
+        ),
     ] {
         let home = prepare("bert-mean", more);
         adjust(

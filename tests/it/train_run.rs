@@ -111,6 +111,36 @@ pub(super) fn python(needs: &str, script: &str, arguments: &[&str]) -> Option<St
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Trains into `killed`, cuts the run off by a signal in its middle, and lets it go on.
+fn killed(home: &Home) {
+    let binary = assert_cmd::cargo::cargo_bin!("korfinsts");
+    let mut child = Command::new(binary)
+        .current_dir(home.path(""))
+        .args(["train", "tiny.toml", "--output", "killed", "--offline"])
+        .env("KORFINSTS_DATA", home.data())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("started");
+    let states = home.path("killed/training");
+    for _ in 0..3000 {
+        let reached = korfinsts_base::fs::exists(&states)
+            && korfinsts_base::fs::list(&states)
+                .expect("listed")
+                .iter()
+                .any(|p| p.to_string_lossy().contains("state-"));
+        if reached || child.try_wait().expect("asked").is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    home.command(&["train", "tiny.toml", "--output", "killed"])
+        .assert()
+        .success();
+}
+
 #[test]
 fn a_run_that_was_killed_goes_on_to_the_same_weights() {
     let home = prepare("bert-mean", "");
@@ -139,30 +169,7 @@ fn a_run_that_was_killed_goes_on_to_the_same_weights() {
         assert!(card.contains(expected), "{expected}\n{card}");
     }
     // A second run is cut off by a signal in its middle.
-    let binary = assert_cmd::cargo::cargo_bin!("korfinsts");
-    let mut child = Command::new(binary)
-        .current_dir(home.path(""))
-        .args(["train", "tiny.toml", "--output", "killed", "--offline"])
-        .env("KORFINSTS_DATA", home.data())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("started");
-    let states = home.path("killed/training");
-    for _ in 0..3000 {
-        let reached = korfinsts_base::fs::exists(&states)
-            && korfinsts_base::fs::list(&states)
-                .expect("listed")
-                .iter()
-                .any(|p| p.to_string_lossy().contains("state-"));
-        if reached || child.try_wait().expect("asked").is_some() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    train("killed");
+    killed(&home);
     assert_eq!(losses(&home.path("killed")), losses(&home.path("whole")));
     let trained = weights(&home.path("whole"));
     assert!(weights(&home.path("killed")) == trained);
@@ -243,6 +250,158 @@ fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
         let output = home.command(&["train", "tiny.toml"]).assert().code(code);
         let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
         assert!(text.contains(expected), "{text} / {expected}");
+    }
+}
+
+/// The recipe `tiny.toml` with one text in place of another.
+fn replace(home: &Home, from: &str, to: &str) {
+    let path = home.path("tiny.toml");
+    let text = String::from_utf8(korfinsts_base::fs::read(&path).expect("read")).expect("UTF-8");
+    assert!(text.contains(from), "{text}");
+    write(&path, text.replace(from, to).as_bytes());
+}
+
+/// Scores by suite at each step of a log that has some.
+fn evaluations(folder: &Path) -> Vec<(u64, Value)> {
+    let text = korfinsts_base::fs::read(&folder.join("training/metrics.jsonl")).expect("metrics");
+    String::from_utf8_lossy(&text)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|line| !line["evaluation"].is_null())
+        .map(|line| {
+            (
+                line["step"].as_u64().expect("a step"),
+                line["evaluation"].clone(),
+            )
+        })
+        .collect()
+}
+
+const SUITES: &str = "suites = [\"korfin-shift\"]\n[save]";
+
+#[test]
+fn dropout_and_the_best_step_go_on_in_a_killed_run_to_the_same_weights() {
+    let home = prepare(
+        "bert-mean",
+        "[lora]\nrank = 2\nalpha = 64.0\ndropout = 0.5\n",
+    );
+    replace(
+        &home,
+        SUITES,
+        "suites = [\"korfin-shift\"]\nevery = 2\nbest = \"korfin-shift:dev\"\n[save]",
+    );
+    let output = home
+        .command(&[
+            "train",
+            "tiny.toml",
+            "--output",
+            "whole",
+            "--format",
+            "json",
+        ])
+        .assert()
+        .success();
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("a report");
+    killed(&home);
+    assert_eq!(losses(&home.path("killed")), losses(&home.path("whole")));
+    assert!(weights(&home.path("killed")) == weights(&home.path("whole")));
+    // Steps see the dev split alone; the test split is scored before and after.
+    let found = evaluations(&home.path("whole"));
+    assert_eq!(found, evaluations(&home.path("killed")));
+    assert_eq!(
+        found.iter().map(|e| e.0).collect::<Vec<_>>(),
+        [2, 4, 6, 8, 10, 12]
+    );
+    let scores: Vec<f64> = found
+        .iter()
+        .map(|(_, scores)| {
+            let scores = scores.as_object().expect("scores");
+            assert_eq!(scores.keys().collect::<Vec<_>>(), ["korfin-shift:dev"]);
+            scores["korfin-shift:dev"].as_f64().expect("a score")
+        })
+        .collect();
+    assert_eq!(report["suites"][0]["split"], "test");
+    let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let at = scores.iter().position(|s| *s == best).expect("one");
+    assert_eq!(report["best"]["step"], found[at].0);
+    assert_eq!(report["best"]["score"], best);
+    // The checkpoint has the weights of that step.
+    let output = home
+        .command(&[
+            "eval",
+            "whole",
+            "--suite",
+            "korfin-shift:dev",
+            "--format",
+            "json",
+        ])
+        .assert()
+        .success();
+    let records: Value = serde_json::from_slice(&output.get_output().stdout).expect("records");
+    let score = records[0]["scores"]["cosine_spearman"]
+        .as_f64()
+        .expect("a score");
+    assert!((score - best).abs() < 1e-12, "{score} {best}");
+    // Without dropout the run is another one.
+    replace(&home, "dropout = 0.5\n", "");
+    home.command(&["train", "tiny.toml", "--output", "plain"])
+        .assert()
+        .success();
+    assert_ne!(losses(&home.path("plain")), losses(&home.path("whole")));
+}
+
+#[test]
+fn training_ends_when_the_dev_score_no_longer_grows() {
+    let home = prepare("bert-mean", "");
+    // A rate this small changes no score.
+    replace(&home, "learning_rate = 1e-3", "learning_rate = 1e-30");
+    replace(
+        &home,
+        SUITES,
+        "suites = [\"korfin-shift\"]\nevery = 1\nbest = \"korfin-shift:dev\"\npatience = 3\n[save]",
+    );
+    let run = || {
+        let output = home
+            .command(&["train", "tiny.toml", "--format", "json"])
+            .assert()
+            .success();
+        serde_json::from_slice::<Value>(&output.get_output().stdout).expect("a report")
+    };
+    for report in [run(), run()] {
+        assert_eq!(
+            (&report["steps"], &report["best"]["step"]),
+            (&4.into(), &1.into())
+        );
+    }
+}
+
+#[test]
+fn what_is_tested_on_chooses_no_checkpoint() {
+    let home = prepare("bert-mean", "");
+    let best =
+        |name: &str| format!("suites = [\"korfin-shift\"]\nevery = 1\nbest = \"{name}\"\n[save]");
+    let mut now = SUITES.to_owned();
+    for (name, expected) in [
+        (
+            "korfin-shift:test",
+            "`korfin-shift:test` is no dev split: what is tested on chooses no checkpoint",
+        ),
+        ("korfin-shift", "`korfin-shift:test` is no dev split"),
+        (
+            "klue-sts:validation",
+            "`klue-sts:validation` is no dev split",
+        ),
+        (
+            "korfinsts:train",
+            "dev splits: `korfin-shift:dev`, `korsts:dev`, `stsb:dev`",
+        ),
+        ("korsts:train", "`korsts:train` is no dev split"),
+    ] {
+        replace(&home, &now, &best(name));
+        now = best(name);
+        let output = home.command(&["train", "tiny.toml"]).assert().code(2);
+        let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{name}: {said} / {expected}");
     }
 }
 

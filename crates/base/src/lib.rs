@@ -7,6 +7,7 @@
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
 //! - [`archive`], [`json`], [`strict_toml`], [`delimited`], [`yaml`]: zip files, strict JSON, TOML, CSV, heads of model cards
 //! - [`sniff`], [`names`]: what a file is by its first bytes; names that may occur once
+//! - [`records`]: records of JSON, CSV, TSV and Parquet files
 //! - [`table`], [`text`], [`language`]: tables of text, Unicode, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
@@ -25,6 +26,7 @@ pub mod json;
 pub mod language;
 pub mod names;
 pub mod protobuf;
+pub mod records;
 pub mod sniff;
 pub mod strict_toml;
 pub mod sums;

@@ -5,12 +5,10 @@
 //! - [`suite`]: pairs with gold scores, from manifests and files
 //! - [`run`]: encoding with a store, scoring, records, shards
 //! - [`coverage`]: vocabularies, fertility, new tokens
-//! - [`columnar`]: how Parquet files are opened
 //!
 //! `suite` imports neither `run` nor `coverage`, and these two do not import each other. From below:
 //! `korfinsts-encoder`, `korfinsts-metric`, `korfinsts-base`.
 
-pub mod columnar;
 pub mod coverage;
 pub mod run;
 pub mod suite;

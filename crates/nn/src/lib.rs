@@ -18,6 +18,8 @@ pub mod architecture;
 pub mod batch;
 #[cfg(feature = "candle")]
 pub mod config;
+#[cfg(feature = "candle")]
+pub mod dropout;
 pub mod error;
 #[cfg(feature = "candle")]
 pub mod isa;

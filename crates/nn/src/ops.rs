@@ -8,6 +8,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+use super::dropout::Dropout;
 use super::kernels::{self, gradient};
 use super::mask::Mask;
 
@@ -151,6 +152,8 @@ pub struct Adapter {
     pub up: Tensor,
     /// Factor of the change.
     pub scale: f64,
+    /// What is left out of its input while it trains.
+    pub dropout: Option<Dropout>,
 }
 
 impl Part {
@@ -173,6 +176,10 @@ impl Part {
         };
         let mut y = multiply(x, &self.weight)?;
         if let Some(adapter) = &self.adapter {
+            let x = match &adapter.dropout {
+                Some(dropout) => &dropout.apply(x)?,
+                None => x,
+            };
             let change = multiply(&multiply(x, &adapter.down)?, &adapter.up)?;
             y = (y + (change * adapter.scale)?)?;
         }

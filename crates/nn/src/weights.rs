@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::dropout::{Draws, Dropout, STRIDE, mix};
 use super::ops::{Adapter, LayerNorm, Linear, Mode, Part, RmsNorm};
 use super::runtime_error;
 use crate::NnError;
@@ -21,6 +23,8 @@ pub struct Lora {
     pub targets: Vec<String>,
     /// Seed of the first values.
     pub seed: u64,
+    /// Share of an adapter's input that is dropped while it trains, from 0 to 1.
+    pub dropout: f64,
 }
 
 /// Behind the name of a linear layer: its adapter's tensors, as PEFT names them.
@@ -38,6 +42,7 @@ pub struct Weights<'a> {
     mode: Mode,
     multiplied_in: Option<DType>,
     lora: Option<Lora>,
+    draws: Arc<Draws>,
     variables: RefCell<BTreeMap<String, Var>>,
     /// Names of the tensors that were asked for; `Some` where no value is read.
     names_only: Option<RefCell<BTreeSet<String>>>,
@@ -61,6 +66,7 @@ impl<'a> Weights<'a> {
             mode,
             multiplied_in: None,
             lora: None,
+            draws: Arc::default(),
             variables: RefCell::default(),
             names_only: None,
         }
@@ -90,6 +96,12 @@ impl<'a> Weights<'a> {
     /// Lets adapters of linear layers train in place of every tensor of the checkpoint.
     pub fn adapt(&mut self, lora: Lora) {
         self.lora = Some(lora);
+    }
+
+    /// What the dropout of adapters draws for.
+    #[must_use]
+    pub fn draws(&self) -> Arc<Draws> {
+        Arc::clone(&self.draws)
     }
 
     /// Which form of the operations is built.
@@ -339,6 +351,11 @@ impl<'a> Weights<'a> {
                 LORA_UP,
             )?,
             scale: lora.alpha / lora.rank as f64,
+            dropout: (lora.dropout > 0.0).then(|| Dropout {
+                share: lora.dropout,
+                layer: state,
+                draws: self.draws(),
+            }),
         }))
     }
 
@@ -380,9 +397,7 @@ impl<'a> Weights<'a> {
 
 /// A number in `[0, 1)` (Steele et al., 2014).
 fn split_mix(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    let drawn = mix(*state);
+    *state = state.wrapping_add(STRIDE);
+    (drawn >> 11) as f64 / (1_u64 << 53) as f64
 }

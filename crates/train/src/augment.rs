@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::model::TABLE;
 use super::recipe::AugmentBase;
 use super::save::{self, Layout, Values};
+use super::{TrainError, data};
 use korfinsts_base::fs;
 use korfinsts_bench::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts};
 use korfinsts_bench::coverage::corpus::Corpus;
@@ -117,7 +117,8 @@ fn write(
 ) -> Result<VocabularyReport, TrainError> {
     let corpus = match &recipe.corpus {
         Some(file) => {
-            let path = super::data::checked(root, file, recipe.sha256.as_ref())?;
+            let path = data::found(root, file)?;
+            data::checked(&path, recipe.sha256.as_ref())?;
             Some(Corpus::new(&path, recipe.field.as_deref())?)
         }
         None => None,

@@ -5,6 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;
 
 use super::data::below;
+use super::rows::DataFile;
 
 /// One row of training data.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -107,6 +108,8 @@ pub struct Source {
     pub passes: f64,
     /// Further texts for a teacher.
     pub extra: Vec<String>,
+    /// The files that the examples were read from.
+    pub files: Vec<DataFile>,
 }
 
 /// Every example of every stage.
@@ -129,6 +132,7 @@ impl Source {
             examples,
             passes: 1.0,
             extra: Vec::new(),
+            files: Vec::new(),
         }
     }
 

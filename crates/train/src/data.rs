@@ -3,19 +3,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use parquet::file::reader::FileReader as _;
-use parquet::record::Field;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
-use serde_json::Value;
 
-use super::TrainError;
 use super::batch::{Example, Kind, Labels, Source};
-use super::recipe::{DataKind, DataRecipe, Recipe};
-use korfinsts_base::json::{ONE_A_LINE, Unique};
-use korfinsts_base::{fs, sniff, text};
-use korfinsts_bench::columnar;
+use super::recipe::{DataKind, DataRecipe, Recipe, Rows};
+use super::rows::DataFile;
+use super::{TrainError, rows};
+use korfinsts_base::fs;
+use korfinsts_base::hub::Hub;
+use korfinsts_base::records::Format;
 use korfinsts_bench::coverage::terms;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
 use korfinsts_encoder::tokenizer::Tokenizer;
@@ -32,28 +29,25 @@ pub struct Places<'a> {
     pub registry: &'a Registry,
     /// The recipe, for messages.
     pub recipe: &'a Path,
+    /// Datasets.
+    pub hub: &'a Hub,
     /// The teacher's tokenizer, where there is a teacher.
     pub teacher: Option<&'a Tokenizer>,
 }
 
 impl Places<'_> {
-    /// A file that a recipe names.
-    #[must_use]
-    pub fn file(&self, name: &Path) -> PathBuf {
-        self.root.join(name)
-    }
-
     fn suite(&self, name: &str) -> Result<Suite, TrainError> {
         let (manifest, split) = self.registry.select(name)?;
         Ok(self.registry.load(&manifest, Some(&split))?)
     }
 
-    fn wrong(&self, reason: String) -> TrainError {
+    /// An error in the recipe.
+    pub(super) fn wrong(&self, reason: String, hint: Option<String>) -> TrainError {
         TrainError::Recipe {
             path: self.recipe.to_owned(),
             line: None,
             reason,
-            hint: None,
+            hint,
         }
     }
 }
@@ -82,24 +76,15 @@ pub fn load(recipe: &Recipe, places: Places<'_>) -> Result<Vec<Vec<Source>>, Tra
 
 fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, TrainError> {
     let mut source = match &data.kind {
-        DataKind::Triplets(file) => {
-            let path = checked(places.root, file, data.sha256.first())?;
-            let examples = rows(&path)?.into_iter().map(|row| row.triplet());
-            Source::new(
-                Kind::Triplets,
-                name_of(file),
-                examples.collect::<Result<_, _>>()?,
-            )
-        }
+        DataKind::Triplets(rows) => of_rows(Kind::Triplets, data, rows, places)?,
+        DataKind::Pairs(rows) => of_rows(Kind::Pairs, data, rows, places)?,
+        DataKind::ScoredRows(rows) => of_rows(Kind::Scored, data, rows, places)?,
         DataKind::Shift(variants) => shift(variants, places)?,
-        DataKind::Pairs(file) => {
-            let path = checked(places.root, file, data.sha256.first())?;
-            let examples = rows(&path)?.into_iter().map(|row| row.pair());
-            Source::new(
-                Kind::Pairs,
-                name_of(file),
-                examples.collect::<Result<_, _>>()?,
-            )
+        DataKind::Scored(name) if Format::of(name).is_some() => {
+            return Err(places.wrong(
+                format!("`scored` names the suite `{name}`, which looks like a file"),
+                Some(format!("write `scored = {{ file = \"{name}\" }}`")),
+            ));
         }
         DataKind::Scored(name) => {
             let suite = places.suite(name)?;
@@ -113,11 +98,18 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
             Source::new(Kind::Scored, name.clone(), examples.collect())
         }
         DataKind::Parallel([first, second]) => {
-            let paths = [
-                checked(places.root, first, data.sha256.first())?,
-                checked(places.root, second, data.sha256.get(1))?,
-            ];
-            Source::new(Kind::Parallel, name_of(first), parallel(&paths)?)
+            let mut files = Vec::new();
+            let mut path = |i: usize, name: &PathBuf| {
+                let path = found(places.root, name)?;
+                let sha256 = checked(&path, data.sha256.get(i))?;
+                let name = name_of(name);
+                files.push(DataFile { name, sha256 });
+                Ok::<_, TrainError>(path)
+            };
+            let paths = [path(0, first)?, path(1, second)?];
+            let mut source = Source::new(Kind::Parallel, name_of(first), parallel(&paths)?);
+            source.files = files;
+            source
         }
         DataKind::ParallelSuites([first, second]) => {
             let suites = [places.suite(first)?, places.suite(second)?];
@@ -153,6 +145,22 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
     Ok(source)
 }
 
+fn of_rows(
+    kind: Kind,
+    data: &DataRecipe,
+    rows: &Rows,
+    places: Places<'_>,
+) -> Result<Source, TrainError> {
+    let (examples, files) = rows::read(data, rows, places)?;
+    let name = match rows {
+        Rows::File(file) => name_of(file),
+        Rows::Hub(hub) => format!("{} {}", hub.dataset, hub.split),
+    };
+    let mut source = Source::new(kind, name, examples);
+    source.files = files;
+    Ok(source)
+}
+
 /// Leaves the examples that the recipe wants. A value that no example has is an error: it is
 /// misspelt, or the data are others.
 fn filter(source: &mut Source, data: &DataRecipe, places: Places<'_>) -> Result<(), TrainError> {
@@ -172,14 +180,13 @@ fn filter(source: &mut Source, data: &DataRecipe, places: Places<'_>) -> Result<
             .collect();
         if let Some(unknown) = values.iter().find(|v| !known.contains(v.as_str())) {
             let known: Vec<String> = known.iter().map(|v| format!("`{v}`")).collect();
-            return Err(places.wrong(format!(
-                "`{key}` names `{unknown}`, but the data `{}` have {}",
-                source.name,
-                match known.len() {
-                    0 => "no example".into(),
-                    _ => known.join(", "),
-                }
-            )));
+            let known = match known.len() {
+                0 => "no example".into(),
+                _ => known.join(", "),
+            };
+            let name = &source.name;
+            let reason = format!("`{key}` names `{unknown}`, but the data `{name}` have {known}");
+            return Err(places.wrong(reason, None));
         }
     }
     source.retain(|e| {
@@ -189,7 +196,8 @@ fn filter(source: &mut Source, data: &DataRecipe, places: Places<'_>) -> Result<
             && !data.without_variants.contains(&e.labels.variant)
     });
     if source.examples.is_empty() {
-        return Err(places.wrong(format!("the data `{}` hold no example", source.name)));
+        let reason = format!("the data `{}` hold no example", source.name);
+        return Err(places.wrong(reason, None));
     }
     Ok(())
 }
@@ -198,172 +206,40 @@ fn name_of(file: &Path) -> String {
     file.to_string_lossy().into_owned()
 }
 
-/// The path of a data file below `root`, whose bytes are those the recipe names.
+/// The path of a file or folder below `root`.
 ///
 /// # Errors
-/// When it is not there, or has other bytes.
-pub(super) fn checked(
-    root: &Path,
-    file: &Path,
-    sha256: Option<&String>,
-) -> Result<PathBuf, TrainError> {
-    let path = root.join(file);
-    if !fs::exists(&path) {
-        return Err(TrainError::Data {
-            path,
+/// When it is not there.
+pub(super) fn found(root: &Path, name: &Path) -> Result<PathBuf, TrainError> {
+    let path = root.join(name);
+    if fs::exists(&path) {
+        return Ok(path);
+    }
+    Err(TrainError::Data {
+        path,
+        line: None,
+        reason: "there is no such file".into(),
+        hint: Some(
+            "files are looked for beside the recipe; name another folder with `--root DIR`".into(),
+        ),
+    })
+}
+
+/// The SHA-256 of a file, which is the one that the recipe names, where it names one.
+///
+/// # Errors
+/// When it has other bytes.
+pub(super) fn checked(path: &Path, expected: Option<&String>) -> Result<String, TrainError> {
+    let found = fs::sha256_file(path)?;
+    match expected {
+        Some(expected) if *expected != found => Err(TrainError::Data {
+            path: path.to_owned(),
             line: None,
-            reason: "there is no such file".into(),
-            hint: Some(
-                "files are looked for beside the recipe; name another folder with `--root DIR`"
-                    .into(),
-            ),
-        });
+            reason: format!("its sha256 is {found}, the recipe expects {expected}"),
+            hint: Some("get the version that the recipe names, or change the recipe".into()),
+        }),
+        _ => Ok(found),
     }
-    if let Some(expected) = sha256 {
-        let found = fs::sha256_file(&path)?;
-        if &found != expected {
-            return Err(TrainError::Data {
-                path,
-                line: None,
-                reason: format!("its sha256 is {found}, the recipe expects {expected}"),
-                hint: Some("get the version that the recipe names, or change the recipe".into()),
-            });
-        }
-    }
-    Ok(path)
-}
-
-/// One row of a JSONL or Parquet file.
-struct DataRow {
-    fields: Value,
-    path: PathBuf,
-    number: usize,
-}
-
-impl DataRow {
-    fn text(&self, field: &str) -> Result<String, TrainError> {
-        let found = self.fields.get(field).and_then(Value::as_str);
-        match found.map(str::trim) {
-            Some(text) if !text.is_empty() => Ok(found.unwrap_or_default().to_owned()),
-            _ => Err(TrainError::Data {
-                path: self.path.clone(),
-                line: Some(self.number),
-                reason: match self.fields.get(field) {
-                    None => {
-                        let known: Vec<String> = self
-                            .fields
-                            .as_object()
-                            .map(|o| o.keys().map(|k| format!("`{k}`")).collect())
-                            .unwrap_or_default();
-                        format!("`{field}` is missing; there is {}", known.join(", "))
-                    }
-                    Some(other) => format!("`{field}` is `{other}`, expected a text"),
-                },
-                hint: None,
-            }),
-        }
-    }
-
-    fn optional(&self, field: &str) -> String {
-        let found = self.fields.get(field).and_then(Value::as_str);
-        found.unwrap_or_default().to_owned()
-    }
-
-    fn labels(&self) -> Labels {
-        Labels {
-            language: self.optional("language"),
-            source: self.optional("source"),
-            pattern: self.optional("pattern"),
-            variant: self.optional("variant"),
-            origin: self.optional("origin"),
-        }
-    }
-
-    fn triplet(&self) -> Result<Example, TrainError> {
-        Ok(Example {
-            first: self.text("anchor")?,
-            second: self.text("positive")?,
-            negative: Some(self.text("negative")?),
-            labels: self.labels(),
-            place: self.place(),
-            ..Example::default()
-        })
-    }
-
-    fn pair(&self) -> Result<Example, TrainError> {
-        Ok(Example {
-            first: self.text("first")?,
-            second: self.text("second")?,
-            labels: self.labels(),
-            place: self.place(),
-            ..Example::default()
-        })
-    }
-
-    fn place(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        format!("{name}:{}", self.number)
-    }
-}
-
-/// Rows of a JSONL file, or of a Parquet file by its first bytes.
-fn rows(path: &Path) -> Result<Vec<DataRow>, TrainError> {
-    let bytes = fs::read(path)?;
-    let wrong = |line: Option<usize>, reason: String, hint: Option<&str>| TrainError::Data {
-        path: path.to_owned(),
-        line,
-        reason,
-        hint: hint.map(str::to_owned),
-    };
-    let row = |number, fields| DataRow {
-        fields,
-        path: path.to_owned(),
-        number,
-    };
-    let kind = sniff::kind(&bytes);
-    let mut found = Vec::new();
-    if kind == Some(sniff::Kind::Parquet) {
-        let reader = columnar::open(Bytes::from(bytes))
-            .map_err(|e| wrong(None, e.to_string(), Some(e.hint)))?;
-        let read = reader
-            .get_row_iter(None)
-            .map_err(|e| wrong(None, e.to_string(), None))?;
-        for (i, r) in read.enumerate() {
-            let r = r.map_err(|e| wrong(Some(i + 1), e.to_string(), None))?;
-            let fields = r.get_column_iter().map(|(name, field)| {
-                let value = match field {
-                    Field::Str(text) => Value::String(text.clone()),
-                    _ => Value::Null,
-                };
-                (name.clone(), value)
-            });
-            found.push(row(i + 1, Value::Object(fields.collect())));
-        }
-    } else if let Some(kind) = kind {
-        return Err(wrong(None, format!("this is {kind}"), Some(kind.hint())));
-    } else {
-        let lines = text::numbered_lines(&bytes, 1);
-        let lines = lines.map_err(|line| {
-            let line = Some(line as usize);
-            wrong(line, "the line is not UTF-8".into(), Some(text::CONVERT))
-        })?;
-        for (number, line) in lines {
-            let number = number as usize;
-            let Unique(fields) = serde_json::from_str(line).map_err(|e| {
-                wrong(
-                    Some(number),
-                    format!("no JSON object: {e}"),
-                    Some(ONE_A_LINE),
-                )
-            })?;
-            found.push(row(number, fields));
-        }
-    }
-    if found.is_empty() {
-        let reason = "the file holds no row".to_owned();
-        return Err(wrong(None, reason, Some("is it empty, or cut short?")));
-    }
-    Ok(found)
 }
 
 /// Triplets of variants of the built-in suite: a positive and a negative of one source.
@@ -376,7 +252,8 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
     let label = |pair: &Pair, name: &str| pair.labels.get(name).cloned().unwrap_or_default();
     let known: HashSet<String> = pairs.iter().map(|p| label(p, "variant")).collect();
     if let Some(unknown) = variants.iter().find(|v| !known.contains(*v)) {
-        return Err(places.wrong(format!("`{SHIFT}` has no variant `{unknown}`")));
+        let reason = format!("`{SHIFT}` has no variant `{unknown}`");
+        return Err(places.wrong(reason, None));
     }
     let negatives: HashMap<String, &Pair> = pairs
         .iter()
@@ -410,21 +287,12 @@ fn shift(variants: &[String], places: Places<'_>) -> Result<Source, TrainError> 
 /// Lines of two files as pairs; a line that is empty in either is left out.
 fn parallel(paths: &[PathBuf; 2]) -> Result<Vec<Example>, TrainError> {
     let read = |path: &PathBuf| -> Result<Vec<String>, TrainError> {
-        let bytes = fs::read(path)?;
-        let wrong = |line, reason: String, hint: &str| TrainError::Data {
+        let text = String::from_utf8(fs::read(path)?).map_err(|e| TrainError::Data {
             path: path.clone(),
-            line,
-            reason,
-            hint: Some(hint.to_owned()),
-        };
-        if let Some(kind) = sniff::kind(&bytes) {
-            return Err(wrong(None, format!("this is {kind}"), kind.hint()));
-        }
-        let text = text::utf8(&bytes).map_err(|line| {
-            let line = Some(line as usize);
-            wrong(line, "the line is not UTF-8".into(), text::CONVERT)
+            line: None,
+            reason: format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
+            hint: None,
         })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Ok(text.lines().map(|l| l.trim().to_owned()).collect())
     };
     let (first, second) = (read(&paths[0])?, read(&paths[1])?);
@@ -465,10 +333,11 @@ fn parallel_suites(
 ) -> Result<Vec<Example>, TrainError> {
     let [a, b] = suites;
     let apart = |reason: String| {
-        places.wrong(format!(
+        let reason = format!(
             "`{}` and `{}` are no translations of each other pair by pair: {reason}",
             names[0], names[1]
-        ))
+        );
+        places.wrong(reason, None)
     };
     if a.pairs.len() != b.pairs.len() {
         return Err(apart(format!(
@@ -562,85 +431,6 @@ pub(super) fn below(random: &mut Xoshiro256PlusPlus, n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn jsonl_rows_are_read_and_wrong_ones_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("t.jsonl");
-        for (text, expected) in [
-            ("{\"anchor\": \"a\"}\n", Ok("a")),
-            (
-                "\n{\"anchor\": \"  \"}\n",
-                Err("t.jsonl:2: `anchor` is `\"  \"`"),
-            ),
-            ("{\"anchor\": 3}", Err("t.jsonl:1: `anchor` is `3`")),
-            ("{\"ankor\": \"a\"}", Err("there is `ankor`")),
-            ("{\"anchor\": \"a\"}\nno", Err("t.jsonl:2: no JSON object")),
-            ("\u{fe}", Err("`anchor` is missing")),
-        ] {
-            fs::write_atomic(&path, text.as_bytes()).expect("written");
-            let found = rows(&path)
-                .and_then(|rows| rows.first().map_or(Ok(String::new()), |r| r.text("anchor")));
-            match (found, expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
-                (Err(error), Err(expected)) => {
-                    let error = error.to_string();
-                    assert!(
-                        error.contains(expected) || error.contains("no JSON object"),
-                        "{error} / {expected}"
-                    );
-                }
-                (found, expected) => panic!("{found:?} / {expected:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn parquet_rows_are_read_with_their_labels_and_other_columns_are_left() {
-        use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
-        use parquet::file::writer::SerializedFileWriter;
-        let schema = "message m { required binary anchor (UTF8); optional binary variant (UTF8); \
-                      required int64 negative_score; }";
-        let schema = parquet::schema::parser::parse_message_type(schema).expect("a schema");
-        let mut bytes = Vec::new();
-        let mut writer =
-            SerializedFileWriter::new(&mut bytes, schema.into(), std::sync::Arc::default())
-                .expect("a writer");
-        let mut group = writer.next_row_group().expect("a group");
-        let text = |t: &str| ByteArray::from(t);
-        for (values, levels) in [
-            (vec![text("배당을 늘렸다."), text(" ")], None),
-            (vec![text("news.phase")], Some([0_i16, 1])),
-        ] {
-            let mut column = group.next_column().expect("asked").expect("a column");
-            column
-                .typed::<ByteArrayType>()
-                .write_batch(&values, levels.as_ref().map(|l| &l[..]), None)
-                .expect("written");
-            column.close().expect("closed");
-        }
-        let mut column = group.next_column().expect("asked").expect("a column");
-        column
-            .typed::<Int64Type>()
-            .write_batch(&[9, 8], None, None)
-            .expect("written");
-        column.close().expect("closed");
-        group.close().expect("closed");
-        writer.close().expect("closed");
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("t.parquet");
-        fs::write_atomic(&path, &bytes).expect("written");
-        let rows = rows(&path).expect("rows");
-        assert_eq!(rows.len(), 2);
-        assert_eq!(rows[0].text("anchor").expect("a text"), "배당을 늘렸다.");
-        assert_eq!(rows[0].labels(), Labels::default());
-        assert_eq!(rows[1].labels().variant, "news.phase");
-        let error = rows[1].text("anchor").expect_err("blank").to_string();
-        assert!(error.contains("t.parquet:2: `anchor`"), "{error}");
-        fs::write_atomic(&path, &bytes[..bytes.len() - 9]).expect("written");
-        let error = super::rows(&path).err().expect("cut off").to_string();
-        assert!(error.contains("t.parquet"), "{error}");
-    }
 
     #[test]
     fn extra_texts_are_unique_spans_and_words_and_depend_on_the_seed() {

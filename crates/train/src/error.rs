@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
+use korfinsts_base::hub::HubError;
+use korfinsts_base::records::RecordsError;
 use korfinsts_bench::coverage::CoverageError;
 use korfinsts_bench::run::RunError;
 use korfinsts_bench::suite::SuiteError;
@@ -29,6 +31,9 @@ pub enum TrainError {
     /// A suite cannot be read.
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    /// A dataset of the hub cannot be read.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The recipe is wrong.
     #[error("{}{}: {reason}", path.display(), line.map_or(String::new(), |l| format!(":{l}")))]
     Recipe {
@@ -135,6 +140,29 @@ pub enum TrainError {
     },
 }
 
+impl From<RecordsError> for TrainError {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::Broken {
+                path,
+                number,
+                reason,
+                hint,
+            } => Self::Data {
+                path,
+                line: number.map(|n| n as usize),
+                reason,
+                hint: hint.map(str::to_owned),
+            },
+            RecordsError::Fs(e) => Self::Fs(e),
+            other => Self::Compute {
+                what: "reading data",
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
 impl From<NnError> for TrainError {
     fn from(error: NnError) -> Self {
         Self::Encoder(error.into())
@@ -151,6 +179,7 @@ impl TrainError {
             Self::Run(e) => e.hint(),
             Self::Coverage(e) => e.hint(),
             Self::Suite(e) => e.hint(),
+            Self::Hub(e) => e.hint(),
             Self::Recipe { hint, .. } | Self::Data { hint, .. } | Self::Export { hint, .. } => {
                 hint.clone()
             }
@@ -201,6 +230,7 @@ impl TrainError {
             Self::Run(e) => e.class(),
             Self::Coverage(e) => e.class(),
             Self::Suite(e) => e.class(),
+            Self::Hub(e) => e.class(),
             Self::Recipe { .. } | Self::State { .. } | Self::Export { .. } | Self::Meet { .. } => {
                 FailureClass::Usage
             }

@@ -12,7 +12,7 @@ use candle_core::DeviceLocation;
 use super::model::Model;
 use super::recipe::Number;
 use super::session::{BESIDE, Plan};
-use super::{TrainError, report, save};
+use super::{TrainError, held_out, report, save};
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
@@ -76,9 +76,12 @@ impl Evaluator<'_> {
         Ok(found)
     }
 
-    /// Spearman's correlation by suite of the model as it is now, read back from a folder as every
+    /// Spearman's correlation by suite and split of the model as it is now, read back from a folder as every
     /// other model is.
     pub fn now(&self, model: &Model) -> Result<BTreeMap<String, f64>, TrainError> {
+        if self.suites.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let beside = self.plan.output.join(BESIDE);
         fs::create_dir(&beside)?;
         let folder = fs::temporary_dir_in(&beside)?;
@@ -90,7 +93,11 @@ impl Evaluator<'_> {
         fs::remove_dir(&self.plan.cache.join(prompt))?;
         Ok(found?
             .into_iter()
-            .filter_map(|e| Some((e.record.suite.id.clone(), e.record.scores.cosine_spearman?)))
+            .filter_map(|e| {
+                let suite = &e.record.suite;
+                let score = e.record.scores.cosine_spearman?;
+                Some((held_out::name(&suite.id, &suite.split), score))
+            })
             .collect())
     }
 

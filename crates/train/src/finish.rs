@@ -1,10 +1,10 @@
 //! The end of a run: the checkpoint, its scores, report and card.
 
 use super::evaluator::{Evaluator, read_trained};
-use super::metrics::StepMetrics;
 use super::recipe::Recipe;
 use super::report::{self, Report};
 use super::session::{BESIDE, Session, Watch};
+use super::training::Trained;
 use super::{TrainError, base, chart, save};
 use korfinsts_base::{fs, json};
 use korfinsts_bench::run::evaluate::Evaluation;
@@ -16,9 +16,10 @@ impl Session<'_> {
         &self,
         evaluator: &Evaluator<'_>,
         before: &[Evaluation],
-        metrics: &[StepMetrics],
+        trained: Trained,
         watch: &mut dyn Watch,
     ) -> Result<Report, TrainError> {
+        let metrics = trained.log.lines();
         let recipe = &self.plan.recipe;
         let output = &self.plan.output;
         save::model(
@@ -27,11 +28,11 @@ impl Session<'_> {
             recipe.save.dtype,
             recipe.average_with_base,
         )?;
-        let trained = output.join(TRAINED_VARIANTS);
+        let variants = output.join(TRAINED_VARIANTS);
         if self.held_out.is_empty() {
-            fs::remove_file(&trained)?;
+            fs::remove_file(&variants)?;
         } else {
-            save::write_json(&trained, &self.held_out.clone().into())?;
+            save::write_json(&variants, &self.held_out.clone().into())?;
         }
         let spec = read_trained(output, &self.plan)?;
         if !evaluator.suites.is_empty() {
@@ -39,7 +40,7 @@ impl Session<'_> {
         }
         let after = evaluator.of(&spec)?;
         let beside = evaluator.others(self.vocabulary.as_ref().map(|_| self.model.spec()))?;
-        let report = report::build(
+        let mut report = report::build(
             recipe,
             &self.outline()?,
             before,
@@ -48,6 +49,7 @@ impl Session<'_> {
             metrics,
             &self.held_out,
         );
+        report.best = trained.best;
         let beside = output.join(BESIDE);
         fs::write_atomic(&beside.join("recipe.toml"), &self.recipe_that_ran()?)?;
         let svg = chart::draw(&recipe.name, metrics)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::TrainError;
 use super::batch::{Source, examples};
 use super::session::Plan;
-use korfinsts_bench::suite::{Availability, Suite};
+use korfinsts_bench::suite::{Availability, Manifest, Suite};
 
 /// The variants that examples are of, sorted.
 pub(super) fn variants(stages: &[Vec<Source>]) -> Vec<String> {
@@ -24,25 +24,106 @@ pub(super) fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Sui
         if let Availability::Missing { .. } = plan.registry.availability(&manifest, Some(&split))? {
             continue;
         }
-        let mut suite = plan.registry.load(&manifest, Some(&split))?;
-        hold_out(&mut suite, trained);
-        if suite.pairs.is_empty() {
+        let suite = plan.registry.load(&manifest, Some(&split))?;
+        suites.push(left(plan, name, suite, trained)?);
+    }
+    Ok(suites)
+}
+
+/// What of a suite was not trained on, which must be something.
+fn left(
+    plan: &Plan<'_>,
+    name: &str,
+    mut suite: Suite,
+    trained: &[String],
+) -> Result<Suite, TrainError> {
+    hold_out(&mut suite, trained);
+    if !suite.pairs.is_empty() {
+        return Ok(suite);
+    }
+    Err(TrainError::Recipe {
+        path: plan.path.clone(),
+        line: None,
+        reason: format!(
+            "nothing of `{name}` is left to evaluate: every variant in it is trained on"
+        ),
+        hint: Some(
+            "leave variants for testing with `without_variants` in `data`, or the suite out of \
+             `evaluate`"
+                .into(),
+        ),
+    })
+}
+
+/// Names of splits that a model may be chosen by.
+const DEV: [&str; 4] = ["dev", "development", "validation", "valid"];
+
+/// The dev split of a suite. A split that the suite is tested on by default is none, whatever its
+/// name.
+fn dev_split(manifest: &Manifest) -> Option<&str> {
+    let is_dev = |split: &&str| DEV.contains(split) && *split != manifest.default_split;
+    manifest.splits.keys().map(String::as_str).find(is_dev)
+}
+
+/// The dev splits that are evaluated at steps, that which chooses the checkpoint first.
+///
+/// # Errors
+/// When `best` names a split that is tested on, or one that cannot be read.
+pub(super) fn dev_suites(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Suite>, TrainError> {
+    let (registry, evaluate) = (plan.registry, &plan.recipe.evaluate);
+    let mut suites: Vec<Suite> = Vec::new();
+    if evaluate.every == 0 {
+        return Ok(suites);
+    }
+    if let Some(name) = &evaluate.best {
+        let (manifest, split) = registry.select(name)?;
+        if dev_split(&manifest) != Some(&split) {
+            let known = registry.all().iter();
+            let known = known.filter_map(|m| Some(format!("`{}:{}`", m.id, dev_split(m)?)));
             return Err(TrainError::Recipe {
                 path: plan.path.clone(),
                 line: None,
                 reason: format!(
-                    "nothing of `{name}` is left to evaluate: every variant in it is trained on"
+                    "`best` is `{name}`, and `{}:{split}` is no dev split: what is tested on chooses \
+                     no checkpoint",
+                    manifest.id
                 ),
-                hint: Some(
-                    "leave variants for testing with `without_variants` in `data`, or the \
-                     suite out of `evaluate`"
-                        .into(),
-                ),
+                hint: Some(format!(
+                    "dev splits: {}",
+                    known.collect::<Vec<_>>().join(", ")
+                )),
             });
         }
-        suites.push(suite);
+        suites.push(left(
+            plan,
+            name,
+            registry.load(&manifest, Some(&split))?,
+            trained,
+        )?);
     }
+    for name in &evaluate.suites {
+        let (manifest, _) = registry.select(name)?;
+        let Some(split) = dev_split(&manifest) else {
+            continue;
+        };
+        let known = suites
+            .iter()
+            .any(|s| (&s.id, s.split.as_str()) == (&manifest.id, split));
+        let there = registry.availability(&manifest, Some(split))?;
+        if !known && there == Availability::Available {
+            suites.push(registry.load(&manifest, Some(split))?);
+        }
+    }
+    for suite in &mut suites {
+        hold_out(suite, trained);
+    }
+    suites.retain(|suite| !suite.pairs.is_empty());
     Ok(suites)
+}
+
+/// A suite and its split.
+pub(super) fn name(suite: &str, split: &str) -> String {
+    format!("{suite}:{split}")
 }
 
 /// Pairs of variants that were trained on are no part of an evaluation.
@@ -62,7 +143,8 @@ pub(super) fn leak_suites(
     if names.is_empty() {
         names = registry.all().iter().map(|m| m.id.clone()).collect();
     }
-    for name in &plan.recipe.evaluate.suites {
+    let evaluate = &plan.recipe.evaluate;
+    for name in evaluate.suites.iter().chain(&evaluate.best) {
         if !names.contains(name) {
             names.push(name.clone());
         }

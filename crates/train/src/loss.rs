@@ -41,7 +41,31 @@ pub fn triplet(
     cross_entropy(&logits, &target)
 }
 
-/// Which of the candidates of a batch are no negatives of a row: copies of its own texts.
+/// Added to the difference of two texts before its length is taken, as `PyTorch` does.
+const EPSILON: f64 = 1e-6;
+
+/// The triplet margin loss, as `torch.nn.TripletMarginLoss` with `p = 2` computes it:
+/// `max(0, |s - p| - |s - n| + margin)`, the mean over triplets. All three are
+/// `[rows, dimension]`, at whatever length they have.
+///
+/// # Errors
+/// When the shapes do not fit or the device fails.
+pub fn margin(
+    anchor: &Tensor,
+    positive: &Tensor,
+    negative: &Tensor,
+    margin: f64,
+) -> Result<Tensor> {
+    let distance = |other: &Tensor| -> Result<Tensor> {
+        let apart = ((anchor - other)? + EPSILON)?;
+        apart.sqr()?.sum(D::Minus1)?.sqrt()
+    };
+    let missing = (distance(positive)? - distance(negative)?)?;
+    (missing + margin)?.relu()?.mean_all()
+}
+
+/// Which of the candidates of a step are no negatives of a row: copies of its own texts, and texts
+/// of another batch.
 #[derive(Debug, Clone)]
 pub struct SameText {
     /// Row-major `[rows, candidates]`; true where a candidate must not count against the row.

@@ -33,7 +33,7 @@ pub struct StepMetrics {
     /// Resident memory of this process in MiB; absent where the system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<f32>,
-    /// Spearman's correlation by suite, at steps with an evaluation.
+    /// Spearman's correlation by suite and dev split (`korsts:dev`), at steps with an evaluation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evaluation: BTreeMap<String, f64>,
 }

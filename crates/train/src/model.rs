@@ -15,6 +15,7 @@ use korfinsts_encoder::tokenizer::{EncodeOptions, Tokenizer};
 use korfinsts_encoder::{EncoderError, EncoderSpec, PreparedText, TokenBatch, family};
 use korfinsts_nn::architecture::{self, BuildInput, Prepared, Transformer};
 use korfinsts_nn::config::Config;
+use korfinsts_nn::dropout::Draws;
 use korfinsts_nn::ops::Mode;
 use korfinsts_nn::safetensors::Checkpoint;
 use korfinsts_nn::weights::{Lora, Weights};
@@ -67,6 +68,7 @@ pub struct Model {
     head: Vec<HeadModule>,
     parameters: Vec<Parameter>,
     options: ModelOptions,
+    draws: Arc<Draws>,
 }
 
 impl std::fmt::Debug for Model {
@@ -98,9 +100,10 @@ impl Model {
                 what: "the tokenizer".into(),
                 hint: None,
             })?;
+        let mut draws = Arc::default();
         let (body, mut variables) = match spec.backend {
             "static" => table(spec, &options)?,
-            "candle" => transformer(spec, &options)?,
+            "candle" => transformer(spec, &options, &mut draws)?,
             other => {
                 return Err(EncoderError::Unsupported {
                     what: format!(
@@ -138,6 +141,7 @@ impl Model {
             head,
             parameters,
             options,
+            draws,
         })
     }
 
@@ -163,6 +167,12 @@ impl Model {
     #[must_use]
     pub fn options(&self) -> &ModelOptions {
         &self.options
+    }
+
+    /// What the dropout before adapters draws for; outside of a step, nothing is dropped.
+    #[must_use]
+    pub fn draws(&self) -> &Draws {
+        &self.draws
     }
 
     /// Number of trainable values.
@@ -287,7 +297,11 @@ fn decays(name: &str, variable: &Var) -> bool {
 
 type Opened = (Body, BTreeMap<String, Var>);
 
-fn transformer(spec: &EncoderSpec, options: &ModelOptions) -> Result<Opened, TrainError> {
+fn transformer(
+    spec: &EncoderSpec,
+    options: &ModelOptions,
+    draws: &mut Arc<Draws>,
+) -> Result<Opened, TrainError> {
     let path = spec.folder.join("config.json");
     let checkpoint = Checkpoint::open(&spec.weights)?;
     let mut weights = Weights::new(
@@ -302,6 +316,7 @@ fn transformer(spec: &EncoderSpec, options: &ModelOptions) -> Result<Opened, Tra
     if let Some(lora) = &options.lora {
         weights.adapt(lora.clone());
     }
+    *draws = weights.draws();
     let transformer = architecture::open(
         &BuildInput {
             config: Config::new(&spec.config, &path),

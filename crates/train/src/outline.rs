@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::TrainError;
 use super::augment::VocabularyReport;
-use super::batch::{Kind, Source, examples, of_kind};
+use super::batch::{Kind, Source, of_kind};
 use super::leakage::LeakReport;
+use super::rows::DataFile;
 use super::session::Session;
 
 /// What a dry run found out.
@@ -21,6 +22,9 @@ pub struct Outline {
     pub tensors: usize,
     /// Stages: name, sources with their examples, steps.
     pub stages: Vec<StageOutline>,
+    /// Files that were read, in the order of the recipe.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<DataFile>,
     /// The leakage check.
     pub leakage: LeakReport,
     /// The new tokens, where the recipe asks for some.
@@ -54,11 +58,13 @@ impl Session<'_> {
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn outline(&self) -> Result<Outline, TrainError> {
-        let prompt = &self.plan.recipe.compute.prompt;
+        let recipe = &self.plan.recipe;
         let (mut longest_text, mut truncated_texts) = (0, 0);
-        for example in examples(&self.stages) {
-            for text in example.texts() {
-                let prepared = self.model.prepare(text, prompt)?;
+        for (stage, sources) in recipe.stages.iter().zip(&self.stages) {
+            let prompts = stage.prompts(&recipe.compute);
+            let texts = sources.iter().flat_map(|s| &s.examples);
+            for (role, text) in texts.flat_map(|e| e.texts().enumerate()) {
+                let prepared = self.model.prepare(text, prompts[role.min(1)])?;
                 longest_text = longest_text.max(prepared.ids.len() + prepared.lost_tokens);
                 truncated_texts += usize::from(prepared.lost_tokens > 0);
             }
@@ -86,6 +92,12 @@ impl Session<'_> {
                     runs: runs.len(),
                     steps: runs.iter().map(Vec::len).sum(),
                 })
+                .collect(),
+            files: self
+                .stages
+                .iter()
+                .flatten()
+                .flat_map(|s| s.files.clone())
                 .collect(),
             leakage: self.leakage.clone(),
             vocabulary: self.vocabulary.clone(),

@@ -3,6 +3,7 @@
 mod check;
 mod data;
 mod replaced;
+mod rows;
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::optim::Shape;
 use korfinsts_base::fs;
+use korfinsts_base::hub::is_commit;
 use korfinsts_base::strict_toml;
 
 pub use data::{DataKind, DataRecipe};
+pub use rows::{HubRows, Rows};
 
 /// Version of the schema of recipes.
 pub const SCHEMA: u32 = 1;
@@ -230,6 +233,19 @@ pub struct LoraRecipe {
     /// Last names of the linear layers that get one; empty = all.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Share of an adapter's input that is dropped at random while it trains.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 /// Part of a run with its own data and optimiser.
@@ -241,13 +257,20 @@ pub struct Stage {
     /// Passes over the data.
     #[serde(default = "one")]
     pub epochs: usize,
-    /// Examples per step.
+    /// Examples of a batch: those whose texts are negatives of each other.
     pub batch: usize,
+    /// Batches per step, whose gradients are averaged: the same as one batch of all their examples,
+    /// but negatives come from an example's own batch alone.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulation: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Share of the steps in which the learning rate grows.
     #[serde(default = "tenth")]
     pub warmup: f64,
+    /// Steps in which the learning rate grows, in place of a share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<usize>,
     /// How it goes after.
     #[serde(default = "linear")]
     pub schedule: Shape,
@@ -263,6 +286,13 @@ pub struct Stage {
     /// Which texts are negatives of a triplet.
     #[serde(default)]
     pub negatives: Negatives,
+    /// By how much the distance to the negative must be larger than that to the positive: the
+    /// triplet margin loss takes the place of Equation 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// Put before anchors, and before the first texts of pairs, in place of `compute.prompt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_prompt: Option<String>,
     /// Weight of the similarity matrices in a distillation.
     #[serde(default)]
     pub similarity: f64,
@@ -280,6 +310,21 @@ pub struct Stage {
     pub soup: usize,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
+}
+
+impl Stage {
+    /// What is put before anchors, and before every other text.
+    #[must_use]
+    pub fn prompts<'a>(&'a self, compute: &'a Compute) -> [&'a str; 2] {
+        let anchor = self.anchor_prompt.as_ref().unwrap_or(&compute.prompt);
+        [anchor, &compute.prompt]
+    }
+
+    /// Examples of one step.
+    #[must_use]
+    pub fn examples_per_step(&self) -> usize {
+        self.batch * self.accumulation
+    }
 }
 
 fn one() -> usize {
@@ -317,10 +362,22 @@ pub enum Negatives {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
-    /// Suites: ids, with `:split` where it is not the default one.
+    /// Suites: ids, with `:split` where it is not the default one. Evaluated before and after.
     pub suites: Vec<String>,
-    /// Steps between evaluations; 0 = only before and after.
+    /// Steps between evaluations on the dev splits of `suites`; 0 = only before and after.
     pub every: usize,
+    /// Dev split, as `korsts:dev`, whose score chooses the checkpoint among the steps that are
+    /// evaluated; absent = the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
+    /// Evaluations without a better score after which training ends; 0 = it goes on to the end.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub patience: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_nothing(n: &usize) -> bool {
+    *n == 0
 }
 
 /// What is written.
@@ -412,6 +469,29 @@ impl Recipe {
         })?;
         Ok(recipe)
     }
+
+    /// Gives the data of a dataset on the hub the commit that they are read at; whether the recipe
+    /// has data of that dataset.
+    ///
+    /// # Errors
+    /// When it is no commit, or the recipe names another one.
+    pub fn pin(&mut self, dataset: &str, commit: &str) -> Result<bool, String> {
+        if !is_commit(commit) {
+            return Err(check::no_commit(commit));
+        }
+        let data = self.stages.iter_mut().flat_map(|s| &mut s.data);
+        let mut found = false;
+        for rows in data.filter_map(|d| d.kind.on_hub()) {
+            if rows.dataset == dataset {
+                found = true;
+                let known = rows.revision.get_or_insert_with(|| commit.to_owned());
+                if known != commit {
+                    return Err(format!("the recipe reads `{dataset}` at {known}"));
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -499,6 +579,61 @@ data = [{ triplets = "triplets.jsonl" }]
             ),
             ("5e-5", "nan", "`learning_rate` is NaN"),
             ("5e-5", "5e-5\nsoup = 0", "`soup` is 0"),
+            (
+                "5e-5",
+                "5e-5\nmargin = 0",
+                "`margin` is 0, expected a number above 0",
+            ),
+            (
+                "5e-5",
+                "5e-5\nmargin = 1\nnegatives = \"hard+batch\"",
+                "`margin` compares a triplet with itself",
+            ),
+            (
+                "5e-5",
+                "5e-5\nmargin = 1\ntemperature = 0.1",
+                "`temperature` has no part",
+            ),
+            (
+                "5e-5",
+                "5e-5\nwarmup = 0.2\nwarmup_steps = 5",
+                "both say how long",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "scored = \"a\" }]\naccumulation = 2 #",
+                "`accumulation` is for triplets and pairs",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "scored = \"a\" }]\nanchor_prompt = \"x\" #",
+                "`anchor_prompt` is for triplets and pairs",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "pairs = \"a\" }]\nmargin = 1 #",
+                "`margin` is for triplets",
+            ),
+            (
+                "[[stage]]",
+                "[lora]\nrank = 2\nalpha = 4\ndropout = 1.0\n[[stage]]",
+                "`dropout` is 1, expected a number from 0 to below 1",
+            ),
+            (
+                "[[stage]]",
+                "[evaluate]\nbest = \"korsts:dev\"\n[[stage]]",
+                "`best` needs `every`",
+            ),
+            (
+                "[[stage]]",
+                "[evaluate]\npatience = 3\n[[stage]]",
+                "`patience` needs `best`",
+            ),
+            (
+                "[[stage]]",
+                "[evaluate]\nevery = 1\nbest = \"korsts:dev\"\n[[stage]]\nsoup = 2",
+                "`best` chooses a step",
+            ),
         ] {
             let text = SMALL.replace(from, to);
             let error = Recipe::parse(&text, Path::new("small.toml")).expect_err(expected);

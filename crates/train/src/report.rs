@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
+use super::best::BestStep;
 use super::metrics::StepMetrics;
 use super::outline::Outline;
 use super::recipe::Recipe;
@@ -60,6 +61,9 @@ pub struct Report {
     pub last_loss: Option<f64>,
     /// Variants of `korfin-shift` that were trained on and left out of its evaluation.
     pub held_out_of_evaluation: Vec<String>,
+    /// The step whose weights the checkpoint has, where a dev split chose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestStep>,
     /// Scores by suite.
     pub suites: Vec<Change>,
 }
@@ -120,6 +124,7 @@ pub fn build(
         first_loss: mean(&losses[..tenth]),
         last_loss: mean(&losses[losses.len() - tenth..]),
         held_out_of_evaluation: held_out.to_vec(),
+        best: None,
         suites,
     }
 }

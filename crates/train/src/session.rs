@@ -24,6 +24,7 @@ use super::soup::{self, Soup};
 use super::state::{self, Position};
 use super::training::Training;
 use korfinsts_base::fs;
+use korfinsts_base::hub::Hub;
 use korfinsts_bench::run::engine;
 use korfinsts_bench::run::store::Store;
 use korfinsts_bench::suite::{Registry, Suite};
@@ -53,6 +54,8 @@ pub struct Plan<'a> {
     pub teacher: Option<EncoderSpec>,
     /// Suites.
     pub registry: &'a Registry,
+    /// Datasets.
+    pub hub: Hub,
     /// Folder of embeddings that were computed before.
     pub cache: PathBuf,
     /// Where it trains.
@@ -99,6 +102,8 @@ pub struct Session<'a> {
     pub(super) leakage: LeakReport,
     pub(super) vocabulary: Option<VocabularyReport>,
     pub(super) suites: Vec<Suite>,
+    /// What is evaluated at steps.
+    pub(super) dev: Vec<Suite>,
     pub(super) held_out: Vec<String>,
     pub(super) run: String,
 }
@@ -118,6 +123,7 @@ impl<'a> Session<'a> {
         let places = Places {
             root: &plan.root,
             registry: plan.registry,
+            hub: &plan.hub,
             recipe: &plan.path,
             teacher: plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()),
         };
@@ -157,7 +163,7 @@ impl<'a> Session<'a> {
             .enumerate()
             .map(|(i, (stage, sources))| {
                 let lap = |lap: usize| PlanOptions {
-                    batch: stage.batch,
+                    batch: stage.examples_per_step(),
                     epochs: stage.epochs,
                     extra: stage.extra,
                     seed: (recipe.seed)
@@ -170,7 +176,14 @@ impl<'a> Session<'a> {
             })
             .collect();
         let run = run_key(&plan, &stages, &base)?;
+        let dev = held_out::dev_suites(&plan, &trained_variants)?;
+        if recipe.evaluate.every > 0 && dev.is_empty() {
+            watch.note(
+                "no suite of `evaluate` has a dev split on disk: nothing is evaluated at steps",
+            );
+        }
         Ok(Self {
+            dev,
             // What is left of the suites is known before anything is computed.
             suites: held_out::suites_left(&plan, &trained_variants)?,
             plan,
@@ -232,11 +245,12 @@ impl<'a> Session<'a> {
             }
             _ => Vec::new(),
         };
-        let log = Training::begin(&self, &evaluator, watch, ranks)?.run()?;
-        match log {
-            Some(log) => self
-                .finish(&evaluator, &before, log.lines(), watch)
-                .map(Some),
+        let at_steps = Evaluator {
+            plan: &self.plan,
+            suites: &self.dev,
+        };
+        match Training::begin(&self, &at_steps, watch, ranks)?.run()? {
+            Some(trained) => self.finish(&evaluator, &before, trained, watch).map(Some),
             None => Ok(None),
         }
     }
@@ -302,6 +316,7 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
             alpha: lora.alpha,
             targets: lora.targets.clone(),
             seed: recipe.seed,
+            dropout: lora.dropout,
         }),
     }
 }
@@ -312,10 +327,14 @@ fn run_key(
     stages: &[Vec<Source>],
     base: &EncoderSpec,
 ) -> Result<String, TrainError> {
-    // The weights do not depend on what is evaluated, kept and reported.
+    // The weights do not depend on what is evaluated, kept and reported, unless it chooses them.
+    let evaluate = match plan.recipe.evaluate.best {
+        Some(_) => plan.recipe.evaluate.clone(),
+        None => super::recipe::Evaluate::default(),
+    };
     let recipe = Recipe {
         card: super::recipe::Card::default(),
-        evaluate: super::recipe::Evaluate::default(),
+        evaluate,
         save: super::recipe::Save::default(),
         ..plan.recipe.clone()
     };

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::best::{Best, BestStep};
 use super::error::computing;
 use super::model::Model;
 use super::optim::{AdamW, AdamWOptions, Moments};
@@ -20,7 +21,7 @@ use korfinsts_nn::safetensors::Checkpoint;
 const PREFIX: &str = "state-";
 
 /// How far a run is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Names the recipe, its data and the base model: a state serves no other run.
@@ -33,6 +34,26 @@ pub struct Position {
     pub lap: usize,
     /// Steps done in the next one.
     pub in_lap: usize,
+    /// The best step so far, where a dev split chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestStep>,
+}
+
+/// What a state keeps next to the weights as they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept<'a> {
+    /// Of a stage of several runs.
+    pub soup: Option<&'a Soup>,
+    /// Of a run that is chosen by a dev split.
+    pub best: Option<&'a Best>,
+}
+
+/// What a state puts back.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub optimiser: AdamW,
+    pub soup: Option<Soup>,
+    pub best: Option<Best>,
 }
 
 fn values(name: &str, tensor: &Tensor) -> Result<Values, TrainError> {
@@ -50,12 +71,12 @@ fn values(name: &str, tensor: &Tensor) -> Result<Values, TrainError> {
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(
+pub(super) fn write(
     folder: &Path,
     position: &Position,
     model: &Model,
     optimiser: &AdamW,
-    soup: Option<&Soup>,
+    kept: Kept<'_>,
 ) -> Result<(), TrainError> {
     fs::create_dir(folder)?;
     let unfinished = fs::temporary_dir_in(folder)?;
@@ -73,16 +94,20 @@ pub fn write(
         ("first", first),
         ("second", second),
     ];
-    if let Some(soup) = soup {
-        for (name, tensors) in [("start", &soup.start), ("sum", &soup.sum)] {
-            let tensors = model
-                .parameters()
-                .iter()
-                .zip(tensors)
-                .map(|(parameter, tensor)| values(&parameter.name, tensor))
-                .collect::<Result<_, _>>()?;
-            files.push((name, tensors));
-        }
+    let lists = [
+        ("start", kept.soup.map(|s| &s.start)),
+        ("sum", kept.soup.map(|s| &s.sum)),
+        ("best", kept.best.map(|b| &b.weights)),
+    ];
+    for (name, tensors) in lists {
+        let Some(tensors) = tensors else { continue };
+        let tensors = model
+            .parameters()
+            .iter()
+            .zip(tensors)
+            .map(|(parameter, tensor)| values(&parameter.name, tensor))
+            .collect::<Result<_, _>>()?;
+        files.push((name, tensors));
     }
     for (name, tensors) in &files {
         let bytes = save::safetensors(tensors, Number::Float32)?;
@@ -158,16 +183,16 @@ pub fn clear(folder: &Path) -> Result<(), TrainError> {
 }
 
 /// Puts a state back: parameters into the model, moments into the optimiser that is returned, with
-/// the soup where the stage makes one.
+/// what was kept next to them.
 ///
 /// # Errors
 /// When the state does not fit the model.
-pub fn restore(
+pub(super) fn restore(
     path: &Path,
     position: &Position,
     model: &Model,
     options: AdamWOptions,
-) -> Result<(AdamW, Option<Soup>), TrainError> {
+) -> Result<Restored, TrainError> {
     let open = |name: &str| Checkpoint::open(&[path.join(format!("{name}.safetensors"))]);
     let (parameters, first, second) = (open("parameters")?, open("first")?, open("second")?);
     let mut moments = BTreeMap::new();
@@ -183,9 +208,6 @@ pub fn restore(
         }
     }
     let optimiser = AdamW::resumed(options, position.in_lap, moments);
-    if !fs::exists(&path.join("sum.safetensors")) {
-        return Ok((optimiser, None));
-    }
     let of = |name: &str| -> Result<Vec<Tensor>, TrainError> {
         let file = open(name)?;
         model
@@ -194,11 +216,24 @@ pub fn restore(
             .map(|p| tensor(path, &file, &p.name, &p.variable))
             .collect()
     };
-    let soup = Soup {
-        start: of("start")?,
-        sum: of("sum")?,
+    let soup = if fs::exists(&path.join("sum.safetensors")) {
+        let (start, sum) = (of("start")?, of("sum")?);
+        Some(Soup { start, sum })
+    } else {
+        None
     };
-    Ok((optimiser, Some(soup)))
+    let best = match position.best.clone() {
+        Some(at) => {
+            let weights = of("best")?;
+            Some(Best { at, weights })
+        }
+        None => None,
+    };
+    Ok(Restored {
+        optimiser,
+        soup,
+        best,
+    })
 }
 
 /// A tensor of a state, as `like` is: shape, number type, device.

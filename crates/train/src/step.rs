@@ -26,13 +26,18 @@ pub enum Objective {
         /// Temperature.
         temperature: f64,
     },
+    /// The triplet margin loss: the same roles.
+    Margin {
+        /// The margin.
+        margin: f64,
+    },
     /// Equation 1 with in-batch negatives: anchors, positives and, with `hard`, negatives.
     InBatch {
         /// Temperature.
         temperature: f64,
         /// Whether negatives come with the triplets.
         hard: bool,
-        /// Candidates that are copies of a row's own texts.
+        /// Candidates that are no negatives of a row.
         same: SameText,
     },
     /// Pairs with gold scores: first and second texts.
@@ -68,6 +73,9 @@ impl Objective {
         match self {
             Self::Triplet { temperature } => {
                 loss::triplet(&role(0, 3)?, &role(1, 3)?, &role(2, 3)?, *temperature)
+            }
+            Self::Margin { margin } => {
+                loss::margin(&role(0, 3)?, &role(1, 3)?, &role(2, 3)?, *margin)
             }
             Self::InBatch {
                 temperature,
@@ -152,6 +160,8 @@ pub struct StepOptions<'a> {
     pub checkpointing: bool,
     /// Widths of a Matryoshka objective; empty = the whole width.
     pub widths: &'a [usize],
+    /// Seed of what is dropped before adapters.
+    pub seed: u64,
 }
 
 impl StepOptions<'_> {
@@ -189,22 +199,35 @@ pub fn step_of(
     options: StepOptions<'_>,
     ranks: &mut dyn Ranks,
 ) -> Outcome<(f64, Gradients)> {
+    let outcome = dropping(model, texts, objective, options, ranks);
+    model.draws().end();
+    let (loss, mut gradients) = outcome?;
+    keep_still(model, texts, &mut gradients).map_err(computing("a step"))?;
+    Ok((loss, gradients))
+}
+
+/// [`step_of`], which leaves the draws of dropout as those of the last part.
+fn dropping(
+    model: &Model,
+    texts: &[&PreparedText],
+    objective: &Objective,
+    options: StepOptions<'_>,
+    ranks: &mut dyn Ranks,
+) -> Outcome<(f64, Gradients)> {
     let failed = computing("a step");
     let part = options.at_once(texts.len());
-    let (loss, mut gradients) = if ranks.count() > 1 {
-        shared(model, texts, objective, options, ranks)?
+    if ranks.count() > 1 {
+        shared(model, texts, objective, options, ranks)
     } else if part >= texts.len() && !options.checkpointing {
-        whole(model, texts, objective, options).map_err(&failed)?
+        whole(model, texts, objective, options).map_err(failed)
     } else {
         let own: Vec<usize> = (0..texts.len()).collect();
         let parts = Parts::new(model, texts, &own, part);
-        let embeddings = parts.embeddings(model).map_err(&failed)?;
+        let embeddings = parts.embeddings(model, options).map_err(&failed)?;
         let (loss, gradient) = learn(objective, &embeddings, options).map_err(&failed)?;
         let gradients = parts.backward(model, &gradient, options).map_err(&failed)?;
-        (loss, gradients)
-    };
-    keep_still(model, texts, &mut gradients).map_err(failed)?;
-    Ok((loss, gradients))
+        Ok((loss, gradients))
+    }
 }
 
 /// The row of the word table that never moves has no gradient.
@@ -231,7 +254,10 @@ fn whole(
     objective: &Objective,
     options: StepOptions<'_>,
 ) -> Result<(f64, Gradients)> {
-    let embeddings = model.forward(&model.batch(texts))?;
+    let all: Vec<usize> = (0..texts.len()).collect();
+    let batch = model.batch(texts);
+    model.draws().of(options.seed, &all, &batch);
+    let embeddings = model.forward(&batch)?;
     let loss = nested(objective, &embeddings, options.widths)?;
     let mut gradients = Gradients::new();
     collect(model, &loss, &mut gradients)?;
@@ -273,17 +299,28 @@ impl Parts {
     }
 
     /// Embeddings in the order of `own`, which is ascending; nothing that led to them is kept.
-    fn embeddings(&self, model: &Model) -> Result<Tensor> {
+    fn embeddings(&self, model: &Model, options: StepOptions<'_>) -> Result<Tensor> {
+        let mut start = 0;
         let embeddings: Result<Vec<Tensor>> = self
             .batches
             .iter()
-            .map(|batch| embed_without_graph(model, batch))
+            .map(|batch| {
+                self.draw(model, options, start, batch);
+                start += batch.rows;
+                embed_without_graph(model, batch)
+            })
             .collect();
         let sorted = Tensor::cat(&embeddings?, 0)?;
         let mut back: Vec<u32> = (0..self.order.len() as u32).collect();
         back.sort_by_key(|&at| self.order[at as usize]);
         let back = Tensor::from_vec(back, self.order.len(), sorted.device())?;
         sorted.index_select(&back, 0)
+    }
+
+    /// The draws of dropout are those of the part that begins at `start` from now on.
+    fn draw(&self, model: &Model, options: StepOptions<'_>, start: usize, batch: &TokenBatch) {
+        let texts = &self.order[start..start + batch.rows];
+        model.draws().of(options.seed, texts, batch);
     }
 
     /// Gradients of the model from those of the whole batch's embeddings.
@@ -300,6 +337,7 @@ impl Parts {
         let mut start = 0;
         for batch in &self.batches {
             let gradient = gradient.narrow(0, start, batch.rows)?.detach();
+            self.draw(model, options, start, batch);
             start += batch.rows;
             if options.checkpointing {
                 recompute_layers(model, batch, &gradient, &mut gradients)?;
@@ -329,15 +367,16 @@ fn shared(
     let parts = Parts::new(model, texts, own, at_once);
     // The graph of a share that fits at once is kept until its gradient is known.
     let graph = if keeps_graph {
-        let own: Vec<&PreparedText> = own.iter().map(|&i| texts[i]).collect();
-        Some(model.forward(&model.batch(&own)).map_err(&failed)?)
+        let batch = model.batch(&own.iter().map(|&i| texts[i]).collect::<Vec<_>>());
+        model.draws().of(options.seed, own, &batch);
+        Some(model.forward(&batch).map_err(&failed)?)
     } else {
         None
     };
     let values = match &graph {
         Some(embeddings) => embedded(embeddings),
         None if own.is_empty() => Ok(Vec::new()),
-        None => parts.embeddings(model).and_then(|e| embedded(&e)),
+        None => parts.embeddings(model, options).and_then(|e| embedded(&e)),
     };
     let all = ranks.gather(&values.map_err(&failed)?)?;
     let together = side_by_side(model, &all, &shares).map_err(&failed)?;
@@ -519,9 +558,10 @@ fn take(
     Ok(())
 }
 
-/// Which candidates of a batch with in-batch negatives are copies of a row's own texts.
+/// Which candidates of a step with in-batch negatives are no negatives of a row: copies of its own
+/// texts, and texts that are not among the `batch` examples of its batch.
 #[must_use]
-pub fn same_texts(examples: &[&Example]) -> SameText {
+pub fn same_texts(examples: &[&Example], batch: usize) -> SameText {
     let hard = examples.iter().all(|e| e.negative.is_some());
     let candidates: Vec<&str> = examples
         .iter()
@@ -533,13 +573,13 @@ pub fn same_texts(examples: &[&Example]) -> SameText {
                 .filter_map(|e| e.negative.as_deref()),
         )
         .collect();
-    let same = examples
-        .iter()
-        .flat_map(|row| {
-            candidates
-                .iter()
-                .map(move |c| *c == row.first || *c == row.second)
-        })
-        .collect();
+    let rows = examples.len().max(1);
+    let mut same = Vec::with_capacity(rows * candidates.len());
+    for (row, example) in examples.iter().enumerate() {
+        same.extend(candidates.iter().enumerate().map(|(column, candidate)| {
+            let other = column % rows / batch != row / batch;
+            other || *candidate == example.first || *candidate == example.second
+        }));
+    }
     SameText { same }
 }

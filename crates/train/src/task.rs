@@ -40,12 +40,13 @@ impl Session<'_> {
         let (texts, objective): (Vec<&str>, Objective) = match batch.kind {
             Kind::Triplets => (
                 first.chain(second).chain(negative).collect(),
-                match stage.negatives {
-                    Negatives::Hard => Objective::Triplet { temperature },
-                    Negatives::HardAndBatch => Objective::InBatch {
+                match (stage.negatives, stage.margin) {
+                    (_, Some(margin)) => Objective::Margin { margin },
+                    (Negatives::Hard, None) => Objective::Triplet { temperature },
+                    (Negatives::HardAndBatch, None) => Objective::InBatch {
                         temperature,
                         hard: true,
-                        same: same_texts(&examples),
+                        same: same_texts(&examples, stage.batch),
                     },
                 },
             ),
@@ -54,7 +55,7 @@ impl Session<'_> {
                 Objective::InBatch {
                     temperature,
                     hard: false,
-                    same: same_texts(&examples),
+                    same: same_texts(&examples, stage.batch),
                 },
             ),
             Kind::Scored => (
@@ -83,11 +84,15 @@ impl Session<'_> {
                 (texts, objective)
             }
         };
-        let prompt = &self.plan.recipe.compute.prompt;
+        let prompts = stage.prompts(&self.plan.recipe.compute);
         let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
         let mut prepared = texts
             .into_iter()
-            .map(|text| self.model.prepare(text, prompt))
+            .enumerate()
+            .map(|(i, text)| {
+                self.model
+                    .prepare(text, prompts[usize::from(i >= examples.len())])
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if stage.token_dropout > 0.0 && batch.kind == Kind::Parallel {
             for text in &mut prepared {

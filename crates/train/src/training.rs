@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::TrainError;
+use super::best::{Best, BestStep};
 use super::error::computing;
 use super::evaluator::Evaluator;
 use super::in_progress::InProgress;
@@ -12,10 +12,11 @@ use super::metrics::{Log, StepMetrics, memory_mib};
 use super::optim::{self, AdamW, Schedule};
 use super::ranks::Ranks;
 use super::session::{BESIDE, MEAN, Session, Watch};
-use super::soup::Soup;
-use super::state::{self, Position};
+use super::soup::{self, Soup};
+use super::state::{self, Kept, Position};
 use super::step::{StepOptions, step_of};
 use super::task::Task;
+use super::{TrainError, held_out};
 use korfinsts_bench::run::store::Store;
 use korfinsts_encoder::PreparedText;
 
@@ -29,10 +30,21 @@ pub(super) struct Training<'t> {
     position: Position,
     /// What the state of an earlier run holds, until its stage continues.
     restored: Option<(AdamW, Option<Soup>)>,
+    /// At rank 0, where a dev split chooses the checkpoint.
+    best: Option<Best>,
+    /// Whether training ended before its last step, because it no longer became better.
+    stopped: bool,
     /// At rank 0.
     records: Option<Records>,
     /// Steps of all stages.
     total: usize,
+}
+
+/// A run that was trained.
+pub(super) struct Trained {
+    pub log: Log,
+    /// The step whose weights the model has, where it is not the last one for certain.
+    pub best: Option<BestStep>,
 }
 
 /// What rank 0 writes.
@@ -70,6 +82,7 @@ impl<'t> Training<'t> {
                 stage: 0,
                 lap: 0,
                 in_lap: 0,
+                best: None,
             },
         };
         let log = if first {
@@ -77,11 +90,14 @@ impl<'t> Training<'t> {
         } else {
             None
         };
+        let mut best = None;
         let restored = match &found {
             Some((path, _)) => {
                 let stage = position.stage.min(session.batches.len() - 1);
                 let options = session.optimiser(stage);
-                Some(state::restore(path, &position, &session.model, options)?)
+                let restored = state::restore(path, &position, &session.model, options)?;
+                best = restored.best;
+                Some((restored.optimiser, restored.soup))
             }
             None => None,
         };
@@ -113,13 +129,15 @@ impl<'t> Training<'t> {
             teacher,
             position,
             restored,
+            best,
+            stopped: false,
             records,
             total,
         })
     }
 
-    /// Trains to the end; gives the log at rank 0.
-    pub fn run(mut self) -> Result<Option<Log>, TrainError> {
+    /// Trains to the end and leaves the weights of the checkpoint; gives the log at rank 0.
+    pub fn run(mut self) -> Result<Option<Trained>, TrainError> {
         let stages = self.session.plan.recipe.stages.len();
         let mut outcome = Ok(());
         while outcome.is_ok() && self.position.stage < stages {
@@ -133,7 +151,16 @@ impl<'t> Training<'t> {
             }
             None => None,
         };
-        outcome.map(|()| log)
+        outcome?;
+        let Some(log) = log else { return Ok(None) };
+        let best = self.best.map(|Best { at, weights }| {
+            let line = format!("{}: {} {:.4}", at.step, at.suite, at.score);
+            self.watch
+                .note(&format!("the checkpoint is that of step {line}"));
+            soup::set(self.session.model.parameters(), &weights).map(|()| at)
+        });
+        let best = best.transpose().map_err(computing("the best weights"))?;
+        Ok(Some(Trained { log, best }))
     }
 
     /// The rest of a stage.
@@ -150,7 +177,7 @@ impl<'t> Training<'t> {
             }
             None => (AdamW::new(options), None),
         };
-        while self.position.lap < laps {
+        while self.position.lap < laps && !self.stopped {
             self.lap(&mut optimiser, soup.as_ref())?;
             self.position.lap += 1;
             self.position.in_lap = 0;
@@ -165,7 +192,11 @@ impl<'t> Training<'t> {
         if let Some(soup) = soup {
             soup.finish(parameters, laps).map_err(computing(MEAN))?;
         }
-        self.position.stage += 1;
+        self.position.stage = if self.stopped {
+            session.batches.len()
+        } else {
+            self.position.stage + 1
+        };
         self.position.lap = 0;
         self.save(&optimiser, None)
     }
@@ -177,7 +208,9 @@ impl<'t> Training<'t> {
         let batches = &session.batches[self.position.stage][self.position.lap];
         let schedule = Schedule {
             peak: stage.learning_rate,
-            warmup: (batches.len() as f64 * stage.warmup).round() as usize,
+            warmup: stage
+                .warmup_steps
+                .unwrap_or_else(|| (batches.len() as f64 * stage.warmup).round() as usize),
             total: batches.len(),
             shape: stage.schedule,
         };
@@ -188,6 +221,12 @@ impl<'t> Training<'t> {
                     step: self.position.step,
                     total: self.total,
                 });
+            }
+            if session.plan.recipe.evaluate.patience > 0
+                && self.ranks.any(self.out_of_patience())?
+            {
+                self.stopped = true;
+                break;
             }
             let start = Instant::now();
             let task = Task {
@@ -243,6 +282,7 @@ impl<'t> Training<'t> {
             micro_batch: compute.micro_batch,
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
+            seed: task.batch.seed,
         };
         let (loss, gradients) = step_of(&session.model, &texts, &objective, options, self.ranks)?;
         let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
@@ -263,15 +303,32 @@ impl<'t> Training<'t> {
 
     /// Writes the line of a step at rank 0, with scores where the recipe wants some.
     fn record(&mut self, mut line: StepMetrics) -> Result<(), TrainError> {
-        let every = self.session.plan.recipe.evaluate.every;
-        if every > 0 && line.step.is_multiple_of(every) {
-            line.evaluation = self.evaluator.now(&self.session.model)?;
+        let (evaluate, model) = (&self.session.plan.recipe.evaluate, &self.session.model);
+        let last = line.step == self.total && evaluate.best.is_some();
+        if evaluate.every > 0 && (last || line.step.is_multiple_of(evaluate.every)) {
+            line.evaluation = self.evaluator.now(model)?;
+            if let (Some(_), Some(dev)) = (&evaluate.best, self.session.dev.first()) {
+                let name = held_out::name(&dev.id, &dev.split);
+                let score = line.evaluation.get(&name).copied();
+                let at = (name.as_str(), line.step);
+                self.best = Best::after(self.best.take(), at, score, model.parameters())
+                    .map_err(computing("the best weights"))?;
+                self.position.best = self.best.as_ref().map(|best| best.at.clone());
+            }
         }
         if let Some(records) = &mut self.records {
             records.log.write(&line)?;
         }
         self.watch.stepped(&line, self.total);
         Ok(())
+    }
+
+    /// Whether the last evaluations were no better than one before them.
+    fn out_of_patience(&self) -> bool {
+        let patience = self.session.plan.recipe.evaluate.patience;
+        self.best
+            .as_ref()
+            .is_some_and(|best| best.at.since >= patience)
     }
 
     /// Writes a state at rank 0.
@@ -283,7 +340,10 @@ impl<'t> Training<'t> {
                 &self.position,
                 &self.session.model,
                 optimiser,
-                soup,
+                Kept {
+                    soup,
+                    best: self.best.as_ref(),
+                },
             )?;
         }
         Ok(())

@@ -114,7 +114,8 @@ impl Cache {
 }
 
 /// Whether a revision is a commit: 40 hexadecimal digits.
-pub(super) fn is_commit(revision: &str) -> bool {
+#[must_use]
+pub fn is_commit(revision: &str) -> bool {
     revision.len() == 40
         && revision
             .bytes()

@@ -10,6 +10,7 @@ mod error;
 
 use std::fmt;
 
+pub use cache::is_commit;
 pub use client::{Hub, HubSettings, Progress};
 pub use error::HubError;
 

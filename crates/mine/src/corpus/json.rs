@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use korfinsts_base::records::objects::at_path;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -28,18 +29,15 @@ pub(super) fn row(
     number: u64,
     line: &str,
 ) -> Result<Row, MineError> {
-    let wrong =
-        |reason: String, hint| MineError::data(&file.path, Place::Line(number), reason, hint);
-    let names: Vec<&str> = columns
-        .text
-        .iter()
-        .chain(&columns.licence)
-        .chain(&columns.source)
-        .map(String::as_str)
-        .collect();
-    let broken = |e: serde_json::Error| wrong(format!("not a JSON object: {e}"), Some(ONE_A_LINE));
+    let place = Place::Line(number);
+    let names = columns.names();
+    let broken = |e: serde_json::Error| {
+        let reason = format!("not a JSON object: {e}");
+        MineError::data(&file.path, place, reason, Some(ONE_A_LINE))
+    };
+    let value: Value;
     let (cells, found) = if names.iter().any(|n| n.contains('.')) {
-        let Unique(value) = serde_json::from_str(line).map_err(broken)?;
+        Unique(value) = serde_json::from_str(line).map_err(broken)?;
         nested(&value, &names)
     } else {
         let mut deserializer = serde_json::Deserializer::from_str(line);
@@ -49,6 +47,29 @@ pub(super) fn row(
         deserializer.end().map_err(broken)?;
         read
     };
+    gather(file, columns, (number, place), (cells, &found))
+}
+
+/// The row of a record that was read as a whole.
+pub(super) fn of_value(
+    file: &File,
+    columns: &Columns,
+    number: u64,
+    value: &Value,
+) -> Result<Row, MineError> {
+    let (cells, found) = nested(value, &columns.names());
+    gather(file, columns, (number, Place::Row(number)), (cells, &found))
+}
+
+/// A row from the cells of [`Columns::names`] and the names that were found, for errors.
+fn gather(
+    file: &File,
+    columns: &Columns,
+    (number, place): (u64, Place),
+    (cells, found): (Vec<Cell<'_>>, &str),
+) -> Result<Row, MineError> {
+    let wrong = |reason: String, hint| MineError::data(&file.path, place, reason, Some(hint));
+    let names = columns.names();
     let mut cells = names.iter().zip(cells);
     let mut take = |optional: bool| -> Result<Option<Cow<'_, str>>, MineError> {
         let Some((name, cell)) = cells.next() else {
@@ -60,11 +81,11 @@ pub(super) fn row(
             Cell::Absent if optional => Ok(None),
             Cell::Absent => Err(wrong(
                 format!("no field `{name}`, found {found}"),
-                Some("name the field in `columns` of the corpus's TOML file"),
+                "name the field in `columns` of the corpus's TOML file",
             )),
             Cell::Other(kind) => Err(wrong(
                 format!("expected text in `{name}`, found {kind}"),
-                Some("name another field in `columns` of the corpus's TOML file"),
+                "name another field in `columns` of the corpus's TOML file",
             )),
         }
     };
@@ -79,44 +100,38 @@ pub(super) fn row(
             text.push_str(&part);
         }
     }
-    let licence = match &columns.licence {
-        Some(_) => take(true)?.map(Cow::into_owned),
-        None => None,
-    };
-    let source = match &columns.source {
-        Some(_) => take(true)?.map(Cow::into_owned),
-        None => None,
+    let mut optional = |column: &Option<String>| match column {
+        Some(_) => take(true).map(|cell| cell.map(Cow::into_owned)),
+        None => Ok(None),
     };
     Ok(Row {
         number,
         text,
-        licence,
-        source,
+        licence: optional(&columns.licence)?,
+        source: optional(&columns.source)?,
     })
 }
 
-fn nested(value: &Value, names: &[&str]) -> (Vec<Cell<'static>>, String) {
-    let cells = names
+fn nested<'v>(value: &'v Value, names: &[&str]) -> (Vec<Cell<'v>>, String) {
+    let cells: Vec<Cell<'_>> = names
         .iter()
-        .map(|name| {
-            let at = value
-                .get(name)
-                .or_else(|| name.split('.').try_fold(value, |value, key| value.get(key)));
-            match at {
-                None => Cell::Absent,
-                Some(Value::Null) => Cell::Null,
-                Some(Value::String(s)) => Cell::Text(s.clone().into()),
-                Some(Value::Bool(_)) => Cell::Other("a boolean"),
-                Some(Value::Number(_)) => Cell::Other("a number"),
-                Some(Value::Array(_)) => Cell::Other("an array"),
-                Some(Value::Object(_)) => Cell::Other("an object"),
-            }
+        .map(|name| match at_path(value, name) {
+            None => Cell::Absent,
+            Some(Value::Null) => Cell::Null,
+            Some(Value::String(s)) => Cell::Text(s.into()),
+            Some(Value::Bool(_)) => Cell::Other("a boolean"),
+            Some(Value::Number(_)) => Cell::Other("a number"),
+            Some(Value::Array(_)) => Cell::Other("an array"),
+            Some(Value::Object(_)) => Cell::Other("an object"),
         })
         .collect();
-    let keys = value.as_object().map(|o| {
-        let keys: Vec<String> = o.keys().take(8).map(|k| format!("`{k}`")).collect();
-        keys.join(", ")
-    });
+    let keys = value
+        .as_object()
+        .filter(|_| cells.contains(&Cell::Absent))
+        .map(|o| {
+            let keys: Vec<String> = o.keys().take(8).map(|k| format!("`{k}`")).collect();
+            keys.join(", ")
+        });
     (cells, keys.unwrap_or_else(|| "no object".to_owned()))
 }
 

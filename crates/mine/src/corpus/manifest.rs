@@ -82,6 +82,15 @@ pub struct Columns {
     pub source: Option<String>,
 }
 
+impl Columns {
+    /// Every column: those of the text, then those of the licence and the source.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let others = self.licence.iter().chain(&self.source);
+        self.text.iter().chain(others).map(String::as_str).collect()
+    }
+}
+
 /// A row of the paper's Table 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -74,4 +74,27 @@ mod tests {
             assert_eq!(refused(licence, &allowed), reason, "{licence}");
         }
     }
+
+    #[test]
+    fn corpora_whose_licence_was_not_seen_are_left_out_of_every_profile() {
+        let registry = crate::corpus::Registry::built_in().expect("what is built in");
+        let unseen = registry
+            .corpora()
+            .iter()
+            .filter(|c| c.licence == "NOASSERTION");
+        let ids: Vec<&str> = unseen.map(|c| c.id.as_str()).collect();
+        assert_eq!(
+            ids,
+            [
+                "nmixx-opensource-finance",
+                "nmixx-synthetic-disclosure",
+                "nmixx-synthetic-report"
+            ]
+        );
+        for (name, profile) in registry.profiles() {
+            let reason = refused("NOASSERTION", &profile.licences);
+            assert_eq!(reason, Some("licence-not-allowed"), "{name}");
+        }
+        assert_eq!(refused("NOASSERTION", &["NOASSERTION".to_owned()]), None);
+    }
 }

@@ -1,6 +1,8 @@
 //! What the types of a recipe cannot say.
 
-use super::{First, Recipe, SCHEMA, Stage, StaticBase};
+use korfinsts_base::hub::is_commit;
+
+use super::{DataKind, DataRecipe, First, Negatives, Recipe, Rows, SCHEMA, Stage, StaticBase};
 
 /// The key at fault, and what is wrong.
 type Checked = Result<(), (&'static str, String)>;
@@ -20,6 +22,110 @@ fn positive(key: &'static str, value: f64) -> Checked {
 fn share(key: &'static str, value: f64) -> Checked {
     let reason = format!("`{key}` is {value}, expected a number from 0 to 1");
     need((0.0..=1.0).contains(&value), key, reason)
+}
+
+fn check_objective(stage: &Stage) -> Checked {
+    let all = |wanted: fn(&DataKind) -> bool| stage.data.iter().all(|d| wanted(&d.kind));
+    let contrasts = all(|k| {
+        matches!(
+            k,
+            DataKind::Triplets(_) | DataKind::Shift(_) | DataKind::Pairs(_)
+        )
+    });
+    need(
+        stage.warmup_steps.is_none() || stage.warmup == super::tenth(),
+        "warmup_steps",
+        "`warmup` and `warmup_steps` both say how long the learning rate grows",
+    )?;
+    need(
+        stage.accumulation == 1 || contrasts,
+        "accumulation",
+        "`accumulation` is for triplets and pairs; for other data, `batch` is that of a step and \
+         `micro_batch` cuts it",
+    )?;
+    need(
+        stage.anchor_prompt.is_none() || contrasts,
+        "anchor_prompt",
+        "`anchor_prompt` is for triplets and pairs, which have an anchor",
+    )?;
+    let Some(margin) = stage.margin else {
+        return Ok(());
+    };
+    positive("margin", margin)?;
+    need(
+        !all(|k| !matches!(k, DataKind::Triplets(_) | DataKind::Shift(_))),
+        "margin",
+        "`margin` is for triplets, and the stage has none",
+    )?;
+    need(
+        stage.negatives == Negatives::Hard,
+        "margin",
+        "`margin` compares a triplet with itself, so `negatives` stays `hard`",
+    )?;
+    let alone = all(|k| matches!(k, DataKind::Triplets(_) | DataKind::Shift(_)));
+    need(
+        !alone || stage.temperature == super::twentieth(),
+        "temperature",
+        "`temperature` has no part in a margin loss",
+    )
+}
+
+/// What is wrong with a revision that is no commit.
+pub(super) fn no_commit(found: &str) -> String {
+    format!("`revision` is `{found}`, expected a commit: 40 hexadecimal digits")
+}
+
+/// Labels of an example, which `columns` may name too.
+const LABELS: [&str; 5] = ["language", "source", "pattern", "variant", "origin"];
+
+fn check_data(data: &DataRecipe) -> Checked {
+    positive("passes", data.passes)?;
+    positive("limit", data.limit.unwrap_or(1) as f64)?;
+    let roles = data.kind.roles();
+    for key in data.columns.keys().map(String::as_str) {
+        let known: Vec<String> = roles
+            .iter()
+            .chain(&LABELS)
+            .map(|k| format!("`{k}`"))
+            .collect();
+        need(
+            !roles.is_empty(),
+            "columns",
+            "`columns` are of `triplets`, `pairs` and `scored` rows",
+        )?;
+        need(
+            roles.contains(&key) || LABELS.contains(&key),
+            "columns",
+            format!(
+                "`columns` names `{key}`, expected one of {}",
+                known.join(", ")
+            ),
+        )?;
+    }
+    let rows = data.kind.rows();
+    need(
+        rows.is_some() || data.limit.is_none(),
+        "limit",
+        "`limit` is of `triplets`, `pairs` and `scored` rows",
+    )?;
+    if let Some(Rows::Hub(hub)) = rows {
+        let revision = hub.revision.as_deref().unwrap_or_default();
+        need(
+            hub.revision.is_none() || is_commit(revision),
+            "triplets",
+            no_commit(revision),
+        )?;
+    }
+    let scored = matches!(data.kind, DataKind::ScoredRows(_));
+    need(
+        scored == data.scale.is_some_and(|[low, high]| low < high),
+        "scale",
+        if scored {
+            "`scored` rows need the lowest and the highest score, as in `scale = [0, 5]`"
+        } else {
+            "`scale` is of `scored` rows that are no suite"
+        },
+    )
 }
 
 impl Recipe {
@@ -53,8 +159,39 @@ impl Recipe {
         if let Some(lora) = &self.lora {
             positive("alpha", lora.alpha)?;
             positive("rank", lora.rank as f64)?;
+            need(
+                (0.0..1.0).contains(&lora.dropout),
+                "dropout",
+                format!(
+                    "`dropout` is {}, expected a number from 0 to below 1",
+                    lora.dropout
+                ),
+            )?;
         }
+        self.check_best()?;
         self.stages.iter().try_for_each(|s| self.check_stage(s))
+    }
+
+    fn check_best(&self) -> Checked {
+        let evaluate = &self.evaluate;
+        need(
+            evaluate.patience == 0 || evaluate.best.is_some(),
+            "patience",
+            "`patience` needs `best`, the dev split whose score must become better",
+        )?;
+        if evaluate.best.is_none() {
+            return Ok(());
+        }
+        need(
+            evaluate.every > 0,
+            "best",
+            "`best` needs `every`, the steps between evaluations",
+        )?;
+        need(
+            self.stages.iter().all(|s| s.soup == 1),
+            "best",
+            "`best` chooses a step of one run, and a stage with `soup` ends with the mean of several",
+        )
     }
 
     fn check_fresh(&self, fresh: &StaticBase) -> Checked {
@@ -117,12 +254,14 @@ impl Recipe {
         )?;
         positive("learning_rate", stage.learning_rate)?;
         positive("temperature", stage.temperature)?;
+        positive("accumulation", stage.accumulation as f64)?;
+        check_objective(stage)?;
         share("warmup", stage.warmup)?;
         share("token_dropout", stage.token_dropout)?;
         let nothing = format!("stage `{}` has no data", stage.name);
         need(!stage.data.is_empty(), "data", nothing)?;
         for data in &stage.data {
-            positive("passes", data.passes)?;
+            check_data(data)?;
             need(
                 !data.kind.distils() || self.teacher.is_some(),
                 "teacher",

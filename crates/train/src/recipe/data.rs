@@ -1,26 +1,29 @@
 //! What a stage is trained on: the entries of its `data`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::{HubRows, Place, Rows};
 use super::unit;
 
 /// Where the examples of an entry of `data` come from. In TOML the variant is a key of the entry,
 /// as in `{ triplets = "triplets.jsonl" }`; `glossary = true`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DataKind {
-    /// A JSONL or Parquet file of triplets: `anchor`, `positive`, `negative`, and, where
-    /// they are known, `language`, `source`, `pattern`, `variant`, `origin`. Other fields are left.
-    Triplets(PathBuf),
+    /// Triplets: `anchor`, `positive`, `negative`, and, where they are known, `language`, `source`,
+    /// `pattern`, `variant`, `origin`. Other fields are left.
+    Triplets(Rows),
     /// Variants of the built-in suite `korfin-shift` to train on, of every split; they are left out
     /// of its evaluation.
     Shift(Vec<String>),
-    /// A JSONL or Parquet file of pairs that mean the same: `first`, `second`. Other texts of the
-    /// batch are the negatives.
-    Pairs(PathBuf),
+    /// Pairs that mean the same: `first`, `second`. Other texts of the batch are the negatives.
+    Pairs(Rows),
     /// A suite's split whose gold scores are learnt, as `korsts:train`.
     Scored(String),
+    /// Pairs with gold scores that are no suite: `first`, `second`, `score`.
+    ScoredRows(Rows),
     /// Two files, line by line: the teacher's language, and its translation.
     Parallel([PathBuf; 2]),
     /// Two splits of suites, pair by pair: the teacher's language, and its translation. Gold
@@ -31,6 +34,36 @@ pub enum DataKind {
 }
 
 impl DataKind {
+    /// The rows that are read, where they are no suite's and no texts line by line.
+    #[must_use]
+    pub fn rows(&self) -> Option<&Rows> {
+        match self {
+            Self::Triplets(rows) | Self::Pairs(rows) | Self::ScoredRows(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// The rows on the hub.
+    pub(super) fn on_hub(&mut self) -> Option<&mut HubRows> {
+        match self {
+            Self::Triplets(Rows::Hub(hub))
+            | Self::Pairs(Rows::Hub(hub))
+            | Self::ScoredRows(Rows::Hub(hub)) => Some(hub),
+            _ => None,
+        }
+    }
+
+    /// The fields that a row must have, as `columns` names them.
+    #[must_use]
+    pub fn roles(&self) -> &'static [&'static str] {
+        match self {
+            Self::Triplets(_) => &["anchor", "positive", "negative"],
+            Self::Pairs(_) => &["first", "second"],
+            Self::ScoredRows(_) => &["first", "second", "score"],
+            _ => &[],
+        }
+    }
+
     /// Whether a teacher is imitated on the examples.
     #[must_use]
     pub fn distils(&self) -> bool {
@@ -47,8 +80,15 @@ impl DataKind {
 pub struct DataRecipe {
     /// Where its examples come from.
     pub kind: DataKind,
-    /// SHA-256 of the file or files.
+    /// SHA-256 of the file or files, in their order.
     pub sha256: Vec<String>,
+    /// Columns whose names differ: the field, and the column it is read from. Where any is named,
+    /// labels are read from named columns alone. `a.b` is a field in a field.
+    pub columns: BTreeMap<String, String>,
+    /// Lowest and highest gold score of pairs that are no suite.
+    pub scale: Option<[f64; 2]>,
+    /// Rows that are read, the first ones; absent = all.
+    pub limit: Option<usize>,
     /// Passes over this source per epoch.
     pub passes: f64,
     /// Random spans taken from each text of the teacher's language, for `parallel`.
@@ -76,14 +116,20 @@ pub struct DataRecipe {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DataToml {
-    triplets: Option<PathBuf>,
+    triplets: Option<Place>,
     shift: Option<Vec<String>>,
-    pairs: Option<PathBuf>,
-    scored: Option<String>,
+    pairs: Option<Place>,
+    scored: Option<Place>,
     parallel: Option<[PathBuf; 2]>,
     parallel_suites: Option<[String; 2]>,
     glossary: bool,
     sha256: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    columns: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
     #[serde(default = "unit")]
     passes: f64,
     spans: usize,
@@ -106,10 +152,13 @@ impl TryFrom<DataToml> for DataRecipe {
 
     fn try_from(toml: DataToml) -> Result<Self, Self::Error> {
         let kinds = [
-            toml.triplets.map(DataKind::Triplets),
+            toml.triplets.map(|p| DataKind::Triplets(p.rows())),
             toml.shift.map(DataKind::Shift),
-            toml.pairs.map(DataKind::Pairs),
-            toml.scored.map(DataKind::Scored),
+            toml.pairs.map(|p| DataKind::Pairs(p.rows())),
+            toml.scored.map(|place| match place {
+                Place::Named(suite) => DataKind::Scored(suite),
+                other => DataKind::ScoredRows(other.rows()),
+            }),
             toml.parallel.map(DataKind::Parallel),
             toml.parallel_suites.map(DataKind::ParallelSuites),
             toml.glossary.then_some(DataKind::Glossary),
@@ -121,6 +170,9 @@ impl TryFrom<DataToml> for DataRecipe {
         Ok(Self {
             kind,
             sha256: toml.sha256,
+            columns: toml.columns,
+            scale: toml.scale,
+            limit: toml.limit,
             passes: toml.passes,
             spans: toml.spans,
             words: toml.words,
@@ -139,6 +191,9 @@ impl From<DataRecipe> for DataToml {
     fn from(data: DataRecipe) -> Self {
         let mut toml = Self {
             sha256: data.sha256,
+            columns: data.columns,
+            scale: data.scale,
+            limit: data.limit,
             passes: data.passes,
             spans: data.spans,
             words: data.words,
@@ -152,10 +207,11 @@ impl From<DataRecipe> for DataToml {
             ..Self::default()
         };
         match data.kind {
-            DataKind::Triplets(file) => toml.triplets = Some(file),
+            DataKind::Triplets(rows) => toml.triplets = Some(rows.named()),
             DataKind::Shift(variants) => toml.shift = Some(variants),
-            DataKind::Pairs(file) => toml.pairs = Some(file),
-            DataKind::Scored(suite) => toml.scored = Some(suite),
+            DataKind::Pairs(rows) => toml.pairs = Some(rows.named()),
+            DataKind::Scored(suite) => toml.scored = Some(Place::Named(suite)),
+            DataKind::ScoredRows(rows) => toml.scored = Some(rows.place()),
             DataKind::Parallel(files) => toml.parallel = Some(files),
             DataKind::ParallelSuites(suites) => toml.parallel_suites = Some(suites),
             DataKind::Glossary => toml.glossary = true,
@@ -186,13 +242,15 @@ mod tests {
             r#"shift = ["a"]"#,
             r#"pairs = "a.jsonl""#,
             r#"scored = "korsts:train""#,
+            r#"scored = { file = "pairs.csv" }"#,
+            r#"triplets = { hub = { dataset = "a/b", split = "train" } }"#,
             r#"parallel = ["a", "b"]"#,
             r#"parallel_suites = ["a", "b"]"#,
             "glossary = true",
         ] {
             let data: DataRecipe = toml::from_str(&format!("{entry}\npasses = 2.5")).expect(entry);
             let written = toml::to_string(&data).expect("written");
-            assert!(written.contains(entry), "{written}");
+            assert!(entry.contains('{') || written.contains(entry), "{written}");
             assert!(
                 entry.starts_with("gl") || written.contains("glossary = false"),
                 "{written}"

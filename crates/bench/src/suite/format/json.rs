@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::suite::error::{Place, Problem};
 use korfinsts_base::json::Unique;
+use korfinsts_base::records::objects::{array, reason};
 
 use super::{Cells, Findings, Record, Table};
 
@@ -32,15 +33,11 @@ fn read_lines(text: &str, findings: &mut Findings<'_>) -> Table {
 
 fn read_array(text: &str, findings: &mut Findings<'_>) -> Table {
     let mut table = Table::default();
-    if let Err(e) = serde_json::from_str::<Vec<IgnoredAny>>(text) {
-        refuse(e.line().max(1), &reason(&e), findings);
-        return table;
-    }
-    let (mut line, mut seen) = (1, 0);
-    for (offset, element) in elements(text) {
-        line += text[seen..offset].matches('\n').count();
-        seen = offset;
-        push(&mut table, line, serde_json::from_str(element), findings);
+    match array(text) {
+        Ok(elements) => elements.for_each(|(line, element)| {
+            push(&mut table, line, serde_json::from_str(element), findings);
+        }),
+        Err((line, reason)) => refuse(line, &reason, findings),
     }
     table
 }
@@ -125,72 +122,6 @@ pub(super) fn document(object: &Value) -> Option<(String, String)> {
     })
 }
 
-/// What the reader says, without the position, which is that of the record.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.find(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
-}
-
-/// The elements of a valid array, with their offsets.
-fn elements(text: &str) -> Vec<(usize, &str)> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    let mut start = None;
-    let mut found = Vec::new();
-    for (i, byte) in text.bytes().enumerate() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        let ends = depth == 1 && matches!(byte, b',' | b']');
-        if ends {
-            found.extend(start.take().map(|s| (s, text[s..i].trim_end())));
-        } else if depth == 1 && !byte.is_ascii_whitespace() && start.is_none() {
-            start = Some(i);
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// The value at a key, or at a dotted path of keys; a key that holds dots wins over a path.
-pub(super) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    if let Some(value) = object.get(path) {
-        return Some(value);
-    }
-    path.match_indices('.')
-        .find_map(|(at, _)| at_path(object.get(&path[..at])?, &path[at + 1..]))
-}
-
-/// All keys of an object, nested ones as dotted paths.
-pub(super) fn paths(object: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(object, "", &mut found);
-    found
-}
-
-fn collect(value: &Value, prefix: &str, found: &mut Vec<String>) {
-    let Value::Object(entries) = value else {
-        found.push(prefix.trim_end_matches('.').to_owned());
-        return;
-    };
-    for (key, value) in entries {
-        collect(value, &format!("{prefix}{key}."), found);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -255,25 +186,5 @@ mod tests {
         ] {
             assert_eq!(found(text).1, [message]);
         }
-    }
-
-    #[test]
-    fn nested_values_are_found_by_path() {
-        let object: Value =
-            serde_json::from_str(r#"{"labels": {"real-label": 1.5, "x.y": 2}, "a.b": 3}"#)
-                .expect("JSON");
-        for (path, value) in [
-            ("labels.real-label", 1.5),
-            ("labels.x.y", 2.0),
-            ("a.b", 3.0),
-        ] {
-            assert_eq!(
-                at_path(&object, path).and_then(Value::as_f64),
-                Some(value),
-                "{path}"
-            );
-        }
-        assert_eq!(at_path(&object, "labels.label"), None);
-        assert_eq!(paths(&object), ["labels.real-label", "labels.x.y", "a.b"]);
     }
 }

@@ -11,6 +11,7 @@ mod parquet;
 
 use std::path::Path;
 
+use korfinsts_base::records::objects;
 use serde_json::Value;
 
 use super::error::{Finding, Level, Place, Problem};
@@ -209,11 +210,12 @@ impl Record {
                 Ok(Cell::Text(field.map_or("", String::as_str)))
             }
             Cells::Object(object) => {
-                let value =
-                    json::at_path(object, &column.name).ok_or_else(|| Problem::MissingColumn {
+                let value = objects::at_path(object, &column.name).ok_or_else(|| {
+                    Problem::MissingColumn {
                         column: column.name.clone(),
-                        available: json::paths(object),
-                    })?;
+                        available: objects::paths(object),
+                    }
+                })?;
                 Ok(match value {
                     Value::String(s) => Cell::Text(s),
                     Value::Number(n) => Cell::Number(n.as_f64().unwrap_or(f64::NAN)),

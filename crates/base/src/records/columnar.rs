@@ -3,8 +3,11 @@
 use parquet::file::reader::{ChunkReader, FileReader as _, SerializedFileReader};
 use parquet::schema::types::Type;
 
-use korfinsts_base::names::twice;
-use korfinsts_base::sniff::{self, Kind};
+use crate::names::twice;
+use crate::sniff::{self, Kind};
+
+/// What to do about a file that is damaged.
+pub const AGAIN: &str = "was the file cut off? Copy or download it again";
 
 /// Why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +24,6 @@ pub struct NotParquet {
 /// # Errors
 /// When it begins as another kind of file, is damaged, or two columns of one group have one name.
 pub fn open<R: ChunkReader + 'static>(source: R) -> Result<SerializedFileReader<R>, NotParquet> {
-    const AGAIN: &str = "was the file cut off? Copy or download it again";
     let no = |reason, hint| NotParquet { reason, hint };
     let length = source.len().min(sniff::HEAD as u64) as usize;
     let head = source.get_bytes(0, length);
