@@ -31,7 +31,7 @@ pub enum Error {
     },
     /// A suite is unknown or broken.
     #[error(transparent)]
-    Suite(#[from] SuiteError),
+    Suite(Box<SuiteError>),
     /// A model cannot be found, read or run.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
@@ -43,7 +43,19 @@ pub enum Error {
     Coverage(#[from] CoverageError),
     /// Records cannot be read or compared.
     #[error(transparent)]
-    Records(#[from] LeaderboardError),
+    Records(Box<LeaderboardError>),
+}
+
+impl From<SuiteError> for Error {
+    fn from(error: SuiteError) -> Self {
+        Self::Suite(Box::new(error))
+    }
+}
+
+impl From<LeaderboardError> for Error {
+    fn from(error: LeaderboardError) -> Self {
+        Self::Records(Box::new(error))
+    }
 }
 
 impl Error {

@@ -60,7 +60,7 @@ pub struct Cli {
 /// Flags that every subcommand takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Folder that holds imported suites, caches and run-time libraries [env: KORFINSTS_DATA]
+    /// Folder that holds imported suites, caches and run-time libraries [env: `KORFINSTS_DATA`]
     /// [default: the platform's data folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,

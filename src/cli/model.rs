@@ -60,7 +60,7 @@ pub struct ModelArgs {
     /// Make every guess about the model an error
     #[arg(long)]
     strict: bool,
-    /// ONNX Runtime library to load [env: ORT_DYLIB_PATH]
+    /// ONNX Runtime library to load [env: `ORT_DYLIB_PATH`]
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
     /// Requests at once, for endpoints

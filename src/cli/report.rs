@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::output::{Format, Table, rendered, terminal_width};
 use super::summary::Summary;
-use korfinsts_bench::run::record::Record;
+use korfinsts_bench::run::record::{Record, TrainedOn};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
 use korfinsts_publish::leaderboard::entry::Entry;
 
@@ -271,7 +271,7 @@ fn triplets(records: &[&Record]) -> Option<Table> {
 fn warnings(records: &[Record]) -> Vec<(String, String)> {
     let mut said: Vec<(&str, Vec<&Record>)> = Vec::new();
     for record in records {
-        let trained = record.trained_on.as_ref().map(|t| t.sentence());
+        let trained = record.trained_on.as_ref().map(TrainedOn::sentence);
         for warning in record
             .warnings
             .iter()

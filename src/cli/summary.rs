@@ -210,9 +210,10 @@ impl<'a> Summary<'a> {
                 column.group
             };
             last = column.group;
-            head.push(match groups {
-                true => format!("#{group}\n{}", column.head),
-                false => format!("#{}", column.head),
+            head.push(if groups {
+                format!("#{group}\n{}", column.head)
+            } else {
+                format!("#{}", column.head)
             });
         }
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
@@ -415,9 +416,10 @@ fn group_of(suite: &SuiteColumn) -> &'static str {
     if suite.area == Area::Finance {
         return "finance";
     }
-    match suite.languages.iter().any(|l| l.starts_with("kor")) {
-        true => "Korean",
-        false => "English",
+    if suite.languages.iter().any(|l| l.starts_with("kor")) {
+        "Korean"
+    } else {
+        "English"
     }
 }
 
