@@ -224,7 +224,7 @@ fn wrong_recipes_wrong_data_and_leaks_end_before_training() {
             "triplets.jsonl",
             "{\n\"anchor\": \"a\"\n}\n".into(),
             3,
-            "One JSON object a line is read (JSONL)",
+            "a JSON file has one object a line, or is one array of objects",
         ),
         (
             "triplets.jsonl",

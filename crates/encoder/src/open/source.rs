@@ -165,7 +165,9 @@ fn from_hub(
 }
 
 fn is_weights(file: &str) -> bool {
-    file.ends_with(".onnx") || file.ends_with(".safetensors")
+    // The first module's folder may hold the network; those of later ones hold layers.
+    let later = file.contains('/') && file.starts_with(|c: char| ('1'..='9').contains(&c));
+    !later && (file.ends_with(".onnx") || file.ends_with(".safetensors"))
 }
 
 /// The ONNX files of a repository's root and of its folder `onnx`.

@@ -389,7 +389,7 @@ mod tests {
             (
                 &text,
                 r#"{"possible":true,"possible":false,"text":""}"#,
-                "stands twice",
+                "occurs twice",
             ),
             (
                 &judge,
