@@ -274,7 +274,10 @@ impl<'a> Summary<'a> {
                 taken = vec![column];
             }
         }
-        blocks.push(self.table(&taken, true));
+        // The speed alone is not worth a block.
+        if blocks.is_empty() || taken.iter().any(|column| !column.group.is_empty()) {
+            blocks.push(self.table(&taken, true));
+        }
         for later in blocks.iter_mut().skip(1) {
             later.title.clear();
         }

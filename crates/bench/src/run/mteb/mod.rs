@@ -2,7 +2,7 @@
 //!
 //! `results/<org__model>/<revision>/<TaskName>.json` next to `model_meta.json`. [`read`] brings the
 //! files of any version, and the scores of model cards (`card.rs`), to one form; `name.rs` says whose
-//! they are; [`write`] writes as mteb does: two-space indent, its key order, ASCII escapes, Python's
+//! they are; [`write()`] writes as mteb does: two-space indent, its key order, ASCII escapes, Python's
 //! number format, scores rounded to six places, no newline at the end.
 
 mod card;
