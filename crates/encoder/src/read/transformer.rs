@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::Reader;
 use super::keys::{LOADER, holds, list};
-use crate::spec::{Setting, WeightsFormat};
+#[cfg(feature = "candle")]
+use crate::spec::Setting;
+use crate::spec::WeightsFormat;
 use crate::{EncoderError, json};
 
 /// What replaces code of a model's own.
@@ -133,6 +135,7 @@ impl Reader<'_> {
 
     /// Refuses a network that the model's own code computes, unless something says how tokens
     /// attend, which is what such code changes where `model_type` is a known one.
+    #[cfg(feature = "candle")]
     pub(super) fn custom_code(&mut self) -> Result<(), EncoderError> {
         let code = self.config.get("auto_map").cloned().unwrap_or(Value::Null);
         let named = ["AutoModel", "AutoConfig"]

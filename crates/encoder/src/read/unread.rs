@@ -50,6 +50,10 @@ pub(crate) const MERGE: &str = "merge it where its base model is: \
 
 impl Reader<'_> {
     /// What the folder says and holds, against what is used of it.
+    #[cfg_attr(
+        not(feature = "candle"),
+        allow(unused_variables, reason = "only candle runs a network of the folder")
+    )]
     pub(super) fn check_unread(
         &mut self,
         causal: Option<bool>,
