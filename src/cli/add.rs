@@ -114,12 +114,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             ));
         }
     }
-    args.output.emit(&report::render(
-        &shown,
-        report::ShownArgs::default(),
-        args.output.format,
-        &global.data_home()?,
-    )?)?;
+    report::emit(&shown, report::ShownArgs::default(), &args.output, global)?;
     global.note(&format!(
         "next: `korfinsts leaderboard build --submitted {}`",
         args.to.join("records").display()

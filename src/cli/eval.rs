@@ -163,12 +163,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let entries: Vec<Entry> = entries
         .map(|(record, path)| Entry { record, path })
         .collect();
-    args.output.emit(&report::render(
-        &entries,
-        args.shown,
-        args.output.format,
-        &home,
-    )?)?;
+    report::emit(&entries, args.shown, &args.output, global)?;
     for note in &outcome.notes {
         global.note(note);
     }

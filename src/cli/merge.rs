@@ -43,13 +43,7 @@ pub fn run(args: &MergeArgs, global: &Global) -> anyhow::Result<()> {
     let merged = merge::merge(&args.folders, &args.into, args.partial)?;
     let entries = merged.records.iter().map(|path| Entry::read(path));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let home = global.data_home()?;
-    args.output.emit(&report::render(
-        &entries,
-        args.shown,
-        args.output.format,
-        &home,
-    )?)?;
+    report::emit(&entries, args.shown, &args.output, global)?;
     for shard in &merged.missing {
         global.note(&format!("warning: shard {shard} is missing"));
     }

@@ -54,9 +54,7 @@ pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
             output,
         } => {
             output.check()?;
-            let entries = read(paths)?;
-            let home = global.data_home()?;
-            output.emit(&report::render(&entries, *shown, output.format, &home)?)
+            report::emit(&read(paths)?, *shown, output, global)
         }
         RecordCommand::Recompute { paths } => recompute(paths, global),
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::output::{Format, Table, rendered, terminal_width};
+use super::Global;
+use super::output::{Format, OutputArgs, Table, rendered, terminal_width};
 use super::summary::Summary;
 use korfinsts_bench::run::record::{Record, TrainedOn};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
@@ -23,11 +24,22 @@ pub struct ShownArgs {
     pub detail: bool,
 }
 
-/// The report of some records in a format.
+/// Prints the report of some records, or writes it to the file that is asked for.
 ///
 /// # Errors
-/// When a suite on disk is broken.
-pub fn render(
+/// When a suite on disk is broken, or the report cannot be written.
+pub fn emit(
+    entries: &[Entry],
+    shown: ShownArgs,
+    output: &OutputArgs,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let text = render(entries, shown, output.format, &global.data_home()?)?;
+    output.emit(&text)
+}
+
+/// The report of some records in a format.
+fn render(
     entries: &[Entry],
     shown: ShownArgs,
     format: Format,

@@ -13,7 +13,7 @@ use korfinsts_base::failure::FailureClass;
 use korfinsts_base::json::{ONE_A_LINE, Unique};
 use korfinsts_base::{fs, sniff, text};
 
-/// How texts lie in a file.
+/// Formats of a file of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum InputFormat {
     /// One text a line

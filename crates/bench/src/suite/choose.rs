@@ -61,12 +61,18 @@ impl Registry {
     /// A suite by its id (`id:split`), its path, or the name of mteb's task.
     fn named(&self, name: &str) -> Result<(Manifest, String), SuiteError> {
         self.select(name).or_else(|error| {
-            let task = self.all().iter().find_map(|manifest| {
-                let mut splits = manifest.splits.iter();
-                let (split, _) = splits.find(|(_, s)| s.mteb_task.as_deref() == Some(name))?;
-                Some((manifest.clone(), split.clone()))
-            });
-            task.ok_or(error)
+            let (manifest, split) = self.of_mteb(name).ok_or(error)?;
+            Ok((manifest.clone(), split.to_owned()))
+        })
+    }
+
+    /// Suite and split that mteb scores as `task`, where one is known.
+    #[must_use]
+    pub fn of_mteb(&self, task: &str) -> Option<(&Manifest, &str)> {
+        self.all().iter().find_map(|manifest| {
+            let mut splits = manifest.splits.iter();
+            let (split, _) = splits.find(|(_, s)| s.mteb_task.as_deref() == Some(task))?;
+            Some((manifest, split.as_str()))
         })
     }
 

@@ -72,13 +72,7 @@ impl Catalogue {
     /// Suite and split that mteb scores as `task`, where one is known.
     #[must_use]
     pub fn of_mteb(&self, task: &str) -> Option<(&Manifest, &str)> {
-        self.registry.all().iter().find_map(|m| {
-            let (split, _) = m
-                .splits
-                .iter()
-                .find(|(_, s)| s.mteb_task.as_deref() == Some(task))?;
-            Some((m, split.as_str()))
-        })
+        self.registry.of_mteb(task)
     }
 
     /// The texts of a suite that was run where its licence lets them be shown, the rows are on this
