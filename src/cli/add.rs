@@ -9,8 +9,8 @@ use super::output::OutputArgs;
 use super::submissions::ENDING;
 use super::{CliError, Global, report};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
-use korfinsts_bench::run::record::{Record, RecordFiles, Timing, file_name, to_json};
+use korfinsts_base::fs::{self, Commit, FolderLock};
+use korfinsts_bench::run::record::{RecordFiles, Timing, file_name, to_json};
 use korfinsts_bench::suite::Registry;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;
@@ -20,9 +20,10 @@ use korfinsts_publish::submission::{self, Accepted};
 ///
 /// A bundle that fails a check is not taken in. What is taken in is compared with what was before, so
 /// that copies are found. `korfinsts leaderboard build --submitted DIR/records` shows it as
-/// *recomputed*. A bundle that was packed with `--resubmission-of` takes the place of the one it names:
-/// the records of that one are removed, the bundle itself is kept, so that its scores cannot be handed in
-/// by somebody else.
+/// *recomputed*. A name belongs to the first bundle of it: a later one must be signed with the same key
+/// (`submit --secret-key`), or a maintainer vouches for it. A bundle that was packed with
+/// `--resubmission-of` takes the place of the one it names: the records of that one are removed, the
+/// bundle itself is kept, so that its scores cannot be handed in by somebody else.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts leaderboard add my-model.kfsub.zip
@@ -34,6 +35,10 @@ pub struct AddArgs {
     /// Folder that keeps bundles and records
     #[arg(long, value_name = "DIR", default_value = "korfinsts-submitted")]
     to: PathBuf,
+    /// Take a bundle's name, or what it replaces, for its submitter's own without the proof of a key, and a
+    /// model that is close to another for one of its own: you know the submitter
+    #[arg(long)]
+    vouch: bool,
     /// Resamples behind each interval
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
@@ -56,10 +61,11 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
     }
     let registry = Registry::open(&global.data_home()?)?;
     let kept = args.to.join("bundles");
+    let lock = FolderLock::acquire(&args.to)?;
     let mut shown = Vec::new();
     for path in &args.bundles {
         // Each is compared with those before it, in the same call too.
-        let entries = if fs::exists(&kept) {
+        let mut entries = if fs::exists(&kept) {
             submission::entries(&kept)?
         } else {
             Vec::new()
@@ -74,6 +80,14 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             return Err(CliError::new(FailureClass::Check, message, None).into());
         }
         let bytes = fs::read(path)?;
+        // What a killed run had decided is done by now: that this bundle is here already is no copy.
+        if lock.completed() {
+            let sha256 = fs::sha256(&bytes);
+            entries.retain(|e| e.sha256 != sha256);
+        }
+        for entry in &mut entries {
+            entry.vouched = args.vouch;
+        }
         let bootstrap = BootstrapOptions {
             resamples: args.resamples,
             ..BootstrapOptions::default()
@@ -86,11 +100,6 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             &submission::revoked(),
             &bootstrap,
         )?;
-        let name = format!(
-            "{}-{}{ENDING}",
-            file_name(&accepted.bundle.manifest.model.id),
-            &accepted.sha256[..8]
-        );
         let replaced = accepted.bundle.manifest.resubmission_of.as_deref();
         if let Some(old) = replaced
             && !entries.iter().any(|e| e.sha256 == old)
@@ -103,17 +112,28 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             let hint = format!("{hint}{}", kept.display());
             return Err(CliError::new(FailureClass::Check, message, Some(hint)).into());
         }
-        shown.extend(write(args, &accepted)?);
-        fs::write_atomic(&kept.join(&name), &bytes)?;
+        let name = format!(
+            "{}-{}{ENDING}",
+            file_name(&accepted.bundle.manifest.model.id),
+            &accepted.sha256[..8]
+        );
+        let mut commit = Commit::new(&lock);
+        let removed = match replaced {
+            Some(old) => remove(&mut commit, &args.to, old)?,
+            None => 0,
+        };
+        shown.extend(put_records(&mut commit, &args.to, &accepted)?);
+        commit.put(Path::new("bundles").join(&name), &bytes)?;
+        commit.finish()?;
         global.note(&format!("taken in: {} ({})", name, accepted.level));
         if let Some(old) = replaced {
-            let count = remove(&args.to.join("records"), old)?;
             global.note(&format!(
-                "replaced: {count} records of the bundle {} were removed; the bundle is kept",
+                "replaced: {removed} records of the bundle {} were removed; the bundle is kept",
                 &old[..8]
             ));
         }
     }
+    drop(lock);
     report::emit(&shown, report::ShownArgs::default(), &args.output, global)?;
     global.note(&format!(
         "next: `korfinsts leaderboard build --submitted {}`",
@@ -122,8 +142,13 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the records of a bundle with their per-pair scores.
-fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
+/// Puts the records of a bundle, with their per-pair scores, into a folder of its own: no other bundle
+/// writes there.
+fn put_records(
+    commit: &mut Commit<'_>,
+    to: &Path,
+    accepted: &Accepted,
+) -> anyhow::Result<Vec<Entry>> {
     let timing = Timing {
         finished_at: std::time::SystemTime::UNIX_EPOCH
             .elapsed()
@@ -134,54 +159,67 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
         usage: None,
         notes: Vec::new(),
     };
-    let key = accepted
-        .bundle
-        .manifest
-        .model
-        .weights_sha256()
-        .unwrap_or_default();
-    let folder = args.to.join("records");
-    let files = |record: &Record| RecordFiles::new(&folder, record, &key);
-    for (record, _) in &accepted.records {
-        refuse_another_bundle(&files(record).record, accepted)?;
+    let manifest = &accepted.bundle.manifest;
+    let key = manifest.model.weights_sha256().unwrap_or_default();
+    let folder = Path::new("records").join(&accepted.sha256);
+    let files: Vec<RecordFiles> = accepted
+        .records
+        .iter()
+        .map(|(record, _)| RecordFiles::new(&folder, record, &key))
+        .collect();
+    for files in &files {
+        let replaced = manifest.resubmission_of.as_deref();
+        refuse_second(&to.join("records"), files, replaced)?;
     }
+    let about = About {
+        bundle_sha256: accepted.sha256.clone(),
+        level: accepted.level.to_string(),
+    };
     let mut written = Vec::new();
-    for (record, pairs) in &accepted.records {
+    for ((record, pairs), files) in accepted.records.iter().zip(files) {
         let mut record = record.clone();
-        let files = files(&record);
-        record.write(&files, pairs, &timing)?;
-        let about = About {
-            bundle_sha256: accepted.sha256.clone(),
-            level: accepted.level.to_string(),
-        };
-        fs::write_atomic(&files.record.with_extension(ABOUT), &to_json(&about))?;
+        for (path, content) in record.contents(&files, pairs, &timing) {
+            commit.put(path, &content)?;
+        }
+        commit.put(files.record.with_extension(ABOUT), &to_json(&about))?;
         written.push(Entry {
             record,
-            path: files.record,
+            path: to.join(files.record),
         });
     }
     Ok(written)
 }
 
-/// A record of another bundle is replaced only where this one says that it replaces that one.
-fn refuse_another_bundle(record: &Path, accepted: &Accepted) -> anyhow::Result<()> {
-    let about = record.with_extension(ABOUT);
-    if !fs::exists(&about) {
-        return Ok(());
+/// Refuses a second record of a model on a suite, unless its bundle replaces that of the first.
+fn refuse_second(
+    records: &Path,
+    files: &RecordFiles,
+    replaced: Option<&str>,
+) -> anyhow::Result<()> {
+    // The folder of the model and the name of the record: what is below the folder of the bundle.
+    let below = files.record.components().skip(2).collect::<PathBuf>();
+    let bundles = if fs::exists(records) {
+        fs::list(records)?
+    } else {
+        Vec::new()
+    };
+    for bundle in bundles {
+        let sha256 = bundle.file_name().unwrap_or_default().to_string_lossy();
+        let own = files
+            .record
+            .starts_with(Path::new("records").join(&*sha256));
+        if own || replaced == Some(&*sha256) || !fs::exists(&bundle.join(&below)) {
+            continue;
+        }
+        let message = format!(
+            "{}: it is a record of the bundle {sha256}, of the same model and suite",
+            bundle.join(&below).display()
+        );
+        let hint = "pack this one with `--resubmission-of` and that hash to replace it, or under another \
+                    `--name` to keep both";
+        return Err(CliError::new(FailureClass::Check, message, Some(hint.into())).into());
     }
-    let about: About = serde_json::from_slice(&fs::read(&about)?)?;
-    let replaced = accepted.bundle.manifest.resubmission_of.as_deref();
-    if [Some(accepted.sha256.as_str()), replaced].contains(&Some(&about.bundle_sha256)) {
-        return Ok(());
-    }
-    let message = format!(
-        "{}: it is a record of the bundle {}, of the same model and suite",
-        record.display(),
-        about.bundle_sha256
-    );
-    let hint = "pack this one with `--resubmission-of` and that hash to replace it, or under another \
-                `--name` to keep both";
-    Err(CliError::new(FailureClass::Check, message, Some(hint.into())).into())
+    Ok(())
 }
 
 /// The files of a record that came with a bundle.
@@ -194,10 +232,15 @@ struct About {
 /// Ending of its file. Not `.json`: it is no record.
 const ABOUT: &str = "submission.txt";
 
-/// Removes the records that came with a bundle, and says how many those were.
-fn remove(records: &Path, bundle_sha256: &str) -> anyhow::Result<usize> {
+/// Removes the records that came with a bundle, and says how many those were. Those that an older version
+/// of this program wrote are in folders that several bundles share.
+fn remove(commit: &mut Commit<'_>, to: &Path, bundle_sha256: &str) -> anyhow::Result<usize> {
     let mut removed = 0;
-    for path in fs::walk(records, 1_000_000)? {
+    let records = to.join("records");
+    if !fs::exists(&records) {
+        return Ok(0);
+    }
+    for path in fs::walk(&records, 1_000_000)? {
         let name = path.to_string_lossy();
         let Some(stem) = name.strip_suffix(&format!(".{ABOUT}")) else {
             continue;
@@ -206,11 +249,10 @@ fn remove(records: &Path, bundle_sha256: &str) -> anyhow::Result<usize> {
         if about.is_none_or(|a| a.bundle_sha256 != bundle_sha256) {
             continue;
         }
-        // The record first: without it the others are nothing.
         for ending in ["json", "pairs.jsonl", "timing.json", "tokens.jsonl", ABOUT] {
             let file = PathBuf::from(format!("{stem}.{ending}"));
-            if fs::exists(&file) {
-                fs::remove_file(&file)?;
+            if let (true, Ok(below)) = (fs::exists(&file), file.strip_prefix(to)) {
+                commit.remove(below)?;
             }
         }
         removed += 1;

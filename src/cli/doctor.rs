@@ -10,7 +10,7 @@ use super::runtime::Format;
 use super::{CliError, Global, model};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
-use korfinsts_base::hub::{Hub, HubSettings};
+use korfinsts_base::hub::{Hub, HubSettings, without_password};
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::backend::onnxruntime::{self, Loaded, cuda, library};
 
@@ -415,7 +415,7 @@ fn network(global: &Global, settings: &HubSettings) -> Check {
     let mut found = vec![match (global.offline, settings.offline) {
         (true, _) => "offline (`--offline`)".to_owned(),
         (false, true) => "offline (HF_HUB_OFFLINE)".to_owned(),
-        (false, false) => format!("allowed, hub at {}", settings.endpoint),
+        (false, false) => format!("allowed, hub at {}", without_password(&settings.endpoint)),
     }];
     found.push(if settings.token.is_some() {
         "with a token".to_owned()

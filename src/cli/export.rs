@@ -40,7 +40,10 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs, global: &Global) -> anyhow::Result<()> {
     let spec = train::trainable(&args.model, None, global)?;
     match args.to {
-        Target::Onnx => export::onnx(&spec, &args.output, export::INSIDE)?,
+        Target::Onnx => {
+            let _lock = korfinsts_base::fs::FolderLock::acquire(&args.output)?;
+            export::onnx(&spec, &args.output, export::INSIDE)?;
+        }
     }
     let path = args.output.join("model.onnx");
     global.note(&format!(

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::output::print;
 use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs};
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
@@ -163,9 +163,13 @@ fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
     let begun = std::time::Instant::now();
     let mut files = page::render(&board, &templates)?;
     files.extend(export::all(&board));
+    let lock = FolderLock::acquire(&args.output)?;
+    let mut commit = Commit::new(&lock);
     for PageFile { name, content } in &files {
-        fs::write_atomic(&args.output.join(name), content.as_bytes())?;
+        commit.put(name, content.as_bytes())?;
     }
+    commit.finish()?;
+    drop(lock);
     let bytes = files
         .iter()
         .find(|f| f.name == "index.html")

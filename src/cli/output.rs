@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use korfinsts_base::fs;
 pub use korfinsts_base::table::Table;
+use korfinsts_base::text::printable;
 
 /// Formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -96,18 +97,26 @@ pub fn terminal_width() -> usize {
     asked.or_else(found).unwrap_or(80)
 }
 
-/// Prints a line on stderr; one that nobody reads any more (`2>&1 | head`) is lost.
+/// Prints a line on stderr, with what others wrote in it made harmless; one that nobody reads any more
+/// (`2>&1 | head`), or that a full disk does not take, is lost.
 pub fn say(line: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is no error.
+/// Prints to stdout; a reader that went away (`| head`) is no error. What others wrote is made harmless for
+/// a terminal, and in a pipe, which may end at one, where it holds escapes: no format of ours has any.
 ///
 /// # Errors
 /// When stdout cannot be written for another reason.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
+    use std::io::{IsTerminal as _, Write as _};
+    let escape = |c: char| c < ' ' && !matches!(c, '\n' | '\t' | '\r');
+    let text = if std::io::stdout().is_terminal() || text.contains(escape) {
+        printable(text)
+    } else {
+        text.into()
+    };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(e) => Err(fs::at("write", Path::new("stdout"))(e).into()),

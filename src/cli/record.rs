@@ -153,7 +153,7 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
     let Some(file) = &record.pairs else {
         return Ok(vec!["the record names no pairs".into()]);
     };
-    let pairs_path = path.with_file_name(&file.name);
+    let pairs_path = file.beside(path)?;
     let mut differences = Vec::new();
     let found = fs::sha256_file(&pairs_path)?;
     if found != file.sha256 {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::release::signer;
 use super::submissions::{self, ENDING};
 use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_base::json;
 use korfinsts_bench::run::record::{Record, file_name};
 use korfinsts_bench::run::score::LEXICAL;
@@ -59,6 +60,10 @@ pub struct SubmitArgs {
     /// The bundle that this one replaces: its file or SHA-256
     #[arg(long, value_name = "BUNDLE")]
     resubmission_of: Option<String>,
+    /// File with a minisign secret key that signs the bundle: a later bundle of the same name is taken in
+    /// only if the same key signs it. Its password is read from `KORFINSTS_KEY_PASSWORD`
+    #[arg(long, value_name = "FILE")]
+    secret_key: Option<PathBuf>,
     /// Where the results can be read, for the model card
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -99,11 +104,16 @@ pub fn run(args: &SubmitArgs, global: &Global) -> anyhow::Result<()> {
         .into());
     }
     let files = model_card(&packed, args, &registry)?;
-    fs::write_atomic(&bundle, &packed.bytes)?;
-    let folder = args.output.join(format!("{name}.card"));
+    let lock = FolderLock::acquire(&args.output)?;
+    let mut commit = Commit::new(&lock);
+    commit.put(format!("{name}{ENDING}"), &packed.bytes)?;
+    let card = PathBuf::from(format!("{name}.card"));
     for (file, text) in &files {
-        fs::write_atomic(&folder.join(file), text.as_bytes())?;
+        commit.put(card.join(file), text.as_bytes())?;
     }
+    commit.finish()?;
+    drop(lock);
+    let folder = args.output.join(card);
     let table = submissions::verdict_table(&verdict);
     global.note(&table.to_terminal());
     super::output::print(&format!(
@@ -226,5 +236,6 @@ fn input(args: &SubmitArgs, records: Vec<PathBuf>) -> anyhow::Result<PackInput> 
         overlap_report: text(&args.overlap_report)?,
         contaminated_ids: contaminated,
         resubmission_of,
+        signer: args.secret_key.as_deref().map(signer).transpose()?,
     })
 }

@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::output::{self, Format, Table};
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, model, ranks};
+use korfinsts_base::fs::FolderLock;
 use korfinsts_bench::run::engine::Progress;
-use korfinsts_bench::run::lock::FolderLock;
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
@@ -179,7 +179,9 @@ fn train(args: &TrainArgs, plan: Plan<'_>, global: &Global) -> anyhow::Result<()
     // What rank 0 writes for a run that begins is there before others look.
     let first = ranks.rank() == 0;
     let _lock = if first {
-        Some(FolderLock::acquire(&output.join(BESIDE))?)
+        let lock = FolderLock::acquire(&output.join(BESIDE))?;
+        korfinsts_base::fs::remove_leftovers(&output)?;
+        Some(lock)
     } else {
         ranks.wait()?;
         None

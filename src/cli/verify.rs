@@ -15,15 +15,15 @@ use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::evaluate::{self, EvaluateOptions};
 use korfinsts_bench::suite::Registry;
-use korfinsts_encoder::protocol::Prompting;
+use korfinsts_encoder::protocol::{CUSTOM, Prompting};
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::submission::{self, Bundle, CheckResult, Examined, Level};
 
 /// Verify a submission: every hash, id and number, and encode pairs again where asked
 ///
 /// Nothing that was submitted is run; without `--rerun` no model is opened. The verdict's level is
-/// `recomputed`, or with `--rerun` `re-run on a sample` or `re-run in full`. Exit code 1 when a check
-/// fails.
+/// `recomputed`, or with `--rerun` `re-run on N of M pairs` (from 256 pairs of each suite) or `re-run in
+/// full`: docs/SUBMITTING.md says what each of them proves. Exit code 1 when a check fails.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts verify my-model.kfsub.zip
@@ -36,7 +36,7 @@ pub struct VerifyArgs {
     /// Folder of bundles that were taken in before, to find copies
     #[arg(long, value_name = "DIR")]
     entries: Option<PathBuf>,
-    /// Encode N pairs again, or `full` for all
+    /// Encode N pairs of each suite again, or `full` for all
     #[arg(long, value_name = "N|full", value_parser = rerun)]
     rerun: Option<Pairs>,
     /// The model to encode with: file, folder or hub id [default: the bundle's, from the hub]
@@ -51,7 +51,7 @@ pub struct VerifyArgs {
     output: OutputArgs,
 }
 
-/// How many pairs are encoded again.
+/// How many pairs of each suite are encoded again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pairs {
     /// So many.
@@ -174,7 +174,7 @@ fn encode_again(
             .as_submitted(&run.protocol, run.dtype.as_deref(), max_tokens);
         flags.read(&source, global)
     };
-    let (mut spec, _) = read(None)?;
+    let (mut spec, here) = read(None)?;
     if let Some(most) = model.max_tokens.filter(|n| *n != spec.max_tokens) {
         spec = read(Some(most))?.0;
     }
@@ -190,10 +190,15 @@ fn encode_again(
             )));
         }
     }
-    let prompting = Prompting {
-        protocol: run.protocol.clone(),
-        prompts: model.prompts.clone(),
-        float32_cosine: run.similarity.contains("float32"),
+    // Of a protocol by name, prompts and similarity are what it says here; those given by hand are claims.
+    let prompting = if run.protocol == CUSTOM {
+        Prompting {
+            protocol: run.protocol.clone(),
+            prompts: model.prompts.clone(),
+            float32_cosine: run.similarity.contains("float32"),
+        }
+    } else {
+        here
     };
     let cache = tempfile::tempdir()?;
     let options = EvaluateOptions {

@@ -187,7 +187,7 @@ fn a_second_run_on_one_folder_is_refused_and_the_first_undisturbed() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(6), "{said}");
     assert!(
-        said.contains("another korfinsts process is working on"),
+        said.contains("another korfinsts process is working in it"),
         "{said}"
     );
     assert!(

@@ -432,7 +432,7 @@ fn hostile_names_and_numbers_stay_text() {
         "가".repeat(10_000),
     ];
     for (at, text) in attacks.iter().enumerate() {
-        let pairs = pairs(60, true, 3.0, 7 + at);
+        let pairs = pairs(150, true, 3.0, 7 + at);
         let mut record = record(text, "finsts", "binary", &pairs);
         record.encoder.sha256 = Some(format!("{at:064}"));
         for field in [

@@ -25,6 +25,7 @@ mod hostile_tokenizers;
 mod hub;
 mod hub_models;
 mod imports;
+mod injected;
 mod kill;
 mod kin;
 mod leaderboard;

@@ -114,3 +114,47 @@ fn errors_say_what_was_found_and_what_to_type() {
         assert_printed(&format!("error-{name}"), &arguments);
     }
 }
+
+#[test]
+fn a_record_asks_for_nothing_that_harms() {
+    type Change = fn(&mut serde_json::Value);
+    let (_, kept) = kept().pop().expect("a record");
+    let text = std::fs::read_to_string(&kept).expect("read");
+    let good: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let name = "evil\u{1b}[31mred\u{1b}]0;t\u{7}\u{202e}";
+    let cases: [(&str, Change); 5] = [
+        ("the level 5", |r| r["bootstrap"]["level"] = 5.0.into()),
+        ("the level 1e300", |r| {
+            r["bootstrap"]["level"] = 1e300.into();
+        }),
+        ("with 1000000000000 resamples", |r| {
+            r["bootstrap"]["resamples"] = 1_000_000_000_000_u64.into();
+        }),
+        ("`/etc/passwd` is not a bare file name", |r| {
+            r["pairs"]["name"] = "/etc/passwd".into();
+        }),
+        ("`../x` is not a bare file name", |r| {
+            r["pairs"]["name"] = "../x".into();
+        }),
+    ];
+    let home = Home::new();
+    for (reason, change) in cases {
+        let mut record = good.clone();
+        record["encoder"]["name"] = name.into();
+        change(&mut record);
+        std::fs::write(home.path("r.json"), record.to_string()).expect("written");
+        home.command(&["record", "recompute", "r.json"])
+            .assert()
+            .code(3)
+            .stderr(predicate::str::contains(reason).and(predicate::str::contains("\u{1b}").not()));
+    }
+    let mut record = good;
+    record["encoder"]["name"] = name.into();
+    record["warnings"] = serde_json::json!([name]);
+    std::fs::write(home.path("r.json"), record.to_string()).expect("written");
+    home.command(&["record", "show", "r.json"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("\u{1b}").not())
+        .stderr(predicate::str::contains("\u{1b}").not());
+}

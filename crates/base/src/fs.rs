@@ -6,11 +6,19 @@
     reason = "this module is where std::fs is allowed"
 )]
 
+mod commit;
+mod fault;
+mod lock;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+pub use commit::{Commit, sync_dir};
+use fault::Call;
+pub use lock::FolderLock;
 
 /// A file-system failure, with the path it happened at.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +51,19 @@ impl FsError {
                  command again, it goes on where it stopped"
                     .into(),
             ),
+            io::ErrorKind::ResourceBusy => Some(
+                "wait for it to end, or give this run a folder of its own: `--results DIR`, \
+                 `--output DIR`, `--dir DIR` or `--to DIR`"
+                    .into(),
+            ),
             _ => None,
         }
+    }
+
+    /// Whether another process holds the folder.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ResourceBusy
     }
 
     /// Whether the disk (or a quota on it) is full.
@@ -178,16 +197,38 @@ pub fn create_dir(folder: &Path) -> Result<(), FsError> {
     fs::create_dir_all(folder).map_err(at("create", folder))
 }
 
+/// A folder that goes when it is dropped.
+#[derive(Debug)]
+pub struct TemporaryDir {
+    folder: tempfile::TempDir,
+    // Tells it from one that a killed process left.
+    _lock: Option<File>,
+}
+
+impl TemporaryDir {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// A new folder in `parent` that goes when it is dropped.
 ///
 /// # Errors
 /// When it cannot be created.
-pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
-    tempfile::Builder::new()
+pub fn temporary_dir_in(parent: &Path) -> Result<TemporaryDir, FsError> {
+    let folder = tempfile::Builder::new()
         .prefix(TEMPORARY.0)
         .suffix(TEMPORARY.1)
         .tempdir_in(parent)
-        .map_err(at("create a folder in", parent))
+        .map_err(at("create a folder in", parent))?;
+    let lock = File::open(folder.path()).ok();
+    let lock = lock.filter(|file| file.try_lock().is_ok());
+    Ok(TemporaryDir {
+        folder,
+        _lock: lock,
+    })
 }
 
 /// Removes a file; one that is not there is no error.
@@ -195,6 +236,7 @@ pub fn temporary_dir_in(parent: &Path) -> Result<tempfile::TempDir, FsError> {
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    fault::point(Call::Remove).map_err(at("remove", path))?;
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(e)),
         _ => Ok(()),
@@ -215,17 +257,37 @@ pub fn remove_dir(folder: &Path) -> Result<(), FsError> {
 /// How the names of unfinished files begin and end.
 const TEMPORARY: (&str, &str) = (".korfinsts-", ".tmp");
 
-/// Removes what processes killed amid [`write_atomic`] left in the folders right below `folder`.
-/// Only for a folder that nobody else is writing to.
+/// Removes a folder that may not be seen half removed: it loses its name first.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn discard_dir(folder: &Path) -> Result<(), FsError> {
+    if !exists(folder) {
+        return Ok(());
+    }
+    let name = format!("{}{}{}", TEMPORARY.0, std::process::id(), TEMPORARY.1);
+    let unnamed = folder.with_file_name(name);
+    rename(folder, &unnamed)?;
+    remove_dir(&unnamed)
+}
+
+/// Removes the temporary files and folders that killed processes left in `folder` and the folders right
+/// below it. What a living process writes is locked by it, and stays.
 ///
 /// # Errors
 /// When a folder cannot be listed or a file not removed.
 pub fn remove_leftovers(folder: &Path) -> Result<(), FsError> {
-    for below in list(folder)?.iter().filter(|p| p.is_dir()) {
-        for path in list(below)? {
+    let below = list(folder)?.into_iter().filter(|p| p.is_dir());
+    for folder in below.chain([folder.to_owned()]) {
+        for path in list(&folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
-            if ours && path.is_file() {
+            if !ours || open(&path)?.try_lock().is_err() {
+                continue;
+            }
+            if path.is_dir() {
+                remove_dir(&path)?;
+            } else {
                 remove_file(&path)?;
             }
         }
@@ -253,18 +315,22 @@ pub fn write_atomic_with(
 ) -> Result<(), FsError> {
     create_parent(path)?;
     let folder = parent(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY.0)
-        .suffix(TEMPORARY.1)
-        .tempfile_in(folder)
-        .map_err(at("write", path))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+    readable(&mut builder);
+    let mut file = builder.tempfile_in(folder).map_err(at("write", path))?;
+    // Tells a file that is being written from one that a killed process left.
+    let _ = file.as_file().try_lock();
     let mut writer = io::BufWriter::new(file.as_file_mut());
-    fill(&mut writer)
+    fault::point(Call::Write)
+        .and_then(|()| fill(&mut writer))
         .and_then(|()| writer.flush())
         .map_err(at("write", path))?;
     drop(writer);
-    set_default_mode(file.as_file()).map_err(at("write", path))?;
-    file.as_file().sync_all().map_err(at("write", path))?;
+    fault::point(Call::Sync)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(at("write", path))?;
+    fault::point(Call::Rename).map_err(at("write", path))?;
     file.persist(path).map_err(|e| at("write", path)(e.error))?;
     Ok(())
 }
@@ -340,6 +406,7 @@ pub fn lock(path: &Path) -> Result<File, FsError> {
 /// When the rename fails.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     create_parent(to)?;
+    fault::point(Call::Rename).map_err(at("rename", from))?;
     fs::rename(from, to).map_err(at("rename", from))
 }
 
@@ -394,17 +461,15 @@ fn create_parent(path: &Path) -> Result<(), FsError> {
     create_dir(parent(path))
 }
 
-/// Temporary files are made private; results are meant to be read by others, as the umask says.
+/// Temporary files are private by default; results are for whom the umask lets read them.
 #[cfg(unix)]
-fn set_default_mode(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+fn readable(builder: &mut tempfile::Builder<'_, '_>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    builder.permissions(fs::Permissions::from_mode(0o666));
 }
 
 #[cfg(not(unix))]
-fn set_default_mode(_file: &File) -> io::Result<()> {
-    Ok(())
-}
+fn readable(_builder: &mut tempfile::Builder<'_, '_>) {}
 
 #[cfg(test)]
 mod tests {
@@ -442,13 +507,19 @@ mod tests {
             ("a/record.json", true),
             ("a/.korfinsts-x1.json", true),
             ("a/b/.korfinsts-x1.tmp", true),
-            (".korfinsts-x1.tmp", true),
+            (".korfinsts-x1.tmp", false),
         ] {
             let path = folder.path().join(name);
             write_atomic(&path, b"x").expect("written");
             remove_leftovers(folder.path()).expect("swept");
             assert_eq!(exists(&path), stays, "{name}");
         }
+        let path = folder.path().join(".korfinsts-x2.tmp");
+        write_atomic(&path, b"x").expect("written");
+        let writer = open(&path).expect("opened");
+        writer.lock().expect("locked");
+        remove_leftovers(folder.path()).expect("swept");
+        assert!(exists(&path), "a living process writes it");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Ground floor: imports no room.
 
+use super::text::printable;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, presets};
 
 /// A table of text cells, ready for any exporter.
@@ -66,7 +67,7 @@ impl Table {
         table
             .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
             .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(self.head.iter().map(Cell::new));
+            .set_header(self.head.iter().map(|cell| Cell::new(printable(cell))));
         for row in &self.rows {
             table.add_row(row.iter().zip(&self.numeric).map(|(cell, numeric)| {
                 let align = if *numeric {
@@ -74,13 +75,13 @@ impl Table {
                 } else {
                     CellAlignment::Left
                 };
-                Cell::new(cell).set_alignment(align)
+                Cell::new(printable(cell)).set_alignment(align)
             }));
         }
         let title = if self.title.is_empty() {
             String::new()
         } else {
-            format!("{}\n", self.title)
+            format!("{}\n", printable(&self.title))
         };
         format!("{title}{table}\n")
     }

@@ -48,6 +48,12 @@ pub fn find(name: &str, folder: Option<&Path>) -> Result<Option<String>, Templat
         reason,
     };
     let bytes = match folder.map(|f| f.join(name)).filter(|p| fs::exists(p)) {
+        Some(path) if path.is_symlink() => {
+            return Err(wrong(format!(
+                "`{}` is a link: copy the file",
+                path.display()
+            )));
+        }
         Some(path) => fs::read(&path).map_err(|e| wrong(format!("{e}: {}", e.source)))?,
         None => match SHIPPED.bytes(name) {
             Some(bytes) => bytes.into_owned(),

@@ -2,6 +2,8 @@
 //!
 //! Ground floor: imports no room.
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization;
 
 /// The text in Unicode normalisation form C.
@@ -143,6 +145,25 @@ pub fn visible(text: &str, most: usize) -> String {
     out
 }
 
+/// The text as a terminal may get it: line ends and tabs as they are, every other control character and
+/// what is not seen written out, as `\u{1b}`. For every line that may hold what others wrote.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| is_invisible(c) || c == '\r';
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The eojeol of a text: the units between white space, which Korean inflects as wholes.
 pub fn eojeol(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
@@ -200,6 +221,23 @@ mod tests {
             ("1234567890", "1234567890"),
         ] {
             assert_eq!(visible(text, 10), shown);
+        }
+    }
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        for (text, shown) in [
+            ("금융\tρ\né 👩\u{fe0f}", "금융\tρ\né 👩\u{fe0f}"),
+            (
+                "a\u{1b}[31mred\u{1b}]0;t\u{7}",
+                "a\\u{1b}[31mred\\u{1b}]0;t\\u{7}",
+            ),
+            (
+                "a\r\u{202e}b\u{9b}1m\u{7f}",
+                "a\\u{d}\\u{202e}b\\u{9b}1m\\u{7f}",
+            ),
+        ] {
+            assert_eq!(printable(text), shown);
         }
     }
 

@@ -6,9 +6,10 @@
 //! - [`submission`]: a model's bundle and the checks of it
 //! - [`leaderboard`]: records to ranks, tests and the page
 //!
-//! The three do not import each other. From below: `korfinsts-bench`, `korfinsts-encoder`,
+//! The three share `signature`, and do not import each other. From below: `korfinsts-bench`, `korfinsts-encoder`,
 //! `korfinsts-metric`, `korfinsts-base`.
 
 pub mod leaderboard;
 pub mod release;
+pub mod signature;
 pub mod submission;

@@ -12,7 +12,7 @@ use crate::cli::output::print;
 use crate::cli::tokenizer::source as tokenizers;
 use crate::cli::{CliError, Global, interrupt};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, FolderLock};
 use korfinsts_base::hub::Hub;
 use korfinsts_bench::coverage::Subject;
 use korfinsts_bench::suite;
@@ -99,11 +99,15 @@ pub struct ChoiceArgs {
 pub fn run(args: &FilterArgs, global: &Global) -> anyhow::Result<()> {
     let folder = args.folder.folder();
     if args.join {
+        let _lock = FolderLock::acquire(folder.path())?;
         return joined(&folder, global);
     }
     match &args.shard {
         Some(shard) => {
             let shard = parse(shard)?;
+            // Shards work at once, each in a folder of its own.
+            let _run = FolderLock::share(folder.path())?;
+            let _lock = FolderLock::acquire(&shard.folder(&folder))?;
             sifted(&args.choice, &folder, shard, global)?;
             global.note(&format!(
                 "shard {}/{} is done; when all are: `korfinsts mine filter --join`",
@@ -123,8 +127,9 @@ pub fn run(args: &FilterArgs, global: &Global) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn whole(choice: &ChoiceArgs, folder: &RunFolder, global: &Global) -> anyhow::Result<()> {
+    let _lock = FolderLock::acquire(folder.path())?;
     // What shards of an earlier run left must not be joined to this one.
-    fs::remove_dir(&folder.path().join("shards"))?;
+    fs::discard_dir(&folder.path().join("shards"))?;
     sifted(choice, folder, Shard::WHOLE, global)?;
     joined(folder, global)
 }
@@ -195,10 +200,10 @@ fn sifted(
 
 fn joined(folder: &RunFolder, global: &Global) -> anyhow::Result<()> {
     join::join(folder)?;
-    // The documents that passed are in the passages now.
-    fs::remove_dir(&folder.path().join("shards"))?;
     let report = report::Report::of(folder)?;
     report.write(folder, None)?;
+    // The documents that passed are in the passages now.
+    fs::discard_dir(&folder.path().join("shards"))?;
     if !global.quiet {
         print(&report.waterfall().to_terminal())?;
     }

@@ -11,10 +11,12 @@ use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global};
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_base::json as strict;
 use korfinsts_base::sums::{self, SIGNATURE, SUMS};
+use korfinsts_bench::run::record::file_name;
 use korfinsts_publish::release::{self, Context, ReleaseError, Subject};
+use korfinsts_publish::signature::Signer;
 
 /// Build a release whose gates pass: a folder and a zip file, byte-identical wherever it is built
 #[derive(Debug, Args)]
@@ -43,7 +45,10 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
     let stem = format!("{}-{}", subject.id, subject.version);
     let zip = output.join(format!("{stem}.zip"));
     let mut lines = vec![format!("release id  {}", built.release_id)];
-    fs::write_atomic(&zip, &built.zip)?;
+    // Folder and zip file change together.
+    let lock = FolderLock::acquire(&output)?;
+    let mut commit = Commit::new(&lock);
+    commit.put(format!("{stem}.zip"), &built.zip)?;
     lines.push(format!(
         "sha256      {}  {}",
         fs::sha256(&built.zip),
@@ -51,9 +56,11 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
     ));
     if !args.zip_only {
         let folder = output.join(&stem);
-        write_folder(&built.files, &folder)?;
+        put_folder(&mut commit, &built.files, &folder, &stem)?;
         lines.push(format!("folder      {}", folder.display()));
     }
+    commit.finish()?;
+    drop(lock);
     output::print(&format!("{}\n", lines.join("\n")))?;
     global.note(&format!(
         "{} files, {} warnings; next: `korfinsts release sign {}`",
@@ -64,9 +71,13 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files of a release into a folder of its own. One that holds something else is left
-/// alone.
-fn write_folder(files: &Files, folder: &Path) -> anyhow::Result<()> {
+/// Puts the files of a release into its folder `stem`. One that holds something else is left alone.
+fn put_folder(
+    commit: &mut Commit<'_>,
+    files: &Files,
+    folder: &Path,
+    stem: &str,
+) -> anyhow::Result<()> {
     if folder.is_dir() && !fs::list(folder)?.is_empty() {
         if !fs::exists(&folder.join(SUMS)) {
             return Err(CliError::usage(
@@ -77,13 +88,12 @@ fn write_folder(files: &Files, folder: &Path) -> anyhow::Result<()> {
         }
         let old = open(folder)?;
         for name in old.keys().filter(|n| !files.contains_key(*n)) {
-            fs::remove_file(&folder.join(name))?;
+            commit.remove(Path::new(stem).join(name))?;
         }
     }
-    archive::unpack(files, folder).map_err(|source| ReleaseError::Archive {
-        path: folder.to_owned(),
-        source,
-    })?;
+    for (name, bytes) in files {
+        commit.put(Path::new(stem).join(name), bytes)?;
+    }
     Ok(())
 }
 
@@ -120,15 +130,14 @@ pub(super) fn sign(args: &SignArgs, global: &Global) -> anyhow::Result<()> {
         .into());
     }
     let list = &subject.files[SUMS];
-    let key = String::from_utf8_lossy(&fs::read(&args.secret_key)?).into_owned();
-    let password = std::env::var("KORFINSTS_KEY_PASSWORD").ok();
     let comment = format!(
         "{} {} release_id:{}",
         subject.id,
         subject.version,
         fs::sha256(list)
     );
-    let signature = release::sign(list, &key, password, &comment)?;
+    let signer = signer(&args.secret_key)?;
+    let signature = signer.sign(list, &comment).map_err(ReleaseError::from)?;
     if subject.container.is_some() {
         let mut files = subject.files.clone();
         files.insert(SIGNATURE.into(), signature.into_bytes());
@@ -144,14 +153,25 @@ pub(super) fn sign(args: &SignArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens a secret key; its password is in the environment.
+pub(in crate::cli) fn signer(path: &Path) -> anyhow::Result<Signer> {
+    let key = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+    let password = std::env::var("KORFINSTS_KEY_PASSWORD").ok();
+    Ok(Signer::open(&key, password).map_err(ReleaseError::from)?)
+}
+
 /// Verify a built release: container, checksums both ways, signature, and that its inputs build
 /// to the same bytes
+///
+/// A key that the release names itself does not say who made it: give the publisher's with `--public-key`.
+/// A key that verified a release is kept in the data home (`keys/<suite>.pub`), and every later release of
+/// that suite must be signed with it.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// Folder or zip file of a built release
     #[arg(value_name = "RELEASE")]
     release: PathBuf,
-    /// File with the minisign public key that must have signed it [default: the manifest's]
+    /// File with the minisign public key that must have signed it [default: the one kept of this suite]
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
     /// Release id that it must have
@@ -167,9 +187,13 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let context = args.context.of(&args.release)?;
     let subject = Subject::open(&args.release, context)?;
-    let key = match &args.public_key {
+    let kept = global.data_home()?.join("keys");
+    let kept = kept.join(format!("{}.pub", file_name(&subject.id)));
+    let given = args.public_key.as_ref();
+    let trusted = given.or(Some(&kept).filter(|path| fs::exists(path)));
+    let key = match trusted {
         Some(path) => Some(String::from_utf8_lossy(&fs::read(path)?).into_owned()),
-        None => subject.manifest.as_ref().and_then(|m| m.public_key.clone()),
+        None => None,
     };
     let verdict = release::verify(&subject, key.as_deref(), args.release_id.as_deref());
     let mut table = Table::new("", &["check", "result", "what"]);
@@ -180,6 +204,7 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     let document = json!({
         "release_id": verdict.release_id,
         "passed": verdict.passed(),
+        "key": trusted.map(|path| path.display().to_string()),
         "checks": verdict.checks,
     });
     args.output.show(&document, &[table])?;
@@ -190,6 +215,12 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
             Some("get it again from where it was published".into()),
         )
         .into());
+    }
+    if let (Some(key), Some(_)) = (&key, given)
+        && fs::read(&kept).ok().as_deref() != Some(key.as_bytes())
+    {
+        fs::write_atomic(&kept, key.as_bytes())?;
+        global.note(&format!("the key is kept: {}", kept.display()));
     }
     global.note(&format!(
         "release id {}",

@@ -13,6 +13,8 @@ use korfinsts_base::fs;
 use korfinsts_base::sums::SUMS;
 use korfinsts_publish::release::{Context, Earlier, Subject};
 
+pub(super) use build::signer;
+
 /// Cut, check, sign and compare dataset releases
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

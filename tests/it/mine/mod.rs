@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::support::{Home, repository};
 
 /// A small byte-level tokenizer: one token per byte, split at white space as Qwen2's.
-fn tokenizer(home: &Home) -> PathBuf {
+pub fn tokenizer(home: &Home) -> PathBuf {
     let path = home.path("tokenizer.json");
     let alphabet: Vec<char> = (0..=255_u8).map(stand_in).collect();
     let vocabulary: serde_json::Map<String, serde_json::Value> = alphabet
@@ -47,7 +47,7 @@ fn stand_in(byte: u8) -> char {
 }
 
 /// Writes a corpus's TOML beside its data and returns its path.
-fn manifest(
+pub fn manifest(
     home: &Home,
     id: &str,
     language: &str,

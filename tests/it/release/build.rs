@@ -166,6 +166,8 @@ fn a_release_is_built_signed_verified_and_loaded_from_outside() {
             }
             command.output().expect("run").status.code()
         };
+        // The key that verified the one before is kept.
+        std::fs::remove_dir_all(home.data().join("keys")).unwrap_or_default();
         assert_eq!(run(&["release", "verify"], None), Some(0));
         assert_eq!(
             run(&["release", "verify"], Some(("--public-key", &public))),
@@ -411,5 +413,129 @@ fn the_command_verifies_each_release_where_it_lies_and_alone() {
         std::fs::copy(folder.join(name), home.path(name)).expect("copied");
         let said = verify(&["korfin-shift-1.1.0.zip"]);
         assert_eq!(said.contains("--previous"), told, "{said}");
+    }
+}
+
+#[test]
+fn a_key_inside_the_release_says_nothing_of_who_made_it() {
+    let home = Home::new();
+    let keys = [0, 1].map(|_| KeyPair::generate_unencrypted_keypair().expect("keys"));
+    for (name, pair) in ["own", "evil"].iter().zip(&keys) {
+        let secret = pair.sk.to_box(None).expect("a box").into_string();
+        std::fs::write(home.path(&format!("{name}.key")), secret).expect("written");
+        let public = pair.pk.to_box().expect("a box").into_string();
+        std::fs::write(home.path(&format!("{name}.pub")), public).expect("written");
+    }
+    // A release that names the key, signed with it; and one without either.
+    for (name, key) in [
+        ("own", Some(&keys[0])),
+        ("evil", Some(&keys[1])),
+        ("bare", None),
+    ] {
+        let source = home.path(&format!("{name}-source"));
+        Fixture::new().write(&source);
+        let path = source.join("korfinsts.toml");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let line = key.map_or(String::new(), |k| {
+            format!("public_key = \"{}\"\n", k.pk.to_base64())
+        });
+        std::fs::write(&path, format!("{line}{text}")).expect("written");
+        home.command(&["release", "build", "--output", name])
+            .arg(&source)
+            .assert()
+            .success();
+        if key.is_some() {
+            let secret = format!("{name}.key");
+            home.command(&[
+                "release",
+                "sign",
+                "--secret-key",
+                &secret,
+                &format!("{name}/fixture-1.0.0.zip"),
+            ])
+            .assert()
+            .success();
+        }
+    }
+    let verify = |name: &str, more: &[&str]| {
+        let output = home
+            .command(&[
+                "release",
+                "verify",
+                &format!("{name}/fixture-1.0.0.zip"),
+                "--format",
+                "json",
+            ])
+            .args(more)
+            .output()
+            .expect("run");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    for name in ["own", "evil"] {
+        let (code, said) = verify(name, &[]);
+        assert!(
+            code == Some(0) && said.contains("signed by an unknown key, not checked"),
+            "{said}"
+        );
+    }
+    let (code, said) = verify("bare", &[]);
+    assert!(
+        code == Some(0) && said.contains("not signed: compare the release id"),
+        "{said}"
+    );
+    // A signature that is taken off while the key is named.
+    let zip = home.path("own/fixture-1.0.0.zip");
+    let signed = std::fs::read(&zip).expect("read");
+    let mut files = korfinsts_base::archive::read(&signed).expect("a release");
+    files.remove(korfinsts_base::sums::SIGNATURE);
+    std::fs::write(
+        &zip,
+        korfinsts_base::archive::write(&files).expect("packed"),
+    )
+    .expect("written");
+    let (code, said) = verify("own", &[]);
+    assert!(
+        code == Some(1) && said.contains("it is not signed, but it names a public key"),
+        "{said}"
+    );
+    std::fs::write(&zip, signed).expect("written");
+    // Once the key is known, other releases of the suite must be signed with it.
+    let (code, said) = verify("own", &["--public-key", "own.pub"]);
+    assert!(code == Some(0) && !said.contains("unknown key"), "{said}");
+    assert!(home.data().join("keys/fixture.pub").is_file());
+    let (code, said) = verify("own", &[]);
+    assert!(code == Some(0) && !said.contains("unknown key"), "{said}");
+    let (code, said) = verify("evil", &[]);
+    assert!(
+        code == Some(1) && said.contains("does not verify"),
+        "{said}"
+    );
+    let (code, said) = verify("bare", &[]);
+    assert!(
+        code == Some(1) && said.contains("it is not signed, but a public key is trusted for it"),
+        "{said}"
+    );
+}
+
+#[test]
+fn hidden_files_of_a_release_folder_are_found() {
+    let home = Home::new();
+    Fixture::new().write(&home.path("source"));
+    home.command(&["release", "build", "source", "--output", "out"])
+        .assert()
+        .success();
+    for name in [".evil", ".hidden/x"] {
+        let path = home.path("out/fixture-1.0.0").join(name);
+        korfinsts_base::fs::write_atomic(&path, b"x").expect("written");
+        let output = home
+            .command(&["release", "verify", "out/fixture-1.0.0"])
+            .output()
+            .expect("run");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() != Some(0), "{name}: {said}");
+        std::fs::remove_file(path).expect("removed");
     }
 }

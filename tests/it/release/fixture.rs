@@ -279,6 +279,13 @@ adapted = true
 
     /// Writes the files into a folder.
     pub fn write(&self, folder: &Path) {
-        korfinsts_base::archive::unpack(&self.files(), folder).expect("written");
+        unpack(&self.files(), folder);
+    }
+}
+
+/// Writes files into a folder.
+pub fn unpack(files: &Files, folder: &Path) {
+    for (name, bytes) in files {
+        korfinsts_base::fs::write_atomic(&folder.join(name), bytes).expect("written");
     }
 }

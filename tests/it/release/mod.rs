@@ -1,7 +1,7 @@
 //! Dataset releases: planted defects, deterministic builds, signatures, comparison.
 
 mod build;
-mod fixture;
+pub mod fixture;
 mod gates;
 mod python;
 mod suites;

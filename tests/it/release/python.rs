@@ -49,7 +49,7 @@ fn datasets_and_mlcroissant_load_the_released_rows() {
     let home = tempfile::tempdir().expect("a folder");
     let fixture = korfinsts_publish::release::build(&Fixture::new().subject()).expect("built");
     let small = home.path().join("fixture");
-    korfinsts_base::archive::unpack(&fixture.files, &small).expect("written");
+    super::fixture::unpack(&fixture.files, &small);
     let released = repository("benchmarks/korfin-shift/releases/korfin-shift-1.1.0");
     for (folder, split) in [
         (&released, "test"),

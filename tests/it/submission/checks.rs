@@ -230,6 +230,7 @@ fn releases_must_be_known_here_and_not_revoked() {
 
 #[test]
 fn copies_are_found() {
+    type Change = fn(usize, f64) -> f64;
     let bundle = Bundle::open(good()).expect("a good bundle");
     let entry = Entry::of(&bundle);
     let found = |parts: &Parts, entry: &Entry| {
@@ -256,13 +257,14 @@ fn copies_are_found() {
                 file["sha256"] = json!("1".repeat(64));
             }
         }
+        parts.manifest["model"]["id"] = json!("evil/model");
     };
     let mut parts = Parts::good();
     other(&mut parts);
     assert!(
         found(&parts, &entry)
             .message
-            .contains("which has other weights")
+            .contains("under other weights")
     );
     for nudge in [1e-9, 1e-7] {
         let mut parts = Parts::good();
@@ -279,24 +281,48 @@ fn copies_are_found() {
             "{copy:?}"
         );
     }
-    // The same weights again are no copy; a resubmission neither.
+    // The same weights again under their name are no copy; under another name they are.
     let mut parts = Parts::good();
     parts.manifest["disclosure"]["overlap_report"] =
         json!("Looked again, more closely: nothing was found.");
     assert!(found(&parts, &entry).passed);
-    other(&mut parts);
-    parts.manifest["resubmission_of"] = json!(entry.sha256);
-    assert!(found(&parts, &entry).passed);
-    // But nobody replaces the bundle of another model.
-    parts.manifest["model"]["id"] = json!("example/other");
+    parts.manifest["model"]["id"] = json!("evil/model");
     let copy = found(&parts, &entry);
     assert!(
         !copy.passed
             && copy
                 .message
-                .contains("it replaces the bundle of `example/bert-mean`"),
+                .contains("the weights are those of `example/bert-mean`"),
         "{copy:?}"
     );
+    // Noise of a thousandth of the range, the reverse order, and a monotone form of it.
+    let changes: [(&str, Change); 3] = [
+        ("noise", |i, s| {
+            s + 1e-5 * ((i * 7919) % 201) as f64 / 100.0 - 1e-5
+        }),
+        ("negated", |_, s| -s),
+        ("cubed", |_, s| s.powi(3)),
+    ];
+    for (what, change) in changes {
+        let mut parts = Parts::good();
+        other(&mut parts);
+        let mut rows = parts.rows(SCORES);
+        for (i, row) in rows.iter_mut().enumerate() {
+            row["score"] = json!(change(i, row["score"].as_f64().expect("a score")));
+        }
+        parts.set_rows(SCORES, &rows);
+        let copy = found(&parts, &entry);
+        assert!(!copy.passed, "{what}: {copy:?}");
+        assert!(
+            copy.message.contains("rank correlation"),
+            "{what}: {copy:?}"
+        );
+    }
+    let vouched = Entry {
+        vouched: true,
+        ..entry.clone()
+    };
+    assert!(found(&parts, &vouched).passed, "a maintainer knows better");
     // A lexical baseline is no encoder.
     let registry =
         korfinsts_bench::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
@@ -465,4 +491,67 @@ fn names_that_mislead_are_found() {
         parts.manifest["model"][place] = json!("m\u{202E}it");
         refused(place, &parts, "display", "changes the direction");
     }
+}
+
+/// The check `owner` of a bundle whose manifest was changed, against the good one.
+fn owner(entry: &Entry, change: impl FnOnce(&mut Parts)) -> (bool, String) {
+    let mut parts = Parts::good();
+    change(&mut parts);
+    let verdict = verify(&parts.bytes(), std::slice::from_ref(entry), &[]);
+    let check = verdict.checks.into_iter().find(|c| c.id == "owner");
+    let check = check.expect("the check");
+    (check.passed, check.message)
+}
+
+#[test]
+fn a_name_belongs_to_the_first_bundle_of_it() {
+    let entry = Entry::of(&Bundle::open(good()).expect("a good bundle"));
+    let named =
+        |name: &'static str| move |parts: &mut Parts| parts.manifest["model"]["id"] = json!(name);
+    let again = |parts: &mut Parts| {
+        parts.manifest["disclosure"]["overlap_report"] = json!("Looked again: nothing.");
+    };
+    let (passed, message) = owner(&entry, again);
+    assert!(
+        !passed && message.contains("that bundle is not signed"),
+        "{message}"
+    );
+    let signed = Entry {
+        public_key: Some("RW".to_owned()),
+        ..entry.clone()
+    };
+    let (passed, message) = owner(&signed, again);
+    assert!(
+        !passed && message.contains("this bundle is not signed"),
+        "{message}"
+    );
+    let vouched = Entry {
+        vouched: true,
+        ..entry.clone()
+    };
+    assert!(owner(&vouched, again).0);
+    for alike in [
+        "example__bert-mean",
+        "Example/BERT-mean",
+        "ex\u{430}mple/bert-mean",
+        "example/bert-rnean",
+    ] {
+        let (passed, message) = owner(&entry, named(alike));
+        assert!(
+            !passed && message.contains("can be taken for `example/bert-mean`"),
+            "{alike}: {message}"
+        );
+    }
+    for other in ["example/bert-mean-v2", "other/bert-mean"] {
+        assert!(owner(&entry, named(other)).0, "{other}");
+    }
+    // Nobody replaces the bundle of another model, with whatever proof.
+    let (passed, message) = owner(&vouched, |parts| {
+        parts.manifest["model"]["id"] = json!("example/other");
+        parts.manifest["resubmission_of"] = json!(entry.sha256);
+    });
+    assert!(
+        !passed && message.contains("it replaces the bundle of `example/bert-mean`"),
+        "{message}"
+    );
 }

@@ -1,9 +1,10 @@
 //! Submissions: bundles packed, verified, damaged, copied and encoded again.
 
 mod checks;
-mod fixture;
+pub mod fixture;
 mod fuzz;
 mod hostile;
 mod models;
+mod trust;
 mod whole;
 mod zip;

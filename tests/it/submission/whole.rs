@@ -107,7 +107,8 @@ fn pairs_are_encoded_again_and_altered_scores_found() {
         )
     };
     for (n, level) in [
-        ("64", "re-run on a sample"),
+        ("64", "recomputed"),
+        ("256", "re-run on 256 of 888 pairs"),
         ("full", "re-run in full"),
         ("9999", "re-run in full"),
     ] {
@@ -179,7 +180,7 @@ fn pairs_are_encoded_again_and_altered_scores_found() {
 }
 
 /// Computes the claims of altered scores as a cheat would.
-fn rescore(parts: &mut Parts) {
+pub(super) fn rescore(parts: &mut Parts) {
     use korfinsts_metric as metric;
     let registry =
         korfinsts_bench::suite::Registry::open(std::path::Path::new("nowhere")).expect("suites");
@@ -411,7 +412,7 @@ print(json.dumps({'name': card.data.model_name, 'results': results, 'files': fil
 fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
     let home = Home::new();
     let bundle = submit(&home, &model(), "example/bert-mean");
-    let add = |path: &std::path::Path| {
+    let add_with = |path: &std::path::Path, more: &[&str]| {
         let output = home
             .command(&[
                 "leaderboard",
@@ -421,6 +422,7 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
                 "--format",
                 "json",
             ])
+            .args(more)
             .arg(path)
             .output()
             .expect("run");
@@ -431,6 +433,7 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
     };
+    let add = |path: &std::path::Path| add_with(path, &[]);
     let (code, printed, said) = add(&bundle);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(printed[0]["encoder"]["name"], "example/bert-mean");
@@ -503,7 +506,7 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
     parts.manifest["resubmission_of"] = unknown.clone().into();
     let next = home.path("next.kfsub.zip");
     std::fs::write(&next, parts.bytes()).expect("written");
-    let (code, _, said) = add(&next);
+    let (code, _, said) = add_with(&next, &["--vouch"]);
     assert!(
         code == Some(1)
             && said.contains(&format!(
@@ -515,7 +518,14 @@ fn a_bundle_is_taken_in_and_shown_and_a_copy_is_not() {
         .expect("read")
         .into();
     std::fs::write(&next, parts.bytes()).expect("written");
-    let (code, printed, said) = add(&next);
+    // Without proof that it is of the same submitter nothing is replaced.
+    let (code, _, said) = add(&next);
+    assert!(
+        code == Some(1) && said.contains("nothing proves that this one is of the same submitter"),
+        "{said}"
+    );
+    assert!(said.contains("leaderboard add --vouch"), "{said}");
+    let (code, printed, said) = add_with(&next, &["--vouch"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("replaced: 1 records of the bundle"), "{said}");
     let records: Vec<_> = korfinsts_base::fs::walk(&home.path("korfinsts-submitted/records"), 100)

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::fs::{self, FsError};
 pub use crate::sums::Files;
+use crate::sums::SUMS;
 
 pub use read::read;
 pub use write::write;
@@ -134,15 +135,19 @@ pub fn open(path: &Path) -> Result<Files, ArchiveError> {
     read(&fs::read(path)?)
 }
 
-/// The files of a folder by name, `/` between parts. Hidden files and folders are left out.
+/// The files of a folder by name, `/` between parts. Hidden files and folders are left out, unless the
+/// folder has a list of all its files.
 fn folder(root: &Path) -> Result<Files, ArchiveError> {
     let mut files = Files::new();
     let mut total = 0;
+    let listed = fs::exists(&root.join(SUMS));
     let walk = walkdir::WalkDir::new(root)
         .follow_links(false)
         .sort_by_file_name()
         .into_iter()
-        .filter_entry(|e| e.depth() == 0 || !e.file_name().to_string_lossy().starts_with('.'));
+        .filter_entry(|e| {
+            listed || e.depth() == 0 || !e.file_name().to_string_lossy().starts_with('.')
+        });
     for entry in walk {
         let entry = entry.map_err(|e| {
             let place = e.path().unwrap_or(root).to_owned();
@@ -173,20 +178,6 @@ fn folder(root: &Path) -> Result<Files, ArchiveError> {
         files.insert(name, fs::read(entry.path())?);
     }
     Ok(files)
-}
-
-/// Writes the files into a folder, each atomically. Names are checked again.
-///
-/// # Errors
-/// When a name leaves the folder or a file cannot be written.
-pub fn unpack(files: &Files, folder: &Path) -> Result<(), ArchiveError> {
-    for (name, bytes) in files {
-        if let Some(flaw) = name_flaw(name) {
-            return Err(refused(name, flaw));
-        }
-        fs::write_atomic(&folder.join(name), bytes)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// The endpoint cannot be reached.
-    #[error("cannot reach {}: {}", shown(url), reason.replace(url.as_str(), &shown(url)))]
+    #[error("cannot reach {}: {}", without_password(url), reason.replace(url.as_str(), &without_password(url)))]
     Unreachable {
         /// What was asked for.
         url: String,
@@ -54,7 +54,7 @@ pub enum HubError {
         what: String,
     },
     /// The hub answers with an error, after all retries.
-    #[error("{} answers with status {status}", shown(url))]
+    #[error("{} answers with status {status}", without_password(url))]
     Status {
         /// What was asked for.
         url: String,
@@ -62,7 +62,7 @@ pub enum HubError {
         status: u16,
     },
     /// The hub's answer is not what its protocol promises.
-    #[error("{}: {reason}", shown(url))]
+    #[error("{}: {reason}", without_password(url))]
     Protocol {
         /// What was asked for.
         url: String,
@@ -92,7 +92,8 @@ pub enum HubError {
 }
 
 /// An address without the user and password that `HF_ENDPOINT` may hold.
-fn shown(url: &str) -> String {
+#[must_use]
+pub fn without_password(url: &str) -> String {
     let start = url.find("://").map_or(0, |i| i + 3);
     let end = url[start..].find('/').map_or(url.len(), |i| start + i);
     match url[start..end].rfind('@') {
@@ -120,13 +121,13 @@ impl HubError {
                 token: false, page, ..
             } => format!(
                 "ask for access at {}, then put a token into `HF_TOKEN` (or `hf auth login`)",
-                shown(page)
+                without_password(page)
             ),
             Self::Refused {
                 token: true, page, ..
             } => format!(
                 "the token was sent and does not suffice: is access granted at {}?",
-                shown(page)
+                without_password(page)
             ),
             Self::NotFound { .. } => {
                 "are the name and the revision spelled right? A private repository needs `HF_TOKEN`"
@@ -164,11 +165,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_the_address_is_never_shown() {
+    fn a_password_in_the_address_is_never_without_password() {
         let url = "https://user:hunter2@hub.example:8443/api/models/a@b/revision/main".to_owned();
         let plain = "https://***@hub.example:8443/api/models/a@b/revision/main";
-        assert_eq!(shown(&url), plain);
-        assert_eq!(shown("https://hub/a@b"), "https://hub/a@b");
+        assert_eq!(without_password(&url), plain);
+        assert_eq!(without_password("https://hub/a@b"), "https://hub/a@b");
         for error in [
             HubError::Unreachable {
                 url: url.clone(),

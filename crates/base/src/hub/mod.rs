@@ -12,7 +12,7 @@ use std::fmt;
 
 pub use cache::is_commit;
 pub use client::{Hub, HubSettings, Progress};
-pub use error::HubError;
+pub use error::{HubError, without_password};
 
 /// What kind of repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

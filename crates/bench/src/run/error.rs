@@ -28,12 +28,6 @@ pub enum RunError {
         /// What failed, with the text.
         source: Box<EncoderError>,
     },
-    /// Another process works on the same output folder.
-    #[error("another korfinsts process is working on `{}`", folder.display())]
-    Busy {
-        /// The folder.
-        folder: PathBuf,
-    },
     /// The user asked to stop; what was encoded is kept.
     #[error("interrupted after {encoded} of {total} texts")]
     Interrupted {
@@ -98,9 +92,6 @@ impl RunError {
             Self::Fs(e) => e.hint(),
             Self::Encoder(e) => e.hint(),
             Self::Pair { source, .. } => source.hint(),
-            Self::Busy { .. } => Some(
-                "wait for it to end, or give this run a folder of its own: `--results DIR`".into(),
-            ),
             Self::Interrupted { .. } => {
                 Some("run the same command again: it goes on where it stopped".into())
             }
@@ -118,9 +109,7 @@ impl RunError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Fs(_) | Self::Busy { .. } | Self::MissingEmbedding { .. } => {
-                FailureClass::Runtime
-            }
+            Self::Fs(_) | Self::MissingEmbedding { .. } => FailureClass::Runtime,
             Self::Encoder(e) => e.class(),
             Self::Pair { source, .. } => source.class(),
             Self::Interrupted { .. } => FailureClass::Interrupted,

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use super::lock::FolderLock;
 use super::record::Record;
 use super::shard::{PLAN, Plan, Shard};
 use korfinsts_base::failure::FailureClass;
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, FolderLock};
 
 /// Most files of a results folder.
 const MAX_FILES: usize = 1_000_000;

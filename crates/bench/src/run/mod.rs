@@ -10,7 +10,6 @@ pub mod engine;
 mod error;
 pub mod evaluate;
 mod halving;
-pub mod lock;
 pub mod merge;
 pub mod mteb;
 pub mod record;

@@ -24,6 +24,9 @@ use korfinsts_metric::{BootstrapOptions, Similarity};
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Most resamples that a record may ask for: each is a number of eight bytes.
+const MOST_RESAMPLES: usize = 10_000_000;
+
 /// One encoder on one suite.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -311,6 +314,27 @@ pub struct PairsFile {
     pub sha256: String,
 }
 
+impl PairsFile {
+    /// Where it is: a file of the folder of the record at `record`, never one elsewhere.
+    ///
+    /// # Errors
+    /// When its name is more than that of a file.
+    pub fn beside(&self, record: &Path) -> Result<PathBuf, RunError> {
+        let name = Path::new(&self.name);
+        if name.file_name() == Some(name.as_os_str()) {
+            return Ok(record.with_file_name(name));
+        }
+        Err(RunError::Record {
+            path: record.into(),
+            line: 1,
+            reason: format!(
+                "the per-pair file `{}` is not a bare file name",
+                self.name.escape_debug()
+            ),
+        })
+    }
+}
+
 /// One line of the per-pair file: all that the numbers of a record are computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -411,6 +435,24 @@ impl Record {
         pairs: &[ScoredPair],
         timing: &Timing,
     ) -> Result<(), RunError> {
+        for (path, content) in self.contents(files, pairs, timing) {
+            if let (true, Some(folder)) = (path == files.record, path.parent()) {
+                fs::sync_dir(folder)?;
+            }
+            fs::write_atomic(&path, &content)?;
+        }
+        Ok(())
+    }
+
+    /// The files of a record and their contents, in the order in which they are written: the record comes
+    /// last. The record gets the name and the hash of its pairs.
+    #[must_use]
+    pub fn contents(
+        &mut self,
+        files: &RecordFiles,
+        pairs: &[ScoredPair],
+        timing: &Timing,
+    ) -> [(PathBuf, Vec<u8>); 3] {
         let lines = to_jsonl(pairs);
         self.pairs = Some(PairsFile {
             name: files
@@ -419,10 +461,11 @@ impl Record {
                 .map_or_else(String::new, |n| n.to_string_lossy().into()),
             sha256: fs::sha256(&lines),
         });
-        fs::write_atomic(&files.pairs, &lines)?;
-        fs::write_atomic(&files.timing, &to_json(timing))?;
-        fs::write_atomic(&files.record, &to_json(self))?;
-        Ok(())
+        [
+            (files.pairs.clone(), lines),
+            (files.timing.clone(), to_json(timing)),
+            (files.record.clone(), to_json(self)),
+        ]
     }
 
     /// Reads a record of any schema version ever written.
@@ -442,7 +485,21 @@ impl Record {
             .get("schema_version")
             .and_then(serde_json::Value::as_u64)
         {
-            Some(1) => serde_json::from_value(value).map_err(|e| wrong(1, e.to_string())),
+            Some(1) => {
+                let found: Self =
+                    serde_json::from_value(value).map_err(|e| wrong(1, e.to_string()))?;
+                let BootstrapFacts {
+                    resamples, level, ..
+                } = found.bootstrap;
+                if resamples > MOST_RESAMPLES || !(0.0..1.0).contains(&level) {
+                    let reason = format!(
+                        "found `bootstrap` with {resamples} resamples and the level {level:?}, allowed are \
+                         {MOST_RESAMPLES} resamples and a level from 0 to less than 1"
+                    );
+                    return Err(wrong(1, reason));
+                }
+                Ok(found)
+            }
             Some(n) => Err(wrong(
                 1,
                 format!("found `schema_version` {n}, this build reads 1 to {SCHEMA_VERSION}"),

@@ -8,7 +8,7 @@ use super::SuiteError;
 use super::load::{self, Located, stored_name};
 use super::manifest::{Manifest, Origin, Source, SourceFile};
 use super::registry::{IMPORTED, ImportedFile, ImportedHub, ImportedSplit, Registry, verify};
-use korfinsts_base::fs;
+use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_base::hub::{Hub, RepoId, RepoKind};
 use korfinsts_base::text::is_like;
 
@@ -182,6 +182,8 @@ impl Registry {
             }
         }
         let folder = self.imported_folder(manifest);
+        let lock = FolderLock::acquire(&folder)?;
+        let mut commit = Commit::new(&lock);
         let mut record = self.imported(manifest).ok().flatten().unwrap_or_default();
         record.schema = SCHEMA;
         record.suite.clone_from(&manifest.id);
@@ -189,9 +191,9 @@ impl Registry {
         for (split, files) in found {
             let mut copied = Vec::new();
             for file in files {
-                fs::write_atomic(&folder.join(split).join(&file.name), &file.bytes)?;
+                commit.put(Path::new(split).join(&file.name), &file.bytes)?;
                 if let Some((name, bytes)) = &file.gold {
-                    fs::write_atomic(&folder.join(split).join(name), bytes)?;
+                    commit.put(Path::new(split).join(name), bytes)?;
                 }
                 copied.push(ImportedFile {
                     name: file.name.clone(),
@@ -212,10 +214,10 @@ impl Registry {
                 },
             );
         }
-        // The record comes last: until it is there, the copies do not count.
         let text = serde_json::to_string_pretty(&record)
             .expect("a record of strings can be written as JSON");
-        fs::write_atomic(&folder.join(IMPORTED), format!("{text}\n").as_bytes())?;
+        commit.put(IMPORTED, format!("{text}\n").as_bytes())?;
+        commit.finish()?;
         Ok(reports)
     }
 }

@@ -314,8 +314,8 @@ impl Board {
                 .map(|(path, reason)| format!("left out: {path}: {reason}"))
                 .collect(),
         };
-        maker.records(&inputs.reproduced, Badge::Reproduced, &inputs.models);
-        maker.records(&inputs.submitted, Badge::Recomputed, &inputs.models);
+        maker.records(&inputs.reproduced, Badge::Reproduced, &inputs.models)?;
+        maker.records(&inputs.submitted, Badge::Recomputed, &inputs.models)?;
         for reported in &inputs.reported {
             maker.reported(reported, &inputs.models);
         }

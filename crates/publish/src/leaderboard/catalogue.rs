@@ -8,7 +8,7 @@ use super::LeaderboardError;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::SuiteFacts;
 use korfinsts_bench::suite::manifest::Area;
-use korfinsts_bench::suite::{Availability, Manifest, Registry};
+use korfinsts_bench::suite::{Availability, Manifest, Registry, Suite};
 
 use super::entry::NAME_LENGTH;
 
@@ -90,6 +90,23 @@ impl Catalogue {
                 manifest.licence
             )));
         }
+        let texts = match self.loaded(suite)? {
+            Ok(loaded) => loaded.pairs.into_iter(),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(Ok(texts
+            .map(|p| (p.id, [p.sentence1, p.sentence2]))
+            .collect()))
+    }
+
+    /// The rows that a record says it was run on, where they are on this machine; else the reason why not.
+    ///
+    /// # Errors
+    /// When the rows are here and broken.
+    pub fn loaded(&self, suite: &SuiteFacts) -> Result<Result<Suite, String>, LeaderboardError> {
+        let Some(manifest) = self.manifest(&suite.id) else {
+            return Ok(Err("the suite is not known on this machine".into()));
+        };
         if !manifest.splits.contains_key(&suite.split) {
             return Ok(Err("the suite has no such split any more".into()));
         }
@@ -101,9 +118,6 @@ impl Catalogue {
         if loaded.release_id != suite.release_id {
             return Ok(Err("the rows on disk are of another release".into()));
         }
-        let texts = loaded.pairs.into_iter();
-        Ok(Ok(texts
-            .map(|p| (p.id, [p.sentence1, p.sentence2]))
-            .collect()))
+        Ok(Ok(loaded))
     }
 }

@@ -95,13 +95,7 @@ impl Entry {
                 "the record has no per-pair scores".into(),
             ));
         };
-        let name = Path::new(&file.name);
-        if name.components().count() != 1 || name.file_name() != Some(name.as_os_str()) {
-            let shown = visible(&file.name, NAME_LENGTH);
-            let reason = format!("the per-pair file `{shown}` is not a bare file name");
-            return Err(wrong(&self.path, reason));
-        }
-        let path = self.path.with_file_name(name);
+        let path = file.beside(&self.path)?;
         if !fs::exists(&path) {
             return Err(LeaderboardError::NoPairs {
                 path: self.path.clone(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::signature::SignatureError;
 use korfinsts_base::archive::ArchiveError;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
@@ -58,13 +59,8 @@ pub enum ReleaseError {
         gates: Vec<String>,
     },
     /// A key or a signature is wrong.
-    #[error("{reason}")]
-    Signature {
-        /// What is wrong.
-        reason: String,
-        /// What to type next.
-        hint: Option<String>,
-    },
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 }
 
 impl ReleaseError {
@@ -85,7 +81,8 @@ impl ReleaseError {
             Self::NotPassed { .. } => {
                 Some("`korfinsts release check` lists each with its remedy".into())
             }
-            Self::Invalid { hint, .. } | Self::Signature { hint, .. } => hint.clone(),
+            Self::Invalid { hint, .. } => hint.clone(),
+            Self::Signature(e) => Some(e.hint.clone()),
         }
     }
 
@@ -95,7 +92,7 @@ impl ReleaseError {
         match self {
             Self::Fs(_) => FailureClass::Runtime,
             Self::Suite(e) => e.class(),
-            Self::NotPassed { .. } | Self::Signature { .. } => FailureClass::Check,
+            Self::NotPassed { .. } | Self::Signature(_) => FailureClass::Check,
             Self::Template(_) => FailureClass::Usage,
             Self::Archive { .. } | Self::Manifest { .. } | Self::Invalid { .. } => {
                 FailureClass::Data

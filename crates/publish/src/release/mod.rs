@@ -25,7 +25,6 @@ mod parquet;
 mod report;
 mod rows;
 mod semver;
-mod sign;
 mod subject;
 mod verify;
 
@@ -39,6 +38,5 @@ pub use manifest::{Agreement, Author, MANIFEST, Manifest, Previous, Source, Spli
 pub use report::{Fact, Finding, GateResult, Level, Report, Status, Waived};
 pub use rows::{Row, SplitRows};
 pub use semver::{Bump, Version};
-pub use sign::{sign, verify_signature};
 pub use subject::{Context, Earlier, OtherTexts, Subject};
 pub use verify::{Verdict, VerifyCheck, verify};

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Subject, build, rebuild, verify_signature};
+use super::{Subject, build, rebuild};
+use crate::signature::verify_signature;
 use korfinsts_base::archive;
 use korfinsts_base::fs::sha256;
 use korfinsts_base::sums::{self, SIGNATURE, SUMS};
@@ -36,7 +37,10 @@ impl Verdict {
 }
 
 /// Verifies a built release: the bytes of its zip file, its checksums both ways, its id where one is
-/// asked for, its signature where a key is given, and that its rows are in the form that a build gives them.
+/// asked for, its signature, and that its rows are in the form that a build gives them.
+///
+/// `public_key` is one that is trusted. Without it a key that the release names itself must have signed
+/// it: that finds damage, and does not say who made the release.
 #[must_use]
 pub fn verify(subject: &Subject, public_key: Option<&str>, release_id: Option<&str>) -> Verdict {
     let mut checks = Vec::new();
@@ -94,24 +98,39 @@ fn signature(subject: &Subject, public_key: Option<&str>) -> (bool, String) {
         .get(SUMS)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let (passed, message) = match (public_key, subject.files.get(SIGNATURE)) {
-        (Some(key), Some(signature)) => {
-            return match verify_signature(list, signature, key) {
-                Ok(comment) => (true, comment),
-                Err(e) => (false, e.to_string()),
+    let named = subject.manifest.as_ref().and_then(|m| m.public_key.clone());
+    let found = subject.files.get(SIGNATURE);
+    let (key, signature) = match (public_key.or(named.as_deref()), found) {
+        (Some(key), Some(signature)) => (key, signature),
+        (Some(_), None) => {
+            let named = if public_key.is_some() {
+                "a public key is trusted for it"
+            } else {
+                "it names a public key"
             };
+            return (false, format!("it is not signed, but {named}"));
         }
-        (Some(_), None) => (false, "it is not signed, but a public key is named"),
-        (None, Some(_)) => (
-            false,
-            "it is signed, but no public key is named: give one with `--public-key`",
-        ),
-        (None, None) => (
-            true,
-            "not signed: compare the release id with the published one",
-        ),
+        (None, Some(_)) => {
+            let message = "it is signed, but no public key is named: give one with `--public-key`";
+            return (false, message.into());
+        }
+        (None, None) => {
+            let message = "not signed: compare the release id with the published one";
+            return (true, message.into());
+        }
     };
-    (passed, message.to_owned())
+    match verify_signature(list, signature, key) {
+        Ok(comment) if public_key.is_some() => (true, comment),
+        Ok(comment) => (
+            true,
+            format!(
+                "signed by an unknown key, not checked: the release itself names {}, which does not say who \
+                 made it; give the publisher's key with `--public-key` ({comment})",
+                key.trim()
+            ),
+        ),
+        Err(e) => (false, e.to_string()),
+    }
 }
 
 /// Whether the inputs of a release build to its rows, with what was found.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{MANIFEST, SCHEMA_VERSION, Submission, TrainData};
+use crate::signature::verify_signature;
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs::sha256;
 use korfinsts_base::json;
-use korfinsts_base::sums::{self, SUMS};
+use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 use korfinsts_bench::suite::manifest::is_id;
 
 /// A bundle whose container, names, schema and hashes are as they have to be. What it says is not
@@ -86,6 +87,7 @@ impl Bundle {
         schema(&manifest)?;
         names(&files, &manifest)?;
         hashes(&files, &manifest)?;
+        signed(&files, &manifest)?;
         let mut scores = BTreeMap::new();
         for suite in &manifest.suites {
             scores.insert(
@@ -283,12 +285,18 @@ fn is_hex(text: &str, digits: usize) -> bool {
 
 /// The files are those that the manifest names, and no other.
 fn names(files: &Files, manifest: &Submission) -> Result<(), Refused> {
-    let mut allowed: BTreeSet<&str> = [MANIFEST, SUMS, ENV, TRAIN_DATA, TOKENS].into();
+    let mut allowed: BTreeSet<&str> = [MANIFEST, SUMS, SIGNATURE, ENV, TRAIN_DATA, TOKENS].into();
     allowed.extend(manifest.suites.iter().map(|s| s.scores.file.as_str()));
     if let Some(name) = files.keys().find(|n| !allowed.contains(n.as_str())) {
         return Err(refused(
             "names",
             format!("`{name}` is not named by {MANIFEST}: nothing else may be in a bundle"),
+        ));
+    }
+    if manifest.public_key.is_some() != files.contains_key(SIGNATURE) {
+        return Err(refused(
+            "names",
+            format!("`{SIGNATURE}` must be there if and only if `public_key` is given"),
         ));
     }
     let tokenised = manifest.suites.iter().any(|s| s.truncated_pairs.is_some());
@@ -299,6 +307,26 @@ fn names(files: &Files, manifest: &Submission) -> Result<(), Refused> {
         ));
     }
     Ok(())
+}
+
+/// The checksums are signed with the key that the manifest names, where it names one.
+fn signed(files: &Files, manifest: &Submission) -> Result<(), Refused> {
+    let (Some(key), Some(list), Some(signature)) =
+        (&manifest.public_key, files.get(SUMS), files.get(SIGNATURE))
+    else {
+        return Ok(());
+    };
+    // One line, so that one key has one form.
+    let one_form = key.len() == 56 && key.bytes().all(|b| b.is_ascii_graphic());
+    let verified = verify_signature(list, signature, key);
+    match verified {
+        Ok(_) if one_form => Ok(()),
+        Ok(_) => Err(refused(
+            "schema",
+            "`public_key` is no line of 56 characters, as minisign writes one",
+        )),
+        Err(e) => Err(refused("hashes", shown(&e.reason))),
+    }
 }
 
 fn hashes(files: &Files, manifest: &Submission) -> Result<(), Refused> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Bundle, SubmissionError};
+use super::{Bundle, Submission, SubmissionError};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
 
@@ -18,6 +18,10 @@ pub struct Entry {
     pub sha256: String,
     /// SHA-256 of its weights.
     pub weights_sha256: Option<String>,
+    /// The key that signed it.
+    pub public_key: Option<String>,
+    /// Whether a maintainer says that the bundle at hand is of the same submitter.
+    pub vouched: bool,
     /// SHA-256 of each file of scores, and the scores by id, by suite and split.
     pub scores: BTreeMap<String, (String, HashMap<String, f64>)>,
 }
@@ -69,8 +73,20 @@ impl Entry {
             name: bundle.manifest.model.id.clone(),
             sha256: bundle.sha256.clone(),
             weights_sha256: bundle.manifest.model.weights_sha256(),
+            public_key: bundle.manifest.public_key.clone(),
+            vouched: false,
             scores: scores.collect(),
         }
+    }
+}
+
+impl Entry {
+    /// Whether a bundle is surely of the submitter of this one: the same key signed both, or a
+    /// maintainer says so.
+    #[must_use]
+    pub fn is_of_submitter(&self, manifest: &Submission) -> bool {
+        let same = self.public_key.is_some() && self.public_key == manifest.public_key;
+        self.vouched || same
     }
 }
 

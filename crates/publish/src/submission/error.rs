@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::signature::SignatureError;
 use korfinsts_base::archive::ArchiveError;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
@@ -28,6 +29,9 @@ pub enum SubmissionError {
     /// A bundle cannot be packed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A bundle cannot be signed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// A record or one of its files cannot go into a bundle.
     #[error("{}: {reason}", path.display())]
     Unfit {
@@ -58,6 +62,7 @@ impl SubmissionError {
             Self::Suite(e) => e.hint(),
             Self::Archive(e) => e.hint(),
             Self::Template(_) => None,
+            Self::Signature(e) => Some(e.hint.clone()),
             Self::Unfit { hint, .. } => hint.clone(),
             Self::NotVerified { .. } => Some("`korfinsts verify` shows every check".into()),
         }
@@ -72,7 +77,7 @@ impl SubmissionError {
             Self::Suite(e) => e.class(),
             Self::Template(_) => FailureClass::Usage,
             Self::Archive(_) | Self::Unfit { .. } => FailureClass::Data,
-            Self::NotVerified { .. } => FailureClass::Check,
+            Self::NotVerified { .. } | Self::Signature(_) => FailureClass::Check,
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Submission {
     pub disclosure: Disclosure,
     /// SHA-256 of the bundle that this one replaces.
     pub resubmission_of: Option<String>,
+    /// minisign public key (one line of base64) that signs the checksums of this bundle. Whoever has its
+    /// secret key can hand in more bundles of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
 }
 
 /// What was run.

@@ -28,5 +28,5 @@ pub use manifest::{
 };
 pub use pack::{PackInput, Packed, pack};
 pub use records::{Accepted, accepted, records};
-pub use rerun::{Drawn, Rerun, Tolerance, compare as compare_rerun, draw};
+pub use rerun::{Drawn, LEAST_PAIRS, Rerun, Tolerance, compare as compare_rerun, draw};
 pub use verify::{CheckResult, Examined, Level, Verdict, examine, verify};

@@ -11,15 +11,16 @@ use super::manifest::{
     Disclosure, Harness, MANIFEST, Metrics, Model, ModelFile, Run, SCHEMA_VERSION, ScoresFile,
     Submission, SuiteEntry, TrainData,
 };
+use crate::signature::Signer;
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs::{self, sha256};
-use korfinsts_base::sums::{self, SUMS};
+use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 use korfinsts_bench::run::record::{EncoderFacts, Record, read_pairs, read_tokens, tokens_path};
 use korfinsts_bench::run::score::LEXICAL;
 use korfinsts_encoder::spec::Decision;
 
 /// What is packed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PackInput {
     /// Records of one encoder, with the other files of each.
     pub records: Vec<PathBuf>,
@@ -35,6 +36,8 @@ pub struct PackInput {
     pub contaminated_ids: Vec<String>,
     /// SHA-256 of the bundle that this one replaces.
     pub resubmission_of: Option<String>,
+    /// What signs the bundle, so that its submitter can prove to be the one of a later bundle.
+    pub signer: Option<Signer>,
 }
 
 /// A packed bundle.
@@ -100,6 +103,7 @@ pub fn pack(input: &PackInput) -> Result<Packed, SubmissionError> {
             contaminated_ids: input.contaminated_ids.clone(),
         },
         resubmission_of: input.resubmission_of.clone(),
+        public_key: input.signer.as_ref().map(Signer::public_key),
     };
     let env: BTreeMap<&str, &str> = [
         ("os", std::env::consts::OS),
@@ -124,6 +128,11 @@ pub fn pack(input: &PackInput) -> Result<Packed, SubmissionError> {
         korfinsts_bench::run::record::to_json(&input.train_data),
     );
     let list = sums::write(&files);
+    if let Some(signer) = &input.signer {
+        let signature = signer.sign(list.as_bytes(), &manifest.model.id);
+        let signature = signature.map_err(SubmissionError::Signature)?;
+        files.insert(SIGNATURE.into(), signature.into_bytes());
+    }
     files.insert(SUMS.into(), list.into_bytes());
     Ok(Packed {
         bytes: archive::write(&files)?,
@@ -181,7 +190,7 @@ fn suite(
     let Some(pairs_file) = &record.pairs else {
         return Err(unfit(path, "it names no per-pair scores".into()));
     };
-    let pairs_path = path.with_file_name(&pairs_file.name);
+    let pairs_path = pairs_file.beside(path)?;
     let found = fs::sha256_file(&pairs_path)?;
     if found != pairs_file.sha256 {
         return Err(unfit(

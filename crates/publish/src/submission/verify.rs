@@ -12,30 +12,37 @@ use korfinsts_bench::run::record::ScoredPair;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
 
 /// How far a submission has been checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Nothing was recomputed, or something failed.
-    #[serde(rename = "claimed")]
     Claimed,
     /// Every number follows from the scores.
-    #[serde(rename = "recomputed")]
     Recomputed,
-    /// Some pairs, drawn after submission, were encoded again.
-    #[serde(rename = "re-run on a sample")]
-    Sampled,
+    /// Some pairs of each suite, drawn after submission, were encoded again.
+    Sampled {
+        /// How many.
+        pairs: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Every pair was encoded again.
-    #[serde(rename = "re-run in full")]
     Full,
 }
 
 impl std::fmt::Display for Level {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Claimed => "claimed",
-            Self::Recomputed => "recomputed",
-            Self::Sampled => "re-run on a sample",
-            Self::Full => "re-run in full",
-        })
+        match self {
+            Self::Claimed => f.write_str("claimed"),
+            Self::Recomputed => f.write_str("recomputed"),
+            Self::Sampled { pairs, of } => write!(f, "re-run on {pairs} of {of} pairs"),
+            Self::Full => f.write_str("re-run in full"),
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

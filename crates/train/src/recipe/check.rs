@@ -254,6 +254,10 @@ impl Recipe {
         )?;
         positive("learning_rate", stage.learning_rate)?;
         positive("temperature", stage.temperature)?;
+        for (key, value) in [("weight_decay", stage.weight_decay), ("clip", stage.clip)] {
+            let reason = format!("`{key}` is {value}, allowed are 0 and more");
+            need(value >= 0.0 && value.is_finite(), key, reason)?;
+        }
         positive("accumulation", stage.accumulation as f64)?;
         check_objective(stage)?;
         share("warmup", stage.warmup)?;

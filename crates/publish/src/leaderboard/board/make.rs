@@ -1,6 +1,6 @@
 //! Records and figures to rows and columns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -64,14 +64,75 @@ pub(super) struct Maker<'a> {
     pub notes: Vec<String>,
 }
 
+/// Ids and gold scores of a suite.
+type Gold = Vec<(String, f64)>;
+
+/// Whether the ids and gold scores of a submitted record are those of the suite on this machine: gold is
+/// never taken from a submission.
+fn gold_here(entry: &Entry, pairs: Vec<ScoredPair>, rows: &Result<Gold, String>) -> Checked {
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(reason) => {
+            let reason = format!("its gold scores could not be compared with the suite: {reason}");
+            return Checked::Absent(visible(&reason, TEXT_LENGTH));
+        }
+    };
+    let most = entry.record.suite.limit.unwrap_or(rows.len());
+    let rows = &rows[..most.min(rows.len())];
+    if rows.len() != pairs.len() {
+        return Checked::Wrong(format!(
+            "it has {} pairs, the suite {}",
+            pairs.len(),
+            rows.len()
+        ));
+    }
+    let other = rows
+        .iter()
+        .zip(&pairs)
+        .find(|((id, gold), pair)| *id != pair.id || *gold != pair.gold);
+    match other {
+        None => Checked::Sound(pairs),
+        Some(((id, gold), pair)) if *id == pair.id => Checked::Wrong(format!(
+            "the gold score of `{id}` is {}, in the suite {gold}",
+            pair.gold
+        )),
+        Some(((id, _), pair)) => Checked::Wrong(format!(
+            "it has the pair `{}` where the suite has `{id}`",
+            visible(&pair.id, NAME_LENGTH)
+        )),
+    }
+}
+
 impl Maker<'_> {
-    pub fn records(&mut self, entries: &[Entry], badge: Badge, models: &Models) {
+    /// Takes records in. Of those that others made, ids and gold scores must be those of the suites on
+    /// this machine.
+    ///
+    /// # Errors
+    /// When a suite on this machine is broken.
+    pub fn records(
+        &mut self,
+        entries: &[Entry],
+        badge: Badge,
+        models: &Models,
+    ) -> Result<(), LeaderboardError> {
+        let of = |s: &SuiteFacts| [s.id.clone(), s.split.clone(), s.release_id.clone()];
+        let mut suites = HashMap::new();
+        if badge == Badge::Recomputed {
+            for facts in entries.iter().map(|e| &e.record.suite) {
+                if let hash_map::Entry::Vacant(place) = suites.entry(of(facts)) {
+                    place.insert(self.gold(facts)?);
+                }
+            }
+        }
         // Reading and checking per-pair scores is most of the work that is no statistics.
         let checked: Vec<Checked> = entries
             .par_iter()
             .map(|entry| match entry.pairs() {
                 Ok(pairs) => match agrees(entry, &pairs) {
-                    Ok(()) => Checked::Sound(pairs),
+                    Ok(()) => match suites.get(&of(&entry.record.suite)) {
+                        Some(suite) => gold_here(entry, pairs, suite),
+                        None => Checked::Sound(pairs),
+                    },
                     Err(reason) => Checked::Wrong(reason),
                 },
                 Err(LeaderboardError::NoPairs { .. }) => {
@@ -84,6 +145,27 @@ impl Maker<'_> {
         for (entry, pairs) in entries.iter().zip(checked) {
             self.record(entry, badge, pairs, models);
         }
+        Ok(())
+    }
+
+    /// The gold scores of a suite: those on this machine, else those of a record that was made here on the
+    /// same release; else the reason why there are none.
+    fn gold(&self, facts: &SuiteFacts) -> Result<Result<Gold, String>, LeaderboardError> {
+        let reason = match self.catalogue.loaded(facts)? {
+            Ok(suite) => {
+                let rows = suite.pairs.into_iter().map(|p| (p.id, p.gold));
+                return Ok(Ok(rows.collect()));
+            }
+            Err(reason) => reason,
+        };
+        let same = |s: &&Scored| {
+            let own = self.rows[s.row].row.badge == Badge::Reproduced;
+            own && s.facts.release_id == facts.release_id
+        };
+        let own = self.scored.get(&self.catalogue.key(facts));
+        let own = own.and_then(|s| s.iter().find(same));
+        let rows = |s: &Scored| s.pairs.iter().map(|p| (p.id.clone(), p.gold)).collect();
+        Ok(own.map(rows).ok_or(reason))
     }
 
     fn record(&mut self, entry: &Entry, badge: Badge, pairs: Checked, models: &Models) {

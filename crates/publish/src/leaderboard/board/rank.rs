@@ -28,7 +28,8 @@ pub(super) struct Ranked {
 impl Maker<'_> {
     /// Ranks the models of one suite, protocol by protocol; baselines are in each.
     pub fn rank(&mut self, at: usize, suite: &mut SuiteColumn, scored: Vec<Scored>) -> Vec<Ranked> {
-        // The release that most records are of; others are shown, not ranked.
+        // The release that most records made here are of, else most submitted ones; others are shown, not
+        // ranked.
         let names: Vec<String> = scored
             .par_iter()
             .map(|s| {
@@ -48,7 +49,11 @@ impl Maker<'_> {
         }
         let Some(most) = releases
             .iter()
-            .max_by_key(|(name, s)| (s.len(), std::cmp::Reverse(name.as_str())))
+            .max_by_key(|(name, s)| {
+                let own = |s: &&Scored| self.rows[s.row].row.badge == Badge::Reproduced;
+                let own = s.iter().filter(own).count();
+                (own, s.len(), std::cmp::Reverse(name.as_str()))
+            })
             .map(|(name, _)| name.clone())
         else {
             return Vec::new();

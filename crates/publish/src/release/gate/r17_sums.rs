@@ -1,7 +1,8 @@
 //! R17: `SHA256SUMS` lists every file and no other, and its signature verifies.
 
+use super::super::Subject;
 use super::super::report::Notes;
-use super::super::{Subject, sign};
+use crate::signature::verify_signature;
 use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 
 pub(super) fn run(subject: &Subject, notes: &mut Notes) {
@@ -31,7 +32,11 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
         .map(Vec::as_slice)
         .unwrap_or_default();
     match (key, signature) {
-        (Some(key), Some(signature)) => match sign::verify_signature(list, signature, key) {
+        (Some(key), Some(signature)) => match verify_signature(list, signature, key) {
+            Ok(comment) if subject.context.public_key.is_none() => notes.fact(format!(
+                "the signature verifies with the key that the release names itself, which does not say who \
+                 made it: {comment}"
+            )),
             Ok(comment) => notes.fact(format!("the signature verifies: {comment}")),
             Err(e) => notes.error(
                 None,

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use unicode_script::{Script, UnicodeScript as _};
+use unicode_security::{GeneralSecurityProfile as _, skeleton};
 
 use super::super::verify::Examined;
-use korfinsts_base::text::flaw;
+use korfinsts_base::text::{flaw, is_invisible};
 
 /// Longest name, in characters.
 const NAME: usize = 200;
@@ -77,6 +78,9 @@ pub(super) fn run(examined: &Examined<'_>) -> Result<String, String> {
     for (place, name) in names {
         name_flaw(name).map_or(Ok(()), |flaw| Err(format!("`{place}`: {flaw}")))?;
     }
+    if let Some(flaw) = id_flaw(&model.id) {
+        return Err(format!("`model.id`: {flaw}"));
+    }
     if model.id.trim().is_empty() || model.licence.trim().is_empty() {
         return Err("`model.id` or `model.licence` is empty".into());
     }
@@ -125,9 +129,92 @@ fn name_flaw(name: &str) -> Option<String> {
     })
 }
 
+/// What is wrong with the name of a model: it is what readers tell models apart by, so every character is
+/// printable ASCII, or a letter, mark or digit of a script in use that is not a variant of another.
+fn id_flaw(name: &str) -> Option<String> {
+    let allowed = |c: char| {
+        let letter = c.is_alphanumeric() || c.script() != Script::Common;
+        matches!(c, ' '..='~') || (letter && c.identifier_allowed() && !is_invisible(c))
+    };
+    if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+        return Some(format!(
+            "the name `{}` holds U+{:04X}; allowed are printable ASCII, and letters and digits of scripts in use",
+            name.escape_debug(),
+            u32::from(c)
+        ));
+    }
+    if name != name.trim() || name.contains("  ") {
+        return Some(format!(
+            "the name `{name}` begins or ends with a space, or holds two in a row"
+        ));
+    }
+    let looks: String = skeleton(name).collect();
+    (!name.is_ascii() && looks.is_ascii()).then(|| {
+        format!(
+            "the name `{}` reads as `{looks}`: write it in ASCII",
+            name.escape_debug()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::name_flaw;
+    use super::{id_flaw, name_flaw};
+
+    #[test]
+    fn names_of_models_hold_nothing_unseen_and_nothing_alike() {
+        for name in [
+            "org-a/bert-tiny",
+            "기관/한국어-model_v1.0",
+            "한국어 모델 (베타)",
+            "модель",
+            "模型",
+            "données",
+        ] {
+            assert_eq!(id_flaw(name), None, "{name}");
+        }
+        for name in [
+            "a\u{3164}",
+            "a\u{FFA0}",
+            "a\u{115F}",
+            "a\u{1160}",
+            "a\u{34F}",
+            "a\u{FE0F}",
+            "a\u{E0041}",
+            "a\u{2028}b",
+            "a\u{A0}b",
+            "a\u{2009}b",
+            "a\u{2010}b",
+            "a\u{2011}b",
+            "a\u{2044}b",
+            "a\u{2215}b",
+            "ｂｅｒｔ",
+            "\u{1D41B}ert",
+            "bge-\u{2173}",
+            "\u{2800}",
+            "a\u{180B}",
+            "a\u{200D}b",
+            "a\u{AD}b",
+            "a\u{1D173}",
+            "a\u{2065}",
+            "a\u{E000}",
+            "a\u{FFFE}",
+            "b\u{336}ert",
+            "a\u{FFF9}b",
+            "a\u{378}",
+            "a\u{E01F0}",
+            " a",
+            "a ",
+            "a  b",
+            "\u{430}\u{441}\u{435}",
+            "or\u{261}-a",
+            "a\u{1b}[31m",
+            "a\u{B7}b",
+            "a\u{2019}b",
+        ] {
+            assert!(id_flaw(name).is_some(), "{}", name.escape_debug());
+        }
+    }
 
     #[test]
     fn names_that_mislead_are_told_from_others() {

@@ -10,6 +10,7 @@ mod display;
 mod domains;
 mod ids;
 mod metrics;
+mod owner;
 mod release;
 mod scores;
 mod ties;
@@ -63,6 +64,11 @@ pub static CHECKS: &[Check] = &[
         ties::run,
     ),
     check("copy", "the scores are nobody else's", copy::run),
+    check(
+        "owner",
+        "the name is nobody else's, and what it replaces neither",
+        owner::run,
+    ),
     check(
         "truncation",
         "truncation follows from the token counts",

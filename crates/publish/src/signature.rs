@@ -1,49 +1,78 @@
-//! Signatures: minisign over `SHA256SUMS`.
+//! Signatures: minisign over `SHA256SUMS`, of releases and of bundles.
 
 use std::io::Cursor;
 
-use minisign::{PublicKey, PublicKeyBox, SecretKeyBox, SignatureBox};
+use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
-use super::ReleaseError;
+/// A key or a signature that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SignatureError {
+    /// What is wrong.
+    pub reason: String,
+    /// What to type next.
+    pub hint: String,
+}
 
-fn wrong(reason: impl std::fmt::Display, hint: &str) -> ReleaseError {
-    ReleaseError::Signature {
+fn wrong(reason: impl std::fmt::Display, hint: &str) -> SignatureError {
+    SignatureError {
         reason: reason.to_string(),
-        hint: Some(hint.to_owned()),
+        hint: hint.to_owned(),
     }
 }
 
-/// Signs a list of checksums with a minisign secret key (the text of its file). The trusted comment
-/// is `comment`; no clock goes into it.
-///
-/// # Errors
-/// When the key cannot be read, or not with that password.
-pub fn sign(
-    list: &[u8],
-    secret_key: &str,
-    password: Option<String>,
-    comment: &str,
-) -> Result<String, ReleaseError> {
-    const HINT: &str = "a secret key is made by `minisign -G`; its password is read from the \
-                        environment variable KORFINSTS_KEY_PASSWORD";
-    let sealed = SecretKeyBox::from_string(secret_key)
-        .map_err(|e| wrong(format!("the secret key cannot be read: {e}"), HINT))?;
-    let key = match password {
-        Some(password) => sealed.into_secret_key(Some(password)),
-        None => sealed.into_unencrypted_secret_key(),
+/// A secret key that is open, with its public key.
+#[derive(Debug)]
+pub struct Signer {
+    secret: SecretKey,
+    public: PublicKey,
+}
+
+impl Signer {
+    /// Opens a minisign secret key (the text of its file).
+    ///
+    /// # Errors
+    /// When the key cannot be read, or not with that password.
+    pub fn open(secret_key: &str, password: Option<String>) -> Result<Self, SignatureError> {
+        const HINT: &str = "a secret key is made by `minisign -G`; its password is read from the \
+                            environment variable KORFINSTS_KEY_PASSWORD; keys without one \
+                            (`minisign -G -W`) are not read";
+        let sealed = SecretKeyBox::from_string(secret_key)
+            .map_err(|e| wrong(format!("the secret key cannot be read: {e}"), HINT))?;
+        let secret = match password {
+            Some(password) => sealed.into_secret_key(Some(password)),
+            None => sealed.into_unencrypted_secret_key(),
+        }
+        .map_err(|e| wrong(format!("the secret key cannot be opened: {e}"), HINT))?;
+        let public = PublicKey::from_secret_key(&secret)
+            .map_err(|e| wrong(format!("the secret key is damaged: {e}"), HINT))?;
+        Ok(Self { secret, public })
     }
-    .map_err(|e| wrong(format!("the secret key cannot be opened: {e}"), HINT))?;
-    let public = PublicKey::from_secret_key(&key)
-        .map_err(|e| wrong(format!("the secret key is damaged: {e}"), HINT))?;
-    let signature = minisign::sign(
-        Some(&public),
-        &key,
-        Cursor::new(list),
-        Some(comment),
-        Some("signature of a korfinsts release"),
-    )
-    .map_err(|e| wrong(format!("cannot sign: {e}"), HINT))?;
-    Ok(signature.into_string())
+
+    /// The public key: the second line of its file.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        self.public.to_base64()
+    }
+
+    /// Signs a list of checksums. The trusted comment is `comment`; no clock goes into it.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn sign(&self, list: &[u8], comment: &str) -> Result<String, SignatureError> {
+        const HINT: &str = "make another key with `minisign -G`";
+        let untrusted = "signature of a korfinsts release";
+        let list = Cursor::new(list);
+        minisign::sign(
+            Some(&self.public),
+            &self.secret,
+            list,
+            Some(comment),
+            Some(untrusted),
+        )
+        .map(SignatureBox::into_string)
+        .map_err(|e| wrong(format!("cannot sign: {e}"), HINT))
+    }
 }
 
 /// Verifies a signature against a list of checksums; returns the trusted comment.
@@ -56,7 +85,7 @@ pub fn verify_signature(
     list: &[u8],
     signature: &[u8],
     public_key: &str,
-) -> Result<String, ReleaseError> {
+) -> Result<String, SignatureError> {
     const HINT: &str = "get the release again from where it was published";
     let trimmed = public_key.trim();
     let key = if trimmed.contains('\n') {
@@ -97,7 +126,9 @@ mod tests {
         let other = KeyPair::generate_unencrypted_keypair().expect("keys");
         let secret = keys.sk.to_box(None).expect("a box").into_string();
         let public = keys.pk.to_box().expect("a box").into_string();
-        let signature = sign(b"list", &secret, None, "korfin-shift 1.0.0").expect("signed");
+        let signer = Signer::open(&secret, None).expect("a key");
+        assert_eq!(signer.public_key(), keys.pk.to_base64());
+        let signature = signer.sign(b"list", "korfin-shift 1.0.0").expect("signed");
         let comment = verify_signature(b"list", signature.as_bytes(), &public).expect("verified");
         assert_eq!(comment, "korfin-shift 1.0.0");
         let line = keys.pk.to_base64();

@@ -1,0 +1,328 @@
+//! The n-th write, sync, rename or removal of a command fails, or its process ends there
+//! (`KORFINSTS_FAULT`, in builds with debug assertions): the command run again ends in the files of a run
+//! that nothing disturbed, and nothing else is left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::mine;
+use super::submission::fixture;
+use super::support::{Home, full, shared};
+
+/// A command, and the folder that it writes.
+struct Scene {
+    home: Home,
+    arguments: Vec<String>,
+    output: &'static str,
+    /// Whether a run after one that failed may say that all is done.
+    twice: bool,
+}
+
+/// Files by name; those with a clock in them by name alone.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(folder) {
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let name = entry.path().strip_prefix(folder).expect("below");
+        let name = name.to_string_lossy().into_owned();
+        let clock = [
+            ".timing.json",
+            "metrics.jsonl",
+            "report.json",
+            "README.md",
+            "curve.svg",
+        ];
+        let bytes = if clock.iter().any(|end| name.ends_with(end)) {
+            Vec::new()
+        } else {
+            std::fs::read(entry.path()).expect("read")
+        };
+        found.insert(name, bytes);
+    }
+    found
+}
+
+fn run(scene: &Scene, fault: Option<&str>) -> (Option<i32>, String) {
+    let arguments: Vec<&str> = scene.arguments.iter().map(String::as_str).collect();
+    let mut command = scene.home.command(&arguments);
+    if let Some(fault) = fault {
+        command.env("KORFINSTS_FAULT", fault);
+    }
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+/// Tries faults one after another until the command makes no more such calls; every `stride`-th of them.
+fn tried(name: &str, scene: &Scene, stride: usize) {
+    let output = scene.home.path(scene.output);
+    let kept = scene.home.path("before");
+    std::fs::create_dir_all(&output).expect("made");
+    scene.home.copy(&output, &kept);
+    let (code, said) = run(scene, None);
+    assert_eq!(code, Some(0), "{name}: {said}");
+    let expected = files(&output);
+    let mut hits = 0;
+    for call in ["write", "sync", "rename", "remove"] {
+        for what in ["exit", "fail"] {
+            for n in (1..).step_by(stride) {
+                std::fs::remove_dir_all(&output).expect("removed");
+                scene.home.copy(&kept, &output);
+                let fault = format!("{call}:{n}:{what}");
+                let (code, said) = run(scene, Some(&fault));
+                assert_ne!(code, Some(101), "{name} {fault}: {said}");
+                let untouched = code == Some(0);
+                if !untouched {
+                    hits += 1;
+                    if what == "fail" {
+                        assert_eq!(code, Some(6), "{name} {fault}: {said}");
+                        assert!(said.contains("error: "), "{name} {fault}: {said}");
+                    }
+                    let (code, said) = run(scene, None);
+                    let done =
+                        scene.twice && code == Some(1) && said.contains("was taken in before");
+                    assert!(code == Some(0) || done, "{name} after {fault}: {said}");
+                }
+                let found = files(&output);
+                assert_eq!(
+                    found.keys().collect::<Vec<_>>(),
+                    expected.keys().collect::<Vec<_>>(),
+                    "{name} after {fault}"
+                );
+                for (file, bytes) in &expected {
+                    assert!(
+                        found[file] == *bytes,
+                        "{name} after {fault}: `{file}` differs"
+                    );
+                }
+                // A fault that is survived (a folder that cannot be swept) is not the last one.
+                if untouched && n > 3 {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(hits >= 4, "{name}: {hits} faults were met");
+}
+
+fn stride() -> usize {
+    if full("a fault at every write, sync, rename and removal") {
+        1
+    } else {
+        9
+    }
+}
+
+fn strings(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|a| (*a).to_owned()).collect()
+}
+
+#[test]
+fn leaderboard_add_and_build_and_submit() {
+    let home = Home::new();
+    let bundle = fixture::submit(&home, &fixture::model(), "example/bert-mean");
+    std::fs::rename(&bundle, home.path("one.kfsub.zip")).expect("renamed");
+    std::fs::remove_dir_all(home.path("out")).expect("removed");
+    let submit = [
+        "submit",
+        "--name",
+        "example/bert-mean",
+        "--licence",
+        "mit",
+        "--statement",
+        "Trained on nothing at all.",
+        "--overlap-report",
+        "overlap.md",
+        "--output",
+        "out",
+    ];
+    let mut scene = Scene {
+        home,
+        arguments: strings(&submit),
+        output: "out",
+        twice: false,
+    };
+    tried("submit", &scene, stride());
+    std::fs::remove_dir_all(scene.home.path("before")).expect("removed");
+    scene.arguments = strings(&[
+        "leaderboard",
+        "add",
+        "one.kfsub.zip",
+        "--resamples",
+        "100",
+        "--to",
+        "board",
+    ]);
+    scene.output = "board";
+    scene.twice = true;
+    tried("leaderboard add", &scene, stride());
+    // The one that takes its place: records are removed, and others come.
+    let old = korfinsts_base::fs::sha256_file(&scene.home.path("one.kfsub.zip")).expect("read");
+    let mut again = submit.to_vec();
+    again.extend(["--resubmission-of", &old]);
+    scene.home.command(&again).assert().success();
+    std::fs::remove_dir_all(scene.home.path("before")).expect("removed");
+    scene.arguments = strings(&[
+        "leaderboard",
+        "add",
+        "out/example__bert-mean.kfsub.zip",
+        "--resamples",
+        "100",
+        "--to",
+        "board",
+        "--vouch",
+    ]);
+    tried("leaderboard add of a resubmission", &scene, stride());
+    std::fs::remove_dir_all(scene.home.path("before")).expect("removed");
+    scene.arguments = strings(&[
+        "leaderboard",
+        "build",
+        "--records",
+        "korfinsts-results",
+        "--no-reported",
+        "--resamples",
+        "100",
+        "-o",
+        "site",
+    ]);
+    scene.output = "site";
+    scene.twice = false;
+    tried("leaderboard build", &scene, stride());
+}
+
+#[test]
+fn release_build() {
+    let home = Home::new();
+    super::release::fixture::Fixture::new().write(&home.path("source"));
+    let scene = Scene {
+        home,
+        arguments: strings(&[
+            "release",
+            "build",
+            "source",
+            "--output",
+            "out",
+            "--as-of",
+            "2026-02-03",
+        ]),
+        output: "out",
+        twice: false,
+    };
+    tried("release build", &scene, stride());
+}
+
+fn corpus(home: &Home) -> Scene {
+    mine::tokenizer(home);
+    std::fs::create_dir_all(home.path("corpus")).expect("made");
+    let rows: String = (0..60)
+        .map(|i| {
+            let text = format!(
+                "회사 {i}는 {}년에 배당을 {}원으로 늘리고 이사회가 이를 공시했다고 밝혔다.",
+                1960 + i,
+                100 * i + 7
+            );
+            format!("{{\"id\": \"{i}\", \"text\": \"{text}\"}}\n")
+        })
+        .collect();
+    std::fs::write(home.path("corpus/a.jsonl"), rows).expect("written");
+    mine::manifest(
+        home,
+        "few",
+        "kor-Hang",
+        "legal",
+        "corpus/*.jsonl",
+        "[columns]\ntext = [\"text\"]",
+    );
+    Scene {
+        home: Home::new(),
+        arguments: strings(&[
+            "mine",
+            "filter",
+            "--corpus",
+            "few.toml",
+            "--tokenizer",
+            "tokenizer.json",
+            "--min-tokens",
+            "5",
+            "--dir",
+            "run",
+        ]),
+        output: "run",
+        twice: false,
+    }
+}
+
+#[test]
+fn mine_filter() {
+    let home = Home::new();
+    let scene = corpus(&home);
+    let scene = Scene { home, ..scene };
+    tried("mine filter", &scene, stride());
+    // Two at once in one folder: one runs, the other is refused and has written nothing.
+    let lock = korfinsts_base::fs::FolderLock::acquire(&scene.home.path("run")).expect("free");
+    let (code, said) = run(&scene, None);
+    assert!(
+        code == Some(6) && said.contains("another korfinsts process is working in it"),
+        "{said}"
+    );
+    drop(lock);
+    assert_eq!(run(&scene, None).0, Some(0));
+}
+
+#[test]
+fn suite_import() {
+    let Some(from) = shared("data/korsts") else {
+        return;
+    };
+    let mut arguments = strings(&["suite", "import", "korsts"]);
+    arguments.push(from.display().to_string());
+    let scene = Scene {
+        home: Home::new(),
+        arguments,
+        output: "data",
+        twice: false,
+    };
+    tried("suite import", &scene, stride());
+}
+
+#[test]
+fn eval() {
+    let home = Home::new();
+    let mut arguments = strings(&[
+        "eval",
+        "--suite",
+        "korfin-shift",
+        "--limit",
+        "20",
+        "--backend",
+        "candle",
+        "--resamples",
+        "100",
+    ]);
+    arguments.push(fixture::model().display().to_string());
+    let scene = Scene {
+        home,
+        arguments,
+        output: "korfinsts-results",
+        twice: false,
+    };
+    tried("eval", &scene, stride());
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn train() {
+    let home = super::train_run::prepare("bert-mean", "");
+    let scene = Scene {
+        home,
+        arguments: strings(&["train", "tiny.toml", "--output", "trained", "--offline"]),
+        output: "trained",
+        twice: false,
+    };
+    if full("a fault at every seventh step of training") {
+        tried("train", &scene, 7);
+    }
+}
