@@ -33,6 +33,7 @@ use super::tokenizer::Tokenizer;
 use super::width::Widths;
 use super::{EncoderError, EncoderSpec, json, onnx};
 use korfinsts_base::fs;
+pub(crate) use settings::similarity;
 
 /// Key of `config.json` by which a decoder is one in which every token sees every other.
 const BIDIRECTIONAL: &str = "use_bidirectional_attention";
