@@ -512,27 +512,31 @@ fn splits_languages_and_areas_choose_suites() {
 #[test]
 fn two_prompts_are_two_records_everywhere() {
     let home = Home::new();
-    let suite = ["--suite", "korfin-shift", "--limit", "50", "--mteb", "mteb"];
+    let new = ["suite", "new", "own", &file("plain.csv")];
+    home.command(&new).assert().success();
+    let path = home.path("own/suite.toml");
+    let text = std::fs::read_to_string(&path).expect("a manifest");
+    let text = text.replace("rows = 12", "rows = 12\nmteb_task = \"OwnSTS\"");
+    std::fs::write(&path, text).expect("written");
+    let suite = ["--suite", "./own", "--mteb", "mteb"];
     for prompt in ["query: ", "passage: "] {
         eval(&home, &[&suite[..], &["--prompt", prompt]].concat()).success();
     }
-    home.command(&[
-        "merge",
-        "korfinsts-results",
-        "--into",
-        "all",
-        "--format",
-        "json",
-    ])
-    .assert()
-    .success();
-    let merged = walkdir::WalkDir::new(home.path("all")).into_iter();
-    let merged = merged.map(|e| e.expect("listed").into_path());
-    let merged = merged.filter(|p| {
-        let name = p.to_string_lossy();
-        name.contains(".prompt-") && name.ends_with(".pairs.jsonl")
-    });
-    assert_eq!(merged.count(), 2);
+    let found = |folder: &str, part: &str, ending: &str| {
+        let files = walkdir::WalkDir::new(home.path(folder)).into_iter();
+        let files = files.map(|e| e.expect("listed").into_path());
+        let files = files.map(|p| p.display().to_string());
+        let mut files: Vec<String> = files
+            .filter(|p| p.contains(part) && p.ends_with(ending))
+            .collect();
+        files.sort();
+        files.len()
+    };
+    assert_eq!(found("mteb", "experiments", "OwnSTS.json"), 2);
+    home.command(&["merge", "korfinsts-results", "--into", "all"])
+        .assert()
+        .success();
+    assert_eq!(found("all", ".prompt-", ".pairs.jsonl"), 2);
     home.command(&["leaderboard", "build", "all", "--output", "site"])
         .assert()
         .success();

@@ -25,7 +25,7 @@ pub use error::{Finding, Level, Place, Problem, SuiteError};
 pub use format::Encoding;
 pub use import::ImportReport;
 pub use manifest::{Manifest, Origin};
-pub use pairs::{OF_FILE, OwnPairs, PairsOptions, Role, name_of};
+pub use pairs::{OF_FILE, OwnPairs, PairsOptions, Role, pairs_id};
 pub use registry::{Availability, Imported, Registry, built_in_text};
 pub use stats::{
     DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, TokenIds, TokenStats, lengths,

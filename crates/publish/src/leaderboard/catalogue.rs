@@ -8,7 +8,7 @@ use super::LeaderboardError;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::SuiteFacts;
 use korfinsts_bench::suite::manifest::Area;
-use korfinsts_bench::suite::{Availability, Manifest, OF_FILE, Registry, name_of};
+use korfinsts_bench::suite::{Availability, Manifest, OF_FILE, Registry, pairs_id};
 
 use super::entry::NAME_LENGTH;
 
@@ -79,7 +79,7 @@ impl Catalogue {
     pub fn key_of(&self, name: &str) -> String {
         let path = Path::new(name);
         if path.is_file() && path.file_name().is_some_and(|n| n != "suite.toml") {
-            return name_of(path);
+            return pairs_id(path);
         }
         match self.registry.named(name) {
             Ok((manifest, split)) if manifest.default_split == split => manifest.id,

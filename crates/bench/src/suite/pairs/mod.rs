@@ -128,7 +128,7 @@ impl OwnPairs {
         } else {
             options.languages.clone()
         };
-        let id = name_of(path);
+        let id = pairs_id(path);
         let gold = match scale.kind {
             ScaleKind::Binary => "gold binary".to_owned(),
             _ => format!("gold {} to {}", scale.min, scale.max),
@@ -163,7 +163,7 @@ impl OwnPairs {
 
 /// Name of the suite that is a file: that of the file.
 #[must_use]
-pub fn name_of(path: &Path) -> String {
+pub fn pairs_id(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let name: String = name
