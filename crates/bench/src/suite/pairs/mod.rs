@@ -122,8 +122,7 @@ impl OwnPairs {
             gold: None,
         }]);
         let scale = scale(&pairs);
-        let guessed = options.languages.is_empty();
-        let languages = if guessed {
+        let languages = if options.languages.is_empty() {
             languages(&pairs)
         } else {
             options.languages.clone()
@@ -135,11 +134,10 @@ impl OwnPairs {
         };
         let said = vec![
             format!(
-                "{id}: {} pairs, {}, {gold}, {}{}",
+                "{id}: {} pairs, {}, {gold}, {}",
                 pairs.len(),
                 read.form,
-                languages.join(" and "),
-                if guessed { " (by its letters)" } else { "" }
+                languages.join(" and ")
             ),
             format!("  {}", columns.said()),
         ];
