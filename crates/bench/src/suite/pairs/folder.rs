@@ -4,17 +4,16 @@ use std::path::Path;
 
 use super::{OwnPairs, ROWS, Role};
 use crate::suite::manifest::is_id;
+use crate::suite::registry::MANIFEST;
 use crate::suite::{Registry, ScaleKind, SuiteError};
 use korfinsts_base::fs;
-
-use super::super::registry::MANIFEST;
 
 /// Licence that is declared where none is.
 const NO_LICENCE: &str = "NOASSERTION";
 
 impl OwnPairs {
-    /// Writes the folder of a suite `id`: `suite.toml`, and the rows in UTF-8. A known licence lets the
-    /// texts be shown to nobody by itself: that is decided in the file.
+    /// Writes the folder of a suite `id`: `suite.toml`, and the rows in UTF-8. `redistributable` is `false`
+    /// there until a person decides.
     ///
     /// # Errors
     /// When `id` may be no id or is that of another suite, the folder holds something, or cannot be
