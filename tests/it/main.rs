@@ -36,6 +36,7 @@ mod mine;
 mod onnx;
 mod onnx_padding;
 mod outputs;
+mod pairs;
 mod paper;
 mod records;
 mod release;
