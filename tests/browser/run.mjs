@@ -114,8 +114,9 @@ await test('the whole table reads without scripts', { javaScriptEnabled: false }
   assert.equal(await page.locator('#theme').isVisible(), false);
   // A page of its own, as on every board of more than a hundred cells.
   await page.locator('#t a', { hasText: 'alpha' }).first().click();
+  await page.waitForURL(/provenance\.html#p-alpha$/);
   await page.locator('#p-alpha summary').click();
-  assert.ok(await page.locator('#p-alpha code').first().isVisible());
+  await page.locator('#p-alpha code').first().waitFor();
 });
 
 await test('sort by a click and by the keyboard, within each origin', {}, async (page) => {
@@ -251,17 +252,16 @@ await test('a row leads to where its numbers come from', {}, async (page) => {
   await page.goto(address);
   await page.locator('#t a', { hasText: 'alpha' }).first().click();
   await page.waitForURL(/provenance\.html#p-alpha$/);
-  assert.ok(await page.locator('#p-alpha').getAttribute('open') !== null);
+  await page.locator('#p-alpha[open]').waitFor();
   assert.ok((await page.locator('#p-alpha').innerText()).includes('sha256'));
   await page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
   assert.deepEqual(await violations(page), []);
   // A small board holds it on the page itself.
   await page.goto(page_of(records, join(home, 'small'), '--no-reported'));
   await page.locator('#t a', { hasText: 'alpha' }).first().click();
-  assert.match(page.url(), /index\.html#p-alpha$/);
   // The page hears of its new address only after the click has returned.
+  await page.waitForURL(/index\.html#p-alpha$/);
   await page.locator('#p-alpha[open]').waitFor();
-  assert.ok(await page.locator('#p-alpha').getAttribute('open') !== null);
   assert.ok((await page.locator('#p-alpha').innerText()).includes('sha256'));
   assert.ok((await names(page)).flat().length > 0);
 });
@@ -363,7 +363,8 @@ await test('of many models the first hundred are laid out, and all can be had', 
   assert.equal((await names(page)).flat().length, 120);
   assert.equal(await page.locator('#more').isVisible(), false);
   await page.locator('#t a').first().click();
-  assert.match(page.url(), /provenance\.html#p-/);
+  await page.waitForURL(/provenance\.html#p-/);
+  await page.locator('details[open]').waitFor();
   assert.equal(await page.locator('details[open]').count(), 1);
   assert.deepEqual(await violations(page), []);
 });
