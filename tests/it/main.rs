@@ -57,6 +57,7 @@ mod train_data;
 #[cfg(feature = "candle")]
 mod train_distil;
 #[cfg(feature = "candle")]
+mod train_prune;
 mod train_ranks;
 #[cfg(feature = "candle")]
 mod train_run;
