@@ -156,6 +156,7 @@ fn put_records(
         elapsed_s: 0.0,
         encode_s: 0.0,
         texts_encoded: 0,
+        encoded_by: None,
         usage: None,
         notes: Vec::new(),
     };

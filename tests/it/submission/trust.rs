@@ -64,6 +64,7 @@ fn again(
             encode_s: 0.0,
             texts_encoded: 0,
             usage: None,
+            encoded_by: None,
             notes: Vec::new(),
         },
         key: String::new(),

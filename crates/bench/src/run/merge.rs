@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use super::record::Record;
-use super::shard::{PLAN, Plan, Shard};
+use super::record::{Record, may_be_record};
+use super::shard::{Plan, Shard};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::{self, FolderLock};
 
@@ -108,7 +108,7 @@ impl Found {
     fn read(path: PathBuf) -> Result<Self, RunError> {
         let record = Record::read(&path)?;
         if let Some(pairs) = &record.pairs {
-            let file = path.with_file_name(&pairs.name);
+            let file = pairs.beside(&path)?;
             let found = fs::sha256_file(&file)?;
             if found != pairs.sha256 {
                 return Err(RunError::Merge {
@@ -132,8 +132,8 @@ impl Found {
     /// Copies pairs, token counts and timing, and the record last: where there is a record, there are pairs.
     fn copy(&self, to: &Path) -> Result<(), RunError> {
         if let Some(pairs) = &self.record.pairs {
-            let bytes = fs::read(&self.path.with_file_name(&pairs.name))?;
-            fs::write_atomic(&to.with_file_name(&pairs.name), &bytes)?;
+            let bytes = fs::read(&pairs.beside(&self.path)?)?;
+            fs::write_atomic(&pairs.beside(to)?, &bytes)?;
         }
         for extension in ["tokens.jsonl", "timing.json"] {
             let beside = self.path.with_extension(extension);
@@ -166,6 +166,14 @@ fn expand(from: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
     }
     folders.dedup();
     Ok(folders)
+}
+
+/// The shards of a run that a folder of results lacks; none where it holds no shard.
+///
+/// # Errors
+/// When the folder cannot be listed, or holds shards of different runs.
+pub fn missing(folder: &Path) -> Result<Vec<Shard>, RunError> {
+    Ok(check_shards(&expand(&[folder.to_owned()])?)?.1)
 }
 
 /// The records' names in the order of one run, and the shards that are missing.
@@ -220,10 +228,7 @@ fn check_shards(folders: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Shard>), RunEr
 /// The records under a folder, by path.
 fn records(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let mut paths = fs::walk(folder, MAX_FILES)?;
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".json") && !name.ends_with(".timing.json") && name != PLAN
-    });
+    paths.retain(|path| may_be_record(path));
     paths.sort();
     Ok(paths)
 }

@@ -18,6 +18,16 @@ pub(super) fn fill(t: &Texts, key: &str, values: &[(&str, &str)]) -> String {
     out
 }
 
+/// Half the width of an interval.
+pub(super) fn half(value: Option<[f64; 2]>) -> String {
+    value.map_or_else(String::new, |[low, high]| {
+        format!(
+            "±{}",
+            decimal((high - low) / 2.0, 2).trim_start_matches('0')
+        )
+    })
+}
+
 pub(super) fn interval(value: Option<[f64; 2]>, digits: usize) -> String {
     value.map_or_else(String::new, |[low, high]| {
         format!("[{}, {}]", decimal(low, digits), decimal(high, digits))
@@ -51,7 +61,11 @@ pub(super) fn probability(p: f64) -> String {
 }
 
 pub(super) fn rank(cell: &Cell) -> String {
-    match cell.rank {
+    range(cell.rank)
+}
+
+pub(super) fn range(rank: Option<[usize; 2]>) -> String {
+    match rank {
         Some([best, worst]) if best == worst => best.to_string(),
         Some([best, worst]) => format!("{best}–{worst}"),
         None => String::new(),
@@ -63,6 +77,44 @@ pub(super) fn name_of(row: &Row, t: &Texts) -> String {
         Some(Stage::After) => format!("{} {}", row.name, text(t, "adapted")),
         _ => row.name.clone(),
     }
+}
+
+/// A sentence of this program in the reader's language. Those that are known have a text `said_…` in each
+/// language, whose `{…}` stand for what the sentence fills in; others stay as they are.
+pub(super) fn say(sentence: &str, t: &Texts) -> String {
+    let known = t.iter().filter(|(key, _)| key.starts_with(SAID));
+    for (key, english) in known.clone().filter(|(key, _)| key.ends_with(ENGLISH)) {
+        if let Some(values) = values_of(sentence, english) {
+            let mut out = text(t, key.trim_end_matches(ENGLISH)).to_owned();
+            for (at, value) in values.iter().enumerate() {
+                out = out.replace(&format!("{{{at}}}"), value);
+            }
+            return out;
+        }
+    }
+    sentence.to_owned()
+}
+
+/// Keys of the sentences of this program.
+pub(in crate::leaderboard) const SAID: &str = "said_";
+/// End of the keys of their English forms, which are there whatever the language is.
+pub(in crate::leaderboard) const ENGLISH: &str = ".en";
+
+/// What fills the places of a pattern, in order; `None` where the sentence is another.
+fn values_of<'a>(sentence: &'a str, pattern: &str) -> Option<Vec<&'a str>> {
+    let mut parts = pattern.split(['{', '}']);
+    let mut rest = sentence.strip_prefix(parts.next()?)?;
+    let mut values = Vec::new();
+    while let (Some(_place), Some(after)) = (parts.next(), parts.next()) {
+        let at = if after.is_empty() {
+            rest.len()
+        } else {
+            rest.find(after)?
+        };
+        values.push(&rest[..at]);
+        rest = &rest[at + after.len()..];
+    }
+    rest.is_empty().then_some(values)
 }
 
 pub(super) fn class_of(row: &Row) -> &'static str {
@@ -79,4 +131,28 @@ pub(super) fn is_korean(text: &str) -> bool {
 
 pub(super) fn badge_text(badge: Badge, t: &Texts) -> String {
     text(t, badge.name()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_sentence_is_said_in_the_readers_language() {
+        let texts = [
+            ("said_truncated.en", "{0} of {1} texts were cut"),
+            ("said_truncated", "{1}개 중 {0}개가 잘렸습니다"),
+            ("said_new.en", "synthetic"),
+            ("said_new", "합성"),
+        ];
+        let t: Texts = texts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        for (english, korean) in [
+            ("12 of 40 texts were cut", "40개 중 12개가 잘렸습니다"),
+            ("synthetic", "합성"),
+            ("synthetic, and more", "synthetic, and more"),
+            ("12 of 40 texts were cut off", "12 of 40 texts were cut off"),
+        ] {
+            assert_eq!(say(english, &t), korean);
+        }
+    }
 }
