@@ -385,7 +385,7 @@ fn a_new_suite_passes_its_check_and_has_the_scores_of_its_file() {
     home.command(&["suite", "check", "./mine", "--strict"])
         .assert()
         .success()
-        .stdout(predicate::str::contains("12 pairs, 0 findings"));
+        .stderr(predicate::str::contains("12 pairs, 0 findings"));
     let more = [
         "--suite",
         "./mine",
