@@ -80,6 +80,7 @@ pub fn encoder(
     let mut stores = Vec::new();
     let mut progress = NotingProgress {
         to: progress,
+        encoded: 0,
         usage: None,
         notes: Vec::new(),
     };
@@ -114,7 +115,7 @@ pub fn encoder(
     }
     let about = stores[0].about();
     let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
-    let texts_encoded = stores.iter().map(|s| s.set().len()).sum();
+    let texts_encoded = progress.encoded;
     for suite in suites {
         let sets = [
             stores[0].set(),
@@ -289,6 +290,8 @@ fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
 /// A progress that also notes what the timing file of the record holds.
 struct NotingProgress<'a> {
     to: &'a mut dyn Progress,
+    /// Texts that were encoded, without those of the store.
+    encoded: usize,
     usage: Option<Usage>,
     notes: Vec<String>,
 }
@@ -298,6 +301,7 @@ impl Progress for NotingProgress<'_> {
         self.to.start(total, missing);
     }
     fn advance(&mut self, texts: usize, tokens: usize) {
+        self.encoded += texts;
         self.to.advance(texts, tokens);
     }
     fn finish(&mut self) {

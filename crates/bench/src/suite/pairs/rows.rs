@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Read, SuiteError> {
         let form = "Parquet".to_owned();
         return Ok(Read { table, form });
     };
-    let name = path.extension().map(|e| e.to_ascii_lowercase());
+    let name = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     let delimited = name.is_some_and(|e| e == "csv" || e == "tsv");
     let (table, form) = if text.trim_start().starts_with(['{', '[']) && !delimited {
         let table = read_format(text.as_bytes(), &Format::Json, &mut found);
