@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Format, Table};
 use super::progress::Bar;
@@ -17,6 +17,7 @@ use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::backend::candle::device;
 use korfinsts_encoder::open::{ModelOptions, read_files, read_trainable};
 use korfinsts_encoder::pooling::Pooling;
+use korfinsts_train::memory::{Memory, Parts};
 use korfinsts_train::metrics::StepMetrics;
 use korfinsts_train::outline::Outline;
 use korfinsts_train::ranks::tcp::{PATIENCE, Tcp};
@@ -174,7 +175,10 @@ fn train(args: &TrainArgs, plan: Plan<'_>, global: &Global) -> anyhow::Result<()
             ..plan
         };
         let session = Session::open(plan, &mut watch)?;
-        let outline = session.outline()?;
+        let outline = Outline {
+            memory: Some(session.memory()?),
+            ..session.outline()?
+        };
         return output::print(&outlined(&outline, args.format));
     }
     let mut ranks = meet(args, &plan.device)?;
@@ -354,6 +358,7 @@ fn outlined(outline: &Outline, format: Format) -> String {
                 pruned.new_rows, pruned.old_rows, pruned.corpus
             ));
         }
+        text.extend(outline.memory.iter().map(needed));
         let found: usize = leaks.found.values().sum();
         text.push_str(&format!(
             "leakage: {found} of {} examples have a text of {} suites; {} are left out\n",
@@ -361,6 +366,32 @@ fn outlined(outline: &Outline, format: Format) -> String {
             leaks.suites.len(),
             leaks.dropped
         ));
+    }
+    text
+}
+
+/// What a run needs at its highest, in lines.
+fn needed(memory: &Memory) -> String {
+    let listed = |parts: &Parts| {
+        let there = parts.parts.iter().filter(|(_, bytes)| *bytes > 0);
+        let each = there.map(|(what, bytes)| format!("{what} {}", HumanBytes(*bytes)));
+        let each: Vec<String> = each.collect();
+        format!("about {}: {}\n", HumanBytes(parts.total), each.join(", "))
+    };
+    let mut text = format!(
+        "memory for {} texts of {} tokens at once\n",
+        memory.texts, memory.tokens
+    );
+    if let Some(here) = &memory.here {
+        text.push_str(&format!("  on this CPU, {}", listed(here)));
+    }
+    text.push_str(&format!("  on a GPU, {}", listed(&memory.gpu)));
+    let (fit, not): (Vec<_>, Vec<_>) = memory.cards.iter().partition(|(_, fits)| *fits);
+    for (cards, word) in [(fit, "fits"), (not, "does not fit")] {
+        let names: Vec<&str> = cards.iter().map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            text.push_str(&format!("  {word}: {}\n", names.join("; ")));
+        }
     }
     text
 }

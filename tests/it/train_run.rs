@@ -188,6 +188,23 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let outline: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
     assert_eq!(outline["stages"][0]["steps"], 12);
     assert_eq!(outline["leakage"]["examples"], 22);
+    let memory = &outline["memory"];
+    assert_eq!(memory["texts"], 12);
+    let part = |of: &str, what: &str| {
+        let parts = memory[of]["parts"].as_array().expect("parts");
+        let found = parts.iter().find(|p| p[0] == what).expect("a part");
+        found[1].as_u64().expect("bytes")
+    };
+    let trained = 4 * outline["parameters"].as_u64().expect("a number");
+    for of in ["here", "gpu"] {
+        // The file holds a tensor that the network does not read.
+        assert!((trained..trained * 11 / 10).contains(&part(of, "weights")));
+        assert_eq!(part(of, "moments"), 2 * trained);
+    }
+    // The fused attention keeps no weights; the composed one does.
+    assert_eq!(part("here", "attention"), 0);
+    assert!(part("gpu", "attention") > 0);
+    assert!(part("gpu", "activations") > part("here", "activations"));
     assert!(!korfinsts_base::fs::exists(&home.path("tiny")));
 }
 

@@ -43,6 +43,6 @@ pub use error::NnError;
 #[cfg(feature = "candle")]
 pub use error::runtime_error;
 #[cfg(feature = "candle")]
-pub use kernels::gradient::{change as change_in_place, serves, wide};
+pub use kernels::gradient::{change as change_in_place, composed, serves, wide};
 #[cfg(feature = "candle")]
 pub use kernels::with_values;

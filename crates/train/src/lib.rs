@@ -28,6 +28,7 @@ mod in_progress;
 pub mod leakage;
 mod locate;
 pub mod loss;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod optim;

@@ -8,6 +8,7 @@ use super::TrainError;
 use super::augment::VocabularyReport;
 use super::batch::{Kind, Source, of_kind};
 use super::leakage::LeakReport;
+use super::memory::Memory;
 use super::prune::PruneReport;
 use super::rows::DataFile;
 use super::session::Session;
@@ -41,6 +42,9 @@ pub struct Outline {
     pub longest_text: usize,
     /// Texts that lose tokens to truncation.
     pub truncated_texts: usize,
+    /// What the run needs, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
 }
 
 /// One stage of an [`Outline`].
@@ -109,6 +113,7 @@ impl Session<'_> {
             labels: labels(&self.stages),
             longest_text,
             truncated_texts,
+            memory: None,
         })
     }
 }

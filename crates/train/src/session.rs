@@ -344,6 +344,8 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
     let matmul = match recipe.compute.matmul {
         Number::Float32 => None,
         Number::Float16 => Some(DType::F16),
+        // The other 16 bits need as much memory on a GPU, and a CPU can multiply them.
+        Number::Bfloat16 if plan.dry => Some(DType::F16),
         // A CPU multiplies bfloat16 no faster than float32.
         Number::Bfloat16 if plan.device.is_cpu() => None,
         Number::Bfloat16 => Some(DType::BF16),

@@ -19,6 +19,8 @@ mod linear;
 mod norm;
 mod rotary;
 
+use std::cell::Cell;
+
 use candle_core::{CpuStorage, Shape};
 use candle_core::{DType, Device, InplaceOp1, Layout, Result, Tensor};
 use rten_simd::{Isa, SimdOp};
@@ -35,10 +37,23 @@ use crate::isa;
 /// Values that one task works on.
 const PART: usize = 1 << 15;
 
+thread_local! {
+    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` as on another device: none of the operations of this module serves it. So what a graph
+/// keeps there is found out on a CPU.
+pub fn composed<T>(f: impl FnOnce() -> T) -> T {
+    COMPOSED.set(true);
+    let y = f();
+    COMPOSED.set(false);
+    y
+}
+
 /// Whether the operations of this module serve a tensor.
 #[must_use]
 pub fn serves(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
+    !COMPOSED.get() && x.device().is_cpu() && x.dtype() == DType::F32
 }
 
 fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
