@@ -32,9 +32,14 @@ pub struct AddArgs {
     #[arg(value_name = "BUNDLE", required = true)]
     bundles: Vec<PathBuf>,
     /// Folder that keeps bundles and records
-    #[arg(long, value_name = "DIR", default_value = "korfinsts-submitted")]
-    to: PathBuf,
-    /// Resamples behind each interval
+    #[arg(
+        long,
+        alias = "to",
+        value_name = "DIR",
+        default_value = "korfinsts-submitted"
+    )]
+    results: PathBuf,
+    /// Number of bootstrap resamples for each interval
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
     #[command(flatten)]
@@ -55,7 +60,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
         return Err(CliError::usage(found, "10,000 is the default").into());
     }
     let registry = Registry::open(&global.data_home()?)?;
-    let kept = args.to.join("bundles");
+    let kept = args.results.join("bundles");
     let mut shown = Vec::new();
     for path in &args.bundles {
         // Each is compared with those before it, in the same call too.
@@ -107,7 +112,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
         fs::write_atomic(&kept.join(&name), &bytes)?;
         global.note(&format!("taken in: {} ({})", name, accepted.level));
         if let Some(old) = replaced {
-            let count = remove(&args.to.join("records"), old)?;
+            let count = remove(&args.results.join("records"), old)?;
             global.note(&format!(
                 "replaced: {count} records of the bundle {} were removed; the bundle is kept",
                 &old[..8]
@@ -117,7 +122,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
     report::emit(&shown, report::ShownArgs::default(), &args.output, global)?;
     global.note(&format!(
         "next: `korfinsts leaderboard build --submitted {}`",
-        args.to.join("records").display()
+        args.results.join("records").display()
     ));
     Ok(())
 }
@@ -140,7 +145,7 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
         .model
         .weights_sha256()
         .unwrap_or_default();
-    let folder = args.to.join("records");
+    let folder = args.results.join("records");
     let files = |record: &Record| RecordFiles::new(&folder, record, &key);
     for (record, _) in &accepted.records {
         refuse_another_bundle(&files(record).record, accepted)?;

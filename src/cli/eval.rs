@@ -15,18 +15,18 @@ use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions, Progress};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan, Watch};
 use korfinsts_bench::run::shard::Shard;
-use korfinsts_bench::suite::{BUILT_IN, Registry, Suite};
+use korfinsts_bench::suite::{BUILT_IN, Chosen, Registry};
 use korfinsts_encoder::built_in;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Evaluate encoders on suites
 ///
-/// Without MODEL the built-in encoder `nmixx-mini` and the lexical baselines are evaluated on
-/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those
-/// that are not are named with the command that gets them. What is encoded is kept, so a run that
-/// was stopped goes on, and a second one costs nothing. Where one of several models fails, the
-/// others are evaluated all the same, and the exit code is that of the first failure.
+/// Without MODEL, evaluates the built-in encoder `nmixx-mini` and the lexical baselines on
+/// `korfin-shift`. Nothing has to be downloaded for this. With MODEL, evaluates it on every suite on
+/// disk, and prints the command that gets each of the other suites. Embeddings are kept: a run that
+/// was stopped continues, and a second run needs no encoding. If one of several models fails, the
+/// others are still evaluated, and the exit code is that of the first failure.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   korfinsts eval
@@ -58,19 +58,19 @@ pub struct EvalArgs {
 
 /// How the run goes and what it keeps.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "How it is run and kept")]
+#[command(next_help_heading = "Run and results")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct RunArgs {
-    /// Padded tokens per batch
+    /// Number of tokens per batch, padding included
     #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
     batch_tokens: usize,
     /// Score only the first N pairs of each suite
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Seed of the resampling
+    /// Seed of the resamples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Resamples behind each interval
+    /// Number of bootstrap resamples for each interval
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
     /// Use embeddings of earlier runs (the default)
@@ -85,10 +85,10 @@ struct RunArgs {
     /// Leave the lexical baselines out
     #[arg(long)]
     no_baselines: bool,
-    /// Do only the I-th of N parts of the work, model by suite; `korfinsts merge` joins them
+    /// Run shard I of N; `korfinsts merge` joins the shards
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Folder for records and per-pair scores; a shard has a folder of its own in it
+    /// Folder for records and per-pair scores; each shard gets its own subfolder
     #[arg(long, value_name = "DIR", default_value = "korfinsts-results")]
     results: PathBuf,
     /// Write mteb's result files under this folder as well
@@ -104,17 +104,17 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     check_numbers(&args.run)?;
     args.output.check()?;
     let home = global.data_home()?;
-    let suites = suites(args, global, &home)?;
+    let chosen = suites(args, &home)?;
     let nothing_asked = args.models.is_empty();
     let encoders = if nothing_asked {
         vec![built_in::DEFAULT.to_owned()]
     } else {
-        args.models.clone()
+        distinct(&args.models)
     };
     let cache = home.join("embeddings");
     let mut session = Session::new(SessionPlan {
         encoders: encoders.clone(),
-        suites,
+        suites: chosen.suites,
         baselines: !args.run.no_baselines,
         shard: args.run.shard,
         results: Some(args.run.results.clone()),
@@ -128,8 +128,13 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         left_out: Vec::new(),
     };
     let mut models = Vec::new();
+    // Before anything is run, the whole of how each model is read is of interest.
+    let told = Global {
+        verbose: global.verbose || args.run.dry_run,
+        ..global.clone()
+    };
     for index in session.needed() {
-        match args.model.read(&encoders[index], global) {
+        match args.model.read(&encoders[index], &told) {
             Ok((spec, prompting)) => models.push(Model {
                 index,
                 spec,
@@ -140,6 +145,12 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
                 let say = |out| failure::say(&error.context(out));
                 shown.leave_out(&encoders[index], say);
             }
+        }
+    }
+    if !chosen.absent.is_empty() {
+        global.note("not on disk, so not evaluated:");
+        for absent in &chosen.absent {
+            global.note(&format!("  {:14} {}", absent.id, absent.command));
         }
     }
     if args.run.dry_run {
@@ -223,7 +234,7 @@ impl Shown {
             self.models,
             names.join(", ")
         );
-        let hint = "what the others gave is kept; mend these and run the same command again";
+        let hint = "what the others gave is kept; fix these and run the same command again";
         let hint = (names.len() < self.models).then(|| hint.to_owned());
         Err(CliError::new(*class, what, hint).into())
     }
@@ -269,19 +280,18 @@ fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> Evaluate
     }
 }
 
-/// The suites asked for. Those that are not on disk are named with the command that gets them.
-fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Vec<Suite>> {
+/// The models, each once.
+fn distinct(models: &[String]) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    models.iter().filter(|m| seen.insert(*m)).cloned().collect()
+}
+
+/// The suites asked for, and those that are not on disk.
+fn suites(args: &EvalArgs, home: &Path) -> anyhow::Result<Chosen> {
     let registry = Registry::open(home)?;
-    let chosen = if args.suite.is_empty() && args.models.is_empty() {
+    Ok(if args.suite.is_empty() && args.models.is_empty() {
         registry.choose(&[BUILT_IN.to_owned()], args.split.as_deref())?
     } else {
         registry.choose(&args.suite, args.split.as_deref())?
-    };
-    if !chosen.absent.is_empty() {
-        global.note("not on disk, so not evaluated:");
-        for absent in &chosen.absent {
-            global.note(&format!("  {:14} {}", absent.id, absent.command));
-        }
-    }
-    Ok(chosen.suites)
+    })
 }

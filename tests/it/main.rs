@@ -39,6 +39,7 @@ mod outputs;
 mod paper;
 mod records;
 mod release;
+mod screens;
 mod server;
 mod shards;
 mod shift;
