@@ -40,8 +40,10 @@ cp tests/reference/encoders/t5enc-dense/2_Dense/model.safetensors "$corpus/safet
 for model in tests/reference/encoders/*/model.safetensors; do
   head -c 16384 "$model" >"$corpus/safetensors/$(basename "$(dirname "$model")")"
 done
-cp "$work"/results/*/*.json "$work"/results/*/*.jsonl "$corpus/record/" 2>/dev/null || true
-cp tests/reference/records/v1/*/*.json "$corpus/record/"
+# Records of today and of the first schema, with some of their scores and token counts.
+for file in "$work"/korfinsts-results/*/*.json* tests/reference/records/v1/*/*.json*; do
+  head -c 16384 "$file" >"$corpus/record/$(basename "$(dirname "$file")").$(basename "$file")"
+done
 # A manifest, a NUL, rows: one for each format.
 declare -A rows=(
   [csv]=$'a,b,s\n"금리가, 올랐다",금리 인상,4.5\nx,y,0\n'

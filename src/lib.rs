@@ -44,7 +44,7 @@ use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, Silent};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan};
 use korfinsts_bench::run::store::text_key;
-use korfinsts_bench::suite::Registry;
+use korfinsts_bench::suite::{Registry, Selection};
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::open;
 use korfinsts_metric::BootstrapOptions;
@@ -153,8 +153,11 @@ pub fn evaluate<S: AsRef<str>>(
         });
     }
     let home = options.home()?;
-    let names: Vec<String> = suites.into_iter().map(|s| s.as_ref().to_owned()).collect();
-    let chosen = Registry::open(&home)?.choose(&names, options.split.as_deref())?;
+    let chosen = Registry::open(&home)?.choose(&Selection {
+        names: suites.into_iter().map(|s| s.as_ref().to_owned()).collect(),
+        splits: options.split.iter().cloned().collect(),
+        ..Selection::default()
+    })?;
     if let Some(absent) = chosen.absent.into_iter().next() {
         return Err(Error::NoSuite {
             id: absent.id,

@@ -136,6 +136,7 @@ fn write(args: &AddArgs, accepted: &Accepted) -> anyhow::Result<Vec<Entry>> {
         elapsed_s: 0.0,
         encode_s: 0.0,
         texts_encoded: 0,
+        encoded_by: None,
         usage: None,
         notes: Vec::new(),
     };

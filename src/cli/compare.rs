@@ -34,7 +34,7 @@ pub struct CompareArgs {
     /// What it is compared with, given in the same way
     #[arg(value_name = "B")]
     b: String,
-    /// Suites, by id [default: all that both were run on]
+    /// Suites, as `eval` takes them, or files of pairs [default: all that both were run on]
     #[arg(long, value_name = "SUITE", value_delimiter = ',')]
     suite: Vec<String>,
     /// Compare each part of a suite too
@@ -107,7 +107,7 @@ pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
             seed: args.seed,
             ..BootstrapOptions::default()
         },
-        suites: args.suite.clone(),
+        suites: args.suite.iter().map(|s| catalogue.key_of(s)).collect(),
         protocol: args.protocol.clone(),
         across_protocols: args.across_protocols,
         by: args.by.map(|by| match by {

@@ -1,6 +1,6 @@
 //! `korfinsts encode`: texts to embeddings in a file.
 
-mod input;
+pub(super) mod input;
 
 use std::path::{Path, PathBuf};
 

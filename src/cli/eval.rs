@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::model::ModelArgs;
 use super::output::OutputArgs;
+use super::pairs::ColumnArgs;
 use super::progress::Bar;
 use super::{CliError, Global, failure, interrupt, report};
 use korfinsts_base::failure::FailureClass;
@@ -15,7 +17,8 @@ use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions, Progress};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan, Watch};
 use korfinsts_bench::run::shard::Shard;
-use korfinsts_bench::suite::{BUILT_IN, Chosen, Registry};
+use korfinsts_bench::suite::manifest::Area;
+use korfinsts_bench::suite::{BUILT_IN, Chosen, Registry, Selection, Suite};
 use korfinsts_encoder::built_in;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;
@@ -32,6 +35,7 @@ use korfinsts_publish::leaderboard::entry::Entry;
   korfinsts eval
   korfinsts eval model.onnx --suite finsts,korsts
   korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json
+  korfinsts eval model.onnx --pairs my.csv --columns sentence1=a,sentence2=b,score=c
   korfinsts eval http://gpu-host:8000/v1 --protocol mteb --concurrency 16
   korfinsts eval org/a org/b --shard 2/8 --results shared/run")]
 pub struct EvalArgs {
@@ -43,9 +47,20 @@ pub struct EvalArgs {
     /// Suites, by id or by the path of a folder with a `suite.toml` [default: all on disk]
     #[arg(long, value_name = "SUITE", value_delimiter = ',')]
     suite: Vec<String>,
-    /// Split [default: each suite's own]
-    #[arg(long)]
-    split: Option<String>,
+    /// File of pairs of your own: CSV, TSV, JSON, JSONL or Parquet, `-` for stdin; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pairs: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    /// Splits [default: each suite's own]
+    #[arg(long, value_name = "SPLIT", value_delimiter = ',')]
+    split: Vec<String>,
+    /// Only suites of this language (`ko`, `kor`, `en`, `eng`); the language of `--pairs`
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    language: Vec<String>,
+    /// Only suites of this area
+    #[arg(long, value_name = "AREA", value_parser = area())]
+    area: Option<Area>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -104,7 +119,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     check_numbers(&args.run)?;
     args.output.check()?;
     let home = global.data_home()?;
-    let chosen = suites(args, &home)?;
+    let chosen = suites(args, global, &home)?;
     let nothing_asked = args.models.is_empty();
     let encoders = if nothing_asked {
         vec![built_in::DEFAULT.to_owned()]
@@ -286,12 +301,46 @@ fn distinct(models: &[String]) -> Vec<String> {
     models.iter().filter(|m| seen.insert(*m)).cloned().collect()
 }
 
-/// The suites asked for, and those that are not on disk.
-fn suites(args: &EvalArgs, home: &Path) -> anyhow::Result<Chosen> {
-    let registry = Registry::open(home)?;
-    Ok(if args.suite.is_empty() && args.models.is_empty() {
-        registry.choose(&[BUILT_IN.to_owned()], args.split.as_deref())?
-    } else {
-        registry.choose(&args.suite, args.split.as_deref())?
-    })
+/// A value of `--area`.
+fn area() -> impl TypedValueParser<Value = Area> {
+    let names = Area::ALL.map(|area| PossibleValue::new(area.name()));
+    let of = |name: String| Area::ALL.into_iter().find(|area| area.name() == name);
+    PossibleValuesParser::new(names).map(move |name| of(name).unwrap_or_default())
+}
+
+/// The suites asked for, then the files of pairs; and the suites that are not on disk.
+fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Chosen> {
+    if args.pairs.is_empty() && !args.columns.is_empty() {
+        let hint = "the columns of a suite are those of its suite.toml";
+        return Err(CliError::usage("found `--columns` without `--pairs FILE`", hint).into());
+    }
+    let mut asked = Selection {
+        names: args.suite.clone(),
+        splits: args.split.clone(),
+        languages: args.language.clone(),
+        area: args.area,
+    };
+    let only_pairs = !args.pairs.is_empty() && asked.names.is_empty();
+    let filtered = !asked.languages.is_empty() || asked.area.is_some();
+    if asked.names.is_empty() && args.models.is_empty() && !filtered {
+        asked.names.push(BUILT_IN.to_owned());
+    }
+    let mut chosen = Chosen::default();
+    if only_pairs && (args.area.is_some() || !args.split.is_empty()) {
+        let found = "found `--split` or `--area` with `--pairs` alone";
+        let hint =
+            "a file of pairs is one split of no area; `korfinsts suite new` makes a suite of it";
+        return Err(CliError::usage(found, hint).into());
+    }
+    if !only_pairs {
+        chosen = Registry::open(home)?.choose(&asked)?;
+    }
+    for path in &args.pairs {
+        let own = args.columns.read(path, &args.language, global)?.suite;
+        let is_same = |s: &Suite| (&s.id, &s.version) == (&own.id, &own.version);
+        if !chosen.suites.iter().any(is_same) {
+            chosen.suites.push(own);
+        }
+    }
+    Ok(chosen)
 }

@@ -25,6 +25,7 @@ mod merge;
 mod mine;
 mod model;
 pub mod output;
+mod pairs;
 mod progress;
 #[cfg(feature = "candle")]
 mod ranks;

@@ -120,12 +120,12 @@ pub fn wrapped(sentence: &str) -> String {
     };
     let mut out = String::new();
     let mut used = 0;
-    for word in sentence.split(' ') {
+    for (at, word) in sentence.split(' ').enumerate() {
         let length = text_width(word);
-        if used > 0 && used + 1 + length > width {
+        if used > 2 && used + 1 + length > width {
             out.push_str("\n  ");
             used = 2;
-        } else if used > 0 {
+        } else if at > 0 {
             out.push(' ');
             used += 1;
         }

@@ -9,8 +9,9 @@ use super::output::OutputArgs;
 use super::{CliError, Global, report};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
+use korfinsts_bench::run::merge;
 use korfinsts_bench::run::mteb;
-use korfinsts_bench::run::record::{Record, read_pairs};
+use korfinsts_bench::run::record::{Record, may_be_record, read_pairs};
 use korfinsts_bench::run::score::{self, Asked};
 use korfinsts_bench::run::scores::SCORES;
 use korfinsts_publish::leaderboard::entry::Entry;
@@ -54,9 +55,14 @@ pub fn run(args: &RecordArgs, global: &Global) -> anyhow::Result<()> {
             output,
         } => {
             output.check()?;
-            report::emit(&read(paths)?, *shown, output, global)
+            report::emit(&read(paths)?, *shown, output, global)?;
+            note_missing(paths, global);
+            Ok(())
         }
-        RecordCommand::Recompute { paths } => recompute(paths, global),
+        RecordCommand::Recompute { paths } => {
+            note_missing(paths, global);
+            recompute(paths, global)
+        }
     }
 }
 
@@ -76,11 +82,8 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
                 let place = e.path().unwrap_or(path).to_owned();
                 fs::at("list", &place)(e.into())
             })?;
-            let name = entry.file_name().to_string_lossy();
-            let is_record = name.ends_with(".json")
-                && !name.ends_with(".timing.json")
-                && name != "model_meta.json"
-                || entry.depth() == 0 && name.ends_with(".md");
+            let is_card = entry.path().extension().is_some_and(|e| e == "md");
+            let is_record = may_be_record(entry.path()) || entry.depth() == 0 && is_card;
             if entry.file_type().is_file() && is_record {
                 files.push(entry.into_path());
             }
@@ -91,6 +94,29 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         return Err(CliError::new(FailureClass::Data, "found no record", hint).into());
     }
     Ok(files)
+}
+
+/// The first of the paths that holds a part of a run, with what it lacks in words, and what to type.
+pub(super) fn incomplete(paths: &[PathBuf]) -> Option<[String; 2]> {
+    let (path, missing) = paths.iter().filter(|path| path.is_dir()).find_map(|path| {
+        let missing = merge::missing(path).ok()?;
+        (!missing.is_empty()).then_some((path, missing))
+    })?;
+    let names: Vec<String> = missing.iter().map(|s| format!("`--shard {s}`")).collect();
+    let folder = path.display();
+    Some([
+        format!(
+            "{folder}: {} of the run is missing or not finished",
+            names.join(", ")
+        ),
+        format!("run it, then join the shards: `korfinsts merge {folder} --into DIR`"),
+    ])
+}
+
+fn note_missing(paths: &[PathBuf], global: &Global) {
+    if let Some([what, hint]) = incomplete(paths) {
+        global.note(&format!("note: {what}; {hint}"));
+    }
 }
 
 /// Records of runs, and those made of mteb's result files.

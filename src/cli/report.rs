@@ -87,7 +87,11 @@ fn render(
     };
     let _ = write!(out, "\n{}\n{gap}", texts().said("warnings"));
     for (place, warning) in warnings {
-        let _ = writeln!(out, "{bullet}{place}: {}", texts().said(&warning));
+        let line = format!("{bullet}{place}: {}", texts().said(&warning));
+        let _ = match format {
+            Format::Table => writeln!(out, "{}", wrapped(&line)),
+            _ => writeln!(out, "{line}"),
+        };
     }
     Ok(out)
 }

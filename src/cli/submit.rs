@@ -139,6 +139,11 @@ fn model_card(
 
 /// The records of the encoder and protocol that are meant.
 fn chosen(args: &SubmitArgs) -> anyhow::Result<Vec<PathBuf>> {
+    if let Some([what, hint]) = super::record::incomplete(&args.records) {
+        let hint =
+            format!("{hint}, then `korfinsts submit DIR`; or name the records to submit now");
+        return Err(CliError::new(FailureClass::Data, what, Some(hint)).into());
+    }
     let mut groups: BTreeMap<(String, String, String), Vec<PathBuf>> = BTreeMap::new();
     for path in super::record::files(&args.records)? {
         let record = Record::read(&path)?;

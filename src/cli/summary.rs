@@ -74,8 +74,12 @@ impl<'a> Summary<'a> {
             Format::Md => self.table(&all, false).to_markdown() + "\n",
             _ => self.blocks(&columns, width.max(NARROWEST)),
         };
-        let lines = self.footnotes().into_iter().chain(self.verdicts());
-        for line in lines {
+        let earlier = |(row, _)| self.speed(row).is_some_and(|(_, earlier)| earlier);
+        let mut notes = self.footnotes();
+        if out.contains(self.texts.get("cli_speed")) && self.rows().any(earlier) {
+            notes.push(self.texts.get("cli_speed_earlier").to_owned());
+        }
+        for line in notes.into_iter().chain(self.verdicts()) {
             out.push_str(&match format {
                 Format::Md => line,
                 _ => wrapped(&line),
@@ -194,7 +198,11 @@ impl<'a> Summary<'a> {
                 });
             }
         }
-        let mut cells: Vec<String> = self.rows().map(|(row, _)| self.speed(row)).collect();
+        let speed = |(row, _)| {
+            let speed = self.speed(row);
+            speed.map_or_else(String::new, |(texts, _)| format!("{texts:.0}"))
+        };
+        let mut cells: Vec<String> = self.rows().map(speed).collect();
         if cells.iter().any(|cell| !cell.is_empty()) {
             cells.push(String::new());
             columns.push(Column {
@@ -218,20 +226,21 @@ impl<'a> Summary<'a> {
         best.filter(|_| scores.len() > 1).map(|best| best.0)
     }
 
-    /// Texts per second of what this run, or an earlier one, encoded.
-    fn speed(&self, row: usize) -> String {
+    /// Texts per second of what this run, or an earlier one, encoded; and whether an earlier one did.
+    fn speed(&self, row: usize) -> Option<(f64, bool)> {
         let timings = (0..self.board.suites.len()).filter_map(|suite| {
             let path = self.entry(row, suite)?.path.with_extension("timing.json");
             let bytes = korfinsts_base::fs::read(&path).ok()?;
-            serde_json::from_slice::<Timing>(&bytes).ok()
+            let timing = serde_json::from_slice::<Timing>(&bytes).ok()?;
+            Some((timing.encoding()?, timing.encoded_by.is_some()))
         });
-        let (texts, seconds) = timings.fold((0, 0.0), |(texts, seconds), timing| {
-            (texts + timing.texts_encoded, seconds + timing.encode_s)
-        });
-        if texts == 0 || seconds < SHORTEST {
-            return String::new();
+        let (mut texts, mut seconds, mut earlier) = (0, 0.0, false);
+        for (encoding, of_earlier) in timings {
+            texts += encoding.texts_encoded;
+            seconds += encoding.encode_s;
+            earlier |= of_earlier;
         }
-        format!("{:.0}", texts as f64 / seconds)
+        (texts > 0 && seconds >= SHORTEST).then(|| (texts as f64 / seconds, earlier))
     }
 
     fn table(&self, columns: &[&Column], groups: bool) -> Table {

@@ -111,6 +111,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
     };
     let base = base(args, &recipe, global)?;
     let teacher = teacher(args, &recipe, global)?;
+    let guides = guides(&recipe, global)?;
     let named = [recipe.base.model.clone(), recipe.teacher.clone()];
     // What the card says of the recipe's own models is not so of those that were given.
     recipe.replace(
@@ -131,6 +132,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         output,
         base,
         teacher,
+        guides,
         registry: &registry,
         hub: super::suite::hub(global),
         cache: home.join("embeddings"),
@@ -270,6 +272,15 @@ fn teacher(
     }
 }
 
+/// The guide of each stage, where it has one.
+fn guides(recipe: &Recipe, global: &Global) -> anyhow::Result<Vec<Option<EncoderSpec>>> {
+    let options = model::options(global)?;
+    let guides = recipe.stages.iter().map(|stage| stage.guide.as_ref());
+    guides
+        .map(|guide| Ok(guide.map(|g| read_files(&g.model, &options)).transpose()?))
+        .collect()
+}
+
 /// Reads a model that can be trained.
 pub(super) fn trainable(
     name: &str,
@@ -334,6 +345,12 @@ fn outlined(outline: &Outline, format: Format) -> String {
                 ));
             }
             text.push('\n');
+        }
+        if let Some(pruned) = &outline.pruned {
+            text.push_str(&format!(
+                "{} of {} rows of the embedding matrix stay: tokens that {} needs\n",
+                pruned.new_rows, pruned.old_rows, pruned.corpus
+            ));
         }
         let found: usize = leaks.found.values().sum();
         text.push_str(&format!(

@@ -59,6 +59,7 @@ pub fn keep(results: &Path, mut record: Record, pairs: &[ScoredPair]) -> PathBuf
         elapsed_s: 0.0,
         encode_s: 0.0,
         texts_encoded: 0,
+        encoded_by: None,
         usage: None,
         notes: Vec::new(),
     };

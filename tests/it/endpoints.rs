@@ -253,6 +253,49 @@ fn the_server_says_what_it_is_and_what_it_does_not_say_is_said() {
 }
 
 #[test]
+fn what_a_model_says_of_itself_is_passed_on_by_its_server() {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let listed = |more: Value| {
+        let server = Server::new(move |seen, _| match seen.path.as_str() {
+            "/v1/models" => {
+                let mut model = json!({"id": "m", "owned_by": "Python, torch 2"});
+                for (key, value) in more.as_object().expect("an object") {
+                    model[key] = value.clone();
+                }
+                Answer::json(&json!({"data": [model]}))
+            }
+            _ => openai(seen),
+        });
+        let rules = korfinsts_encoder::protocol::rules("native", "m").expect("known");
+        let wishes = korfinsts_encoder::endpoint::Wishes {
+            strict: true,
+            ..Default::default()
+        };
+        open(&server.address)
+            .expect("a server")
+            .spec(&rules, wishes)
+    };
+    let spec = listed(json!({
+        "revision": commit, "prompts": {"STS": "Represent: "}, "default_prompt_name": "STS",
+        "similarity_fn_name": "dot", "dtype": "float32",
+    }))
+    .expect("pinned");
+    assert_eq!(spec.revision.as_deref(), Some(commit));
+    assert_eq!(spec.prompts["STS"], "Represent: ");
+    assert_eq!(spec.default_prompt_name.as_deref(), Some("STS"));
+    assert_eq!(spec.similarity, korfinsts_metric::Similarity::Dot);
+    assert_eq!(spec.dtype, "float32");
+    // What is no commit pins nothing, and another server's fields of these names are left.
+    for more in [json!({"revision": "main"}), json!({"prompts": 3})] {
+        let error = listed(more).expect_err("unpinned");
+        assert!(error.to_string().contains("unpinned"), "{error}");
+    }
+    let more = json!({"revision": commit, "similarity_fn_name": "jaccard"});
+    let error = listed(more).expect_err("unknown");
+    assert!(error.to_string().contains("`jaccard`"), "{error}");
+}
+
+#[test]
 fn several_models_must_be_told_apart_by_name() {
     let server = Server::new(|seen, _| match seen.path.as_str() {
         "/v1/models" => models(&["a", "b"]),

@@ -453,6 +453,46 @@ fn the_width_of_a_graph_s_output_is_that_of_the_folder() {
 }
 
 #[test]
+fn scores_are_not_read_as_states() {
+    let vocabulary = "one per token of the vocabulary";
+    let named = "named like the scores";
+    // An output, its rank and width; whether the folder keeps its config.json; what is said.
+    let cases = [
+        ("last_hidden_state", 3, Some(2000), false, vocabulary),
+        // A vocabulary of 2,000 that is rounded up.
+        ("last_hidden_state", 3, Some(2048), false, vocabulary),
+        ("last_hidden_state", 3, Some(2000), true, vocabulary),
+        ("logits", 3, Some(2000), true, named),
+        ("logits", 3, Some(9), false, named),
+        ("prediction_scores", 3, None, true, named),
+        ("lm_logits", 3, None, false, named),
+        ("logits", 2, Some(2), false, named),
+    ];
+    for (output, rank, width, keeps, says) in cases {
+        let folder = Folder::of("bert-mean");
+        folder.remove("1_Pooling/config.json");
+        folder.remove("modules.json");
+        folder.remove("model.safetensors");
+        folder.write("model.onnx", "a graph");
+        if !keeps {
+            folder.remove("config.json");
+        }
+        let overrides = with_graph(&[(output, rank, width)]);
+        let error = folder.read_with(&overrides).expect_err(output);
+        let text = format!("{error} {}", error.hint().unwrap_or_default());
+        assert!(text.contains(output) && text.contains(says), "{text}");
+        assert!(text.contains("--task feature-extraction"), "{text}");
+    }
+    // States of an unusual name are still guessed, next to scores too.
+    let folder = Folder::of("bert-mean");
+    folder.remove("model.safetensors");
+    folder.write("model.onnx", "a graph");
+    let outputs = [("logits", 3, Some(2400)), ("encoder_out", 3, Some(32))];
+    let spec = folder.read_with(&with_graph(&outputs)).expect("states");
+    assert_eq!(spec.onnx_output.as_deref(), Some("encoder_out"));
+}
+
+#[test]
 fn weights_of_another_format_are_named_where_they_hold_other_numbers() {
     let folder = Folder::of("bert-mean");
     let weights = fs::read(&folder.path("model.safetensors")).expect("read");

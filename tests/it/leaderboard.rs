@@ -222,9 +222,10 @@ fn the_page_holds_its_promises_without_a_script() {
             "class=\"guide ceiling\"",
             "class=\"guide floor\"",
             "3567",
-            "0.7600",
+            "0.760",
             "role=img",
-            "scope=rowgroup",
+            "id=m-org-theirs",
+            "class=source",
             "href=results.csv",
         ] {
             assert!(html.contains(needle), "{name} lacks {needle}");
@@ -255,7 +256,18 @@ fn the_page_holds_its_promises_without_a_script() {
     assert!(csv.starts_with("model,kind,origin,stage,protocol,source,suite,area,domain,"));
     assert!(csv.contains("base-fin,encoder,reproduced,,mteb,,finsts,finance,legal,"));
     assert!(csv.contains("bge-m3,encoder,reported,after,finmteb,"));
-    assert!(read(&page, "board.md").contains("| org/theirs | recomputed | mteb |"));
+    let markdown = read(&page, "board.md");
+    assert!(markdown.contains("| org/theirs | recomputed | mteb |"));
+    // One row per model, and the source of each figure that others report.
+    for model in ["bge-m3", "e5-mistral-7b-instruct", "base-fin"] {
+        let rows = markdown
+            .lines()
+            .filter(|l| l.starts_with(&format!("| {model} |")));
+        assert_eq!(rows.count(), 1, "{model}");
+    }
+    assert!(markdown.contains("| bge-m3 | reported | finmteb |"));
+    assert!(markdown.contains("0.197 ±0.10 [1]"), "{markdown}");
+    assert!(markdown.contains("1. NMIXX: Domain-Adapted"));
     assert!(read(&page, "board.tex").contains("\\bottomrule"));
 }
 
@@ -364,9 +376,26 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
          it has 0.1250 [-0.0500, 0.3000]"
     );
     assert_eq!(found["score"].as_f64(), whole);
-    // Said once under the suite's table and once beside the score's origin.
-    let page = read(&page, "index.html");
-    assert_eq!(page.matches("over the other 100").count(), 2);
+    assert_eq!(found["unseen"]["score"].as_f64(), Some(0.125));
+    // The page shows the score over the other pairs, with its mark; what it has over all is in the data
+    // alone. The reason is said once under the suite's table and once with the score's origin.
+    let whole = format!("{:.4}", whole.expect("a score"));
+    for name in ["index.html", "index.ko.html", "board.md", "board.tex"] {
+        let text = read(&page, name);
+        let shown = if name.starts_with("index") {
+            "0.1250"
+        } else {
+            "0.12"
+        };
+        assert!(text.contains(shown), "{name}");
+        // A number over all pairs has the mark too; where numbers come from has more digits.
+        let text = text.split("id=provenance").next().expect("a part");
+        let bare = text.matches(&*whole).count() - text.matches(&format!("{whole}†")).count();
+        assert_eq!(bare, 0, "{name}");
+    }
+    let english = read(&page, "index.html");
+    assert_eq!(english.matches("over the other 100").count(), 2);
+    assert!(read(&page, "index.ko.html").contains("나머지 100쌍의 점수는 0.1250"));
     // Nobody's rank counts it.
     let ranked = cell(&board, row(&board, "length", "reproduced"), "finsts");
     let suites = board["suites"].as_array().expect("suites");
@@ -375,6 +404,53 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
     let rows = board["rows"].as_array().expect("rows").iter();
     let with_rank = rows.filter(|r| r["cells"][at]["rank"].is_array()).count();
     assert_eq!(ranked["ranked"], with_rank);
+}
+
+#[test]
+fn a_model_is_one_row_with_its_means_and_its_sources() {
+    let home = home();
+    let board = board(&build(&home, &[]));
+    let rows = board["rows"].as_array().expect("rows");
+    let models = board["models"].as_array().expect("models");
+    let names: std::collections::BTreeSet<&str> = models
+        .iter()
+        .map(|m| m["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names.len(), models.len(), "each name once");
+    let of: usize = models
+        .iter()
+        .map(|m| m["rows"].as_array().expect("rows").len())
+        .sum();
+    assert_eq!(of, rows.len(), "each result is of one model");
+    let model = |name: &str| {
+        let found = models.iter().find(|m| m["name"] == name);
+        found.unwrap_or_else(|| panic!("no model {name}"))
+    };
+    // Two sources of the paper and its authors, before and after: one row, that before comes first.
+    let m3 = model("bge-large-en-v1.5");
+    assert_eq!(m3["rows"].as_array().expect("rows").len(), 4);
+    let first = &rows[m3["rows"][0].as_u64().expect("an index") as usize];
+    assert_eq!(first["stage"], "before");
+    // Finance that anything was run on is FinSTS alone: its mean is its score, and its rank too.
+    let subsets = board["subsets"].as_array().expect("subsets");
+    let finance = &subsets[0];
+    assert_eq!(finance["key"], "finance");
+    assert_eq!(finance["counted"].as_array().expect("suites").len(), 1);
+    let own = row(&board, "base-fin", "reproduced");
+    let (mean, cell) = (&model("base-fin")["means"][0], cell(&board, own, "finsts"));
+    let [a, b] = [mean, cell].map(|v| v["score"].as_f64().expect("a score"));
+    assert!((a - b).abs() < 1e-12);
+    assert_eq!(
+        (&mean["rank"], &mean["ranked"]),
+        (&cell["rank"], &cell["ranked"])
+    );
+    assert_eq!(mean["beats_baselines"], cell["beats_baselines"]);
+    // What others report has a mean and no rank.
+    let reported = &model("bge-m3")["means"][0];
+    assert_eq!(
+        (&reported["rank"], &reported["reported"]),
+        (&Value::Null, &true.into())
+    );
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod mine;
 mod onnx;
 mod onnx_padding;
 mod outputs;
+mod pairs;
 mod paper;
 mod records;
 mod release;
@@ -57,6 +58,7 @@ mod train_data;
 #[cfg(feature = "candle")]
 mod train_distil;
 #[cfg(feature = "candle")]
+mod train_prune;
 mod train_ranks;
 #[cfg(feature = "candle")]
 mod train_run;

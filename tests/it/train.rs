@@ -14,6 +14,7 @@ use korfinsts_nn::weights::Lora;
 use korfinsts_train::batch::Example;
 use korfinsts_train::model::{Model, ModelOptions};
 use korfinsts_train::optim::{AdamW, AdamWOptions, Gradients, Schedule, Shape};
+use korfinsts_train::recipe::Guide;
 use korfinsts_train::step::{Objective, StepOptions, same_texts, step};
 use serde_json::Value;
 
@@ -362,6 +363,36 @@ fn objectives_of_the_authors_code_have_pytorchs_values_and_gradients() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_guide_masks_what_that_of_sentence_transformers_masks() {
+    for case in objectives()["guided"].as_array().expect("cases") {
+        let hard = case["inputs"].as_array().expect("inputs").len() == 3;
+        let rows: Vec<Example> = (0..6)
+            .map(|i| Example {
+                first: format!("anchor {i}"),
+                second: format!("positive {i}"),
+                negative: hard.then(|| format!("negative {i}")),
+                ..Example::default()
+            })
+            .collect();
+        let mut same = same_texts(&rows.iter().collect::<Vec<_>>(), 6);
+        let guide = Guide {
+            margin: case["margin"].as_f64().expect("a margin"),
+            relative: case["relative"] == true,
+            ..Guide::default()
+        };
+        let embeddings: Vec<f32> = flat(&case["guide"]).iter().map(|v| *v as f32).collect();
+        guide.mark(&mut same, 6, &embeddings);
+        assert_eq!(case["masked"], same.by_guide, "{guide:?}");
+        let objective = Objective::InBatch {
+            temperature: 0.05,
+            hard,
+            same,
+        };
+        agrees("guided", case, |x| objective.loss(&Tensor::cat(x, 0)?));
     }
 }
 

@@ -797,3 +797,75 @@ fn what_cannot_be_exported_is_said() {
         "{text}"
     );
 }
+
+const SCALARS: &str = r"
+import sys, json
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1]); events.Reload()
+print(json.dumps({t: [[e.step, e.value] for e in events.Scalars(t)] for t in events.Tags()['scalars']}))
+";
+
+#[test]
+fn a_guide_masks_negatives_and_tensorboard_reads_the_steps() {
+    let home = prepare("bert-mean", "");
+    let (pairs, from) = ("negatives = \"hard+batch\"\n", "temperature = 0.1\n");
+    replace(&home, from, &format!("{from}{pairs}"));
+    let train = |flags: &[&str]| {
+        let arguments = [&["train", "tiny.toml", "--output", "out"], flags].concat();
+        home.command(&arguments).assert().success();
+        losses(&home.path("out"))
+    };
+    let alone = train(&[]);
+    let guide = "guide = { model = \"nmixx-mini\", margin = 0.05, relative = true }\n";
+    replace(&home, pairs, &format!("{pairs}{guide}"));
+    replace(&home, "every = 3\n", "every = 3\ntensorboard = true\n");
+    let guided = train(&["--restart"]);
+    assert_ne!(alone, guided);
+    let lines = || -> Vec<Value> {
+        let text = korfinsts_base::fs::read(&home.path("out/training/metrics.jsonl"));
+        let text = String::from_utf8(text.expect("metrics")).expect("UTF-8");
+        let lines = text.lines();
+        lines
+            .map(|l| serde_json::from_str(l).expect("JSON"))
+            .collect()
+    };
+    let masked: u64 = lines().iter().filter_map(|l| l["masked"].as_u64()).sum();
+    assert!(masked > 0, "{:?}", lines());
+    let card = korfinsts_base::fs::read(&home.path("out/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    assert!(
+        card.contains("- Guide of the in-batch negatives of triplets: `nmixx-mini`."),
+        "{card}"
+    );
+    // Another start writes a file of its own, and the steps of the first no longer count.
+    train(&["--restart"]);
+    let folder = home.path("out/training");
+    let files = korfinsts_base::fs::list(&folder).expect("listed");
+    let files = files
+        .iter()
+        .filter(|p| p.to_string_lossy().contains("tfevents"));
+    assert_eq!(files.count(), 2);
+    let needs = "import tensorboard";
+    if let Some(said) = python(needs, SCALARS, &[&folder.to_string_lossy()]) {
+        let scalars: Value = serde_json::from_str(&said).expect("JSON");
+        for (tag, key) in [("loss/triplets", "loss"), ("masked_by_guide", "masked")] {
+            let expected: Vec<(u64, f64)> = lines()
+                .iter()
+                .map(|l| {
+                    (
+                        l["step"].as_u64().expect("a step"),
+                        l[key].as_f64().expect("a number"),
+                    )
+                })
+                .collect();
+            let found: Vec<(u64, f64)> = serde_json::from_value(scalars[tag].clone()).expect(tag);
+            assert_eq!(found.len(), expected.len(), "{said}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    found.0 == expected.0 && (found.1 - expected.1).abs() < 1e-6,
+                    "{said}"
+                );
+            }
+        }
+    }
+}

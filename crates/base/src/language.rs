@@ -62,13 +62,7 @@ const USUAL: &[(&str, &str)] = &[
 /// # Errors
 /// What was found and what is allowed; the code that is meant, where that is clear.
 pub fn check(code: &str) -> Result<(), String> {
-    let (language, script) = code.split_once(['-', '_']).unwrap_or((code, ""));
-    let known = known_language(&language.to_lowercase());
-    let script = SCRIPTS
-        .split_whitespace()
-        .find(|s| s.eq_ignore_ascii_case(script))
-        .or_else(|| USUAL.iter().find(|u| Some(u.0) == known).map(|u| u.1));
-    let meant = known.zip(script).map(|(l, s)| format!("{l}-{s}"));
+    let meant = meant(code);
     match meant {
         Some(meant) if meant == code => Ok(()),
         Some(meant) => Err(format!(
@@ -82,6 +76,19 @@ pub fn check(code: &str) -> Result<(), String> {
             code.escape_debug()
         )),
     }
+}
+
+/// The code with its script that is meant by a shorter or differently written one: `kor-Hang` for `ko`,
+/// `kor` and `ko-KR`. `None` where the language is not known, or its usual script is not.
+#[must_use]
+pub fn meant(code: &str) -> Option<String> {
+    let (language, script) = code.split_once(['-', '_']).unwrap_or((code, ""));
+    let language = known_language(&language.to_lowercase())?;
+    let script = SCRIPTS
+        .split_whitespace()
+        .find(|s| s.eq_ignore_ascii_case(script))
+        .or_else(|| USUAL.iter().find(|u| u.0 == language).map(|u| u.1))?;
+    Some(format!("{language}-{script}"))
 }
 
 /// The code of three letters of a code of two or three.

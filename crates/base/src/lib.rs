@@ -8,7 +8,7 @@
 //! - [`archive`], [`json`], [`strict_toml`], [`delimited`], [`yaml`]: zip files, strict JSON, TOML, CSV, heads of model cards
 //! - [`sniff`], [`names`]: what a file is by its first bytes; names that may occur once
 //! - [`records`]: records of JSON, CSV, TSV and Parquet files
-//! - [`table`], [`text`], [`language`]: tables of text, Unicode, codes of languages
+//! - [`table`], [`text`], [`encoding`], [`language`]: tables of text, Unicode, encodings, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
 //! - [`texts`]: what people read, in their language
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
@@ -18,6 +18,7 @@
 pub mod archive;
 pub mod delimited;
 pub mod embedded;
+pub mod encoding;
 pub mod endpoint;
 pub mod failure;
 pub mod fs;

@@ -238,6 +238,14 @@ impl Message {
         self
     }
 
+    /// A float of eight bytes.
+    #[must_use]
+    pub fn double(mut self, field: u64, value: f64) -> Self {
+        self.varint(field << 3 | 1);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
     /// Bytes.
     #[must_use]
     pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
@@ -301,7 +309,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let inner = Message::default().text(1, "금리").float(2, -0.5);
-        let bytes = Message::default().number(3, -1).message(4, &inner).finish();
+        let bytes = Message::default().number(3, -1).message(4, &inner);
+        let bytes = bytes.double(5, 0.1).finish();
         let end = bytes.len() as u64;
         let mut wire = Reader::new(Cursor::new(&bytes), end);
         let mut next = |end| wire.next(end).expect("valid").expect("a field").payload;
@@ -316,6 +325,9 @@ mod tests {
         let float = wire.next(inside).expect("valid").expect("a field").payload;
         assert_eq!(float, Payload::Fixed32((-0.5_f32).to_le_bytes()));
         assert_eq!(wire.next(inside), Ok(None));
+        let double = wire.next(bytes.len() as u64).expect("valid");
+        let double = double.expect("a field").payload;
+        assert_eq!(double, Payload::Fixed64(0.1_f64.to_le_bytes()));
     }
 
     #[test]

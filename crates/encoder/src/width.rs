@@ -2,13 +2,16 @@
 
 use crate::EncoderError;
 
+/// Language models round the size of their vocabulary up to a multiple of at most this number.
+const ALIGNMENT: usize = 128;
+
 /// What a model's files say of the width of the network's output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Widths {
     /// Width that a file declares, and the file.
     pub declared: Option<(usize, String)>,
-    /// Size of the vocabulary, where it is not the width of a token state: an output of this width
-    /// is one score per token of the vocabulary.
+    /// Size of the vocabulary, where it is above the width of a token state: an output of this width,
+    /// or up to [`ALIGNMENT`] more, is one score per token of the vocabulary.
     pub vocabulary: Option<usize>,
 }
 
@@ -21,7 +24,10 @@ impl Widths {
         let output = name.map_or("the network".to_owned(), |name| {
             format!("the output `{name}`")
         });
-        if self.vocabulary == Some(width) {
+        if self
+            .vocabulary
+            .is_some_and(|tokens| (tokens..tokens + ALIGNMENT).contains(&width))
+        {
             return Err(EncoderError::Unsupported {
                 what: format!(
                     "{output} gives {width} values, one per token of the vocabulary: these are \
@@ -70,6 +76,7 @@ mod tests {
                 Some("gives 64 dimensions, 1_Pooling/config.json says 32"),
             ),
             (Some(2000), 2000, Some("one per token of the vocabulary")),
+            (None, 2048, Some("one per token of the vocabulary")),
         ] {
             let found = widths(declared).check(width, None).err();
             assert_eq!(found.is_some(), says.is_some(), "{width}");

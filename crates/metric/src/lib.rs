@@ -42,7 +42,7 @@ pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, permutation_test};
 pub use rank::{mid_ranks, tie_share};
-pub use ranking::{Difference, Field, RankRange, rank_ranges};
+pub use ranking::{Difference, Field, Part, RankRange, rank_ranges};
 pub use resampled::{
     AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,
 };

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::bootstrap::{BootstrapOptions, Interval, enough_resamples, replicates};
 use super::field;
+use super::normal::normal_quantile;
 use super::paired::{PairedStatistic, ROUNDING, p_of_zero};
 use super::undefined::Undefined;
 
@@ -30,6 +31,37 @@ pub struct Field {
     /// One column per model; NaN where a replicate does not exist.
     columns: Vec<Vec<f64>>,
     level: f64,
+}
+
+/// What a mean over suites is taken of.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// A model of a field of as many resamples, by its index.
+    Of(&'a Field, usize),
+    /// A score with its standard error: independent of all others.
+    Alone {
+        /// The score.
+        score: f64,
+        /// Its standard error, at least 0.
+        error: f64,
+    },
+}
+
+/// Standard normal numbers: an additive sequence through the quantiles, another one per `stream`.
+fn normal(resample: usize, stream: usize) -> f64 {
+    const STEPS: [f64; 4] = [
+        0.618_033_988_749_895,
+        0.414_213_562_373_095,
+        0.732_050_807_568_877,
+        0.236_067_977_499_79,
+    ];
+    let start = (stream as f64 * 0.754_877_666_246_693).fract();
+    let share = (start + (resample + 1) as f64 * STEPS[stream % STEPS.len()]).fract();
+    let level = (2.0 * share - 1.0).abs();
+    if level == 0.0 || level >= 1.0 {
+        return 0.0;
+    }
+    (share - 0.5).signum() * normal_quantile(level)
 }
 
 /// How two models of a field differ.
@@ -90,6 +122,49 @@ impl Field {
             columns,
             level: options.level,
         })
+    }
+
+    /// Models by the means of their scores over several suites: one list of parts per model, each
+    /// list in the same order of suites and of the same length.
+    ///
+    /// Suites are resampled apart from each other; models stay paired within a suite.
+    ///
+    /// # Panics
+    ///
+    /// Where a part names no model of its field.
+    #[must_use]
+    pub fn of_means(models: &[Vec<Part<'_>>], options: &BootstrapOptions) -> Self {
+        let mean = |parts: &[Part<'_>], of: &dyn Fn(usize, &Part<'_>) -> f64| -> f64 {
+            let parts = parts.iter().enumerate();
+            parts
+                .clone()
+                .map(|(suite, part)| of(suite, part))
+                .sum::<f64>()
+                / parts.len() as f64
+        };
+        let score = |_: usize, part: &Part<'_>| match part {
+            Part::Of(field, model) => field.scores[*model],
+            Part::Alone { score, .. } => *score,
+        };
+        let column = |(at, parts): (usize, &Vec<Part<'_>>)| -> Vec<f64> {
+            let replicate = |resample: usize| {
+                mean(parts, &|suite, part| match part {
+                    // Suites of one size are drawn alike: they are taken from other resamples.
+                    Part::Of(field, model) => {
+                        field.columns[*model][(resample + 37 * suite) % options.resamples]
+                    }
+                    Part::Alone { score, error } => {
+                        score + error * normal(resample, 31 * at + suite)
+                    }
+                })
+            };
+            (0..options.resamples).map(replicate).collect()
+        };
+        Self {
+            scores: models.iter().map(|parts| mean(parts, &score)).collect(),
+            columns: models.par_iter().enumerate().map(column).collect(),
+            level: options.level,
+        }
     }
 
     /// Score of a model, by its index in `models` of [`Field::new`].
@@ -241,5 +316,55 @@ mod tests {
             assert!(range.interval.contains(range.score));
         }
         assert!(rank_ranges(PairedStatistic::Spearman, &[], &gold, &options).is_err());
+    }
+
+    #[test]
+    fn means_keep_the_pairing_and_what_stands_alone_its_error() {
+        let gold: Vec<f64> = (0..120).map(f64::from).collect();
+        let noisy = |step: u32| -> Vec<f64> {
+            let pairs = gold.iter().zip(0_u32..);
+            pairs
+                .map(|(g, i)| g + 2.0 * f64::from((i * step) % 97))
+                .collect()
+        };
+        let (a, b) = (noisy(31), noisy(17));
+        let options = BootstrapOptions {
+            resamples: 2_000,
+            ..BootstrapOptions::default()
+        };
+        let field = |models: &[&[f64]]| {
+            Field::new(PairedStatistic::Spearman, models, &gold, &options).unwrap()
+        };
+        let (one, two) = (field(&[&a, &b]), field(&[&b, &a]));
+        // The same score twice is itself, and a model never differs from itself.
+        let means = Field::of_means(
+            &[
+                vec![Part::Of(&one, 0), Part::Of(&two, 1)],
+                vec![Part::Of(&one, 0), Part::Of(&two, 1)],
+                vec![
+                    Part::Alone {
+                        score: 0.5,
+                        error: 0.1,
+                    },
+                    Part::Alone {
+                        score: 0.7,
+                        error: 0.1,
+                    },
+                ],
+            ],
+            &options,
+        );
+        assert!((means.score(0) - one.score(0)).abs() < 1e-12);
+        let same = means.difference(0, 1).unwrap();
+        assert_eq!((same.interval.low, same.interval.high), (0.0, 0.0));
+        // Two suites: the interval is narrower by the root of two.
+        let (single, mean) = (one.interval(0).unwrap(), means.interval(0).unwrap());
+        let ratio = (mean.high - mean.low) / (single.high - single.low);
+        assert!((ratio - 0.5_f64.sqrt()).abs() < 0.05, "{ratio}");
+        let alone = means.interval(2).unwrap();
+        let half = 1.96 * 0.1 / 2.0_f64.sqrt();
+        assert!((means.score(2) - 0.6).abs() < 1e-12);
+        assert!((alone.low - (0.6 - half)).abs() < 0.01, "{alone:?}");
+        assert!((alone.high - (0.6 + half)).abs() < 0.01, "{alone:?}");
     }
 }

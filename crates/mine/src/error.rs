@@ -6,6 +6,7 @@ use korfinsts_base::endpoint::EndpointError;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
+use korfinsts_base::records::RecordsError;
 use korfinsts_base::template::TemplateError;
 use korfinsts_bench::suite::SuiteError;
 use korfinsts_encoder::EncoderError;
@@ -91,6 +92,29 @@ impl std::fmt::Display for Place {
             Self::Whole => Ok(()),
             Self::Line(line) => write!(f, ":{line}"),
             Self::Row(row) => write!(f, ": row {row}"),
+        }
+    }
+}
+
+impl From<RecordsError> for MineError {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::Fs(e) => Self::Fs(e),
+            RecordsError::Broken {
+                path,
+                number,
+                reason,
+                hint,
+            } => Self::data(
+                &path,
+                number.map_or(Place::Whole, Place::Line),
+                reason,
+                hint,
+            ),
+            other => Self::Usage {
+                what: other.to_string(),
+                hint: None,
+            },
         }
     }
 }

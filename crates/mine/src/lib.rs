@@ -4,6 +4,8 @@
 //! ([`setup`]), the steps over single documents ([`sift`]) and over all of them ([`join`]), both
 //! listed in [`step`]; limits of quality ([`quality`]).
 //!
+//! [`negatives`] finds hard negatives for pairs that exist.
+//!
 //! May import `run`, `coverage`, `suite`, `encoder` and the ground floor.
 
 pub mod audit;
@@ -17,6 +19,7 @@ pub mod guide;
 pub mod histogram;
 pub mod join;
 pub mod minhash;
+pub mod negatives;
 pub mod pool;
 pub mod quality;
 pub mod report;

@@ -1,7 +1,7 @@
 //! New tokens for a base model: its folder again, with a tokenizer that knows them and a row of the
 //! embedding matrix for each, which starts as the mean of the rows of the pieces it replaces.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,19 @@ pub fn base(
     Ok((spec, report))
 }
 
+/// The corpus that a recipe names, where it names one.
+pub(super) fn corpus(
+    file: Option<&PathBuf>,
+    field: Option<&str>,
+    sha256: Option<&String>,
+    root: &Path,
+) -> Result<Option<Corpus>, TrainError> {
+    let Some(file) = file else { return Ok(None) };
+    let path = data::found(root, file)?;
+    data::checked(&path, sha256)?;
+    Ok(Some(Corpus::new(&path, field)?))
+}
+
 fn write(
     folder: &Path,
     base: &EncoderSpec,
@@ -115,14 +128,12 @@ fn write(
     root: &Path,
     training_texts: &[&str],
 ) -> Result<VocabularyReport, TrainError> {
-    let corpus = match &recipe.corpus {
-        Some(file) => {
-            let path = data::found(root, file)?;
-            data::checked(&path, recipe.sha256.as_ref())?;
-            Some(Corpus::new(&path, recipe.field.as_deref())?)
-        }
-        None => None,
-    };
+    let corpus = corpus(
+        recipe.corpus.as_ref(),
+        recipe.field.as_deref(),
+        recipe.sha256.as_ref(),
+        root,
+    )?;
     let texts = match &corpus {
         Some(corpus) => Texts::Corpus(corpus),
         None => Texts::Listed(training_texts),
@@ -138,7 +149,7 @@ fn write(
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
     let after = augment::write(folder, &before, &tokenizer, &map)?;
     let compared = texts.compare(&before, &after, &map)?;
-    let rows = weights(folder, base, &map)?;
+    let rows = weights(folder, base, &|table| extend(table, &map))?;
     if let Some(mut config) = base.config.as_object().cloned() {
         config.insert("vocab_size".into(), rows.into());
         save::write_json(&folder.join("config.json"), &config.into())?;
@@ -162,8 +173,13 @@ fn write(
     Ok(report)
 }
 
-/// Writes weights and modules with the longer matrix; gives its rows.
-fn weights(folder: &Path, base: &EncoderSpec, map: &RowMap) -> Result<usize, TrainError> {
+/// Writes weights and modules of `base` with another embedding matrix, which `change` makes of the
+/// old one; gives its rows.
+pub(super) fn weights(
+    folder: &Path,
+    base: &EncoderSpec,
+    change: &dyn Fn(&mut Values) -> Result<(), String>,
+) -> Result<usize, TrainError> {
     let (mut tensors, number) = save::stored(&base.weights)?;
     let mut rows = None;
     for tensor in &mut tensors {
@@ -175,7 +191,7 @@ fn weights(folder: &Path, base: &EncoderSpec, map: &RowMap) -> Result<usize, Tra
                     .is_some_and(|before| before.is_empty() || before.ends_with('.'))
             });
         if is_table {
-            extend(tensor, map).map_err(|reason| EncoderError::Invalid {
+            change(tensor).map_err(|reason| EncoderError::Invalid {
                 path: base.weights.first().cloned().unwrap_or_default(),
                 reason,
                 hint: Some("do the weights belong to this tokenizer?".into()),
@@ -186,10 +202,10 @@ fn weights(folder: &Path, base: &EncoderSpec, map: &RowMap) -> Result<usize, Tra
     let Some(rows) = rows else {
         return Err(EncoderError::Unsupported {
             what: format!(
-                "`{}` has no embedding matrix among its tensors that new tokens could join",
+                "`{}` has no embedding matrix with a row per token among its tensors",
                 base.name
             ),
-            hint: Some("leave `[base.augment]` out of the recipe".into()),
+            hint: Some("leave `[base.augment]` or `[base.prune]` out of the recipe".into()),
         }
         .into());
     };

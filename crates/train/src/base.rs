@@ -8,7 +8,8 @@ use super::batch::{Example, Kind, Source, examples, of_kind};
 use super::data::whole_words;
 use super::fresh::{self, Start, Vocabulary};
 use super::principal;
-use super::recipe::{AugmentBase, First, StaticBase};
+use super::prune::{self, PruneReport};
+use super::recipe::{AugmentBase, First, PruneBase, StaticBase};
 use super::session::{BESIDE, Plan, Watch};
 use super::{TrainError, state};
 use korfinsts_base::fs;
@@ -111,7 +112,7 @@ fn start(
         .map(|(_, word)| *word)
         .chain(parallel().flat_map(|s| s.examples.iter().map(|e| e.first.as_str())))
         .collect();
-    let store = imitated(plan, teacher, &wanted, watch)?;
+    let store = embedded(plan, (teacher, ""), &wanted, watch)?;
     let (rows, width) = unit_rows(&store, &wanted)?;
     if width != recipe.projection {
         return Err(plan.wrong(format!(
@@ -140,6 +141,17 @@ fn start(
     })
 }
 
+/// Whether the base that an earlier run wrote is taken again, and every training text once.
+fn continued<'s>(
+    plan: &Plan<'_>,
+    stages: &'s [Vec<Source>],
+) -> Result<(bool, Vec<&'s str>), TrainError> {
+    let keep = !plan.restart && state::any(&plan.output.join(BESIDE))?;
+    let mut seen = HashSet::new();
+    let texts = examples(stages).flat_map(Example::texts);
+    Ok((keep, texts.filter(|text| seen.insert(*text)).collect()))
+}
+
 /// Writes and reads the base model with the new tokens that the recipe asks for.
 pub(super) fn augmented(
     plan: &Plan<'_>,
@@ -147,41 +159,55 @@ pub(super) fn augmented(
     recipe: &AugmentBase,
     stages: &[Vec<Source>],
 ) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
-    let beside = plan.output.join(BESIDE);
-    let keep = !plan.restart && state::any(&beside)?;
-    let mut seen = HashSet::new();
-    let texts: Vec<&str> = examples(stages)
-        .flat_map(Example::texts)
-        .filter(|text| seen.insert(*text))
-        .collect();
-    let folder = beside.join("base");
+    let (keep, texts) = continued(plan, stages)?;
+    let folder = plan.output.join(BESIDE).join("base");
     augment::base(&folder, base, recipe, &plan.root, &texts, keep)
 }
 
-/// Embeddings of texts by the encoder that is imitated, computed once and kept.
-pub(super) fn imitated(
+/// Writes and reads the base model with the tokens that the recipe keeps.
+pub(super) fn pruned(
     plan: &Plan<'_>,
-    teacher: &EncoderSpec,
+    base: &EncoderSpec,
+    recipe: &PruneBase,
+    stages: &[Vec<Source>],
+) -> Result<(EncoderSpec, PruneReport), TrainError> {
+    let (keep, mut texts) = continued(plan, stages)?;
+    let prompts = (plan.recipe.stages.iter()).flat_map(|s| s.prompts(&plan.recipe.compute));
+    texts.extend(prompts);
+    let folder = plan.output.join(BESIDE).join("base");
+    let places = prune::Places {
+        folder: &folder,
+        root: &plan.root,
+        training_texts: &texts,
+        keep,
+    };
+    prune::base(base, recipe, places)
+}
+
+/// Embeddings of texts by another encoder under a prompt, computed once and kept.
+pub(super) fn embedded(
+    plan: &Plan<'_>,
+    (encoder, prompt): (&EncoderSpec, &str),
     texts: &[&str],
     watch: &mut dyn Watch,
 ) -> Result<Store, TrainError> {
     let options = EncodeOptions {
         batch_tokens: BATCH_TOKENS,
         resume: true,
-        label: &teacher.name,
+        label: &encoder.name,
         stop: plan.stop,
     };
-    let folder = plan.cache.join(teacher.key(""));
-    let mut open = || teacher.open(&plan.open);
+    let folder = plan.cache.join(encoder.key(prompt));
+    let mut open = || encoder.open(&plan.open);
     Ok(engine::embed(
-        texts, "", &folder, options, watch, &mut open,
+        texts, prompt, &folder, options, watch, &mut open,
     )?)
 }
 
 /// An embedding that should be in a store is not.
 pub(super) fn no_embedding() -> TrainError {
     TrainError::Compute {
-        what: "reading the teacher's embeddings",
+        what: "reading the embeddings of another encoder",
         reason: "one is missing".into(),
     }
 }

@@ -185,6 +185,7 @@ mod tests {
             loss,
             learning_rate: 1e-3,
             gradient_norm: 1.0,
+            masked: None,
             triplets_per_second: 1.0,
             memory_mib: None,
             evaluation: BTreeMap::new(),

@@ -65,11 +65,13 @@ pub fn margin(
 }
 
 /// Which of the candidates of a step are no negatives of a row: copies of its own texts, and texts
-/// of another batch.
-#[derive(Debug, Clone)]
+/// of another batch, and what a guide takes for false negatives.
+#[derive(Debug, Clone, Default)]
 pub struct SameText {
     /// Row-major `[rows, candidates]`; true where a candidate must not count against the row.
     pub same: Vec<bool>,
+    /// How many of them a guide alone marked.
+    pub by_guide: usize,
 }
 
 /// Equation 1 with every other positive and every negative of the batch as further negatives.
@@ -206,6 +208,7 @@ mod tests {
         );
         let none = SameText {
             same: vec![false; 8],
+            by_guide: 0,
         };
         // Own positive 1; other positive 0; own negative 0; other negative 1.
         let e = 1.0_f64.exp();
@@ -222,6 +225,7 @@ mod tests {
         // Without negatives only the positives are candidates.
         let none = SameText {
             same: vec![false; 4],
+            by_guide: 0,
         };
         let found = number(in_batch(&s, &p, None, &none, 1.0));
         assert!((found - ((e + 1.0) / e).ln()).abs() < 1e-6, "{found}");

@@ -28,6 +28,10 @@ pub struct StepMetrics {
     pub learning_rate: f32,
     /// Norm of the gradients before clipping.
     pub gradient_norm: f32,
+    /// Negatives that the guide of the stage masked, over all rows of the batch; absent where there is
+    /// no guide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<usize>,
     /// Examples per second of this step.
     pub triplets_per_second: f32,
     /// Resident memory of this process in MiB; absent where the system does not say.

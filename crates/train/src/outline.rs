@@ -8,6 +8,7 @@ use super::TrainError;
 use super::augment::VocabularyReport;
 use super::batch::{Kind, Source, of_kind};
 use super::leakage::LeakReport;
+use super::prune::PruneReport;
 use super::rows::DataFile;
 use super::session::Session;
 
@@ -30,6 +31,9 @@ pub struct Outline {
     /// The new tokens, where the recipe asks for some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<VocabularyReport>,
+    /// What became of the vocabulary, where the recipe makes it smaller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<PruneReport>,
     /// Triplets by what the data say of them: by field, then by value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, BTreeMap<String, usize>>,
@@ -101,6 +105,7 @@ impl Session<'_> {
                 .collect(),
             leakage: self.leakage.clone(),
             vocabulary: self.vocabulary.clone(),
+            pruned: self.pruned.clone(),
             labels: labels(&self.stages),
             longest_text,
             truncated_texts,

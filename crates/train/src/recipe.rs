@@ -83,6 +83,41 @@ pub struct Base {
     /// New tokens for `model`.
     #[serde(default)]
     pub augment: Option<AugmentBase>,
+    /// Fewer tokens for `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneBase>,
+}
+
+/// The tokens of `model` that texts and scripts need, with their rows of the embedding matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneBase {
+    /// A text file (lines, `.jsonl`, `.csv`, `.tsv`) whose tokens stay; absent = the texts that are
+    /// trained on.
+    #[serde(default)]
+    pub corpus: Option<PathBuf>,
+    /// Field or column of the corpus that holds the text; several with commas.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// SHA-256 of the corpus.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Occurrences that a token needs to stay.
+    #[serde(default = "once")]
+    pub min_count: u64,
+    /// Scripts whose tokens all stay.
+    #[serde(default)]
+    pub scripts: Vec<String>,
+    /// Scripts whose tokens of one letter stay, so that every word of theirs can be cut.
+    #[serde(default = "letters")]
+    pub letters: Vec<String>,
+}
+
+fn once() -> u64 {
+    1
+}
+fn letters() -> Vec<String> {
+    ["Hangul", "Latin"].map(String::from).to_vec()
 }
 
 /// New tokens that a corpus proposes, each with a row of the embedding matrix that starts as the
@@ -290,6 +325,9 @@ pub struct Stage {
     /// triplet margin loss takes the place of Equation 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
+    /// An encoder that tells which in-batch negatives of triplets and pairs are false ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guide: Option<Guide>,
     /// Put before anchors, and before the first texts of pairs, in place of `compute.prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor_prompt: Option<String>,
@@ -310,6 +348,24 @@ pub struct Stage {
     pub soup: usize,
     /// What is trained on.
     pub data: Vec<DataRecipe>,
+}
+
+/// An encoder that tells which texts of a batch are no negatives: those that it finds nearer to the
+/// anchor than the positive, less a margin (Solatorio, 2024: `GISTEmbed`).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guide {
+    /// A model folder or hub id, or the name of a built-in encoder.
+    pub model: String,
+    /// A negative's cosine is below the positive's by this much at least.
+    #[serde(default)]
+    pub margin: f64,
+    /// Whether `margin` is a share of the positive's cosine.
+    #[serde(default)]
+    pub relative: bool,
+    /// Put before every text.
+    #[serde(default)]
+    pub prompt: String,
 }
 
 impl Stage {
@@ -388,6 +444,9 @@ pub struct Save {
     pub every: usize,
     /// Number type of the checkpoint.
     pub dtype: Number,
+    /// Whether event files for `TensorBoard` are written next to `metrics.jsonl`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
 }
 
 impl Default for Save {
@@ -395,6 +454,7 @@ impl Default for Save {
         Self {
             every: 200,
             dtype: Number::Float32,
+            tensorboard: false,
         }
     }
 }
@@ -608,6 +668,26 @@ data = [{ triplets = "triplets.jsonl" }]
                 "triplets = \"triplets.jsonl\"",
                 "scored = \"a\" }]\nanchor_prompt = \"x\" #",
                 "`anchor_prompt` is for triplets and pairs",
+            ),
+            (
+                "[[stage]]",
+                "[base.prune]\n[base.augment]\ntokens = 9\n[[stage]]",
+                "`base.prune` leaves tokens of a `model` out; it goes neither with",
+            ),
+            (
+                "5e-5",
+                "5e-5\nguide = { model = \"g\" }",
+                "`guide` is for in-batch negatives",
+            ),
+            (
+                "5e-5",
+                "5e-5\nnegatives = \"hard+batch\"\nguide = { model = \"g\", margin = 3 }",
+                "`margin` of `guide` is 3, expected a number from 0 to 2",
+            ),
+            (
+                "5e-5",
+                "5e-5\nguide = { name = \"g\" }",
+                "unknown field `name`",
             ),
             (
                 "triplets = \"triplets.jsonl\"",

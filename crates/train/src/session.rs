@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use super::TrainError;
 use super::augment::VocabularyReport;
 use super::base;
-use super::batch::{BatchPlan, Kind, PlanOptions, Source, examples, of_kind};
+use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source, examples, of_kind};
 use super::data::{self, Places};
 use super::error::computing;
 use super::evaluator::{self, Evaluator};
@@ -17,6 +17,7 @@ use super::leakage::{self, LeakReport};
 use super::metrics::StepMetrics;
 use super::model::{Model, ModelOptions};
 use super::optim::AdamWOptions;
+use super::prune::PruneReport;
 use super::ranks::Ranks;
 use super::recipe::{Number, Recipe};
 use super::report::Report;
@@ -52,6 +53,8 @@ pub struct Plan<'a> {
     pub base: Option<EncoderSpec>,
     /// The teacher, where the recipe names one.
     pub teacher: Option<EncoderSpec>,
+    /// The guide of each stage, where the recipe names one.
+    pub guides: Vec<Option<EncoderSpec>>,
     /// Suites.
     pub registry: &'a Registry,
     /// Datasets.
@@ -101,6 +104,7 @@ pub struct Session<'a> {
     pub(super) batches: Vec<Vec<Vec<BatchPlan>>>,
     pub(super) leakage: LeakReport,
     pub(super) vocabulary: Option<VocabularyReport>,
+    pub(super) pruned: Option<PruneReport>,
     pub(super) suites: Vec<Suite>,
     /// What is evaluated at steps.
     pub(super) dev: Vec<Suite>,
@@ -119,6 +123,8 @@ impl<'a> Session<'a> {
         let on_device = |spec| evaluator::on_device(spec, &training);
         plan.base = plan.base.map(on_device);
         plan.teacher = plan.teacher.map(on_device);
+        let guides = plan.guides.into_iter();
+        plan.guides = guides.map(|guide| guide.map(on_device)).collect();
         let recipe = &plan.recipe;
         let places = Places {
             root: &plan.root,
@@ -146,13 +152,20 @@ impl<'a> Session<'a> {
                 empty.name
             )));
         }
-        let (base, vocabulary) = match (&plan.base, &recipe.base.augment) {
-            (Some(base), None) => (base.clone(), None),
-            (Some(base), Some(augment)) => {
+        let (mut vocabulary, mut pruned) = (None, None);
+        let base = match (&plan.base, &recipe.base.augment, &recipe.base.prune) {
+            (Some(base), Some(augment), _) => {
                 let (base, report) = base::augmented(&plan, base, augment, &stages)?;
-                (base, Some(report))
+                vocabulary = Some(report);
+                base
             }
-            (None, _) => (base::fresh(&plan, &stages, watch)?, None),
+            (Some(base), None, Some(prune)) => {
+                let (base, report) = base::pruned(&plan, base, prune, &stages)?;
+                pruned = Some(report);
+                base
+            }
+            (Some(base), None, None) => base.clone(),
+            (None, ..) => base::fresh(&plan, &stages, watch)?,
         };
         let base = on_device(base);
         let model = Model::open(&base, model_options(&plan))?;
@@ -192,6 +205,7 @@ impl<'a> Session<'a> {
             batches,
             leakage,
             vocabulary,
+            pruned,
             held_out: trained_variants,
             run,
         })
@@ -281,8 +295,29 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What other encoders say of the training texts.
+    pub(super) fn others(&self, watch: &mut dyn Watch) -> Result<Others, TrainError> {
+        let teacher = self.teacher(watch)?;
+        let mut guides = Vec::new();
+        for (i, stage) in self.plan.recipe.stages.iter().enumerate() {
+            let spec = self.plan.guides.get(i).and_then(Option::as_ref);
+            let (Some(guide), Some(spec)) = (&stage.guide, spec) else {
+                guides.push(None);
+                continue;
+            };
+            let sources = &self.stages[i..=i];
+            let texts: Vec<&str> = of_kind(sources, Kind::Triplets)
+                .chain(of_kind(sources, Kind::Pairs))
+                .flat_map(|s| s.examples.iter().flat_map(Example::texts))
+                .collect();
+            let store = base::embedded(&self.plan, (spec, &guide.prompt), &texts, watch)?;
+            guides.push(Some(store));
+        }
+        Ok(Others { teacher, guides })
+    }
+
     /// Embeddings of every text that is distilled, computed once and kept.
-    pub(super) fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
+    fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
         let Some(spec) = &self.plan.teacher else {
             return Ok(None);
         };
@@ -291,8 +326,17 @@ impl<'a> Session<'a> {
             .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
             .chain(sources().flat_map(|s| s.extra.iter().map(String::as_str)))
             .collect();
-        Ok(Some(base::imitated(&self.plan, spec, &texts, watch)?))
+        let found = base::embedded(&self.plan, (spec, ""), &texts, watch)?;
+        Ok(Some(found))
     }
+}
+
+/// Embeddings of training texts by other encoders than the one that trains.
+pub(super) struct Others {
+    /// By the encoder that is imitated.
+    pub teacher: Option<Store>,
+    /// By the guide of each stage.
+    pub guides: Vec<Option<Store>>,
 }
 
 fn model_options(plan: &Plan<'_>) -> ModelOptions {

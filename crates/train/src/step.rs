@@ -581,5 +581,5 @@ pub fn same_texts(examples: &[&Example], batch: usize) -> SameText {
             other || *candidate == example.first || *candidate == example.second
         }));
     }
-    SameText { same }
+    SameText { same, by_guide: 0 }
 }

@@ -7,7 +7,7 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use super::batch::{BatchPlan, Example, Kind, Source};
 use super::error::computing;
 use super::recipe::{Negatives, Stage};
-use super::session::Session;
+use super::session::{Others, Session};
 use super::step::{Objective, same_texts};
 use super::{TrainError, base};
 use korfinsts_bench::run::store::Store;
@@ -18,6 +18,8 @@ use korfinsts_nn::error::says_out_of_memory;
 pub(super) struct Task<'a> {
     /// Number of the step in the run, from 1.
     pub step: usize,
+    /// Index of the stage.
+    pub stage_index: usize,
     pub stage: &'a Stage,
     /// The stage's data.
     pub sources: &'a [Source],
@@ -29,15 +31,16 @@ impl Session<'_> {
     pub(super) fn objective(
         &self,
         task: &Task<'_>,
-        teacher: Option<&Store>,
+        others: &Others,
     ) -> Result<(Vec<PreparedText>, Objective), TrainError> {
+        let teacher = others.teacher.as_ref();
         let (stage, sources, batch) = (task.stage, task.sources, task.batch);
         let examples: Vec<&Example> = batch.examples(sources).collect();
         let first = examples.iter().map(|e| e.first.as_str());
         let second = examples.iter().map(|e| e.second.as_str());
         let negative = examples.iter().filter_map(|e| e.negative.as_deref());
         let temperature = stage.temperature;
-        let (texts, objective): (Vec<&str>, Objective) = match batch.kind {
+        let (texts, mut objective): (Vec<&str>, Objective) = match batch.kind {
             Kind::Triplets => (
                 first.chain(second).chain(negative).collect(),
                 match (stage.negatives, stage.margin) {
@@ -84,6 +87,13 @@ impl Session<'_> {
                 (texts, objective)
             }
         };
+        let guide = others.guides.get(task.stage_index).and_then(Option::as_ref);
+        if let (Objective::InBatch { same, .. }, Some(guide), Some(store)) =
+            (&mut objective, &stage.guide, guide)
+        {
+            let (rows, _) = base::unit_rows(store, &texts)?;
+            guide.mark(same, examples.len(), &rows);
+        }
         let prompts = stage.prompts(&self.plan.recipe.compute);
         let mut random = Xoshiro256PlusPlus::seed_from_u64(batch.seed);
         let mut prepared = texts
@@ -224,6 +234,7 @@ data = [{ pairs = "pairs.jsonl" }]
         let batches = batch::plan(&sources, options);
         let task = Task {
             step: 7,
+            stage_index: 0,
             stage: &recipe.stages[0],
             sources: &sources,
             batch: &batches[0],

@@ -7,17 +7,17 @@ use std::time::Instant;
 use super::best::{Best, BestStep};
 use super::error::computing;
 use super::evaluator::Evaluator;
+use super::events::Events;
 use super::in_progress::InProgress;
 use super::metrics::{Log, StepMetrics, memory_mib};
 use super::optim::{self, AdamW, Schedule};
 use super::ranks::Ranks;
-use super::session::{BESIDE, MEAN, Session, Watch};
+use super::session::{BESIDE, MEAN, Others, Session, Watch};
 use super::soup::{self, Soup};
 use super::state::{self, Kept, Position};
-use super::step::{StepOptions, step_of};
+use super::step::{Objective, StepOptions, step_of};
 use super::task::Task;
 use super::{TrainError, held_out};
-use korfinsts_bench::run::store::Store;
 use korfinsts_encoder::PreparedText;
 
 /// A session that trains, at some position.
@@ -26,7 +26,7 @@ pub(super) struct Training<'t> {
     evaluator: &'t Evaluator<'t>,
     watch: &'t mut dyn Watch,
     ranks: &'t mut dyn Ranks,
-    teacher: Option<Store>,
+    others: Others,
     position: Position,
     /// What the state of an earlier run holds, until its stage continues.
     restored: Option<(AdamW, Option<Soup>)>,
@@ -47,9 +47,20 @@ pub(super) struct Trained {
     pub best: Option<BestStep>,
 }
 
+/// A step that was made.
+struct Made {
+    loss: f64,
+    /// Norm of the gradients before clipping.
+    norm: f64,
+    /// Negatives that the guide masked, where there is one.
+    masked: Option<usize>,
+}
+
 /// What rank 0 writes.
 struct Records {
     log: Log,
+    /// Where the recipe wants them.
+    events: Option<Events>,
     in_progress: InProgress,
 }
 
@@ -62,11 +73,11 @@ impl<'t> Training<'t> {
         ranks: &'t mut dyn Ranks,
     ) -> Result<Self, TrainError> {
         let first = ranks.rank() == 0;
-        // Rank 0 computes the teacher's embeddings; the others read them from the cache.
+        // Rank 0 computes the embeddings of teacher and guides; the others read them from the cache.
         if !first {
             ranks.wait()?;
         }
-        let teacher = session.teacher(watch)?;
+        let others = session.others(watch)?;
         if first {
             ranks.wait()?;
         }
@@ -115,7 +126,15 @@ impl<'t> Training<'t> {
                          set `micro_batch` or `gradient_checkpointing` in `[compute]`"
                     ));
                 }
-                Some(Records { log, in_progress })
+                let wanted = session.plan.recipe.save.tensorboard;
+                let events = wanted
+                    .then(|| Events::begin(&folder, position.step))
+                    .transpose()?;
+                Some(Records {
+                    log,
+                    events,
+                    in_progress,
+                })
             }
             None => None,
         };
@@ -126,7 +145,7 @@ impl<'t> Training<'t> {
             evaluator,
             watch,
             ranks,
-            teacher,
+            others,
             position,
             restored,
             best,
@@ -231,6 +250,7 @@ impl<'t> Training<'t> {
             let start = Instant::now();
             let task = Task {
                 step: self.position.step + 1,
+                stage_index: self.position.stage,
                 stage,
                 sources: &session.stages[self.position.stage],
                 batch: &batches[self.position.in_lap],
@@ -239,7 +259,7 @@ impl<'t> Training<'t> {
                 records.in_progress.set(&task.to_string())?;
             }
             let rate = schedule.at(self.position.in_lap);
-            let (loss, norm) = self
+            let made = self
                 .step(&task, optimiser, rate)
                 .map_err(|error| task.out_of_memory(error))?;
             self.position.step = task.step;
@@ -252,9 +272,10 @@ impl<'t> Training<'t> {
                 stage: stage.name.clone(),
                 run: self.position.lap + 1,
                 kind: task.batch.kind.name().to_owned(),
-                loss: loss as f32,
+                loss: made.loss as f32,
                 learning_rate: rate as f32,
-                gradient_norm: norm as f32,
+                gradient_norm: made.norm as f32,
+                masked: made.masked,
                 triplets_per_second: task.batch.rows.len() as f32 / start.elapsed().as_secs_f32(),
                 memory_mib: memory_mib(),
                 evaluation: BTreeMap::new(),
@@ -267,16 +288,20 @@ impl<'t> Training<'t> {
         Ok(())
     }
 
-    /// Makes one step; gives the loss and the norm of the gradients.
+    /// Makes one step.
     fn step(
         &mut self,
         task: &Task<'_>,
         optimiser: &mut AdamW,
         rate: f64,
-    ) -> Result<(f64, f64), TrainError> {
+    ) -> Result<Made, TrainError> {
         let session = self.session;
         let compute = &session.plan.recipe.compute;
-        let (texts, objective) = session.objective(task, self.teacher.as_ref())?;
+        let (texts, objective) = session.objective(task, &self.others)?;
+        let masked = match &objective {
+            Objective::InBatch { same, .. } if task.stage.guide.is_some() => Some(same.by_guide),
+            _ => None,
+        };
         let texts: Vec<&PreparedText> = texts.iter().collect();
         let options = StepOptions {
             micro_batch: compute.micro_batch,
@@ -298,7 +323,7 @@ impl<'t> Training<'t> {
         optimiser
             .step(session.model.parameters(), &gradients, rate, clip)
             .map_err(computing("the optimiser"))?;
-        Ok((loss, norm))
+        Ok(Made { loss, norm, masked })
     }
 
     /// Writes the line of a step at rank 0, with scores where the recipe wants some.
@@ -318,6 +343,9 @@ impl<'t> Training<'t> {
         }
         if let Some(records) = &mut self.records {
             records.log.write(&line)?;
+            if let Some(events) = &mut records.events {
+                events.write(&line)?;
+            }
         }
         self.watch.stepped(&line, self.total);
         Ok(())

@@ -15,7 +15,7 @@ use korfinsts_base::{fs, sniff, text};
 
 /// Formats of a file of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum InputFormat {
+pub(in crate::cli) enum InputFormat {
     /// One text a line
     Txt,
     /// Comma separated, with a header and quotes
@@ -32,7 +32,7 @@ pub(super) enum InputFormat {
 const FIELD: &str = "text";
 
 /// A file of texts.
-pub(super) struct Input<'a> {
+pub(in crate::cli) struct Input<'a> {
     /// The file; `-` for stdin.
     pub path: &'a Path,
     /// How it is read; none: as its ending says, and stdin as lines.

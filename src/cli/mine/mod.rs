@@ -7,6 +7,7 @@ mod audit;
 mod corpora;
 mod filter;
 mod generate;
+mod negatives;
 mod report;
 mod run;
 mod typology;
@@ -33,6 +34,7 @@ enum MineCommand {
     Report(report::ReportArgs),
     Corpora(corpora::CorporaArgs),
     Generate(Box<generate::GenerateArgs>),
+    Negatives(Box<negatives::NegativesArgs>),
     Typology(typology::TypologyArgs),
 }
 
@@ -48,6 +50,7 @@ pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
         MineCommand::Report(args) => report::run(args, global),
         MineCommand::Corpora(args) => corpora::run(args, global),
         MineCommand::Generate(args) => generate::run(args, global),
+        MineCommand::Negatives(args) => negatives::run(args, global),
         MineCommand::Typology(args) => typology::run(args),
     }
 }

@@ -1,5 +1,6 @@
 //! `korfinsts suite`: which suites there are, how their rows get here, and what they look like.
 
+mod new;
 mod stats;
 
 use std::collections::BTreeSet;
@@ -58,6 +59,8 @@ enum SuiteCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Write the folder of a suite from a file of pairs
+    New(new::NewArgs),
     /// Parse all rows and report each kind of problem with its lines; exit code 1 when there is one
     Check {
         /// Ids of suites (`id` or `id:split`), or folders [default: every suite that is here]
@@ -100,6 +103,7 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
             output,
         } => import(&registry, suite, path, output, global),
         SuiteCommand::Fetch { suites, output } => fetch(&registry, suites, output, global),
+        SuiteCommand::New(args) => new::run(args, &registry, global),
         SuiteCommand::Check {
             suites,
             strict,

@@ -6,6 +6,7 @@ mod corpus;
 mod generate;
 mod kill;
 mod language;
+mod negatives;
 mod planted;
 mod rules;
 mod writer;

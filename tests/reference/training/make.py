@@ -1,10 +1,11 @@
-"""Values and gradients of objectives, of LoRA with dropout, and schedules, as PyTorch and transformers compute them.
+"""Values and gradients of objectives (also with a guide), of LoRA with dropout, and schedules, as PyTorch and transformers compute them.
 
-    python tests/reference/training/make.py    (torch 2.11, transformers 5.17; writes objectives.json here)
+    python tests/reference/training/make.py    (torch 2.11, transformers 5.17, sentence-transformers 6.0.1; writes objectives.json here)
 """
 import json, pathlib
 import torch
 import torch.nn.functional as F
+import sentence_transformers.sentence_transformer.losses.gist_embed as gist
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 torch.manual_seed(20)
@@ -99,6 +100,27 @@ def schedule(make, warmup, total):
     return {"peak": 2e-5, "warmup": warmup, "total": total, "rates": rates}
 
 
+def guided(strategy, margin, hard):
+    """GISTEmbedLoss itself, with embeddings in place of its two models."""
+    tensors = [leaf(6, 5) for _ in range(3 if hard else 2)]
+    # Near enough to each other that the guide masks some.
+    guide = [F.normalize(torch.randn(6, 4) * 0.6 + 1, dim=1) for _ in tensors]
+    loss = gist.GISTEmbedLoss.__new__(gist.GISTEmbedLoss)
+    torch.nn.Module.__init__(loss)
+    loss.model, loss.guide, loss.must_retokenize, loss.gather_across_devices = "model", "guide", False, False
+    loss.temperature, loss.margin_strategy, loss.margin = 0.05, strategy, margin
+    loss.contrast_anchors = loss.contrast_positives = False
+    loss.similarity_fct, loss.cross_entropy_loss = torch.nn.CosineSimilarity(dim=-1), torch.nn.CrossEntropyLoss()
+    gist.embed_columns = lambda which, _: list(tensors) if which == "model" else [g.clone() for g in guide]
+    sims = guide[0] @ torch.cat(guide[1:]).T
+    own = sims.diagonal().unsqueeze(1)
+    masked = sims > own - margin * (own.abs() if strategy == "relative" else 1)
+    masked[torch.arange(6), torch.arange(6)] = False
+    assert 0 < masked.sum() < masked.numel() - 6
+    return {"relative": strategy == "relative", "margin": margin, "guide": torch.cat(guide).tolist(),
+            "masked": int(masked.sum()), **case(loss([{}, {}], None), tensors)}
+
+
 found = {
     "margin": [margin(1.0), margin(0.2), margin(1.0, same)],
     "in_batch": in_batch(),
@@ -106,5 +128,7 @@ found = {
     "lora": [lora(0.05, 7, 11, [[0, 0], [5, 0], [2, 0]]), lora(0.5, 2**63 + 9, 2**40, [[1, 2], [0, 0]])],
     "linear": [schedule(get_linear_schedule_with_warmup, 3, 17)],
     "cosine": [schedule(get_cosine_schedule_with_warmup, w, t) for w, t in [(2, 20), (0, 7), (5, 12)]],
+    "guided": [guided("absolute", 0.0, True), guided("absolute", 0.1, True), guided("relative", 0.05, True),
+               guided("absolute", 0.0, False)],
 }
 pathlib.Path(__file__).with_name("objectives.json").write_text(json.dumps(found) + "\n")

@@ -3,7 +3,8 @@
 //! Holds the decoding of entries ([`subject`], [`bytes`]), the vocabulary side ([`vocabulary`],
 //! [`script`]), the text side ([`text`], and [`corpus`] for files of any size), the view on terms
 //! ([`terms`]), the question whether coverage goes with gain ([`gains`]), charts ([`chart`]) and
-//! plans for new tokens ([`augment`]). Imports `suite`, `encoder` and the ground floor.
+//! plans for new tokens ([`augment`])
+//! and for fewer ([`prune`]). Imports `suite`, `encoder` and the ground floor.
 //!
 //! To add a number: its field, the line that computes it, and its line in [`definitions`].
 
@@ -16,6 +17,7 @@ mod delimited;
 mod error;
 pub mod gains;
 mod memo;
+pub mod prune;
 pub mod rank_correlation;
 pub mod script;
 pub mod subject;

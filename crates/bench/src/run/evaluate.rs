@@ -280,6 +280,7 @@ fn timing(start: Instant, encoding: Duration, texts_encoded: usize) -> Timing {
         elapsed_s: start.elapsed().as_secs_f64(),
         encode_s: encoding.as_secs_f64(),
         texts_encoded,
+        encoded_by: None,
         usage: None,
         notes: Vec::new(),
     }

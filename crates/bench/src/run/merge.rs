@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use super::lock::FolderLock;
-use super::record::Record;
-use super::shard::{PLAN, Plan, Shard};
+use super::record::{Record, may_be_record};
+use super::shard::{Plan, Shard};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 
@@ -169,6 +169,14 @@ fn expand(from: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
     Ok(folders)
 }
 
+/// The shards of a run that a folder of results lacks; none where it holds no shard.
+///
+/// # Errors
+/// When the folder cannot be listed, or holds shards of different runs.
+pub fn missing(folder: &Path) -> Result<Vec<Shard>, RunError> {
+    Ok(check_shards(&expand(&[folder.to_owned()])?)?.1)
+}
+
 /// The records' names in the order of one run, and the shards that are missing.
 fn check_shards(folders: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Shard>), RunError> {
     let mut plans: Vec<(&PathBuf, Plan)> = Vec::new();
@@ -221,10 +229,7 @@ fn check_shards(folders: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Shard>), RunEr
 /// The records under a folder, by path.
 fn records(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let mut paths = fs::walk(folder, MAX_FILES)?;
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".json") && !name.ends_with(".timing.json") && name != PLAN
-    });
+    paths.retain(|path| may_be_record(path));
     paths.sort();
     Ok(paths)
 }

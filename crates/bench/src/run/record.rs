@@ -24,6 +24,9 @@ use korfinsts_metric::{BootstrapOptions, Similarity};
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Name of mteb's file about a model, which is no result.
+const MODEL_META: &str = "model_meta.json";
+
 /// One encoder on one suite.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -384,12 +387,61 @@ pub struct Timing {
     pub encode_s: f64,
     /// Texts encoded for it, or for an earlier suite of the same call.
     pub texts_encoded: usize,
+    /// Where this run encoded nothing: the one before it that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded_by: Option<Encoding>,
     /// What a server was asked in this run, and what it reported; absent where none was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What happened on the way: batches halved for want of memory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// How fast an earlier run encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Encoding {
+    /// Unix time in seconds at its end.
+    pub finished_at: f64,
+    /// Its [`Timing::encode_s`].
+    pub encode_s: f64,
+    /// Its [`Timing::texts_encoded`].
+    pub texts_encoded: usize,
+}
+
+impl Timing {
+    /// This timing with the speed of the run before it, whose timing is at `path`, where this run encoded
+    /// nothing.
+    #[must_use]
+    pub fn after(mut self, path: &Path) -> Self {
+        let earlier = fs::read(path).ok().filter(|_| self.texts_encoded == 0);
+        let earlier = earlier.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        self.encoded_by = earlier.and_then(|t| t.encoding());
+        self
+    }
+
+    /// How fast the run, or the earlier one, encoded; none where neither did.
+    #[must_use]
+    pub fn encoding(&self) -> Option<Encoding> {
+        let own = Encoding {
+            finished_at: self.finished_at,
+            encode_s: self.encode_s,
+            texts_encoded: self.texts_encoded,
+        };
+        Some(own)
+            .filter(|e| e.texts_encoded > 0)
+            .or(self.encoded_by)
+    }
+}
+
+/// Whether a file could be a record by its name: not a timing, not the plan of a shard, not mteb's file
+/// about a model.
+#[must_use]
+pub fn may_be_record(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".json")
+        && !name.ends_with(".timing.json")
+        && ![super::shard::PLAN, MODEL_META].contains(&&*name)
 }
 
 impl Record {

@@ -311,7 +311,7 @@ impl<'a> Session<'a> {
             let below: Vec<_> = below.map(|c| c.as_os_str().to_string_lossy()).collect();
             place = below.join("/");
             write_tokens(&files, &tokens)?;
-            record.write(&files, &pairs, &timing)?;
+            record.write(&files, &pairs, &timing.clone().after(&files.timing))?;
             outcome.paths.push(files.record);
         }
         if let Some(folder) = &self.plan.mteb {
@@ -358,7 +358,7 @@ mod tests {
 
     use super::super::engine::{BATCH_TOKENS, EncodeOptions};
     use super::*;
-    use crate::suite::{BUILT_IN, Registry};
+    use crate::suite::{BUILT_IN, Registry, Selection};
     use korfinsts_metric::BootstrapOptions;
 
     static STOP: AtomicBool = AtomicBool::new(false);
@@ -366,7 +366,7 @@ mod tests {
     fn plan(results: Option<PathBuf>, shard: Option<Shard>) -> SessionPlan<'static> {
         let nowhere = Path::new("no such folder");
         let registry = Registry::open(nowhere).expect("the built-in suites");
-        let chosen = registry.choose(&[BUILT_IN.to_owned()], None);
+        let chosen = registry.choose(&Selection::of([BUILT_IN]));
         SessionPlan {
             encoders: vec!["org/a".into(), "org/b".into()],
             suites: chosen.expect("a built-in suite").suites,

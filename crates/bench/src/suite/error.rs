@@ -354,6 +354,22 @@ pub enum SuiteError {
         /// How many more problems there are.
         more: usize,
     },
+    /// A file of pairs is wrong: the first problem, and how many more rows have one.
+    #[error("{first}{}", more_rows(*more))]
+    Pairs {
+        /// The first problem.
+        first: Box<Finding>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A suite that cannot be made under a name.
+    #[error("cannot make the suite `{id}`: {reason}")]
+    NewSuite {
+        /// The name.
+        id: String,
+        /// Why not, and what is allowed.
+        reason: String,
+    },
     /// No suite has this id.
     #[error("no suite is called `{id}`; there are {}", list(known))]
     Unknown {
@@ -385,6 +401,19 @@ pub enum SuiteError {
         /// The splits that exist.
         known: Vec<String>,
     },
+    /// No suite has what was asked for.
+    #[error("no suite has the {what} `{found}`; there are {}", list(known))]
+    UnknownKind {
+        /// `language` or `split`.
+        what: &'static str,
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Nothing is left of the suites that were named.
+    #[error("no suite is left: {0}")]
+    NoneLeft(String),
     /// The rows of a suite are not on this machine.
     #[error(
         "the rows of `{suite}` ({split}) are not on this machine{}",
@@ -478,6 +507,16 @@ impl SuiteError {
                 );
                 Some(hint.map_or(rest.clone(), |h| format!("{h} ({rest})")))
             }
+            Self::Pairs { first, .. } => first.problem.hint(),
+            Self::NewSuite { .. } => {
+                Some("choose another name, or another folder with `-o DIR`".into())
+            }
+            Self::UnknownKind { .. } | Self::NoneLeft(_) => {
+                Some("`korfinsts suite list` shows the suites".into())
+            }
+            Self::Unknown { id, .. } if std::path::Path::new(id).is_file() => {
+                Some(format!("a file of pairs is given with `--pairs {id}`"))
+            }
             Self::Unknown { nearest, .. } => Some(match nearest {
                 Some(id) => format!("did you mean `{id}`? A path to a folder with suite.toml works too"),
                 None => "`korfinsts suite list` shows them; a path to a folder with suite.toml works too".into(),
@@ -528,16 +567,28 @@ impl SuiteError {
             Self::Damaged(error) => error.class(),
             Self::Unknown { .. }
             | Self::UnknownSplit { .. }
+            | Self::UnknownKind { .. }
+            | Self::NoneLeft(_)
+            | Self::NewSuite { .. }
             | Self::NoSuchPath { .. }
             | Self::NoHubCopy { .. } => FailureClass::Usage,
             Self::Manifest { .. }
             | Self::Content { .. }
+            | Self::Pairs { .. }
             | Self::Missing { .. }
             | Self::WrongBytes { .. }
             | Self::NothingToImport { .. }
             | Self::NoneOnDisk(_)
             | Self::NotOnHub { .. } => FailureClass::Data,
         }
+    }
+}
+
+fn more_rows(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => " (1 more row is refused)".to_owned(),
+        n => format!(" ({n} more rows are refused)"),
     }
 }
 

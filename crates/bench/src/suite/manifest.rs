@@ -75,12 +75,23 @@ pub enum Area {
     General,
 }
 
-impl std::fmt::Display for Area {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Area {
+    /// Every area.
+    pub const ALL: [Self; 2] = [Self::Finance, Self::General];
+
+    /// Its name, as manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Finance => "finance",
             Self::General => "general",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Holds the manifest, the loaders, the registry and what `korfinsts suite` does. Imports the
 //! ground floor only (`fs`, `text`, `hub`, `failure`, `metric`): a suite knows no encoder.
 //!
-//! To add a suite: a folder under `benchmarks/` with a `suite.toml`. To add a format: one file
+//! A file of pairs without a manifest is one too: `pairs`. To add a suite: a folder under `benchmarks/` with a `suite.toml`. To add a format: one file
 //! under `format/` and one line in its list.
 
 mod check;
@@ -13,17 +13,19 @@ mod format;
 mod import;
 mod load;
 pub mod manifest;
+mod pairs;
 mod registry;
 mod stats;
 
 use std::collections::BTreeMap;
 
 pub use check::CheckReport;
-pub use choose::{Absent, BUILT_IN, Chosen};
+pub use choose::{Absent, BUILT_IN, Chosen, Selection};
 pub use error::{Finding, Level, Place, Problem, SuiteError};
 pub use format::Encoding;
 pub use import::ImportReport;
 pub use manifest::{Manifest, Origin};
+pub use pairs::{OF_FILE, OwnPairs, PairsOptions, Role, pairs_id};
 pub use registry::{Availability, Imported, Registry, built_in_text};
 pub use stats::{
     DomainStats, GoldStats, Lengths, Overlap, Repeats, Stats, TokenIds, TokenStats, lengths,

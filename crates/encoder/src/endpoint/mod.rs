@@ -52,6 +52,7 @@ pub struct Endpoint {
     dtype: Option<String>,
     pooling: Option<String>,
     named: bool,
+    own: probe::Own,
     doubt: Option<String>,
     warnings: Vec<String>,
     client: Client,
@@ -126,6 +127,7 @@ impl Endpoint {
             dtype: found.dtype,
             pooling: found.pooling,
             named: address.model.is_some(),
+            own: found.own,
             doubt: found.doubt,
             warnings,
             client: Client::new(settings),
@@ -153,8 +155,25 @@ impl Endpoint {
     pub fn spec(
         self: &Arc<Self>,
         rules: &Rules,
-        wishes: Wishes,
+        mut wishes: Wishes,
     ) -> Result<EncoderSpec, EncoderError> {
+        if wishes.prompts.is_empty() {
+            wishes.prompts.clone_from(&self.own.prompts);
+        }
+        wishes.default_prompt_name = wishes
+            .default_prompt_name
+            .or_else(|| self.own.default_prompt_name.clone());
+        if let (None, Some(name)) = (wishes.similarity, &self.own.similarity_fn_name) {
+            wishes.similarity = Some(crate::read::similarity(name).ok_or_else(|| {
+                EncoderError::Unsupported {
+                    what: format!("the server's similarity `{name}` is not known"),
+                    hint: Some(
+                        "name one of cosine, dot, euclidean or manhattan in `korfinsts.toml`"
+                            .into(),
+                    ),
+                }
+            })?);
+        }
         let said = |value: Option<&str>| value.unwrap_or("not reported").to_owned();
         let dialect = self.dialect.name();
         let max_tokens = self.max_tokens.map(|n| n.to_string());

@@ -1,6 +1,9 @@
 //! Asking a server what it is: `/info` (text-embeddings-inference), then `/v1/models`, then one
 //! embedding of a fixed text.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::dialect::{self, Answer, Ask, Dialect};
@@ -38,8 +41,25 @@ pub struct Found {
     pub dtype: Option<String>,
     /// Pooling, where reported.
     pub pooling: Option<String>,
+    /// What the model's own files say, where reported.
+    pub own: Own,
     /// What speaks against the model being the one that was named.
     pub doubt: Option<String>,
+}
+
+/// What the files of a model say of its use, where a server passes it on: the Python package does, in its list of
+/// models, under the names that sentence-transformers uses.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Own {
+    /// Named prompts.
+    pub prompts: BTreeMap<String, String>,
+    /// Prompt used when none is asked for.
+    pub default_prompt_name: Option<String>,
+    /// Name of the similarity.
+    pub similarity_fn_name: Option<String>,
+    revision: Option<String>,
+    dtype: Option<String>,
 }
 
 /// Asks the server at `address`.
@@ -119,6 +139,7 @@ fn tei(info: &Value, root: &str, address: &Address) -> Found {
         max_requests: number("max_concurrent_requests"),
         dtype: text("/model_dtype"),
         pooling: text("/model_type/embedding/pooling"),
+        own: Own::default(),
         doubt: address
             .model
             .as_ref()
@@ -212,6 +233,10 @@ fn choose(found: &mut Found, list: &[Value], address: &Address) -> Result<(), En
         .get("max_model_len")
         .and_then(Value::as_u64)
         .map(|n| n as usize);
+    // Other servers have fields of these names that mean something else: what cannot be read is left.
+    found.own = Own::deserialize(model).unwrap_or_default();
+    found.revision = found.own.revision.take().filter(|sha| is_commit(sha));
+    found.dtype = found.own.dtype.take();
     Ok(())
 }
 

@@ -33,6 +33,7 @@ use super::tokenizer::Tokenizer;
 use super::width::Widths;
 use super::{EncoderError, EncoderSpec, json, onnx};
 use korfinsts_base::fs;
+pub(crate) use settings::similarity;
 
 /// Key of `config.json` by which a decoder is one in which every token sees every other.
 const BIDIRECTIONAL: &str = "use_bidirectional_attention";
@@ -253,7 +254,8 @@ impl<'a> Reader<'a> {
         let dtype = self.dtype(graph.as_ref())?;
         let tokenizer_file = self.relative(&tokenizer.files()[0]);
         self.decide(Setting::Tokenizer, tokenizer.format(), tokenizer_file);
-        let chosen = self.modules(described, static_kind, graph.as_ref())?;
+        let pieces = tokenizer.vocabulary_size();
+        let chosen = self.modules(described, static_kind, graph.as_ref(), pieces)?;
         let onnx_inputs = self.onnx_inputs()?;
         let mut text = self.text(&tokenizer, chosen.pools_last, static_kind)?;
         if let Some(tokens) = graph.as_ref().and_then(|g| g.fixed.tokens) {

@@ -15,6 +15,14 @@ const SENTENCE: [&str; 2] = ["sentence_embedding", "text_embeds"];
 /// Outputs that hold token states, best first.
 const TOKENS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
 
+/// Whether an output is named like scores of a classifier or of a language model.
+fn is_named_scores(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["logits", "scores", "probabilities"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
 /// The output of a graph that is read.
 struct Output {
     name: String,
@@ -38,12 +46,14 @@ impl Output {
 }
 
 impl Reader<'_> {
-    /// Decides what follows the network and, for a graph, which output is read.
+    /// Decides what follows the network and, for a graph, which output is read. `pieces`: tokens of the
+    /// tokenizer.
     pub(super) fn modules(
         &mut self,
         described: Option<Described>,
         static_kind: Option<StaticKind>,
         graph: Option<&GraphInfo>,
+        pieces: usize,
     ) -> Result<Chosen, EncoderError> {
         let mut described = match described {
             Some(described) => Some(described),
@@ -72,13 +82,13 @@ impl Reader<'_> {
             None => None,
         };
         if let Some(output) = output.as_ref().filter(|output| output.sentence) {
-            return self.sentence_modules(described.as_ref(), output);
+            return self.sentence_modules(described.as_ref(), output, pieces);
         }
         let declared = described.as_ref().and_then(|d| {
             let source = self.relative(d.pooling_source.as_ref()?);
             Some((d.dimension?, source))
         });
-        let widths = self.widths(declared, output.as_ref())?;
+        let widths = self.widths(declared, output.as_ref(), pieces)?;
 
         let mut rest: Vec<Module> = described
             .as_ref()
@@ -185,6 +195,7 @@ impl Reader<'_> {
         &mut self,
         described: Option<&Described>,
         output: &Output,
+        pieces: usize,
     ) -> Result<Chosen, EncoderError> {
         let name = &output.name;
         self.decide(
@@ -194,7 +205,7 @@ impl Reader<'_> {
         );
         let declared = described.and_then(|d| d.width.clone());
         let declared = declared.map(|(width, path)| (width, self.relative(&path)));
-        let widths = self.widths(declared, Some(output))?;
+        let widths = self.widths(declared, Some(output), pieces)?;
         let inner = |m: &&Module| matches!(m, Module::Dense { .. } | Module::LayerNorm { .. });
         let dropped: Vec<String> = described
             .iter()
@@ -235,6 +246,7 @@ impl Reader<'_> {
         &self,
         declared: Option<(usize, String)>,
         output: Option<&Output>,
+        pieces: usize,
     ) -> Result<Widths, EncoderError> {
         let size = |key: &str| {
             json::size(&self.config_path, &self.config, key)
@@ -246,7 +258,8 @@ impl Reader<'_> {
             .find_map(size);
         let widths = Widths {
             declared,
-            vocabulary: size("vocab_size").filter(|n| hidden != Some(*n)),
+            vocabulary: Some(size("vocab_size").unwrap_or(pieces))
+                .filter(|tokens| hidden.is_none_or(|hidden| hidden < *tokens)),
         };
         if let Some(output) = output
             && let Some(width) = output.width
@@ -413,7 +426,8 @@ impl Reader<'_> {
         let mut candidates = graph
             .outputs
             .iter()
-            .filter(|o| o.rank == Some(3) && o.element_type.starts_with("float"));
+            .filter(|o| o.rank == Some(3) && o.element_type.starts_with("float"))
+            .filter(|o| !is_named_scores(&o.name));
         match (candidates.next(), candidates.next()) {
             (Some(only), None) => {
                 self.guess(
@@ -427,12 +441,19 @@ impl Reader<'_> {
             (first, _) => {
                 let mut flat = named.chain(&graph.outputs).filter(|o| o.rank == Some(2));
                 let flat = flat.next().filter(|_| first.is_none() && !tokens_only);
-                let hint = match flat.map(|value| &value.name) {
-                    Some(name) => format!(
+                let scores = graph.outputs.iter().find(|o| is_named_scores(&o.name));
+                let hint = match (scores.filter(|_| first.is_none()), flat.map(|o| &o.name)) {
+                    (Some(scores), _) => format!(
+                        "`{0}` is named like the scores of a classifier or of a language model: \
+                         export the model with `--task feature-extraction`; `--onnx-output {0}` \
+                         takes it as it is",
+                        scores.name
+                    ),
+                    (None, Some(name)) => format!(
                         "`{name}` holds one vector for each text: `--onnx-output {name}` takes it \
                          as the finished embedding"
                     ),
-                    None => "name it with `--onnx-output`".to_owned(),
+                    (None, None) => "name it with `--onnx-output`".to_owned(),
                 };
                 Err(unsupported(
                     format!(

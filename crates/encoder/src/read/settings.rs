@@ -252,7 +252,7 @@ impl Reader<'_> {
 }
 
 /// The similarity of that name, as sentence-transformers and mteb spell it too.
-pub(super) fn similarity(name: &str) -> Option<Similarity> {
+pub(crate) fn similarity(name: &str) -> Option<Similarity> {
     Some(match name {
         "cosine" | "cos_sim" => Similarity::Cosine,
         "dot" | "dot_product" | "dot_score" => Similarity::Dot,

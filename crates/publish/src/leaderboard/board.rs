@@ -3,6 +3,7 @@
 mod adapt;
 mod facts;
 mod make;
+mod models;
 mod rank;
 
 use std::collections::{BTreeMap, HashMap};
@@ -106,8 +107,12 @@ impl Default for BoardOptions {
 pub struct Board {
     /// Suites: finance first, then by name.
     pub suites: Vec<SuiteColumn>,
-    /// Models: by badge, baselines last, then by the score on the first suite.
+    /// Results: by badge, baselines last, then by the score on the first suite.
     pub rows: Vec<Row>,
+    /// Groups of suites that have a mean: finance, other Korean suites, other English suites.
+    pub subsets: Vec<Subset>,
+    /// Models: by their mean over finance, those that lack a part of it behind the others.
+    pub models: Vec<Model>,
     /// Differences of two rows on a suite, from a paired bootstrap.
     pub differences: Vec<RowDifference>,
     /// Models before and after adaptation.
@@ -149,6 +154,56 @@ pub struct SuiteColumn {
     pub release_id: Option<String>,
     /// The baseline with the highest score, and that score.
     pub best_baseline: Option<(String, f64)>,
+}
+
+/// A group of suites that has a mean.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Subset {
+    /// `finance`, `korean` or `english`.
+    pub key: &'static str,
+    /// Its data sets: each is the suites that hold it, which are two where one has two names.
+    pub suites: Vec<Vec<usize>>,
+    /// Those of the data sets that count: those that an encoder was run on, and all where none was.
+    pub counted: Vec<Vec<usize>>,
+}
+
+/// A model with everything that is known of it: one or more rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// Unique, from the name: for links that stay.
+    pub id: String,
+    /// Name as shown.
+    pub name: String,
+    /// Its rows, the most trusted first: run, computed again, reported; the model before an adaptation.
+    pub rows: Vec<usize>,
+    /// By suite: the row that is shown, the first with a score.
+    pub shown: Vec<Option<usize>>,
+    /// By subset: its mean.
+    pub means: Vec<Option<Mean>>,
+}
+
+/// The mean of a model over a subset.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mean {
+    /// Mean ρ.
+    pub score: f64,
+    /// Its interval.
+    pub interval: Option<[f64; 2]>,
+    /// Data sets in it; fewer than those that count where the model lacks some.
+    pub of: usize,
+    /// Whether it is over all that count.
+    pub whole: bool,
+    /// Best and worst rank it may hold among models that were run, under the same protocol, on all that
+    /// count.
+    pub rank: Option<[usize; 2]>,
+    /// How many were ranked.
+    pub ranked: usize,
+    /// Whether it is surely better than the baseline with the best mean.
+    pub beats_baselines: Option<bool>,
+    /// Whether the model was trained on a part of a suite: the score over the other pairs counts.
+    pub trained_on: bool,
+    /// Whether a reported figure is in it.
+    pub reported: bool,
 }
 
 /// A model under one protocol, or one model of a source.
@@ -213,6 +268,33 @@ pub struct Cell {
     pub unranked: Option<String>,
     /// Whether the model was trained on a part of the suite.
     pub trained_on: bool,
+    /// What it has over the pairs that it was not trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
+}
+
+/// Scores over the pairs that a model was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Unseen {
+    /// Pairs.
+    pub n_pairs: usize,
+    /// ρ.
+    pub score: f64,
+    /// Its interval.
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Cell {
+    /// The score that may be shown and its interval: of a model that was trained on a part of the suite,
+    /// those over the other pairs.
+    #[must_use]
+    pub fn shown(&self) -> Option<(f64, Option<[f64; 2]>)> {
+        match &self.unseen {
+            Some(unseen) => Some((unseen.score, unseen.interval)),
+            None if self.trained_on => None,
+            None => Some((self.score?, self.interval)),
+        }
+    }
 }
 
 /// Values by the heads of their columns, `null` where there is none.
@@ -267,6 +349,8 @@ pub struct Change {
     pub interval: Option<[f64; 2]>,
     /// Whether that interval is paired.
     pub paired: bool,
+    /// Whether one of the two was trained on a part of the suite: its score is over the other pairs.
+    pub trained_on: bool,
 }
 
 impl Change {
@@ -274,6 +358,16 @@ impl Change {
     #[must_use]
     pub fn delta(&self) -> f64 {
         self.after - self.before
+    }
+
+    /// `gain` and `loss` where the interval excludes no change, else `same`.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self.interval {
+            Some([low, _]) if low > 0.0 => "gain",
+            Some([_, high]) if high < 0.0 => "loss",
+            _ => "same",
+        }
     }
 }
 
@@ -293,6 +387,13 @@ pub struct Dispute {
 }
 
 impl Board {
+    /// The row and the cell of a model that a suite shows.
+    #[must_use]
+    pub fn cell(&self, model: &Model, suite: usize) -> Option<(&Row, &Cell)> {
+        let row = &self.rows[model.shown[suite]?];
+        Some((row, row.cells[suite].as_ref()?))
+    }
+
     /// Puts records and figures in order and computes what is between them.
     ///
     /// # Errors
@@ -337,7 +438,10 @@ impl Board {
     /// Rows with a score on a suite, highest first.
     #[must_use]
     pub fn by_score(&self, suite: usize) -> Vec<usize> {
-        let score = |row: usize| self.rows[row].cells[suite].as_ref().and_then(|c| c.score);
+        let score = |row: usize| {
+            let cell = self.rows[row].cells[suite].as_ref();
+            cell.and_then(Cell::shown).map(|shown| shown.0)
+        };
         let mut rows: Vec<usize> = (0..self.rows.len())
             .filter(|&r| score(r).is_some())
             .collect();

@@ -8,7 +8,7 @@ use super::LeaderboardError;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::SuiteFacts;
 use korfinsts_bench::suite::manifest::Area;
-use korfinsts_bench::suite::{Availability, Manifest, Registry};
+use korfinsts_bench::suite::{Availability, Manifest, OF_FILE, Registry, pairs_id};
 
 use super::entry::NAME_LENGTH;
 
@@ -51,14 +51,18 @@ impl Catalogue {
     }
 
     /// Name of a suite in reports: its id, with the split where that is not the usual one, and
-    /// with the number of pairs where only the first were scored. Safe to print.
+    /// with the number of pairs where only the first were scored. A file of pairs has the first digits of
+    /// its release id: two files may have one name. Safe to print.
     #[must_use]
     pub fn key(&self, suite: &SuiteFacts) -> String {
         let id = visible(&suite.id, NAME_LENGTH);
         let usual = self
             .manifest(&suite.id)
             .is_none_or(|m| m.default_split == suite.split);
-        let mut key = if usual || suite.split.is_empty() {
+        let mut key = if let Some(content) = suite.version.strip_prefix(OF_FILE) {
+            let digits: String = content.chars().take(4).collect();
+            format!("{id}@{}", visible(&digits, 4))
+        } else if usual || suite.split.is_empty() {
             id
         } else {
             format!("{id}:{}", visible(&suite.split, NAME_LENGTH))
@@ -67,6 +71,21 @@ impl Catalogue {
             key.push_str(&format!(" (first {n})"));
         }
         key
+    }
+
+    /// The name under which reports have a suite that is named as `eval` takes it: by id (`id:split`), path
+    /// of a folder or of a file of pairs, or mteb's task. A name of no known suite stays what it is.
+    #[must_use]
+    pub fn key_of(&self, name: &str) -> String {
+        let path = Path::new(name);
+        if path.is_file() && path.file_name().is_some_and(|n| n != "suite.toml") {
+            return pairs_id(path);
+        }
+        match self.registry.named(name) {
+            Ok((manifest, split)) if manifest.default_split == split => manifest.id,
+            Ok((manifest, split)) => format!("{}:{split}", manifest.id),
+            Err(_) => name.to_owned(),
+        }
     }
 
     /// Suite and split that mteb scores as `task`, where one is known.
@@ -81,6 +100,9 @@ impl Catalogue {
     /// # Errors
     /// When the rows are here and broken.
     pub fn texts(&self, suite: &SuiteFacts) -> Result<Result<Texts, String>, LeaderboardError> {
+        if suite.version.starts_with(OF_FILE) {
+            return Ok(Err("of a file of pairs only the scores are kept".into()));
+        }
         let Some(manifest) = self.manifest(&suite.id) else {
             return Ok(Err("the suite is not known on this machine".into()));
         };

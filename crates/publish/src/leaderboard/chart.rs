@@ -1,48 +1,28 @@
-//! Geometry of the charts: plain numbers and texts, which the templates draw as SVG.
+//! Geometry of the charts: plain numbers and texts, which the templates draw as SVG. Across, places are
+//! percentages of the width; text is never scaled.
 //!
 //! To add a chart: a file here with its struct and its function, a line below, its macro in
 //! `templates/leaderboard/macros.html`, and its place in [`super::view`].
 
-mod bars;
 mod coverage;
-mod dumbbell;
-mod forest;
 mod heat;
+mod labels;
+mod plot;
 mod scatter;
 
 use serde::Serialize;
 
-pub use bars::{Bar, Bars, bars};
 pub use coverage::{CoverageChart, CoveragePoint, coverage};
-pub use dumbbell::{Dumbbell, DumbbellRow, dumbbell};
-pub use forest::{Forest, ForestRow, forest};
 pub use heat::shade;
-pub use scatter::{Point, Scatter, scatter};
+pub use labels::Label;
+pub use plot::{Axis, Plot, Plots};
+pub use scatter::{AGAINST, Against, Point, Scatter, Scored, dagger, on_subset, on_suite, scatter};
 
-use super::board::{Badge, Board, Kind, Row};
+use super::board::Board;
 use korfinsts_base::text::visible;
-
-/// Width of every chart.
-pub const WIDTH: f64 = 760.0;
-const LABELS: f64 = 216.0;
-const RIGHT: f64 = 76.0;
-const ROW: f64 = 24.0;
-const TOP: f64 = 26.0;
 
 /// Most models that one chart shows.
 pub const MOST: usize = 30;
-
-/// The same, where a board holds more than a hundred.
-const MOST_OF_MANY: usize = 15;
-
-/// Models that a chart of this board shows.
-fn most(board: &Board) -> usize {
-    if board.rows.len() > 100 {
-        MOST_OF_MANY
-    } else {
-        MOST
-    }
-}
 
 /// A mark on an axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,13 +88,6 @@ impl Scale {
     }
 }
 
-/// The path of intervals: lines from the left end to the right one, each at its height.
-fn levels(intervals: impl Iterator<Item = (f64, [f64; 2])>) -> String {
-    intervals
-        .map(|(y, [left, right])| format!("M{left},{y}H{right}"))
-        .collect()
-}
-
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
@@ -143,16 +116,9 @@ pub fn signed(value: f64, digits: usize) -> String {
     }
 }
 
-fn label(name: &str) -> String {
+/// A name on a chart.
+fn short(name: &str) -> String {
     visible(name, 27)
-}
-
-fn class(row: &Row) -> &'static str {
-    match (row.kind, row.badge) {
-        (Kind::Baseline, _) => "baseline",
-        (_, Badge::Reported) => "reported",
-        _ => "encoder",
-    }
 }
 
 /// What is written where in a chart, in the reader's language.
@@ -162,16 +128,6 @@ pub struct Words<'a> {
     pub ceiling: &'a str,
     /// "best baseline".
     pub baseline: &'a str,
-    /// "after adaptation".
-    pub after: &'a str,
-}
-
-/// Name of a row in a chart: with what it was adapted to.
-fn row_name(row: &Row, words: Words<'_>) -> String {
-    match row.stage {
-        Some(super::board::Stage::After) => format!("{} {}", visible(&row.name, 18), words.after),
-        _ => label(&row.name),
-    }
 }
 
 fn guides(board: &Board, suite: usize, scale: Scale, words: Words<'_>) -> Vec<Guide> {
@@ -204,8 +160,10 @@ pub fn parameters(count: u64) -> String {
     let count = count as f64;
     if count >= 1e9 {
         format!("{:.1}B", count / 1e9)
-    } else if count >= 1e6 {
+    } else if count >= 1e7 {
         format!("{:.0}M", count / 1e6)
+    } else if count >= 1e6 {
+        format!("{:.1}M", count / 1e6)
     } else {
         format!("{:.0}k", count / 1e3)
     }
@@ -228,6 +186,7 @@ mod tests {
         }
         for (count, text) in [
             (22_713_216, "23M"),
+            (4_706_304, "4.7M"),
             (7_110_000_000, "7.1B"),
             (30_000, "30k"),
         ] {
@@ -244,11 +203,5 @@ mod tests {
         let ticks: Vec<String> = scale.ticks().into_iter().map(|t| t.text).collect();
         assert_eq!(ticks[0], "−0.3");
         assert_eq!(ticks.len(), 9);
-    }
-
-    #[test]
-    fn intervals_are_one_path() {
-        let path = levels([(34.0, [1.5, 2.0]), (58.0, [3.0, 4.0])].into_iter());
-        assert_eq!(path, "M1.5,34H2M3,58H4");
     }
 }

@@ -372,7 +372,7 @@ fn matched<'a>(
 }
 
 fn named(key: &str, wanted: &str) -> bool {
-    key == wanted || key.split([':', ' ']).next() == Some(wanted)
+    key == wanted || key.split([':', ' ', '@']).next() == Some(wanted)
 }
 
 fn protocol(entry: &Entry) -> String {

@@ -6,7 +6,7 @@ use super::LeaderboardError;
 use korfinsts_base::fs;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::RunError;
-use korfinsts_bench::run::record::{Record, ScoredPair, read_pairs};
+use korfinsts_bench::run::record::{Record, ScoredPair, may_be_record, read_pairs};
 use korfinsts_bench::run::score::LEXICAL;
 use korfinsts_bench::run::scores::SCORES;
 use korfinsts_encoder::protocol::CUSTOM;
@@ -16,9 +16,6 @@ pub const NAME_LENGTH: usize = 80;
 
 /// Most files under a folder of records.
 const MOST_FILES: usize = 200_000;
-
-/// Name of mteb's file about a model, which is no result.
-const MODEL_META: &str = "model_meta.json";
 
 /// A record and its path.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,13 +181,6 @@ pub struct Found {
     pub entries: Vec<Entry>,
     /// Files that are no record, or a broken one, with the reason.
     pub broken: Vec<(PathBuf, String)>,
-}
-
-/// Whether a file could be a record by its name: not a timing, not mteb's file about a model.
-#[must_use]
-pub fn may_be_record(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(".json") && !name.ends_with(".timing.json") && name != MODEL_META
 }
 
 /// The record of a file, or all records under a folder. A broken one does not hide the others.

@@ -16,7 +16,7 @@ pub fn all(board: &Board) -> Vec<PageFile> {
     let table = table(board);
     vec![
         file("board.json", json(board)),
-        file("board.md", markdown(board, &table)),
+        file("board.md", markdown(board)),
         file("board.tex", table.to_latex()),
         file("results.csv", tidy(board).to_csv()),
     ]
@@ -52,11 +52,12 @@ fn table(board: &Board) -> Table {
     for row in &board.rows {
         let mut cells = vec![name(row), row.badge.name().to_owned(), row.protocol.clone()];
         cells.extend(row.cells.iter().map(|cell| {
-            let Some((cell, score)) = cell.as_ref().and_then(|c| Some((c, c.score?))) else {
+            let shown = cell.as_ref().and_then(|c| Some((c, c.shown()?)));
+            let Some((cell, (score, interval))) = shown else {
                 return String::new();
             };
             let mut text = decimal(score, 4);
-            if let Some([low, high]) = cell.interval {
+            if let Some([low, high]) = interval {
                 text.push_str(&format!(" [{}, {}]", decimal(low, 2), decimal(high, 2)));
             }
             match cell.rank {
@@ -72,31 +73,83 @@ fn table(board: &Board) -> Table {
     table
 }
 
-/// Whether a row has a score on a suite that the model was trained on in part.
-fn has_trained(row: &Row) -> bool {
-    row.cells.iter().flatten().any(|cell| cell.trained_on)
-}
-
-fn markdown(board: &Board, table: &Table) -> String {
+/// One row per model: its means and the score that the page shows, each reported one with the number of its
+/// source.
+fn markdown(board: &Board) -> String {
+    let mut head: Vec<String> = ["model", "origin", "protocol"].map(str::to_owned).to_vec();
+    head.extend(board.subsets.iter().map(|s| format!("#mean {}", s.key)));
+    head.extend(board.suites.iter().map(|s| format!("#{}", s.key)));
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let title =
+        "Spearman's ρ of the cosine; half the width of its 95 % interval; ranks in parentheses";
+    let mut table = Table::new(title, &head);
+    let mut sources: Vec<&str> = Vec::new();
+    let text = |score: f64, interval: Option<[f64; 2]>, rank: Option<[usize; 2]>| {
+        let mut text = decimal(score, 3);
+        if let Some([low, high]) = interval {
+            text.push_str(&format!(" ±{}", decimal((high - low) / 2.0, 2)));
+        }
+        match rank {
+            Some([best, worst]) if best == worst => text.push_str(&format!(" ({best})")),
+            Some([best, worst]) => text.push_str(&format!(" ({best}–{worst})")),
+            None => {}
+        }
+        text
+    };
+    let mark = |trained_on: bool| if trained_on { " †" } else { "" };
+    for model in &board.models {
+        let first = &board.rows[model.rows[0]];
+        let mut cells = vec![
+            model.name.clone(),
+            first.badge.name().to_owned(),
+            first.protocol.clone(),
+        ];
+        cells.extend(model.means.iter().map(|mean| match mean {
+            Some(mean) if mean.whole => {
+                let text = text(mean.score, mean.interval, mean.rank);
+                format!("{text}{}", mark(mean.trained_on))
+            }
+            _ => String::new(),
+        }));
+        for suite in 0..board.suites.len() {
+            let found = board.cell(model, suite);
+            let Some(((row, cell), (score, interval))) = found.zip(found.and_then(|f| f.1.shown()))
+            else {
+                cells.push(String::new());
+                continue;
+            };
+            let mut text = text(score, interval, cell.rank);
+            text.push_str(mark(cell.trained_on));
+            if let Some(source) = row.source.as_deref() {
+                let known = sources.iter().position(|s| *s == source);
+                let at = known.unwrap_or_else(|| {
+                    sources.push(source);
+                    sources.len() - 1
+                });
+                text.push_str(&format!(" [{}]", at + 1));
+            }
+            cells.push(text);
+        }
+        table.push(cells);
+    }
     let mut out = table.to_markdown();
     out.push_str("\nReported figures were not run by this project and are not ranked.\n");
-    if board.rows.iter().any(has_trained) {
-        out.push_str("† The model was trained on a part of the suite: not ranked.\n");
-    }
-    let mut sources: Vec<&str> = board
+    if board
         .rows
         .iter()
-        .filter_map(|r| r.source.as_deref())
-        .collect();
-    sources.dedup();
-    for source in sources {
-        out.push_str(&format!(
-            "\n- {}",
-            source.replace('<', "&lt;").replace('\n', " ")
-        ));
+        .flat_map(|r| r.cells.iter().flatten())
+        .any(|c| c.trained_on)
+    {
+        out.push_str(
+            "† The model was trained on a part of the suite: the score is over the other pairs.\n",
+        );
     }
-    if !out.ends_with('\n') {
+    if !sources.is_empty() {
         out.push('\n');
+    }
+    for (at, source) in sources.iter().enumerate() {
+        let source = source.replace('<', "&lt;").replace('\n', " ");
+        out.push_str(&format!("{}. {source}\n", at + 1));
     }
     out
 }

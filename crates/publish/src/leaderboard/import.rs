@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::LeaderboardError;
 use super::catalogue::Catalogue;
-use super::entry::{NAME_LENGTH, may_be_record};
+use super::entry::NAME_LENGTH;
 use super::reported::{Reported, ReportedModel};
 use korfinsts_base::fs;
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::mteb::{self, MtebScores};
+use korfinsts_bench::run::record::may_be_record;
 
 /// What an import found.
 #[derive(Debug, Clone, PartialEq)]

@@ -214,6 +214,33 @@ pub struct ModelFacts {
     /// Number of weights.
     #[serde(default)]
     pub parameters: Option<u64>,
+    /// Those of them that are not in the table of token embeddings.
+    #[serde(default)]
+    pub parameters_without_embeddings: Option<u64>,
+    /// Numbers in an embedding.
+    #[serde(default)]
+    pub dimensions: Option<usize>,
+    /// Most tokens of a text that it reads.
+    #[serde(default)]
+    pub context: Option<usize>,
+    /// Date of its release: `2024`, `2024-01` or `2024-01-30`.
+    #[serde(default)]
+    pub released: Option<String>,
+    /// Prompt before each text, as its authors recommend it.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// Price of a million tokens in US dollars, for models behind an address.
+    #[serde(default)]
+    pub price: Option<f64>,
+    /// Texts encoded per second on `machine`.
+    #[serde(default)]
+    pub texts_per_second: Option<f64>,
+    /// Peak resident memory of the process in MB on `machine`.
+    #[serde(default)]
+    pub memory_mb: Option<f64>,
+    /// The machine that speed and memory were measured on, and with what.
+    #[serde(default)]
+    pub machine: Option<String>,
     /// Licence, as an SPDX expression where there is one.
     #[serde(default)]
     pub licence: Option<String>,
@@ -268,6 +295,29 @@ impl Models {
             line: e.line,
             reason: e.reason,
         })?;
+        let wrong = |name: &str, reason: &str| LeaderboardError::Figures {
+            path: path.to_owned(),
+            line: None,
+            reason: format!("`{name}`: {reason}"),
+        };
+        for model in &file.model {
+            let numbers = [model.price, model.texts_per_second, model.memory_mb];
+            if numbers
+                .into_iter()
+                .flatten()
+                .any(|v| !v.is_finite() || v < 0.0)
+            {
+                let reason = "`price`, `texts_per_second` and `memory_mb` are numbers of 0 or more";
+                return Err(wrong(&model.name, reason));
+            }
+            let measured = model.texts_per_second.or(model.memory_mb).is_some();
+            if measured && model.machine.is_none() {
+                return Err(wrong(
+                    &model.name,
+                    "found a measured speed or memory, and no `machine` that it was measured on",
+                ));
+            }
+        }
         Ok(Self(file.model))
     }
 
@@ -350,5 +400,20 @@ mod tests {
         }
         let other = Reported::parse("[[model]]\nname = \"x\"\n", Path::new("f.toml"));
         assert_eq!(other.expect("another table"), None);
+        for (line, reason) in [
+            (
+                "texts_per_second = 5",
+                "`x`: found a measured speed or memory, and no `machine`",
+            ),
+            (
+                "price = -1.0",
+                "`x`: `price`, `texts_per_second` and `memory_mb` are numbers",
+            ),
+            ("speed = 5", "f.toml:3: unknown field `speed`"),
+        ] {
+            let text = format!("[[model]]\nname = \"x\"\n{line}\n");
+            let error = Models::parse(&text, Path::new("f.toml")).expect_err("refused");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the templates see: typed, in the reader's language, every number already a text.
 
+mod answers;
 mod make;
 mod parts;
 mod words;
@@ -8,9 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::chart::{Bars, CoverageChart, Dumbbell, Forest, Scatter};
+use super::chart::{Axis, CoverageChart, Plot, Scatter};
 
 pub use make::page;
+pub(super) use words::{ENGLISH, SAID};
 
 /// Texts of a page by key.
 pub type Texts = BTreeMap<String, String>;
@@ -25,23 +27,33 @@ pub struct Page {
     /// Texts.
     pub t: Texts,
     /// What the figures say at first sight.
+    pub answers: Vec<AnswerView>,
+    /// What else they say.
     pub findings: Vec<String>,
     /// Suites.
     pub suites: Vec<SuiteView>,
-    /// Rows in groups that are never mixed.
-    pub groups: Vec<GroupView>,
-    /// Number of rows.
-    pub rows: usize,
+    /// Facts that any model has: key and head.
+    pub facts: Vec<FactView>,
+    /// Subsets with a mean.
+    pub subsets: Vec<SubsetView>,
+    /// One per model.
+    pub models: Vec<ModelView>,
     /// What can be filtered by.
     pub filters: Filters,
     /// Details of each suite.
     pub details: Vec<DetailView>,
+    /// Who reports figures, in the order of their numbers.
+    pub sources: Vec<String>,
     /// Before and after, one per source.
     pub adaptations: Vec<AdaptationView>,
     /// Figures of one model and suite that sources disagree on.
     pub contradictions: Vec<[String; 6]>,
-    /// Score against size.
-    pub scatters: Vec<Scatter>,
+    /// Score against size, speed or price.
+    pub scatters: Vec<ScatterView>,
+    /// Choices of the axis up and of the axis across: key and name.
+    pub axes: [Vec<[String; 2]>; 2],
+    /// Protocols of the board: name and what it is.
+    pub protocols: Vec<[String; 2]>,
     /// Coverage against gain.
     pub coverage: Vec<CoverageView>,
     /// Each encoder against the best baseline.
@@ -64,6 +76,49 @@ pub struct Page {
     pub made_by: String,
 }
 
+/// What a reader came for: the best encoder of a subset.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AnswerView {
+    /// The subset.
+    pub title: String,
+    /// Its suites.
+    pub suites: String,
+    /// Link to the model in the table.
+    pub id: String,
+    /// The model.
+    pub name: String,
+    /// Mean.
+    pub score: String,
+    /// How sure: rank and baseline.
+    pub sure: String,
+    /// What it costs: size, dimensions, speed, memory, licence, price.
+    pub cost: String,
+}
+
+/// A fact that has a column.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FactView {
+    /// Key of the column.
+    pub key: &'static str,
+    /// Head.
+    pub head: String,
+    /// Whether it is a number.
+    pub number: bool,
+    /// Whether the column is hidden at first.
+    pub hidden: bool,
+}
+
+/// A subset with a mean.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SubsetView {
+    /// Key.
+    pub key: &'static str,
+    /// Name.
+    pub title: String,
+    /// The suites that count.
+    pub note: String,
+}
+
 /// A suite in the head of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SuiteView {
@@ -75,6 +130,14 @@ pub struct SuiteView {
     pub area: String,
     /// Whether it is finance.
     pub finance: bool,
+    /// Whether it holds Korean, and whether it holds English: `ko`, `en`, `ko en`.
+    pub tongues: String,
+    /// Another suite that holds the same data set.
+    pub twin: Option<String>,
+    /// Whether it is in the mean of its subset.
+    pub counts: bool,
+    /// Whether the column is hidden at first.
+    pub hidden: bool,
     /// Number of pairs.
     pub n_pairs: Option<usize>,
     /// Ceiling.
@@ -83,55 +146,57 @@ pub struct SuiteView {
     pub languages: String,
     /// Licence.
     pub licence: String,
-    /// Homepage.
+    /// Homepage; empty where it is the address of the licence.
     pub homepage: Option<String>,
 }
 
-/// Rows of one origin.
+/// A model: a row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct GroupView {
-    /// Name of the group.
-    pub title: String,
-    /// What its badge means.
-    pub note: String,
-    /// Badge.
-    pub badge: &'static str,
-    /// Where to read it.
-    pub url: Option<String>,
-    /// Rows.
-    pub rows: Vec<RowView>,
-}
-
-/// A row of the table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RowView {
+pub struct ModelView {
     /// For links.
     pub id: String,
     /// Name.
     pub name: String,
+    /// Where the model is.
+    pub url: Option<String>,
     /// Language of the name, where it is Korean.
     pub korean: bool,
     /// `baseline` or `encoder`.
     pub kind: &'static str,
-    /// Before or after, in the reader's language.
-    pub stage: String,
+    /// Badges of its sources, the most trusted first.
+    pub badges: String,
+    /// Number of weights, for the filter.
+    pub parameters: Option<u64>,
+    /// Languages.
+    pub languages: String,
+    /// Facts, in the order of the columns: text, and the number to sort by where it is another.
+    pub facts: Vec<[String; 2]>,
+    /// Means by subset.
+    pub means: Vec<CellView>,
+    /// Cells.
+    pub cells: Vec<CellView>,
+    /// Its results by source: the first is the most trusted one.
+    pub sources: Vec<SourceView>,
+}
+
+/// A result of a model: one protocol, one source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceView {
+    /// For links to its provenance.
+    pub id: String,
     /// Badge.
     pub badge: &'static str,
     /// Badge in the reader's language.
     pub badge_text: String,
+    /// Before or after, in the reader's language.
+    pub stage: String,
     /// Protocol.
     pub protocol: String,
-    /// Number of weights, for sorting and filters.
-    pub parameters: Option<u64>,
-    /// Number of weights as text.
-    pub size: String,
-    /// Licence.
-    pub licence: String,
-    /// Languages.
-    pub languages: String,
-    /// Architecture.
-    pub architecture: String,
-    /// Cells.
+    /// Who says so.
+    pub title: String,
+    /// Where to read it.
+    pub url: Option<String>,
+    /// Cells; empty where it is the only source.
     pub cells: Vec<CellView>,
 }
 
@@ -140,8 +205,8 @@ pub struct RowView {
 pub struct CellView {
     /// Score; a dash where there is none.
     pub text: String,
-    /// Interval.
-    pub interval: String,
+    /// Half the width of its interval.
+    pub half: String,
     /// Rank or range of ranks.
     pub rank: String,
     /// Classes: bar, mark of the baselines, first rank.
@@ -168,10 +233,10 @@ pub struct Filters {
 pub struct DetailView {
     /// The suite.
     pub suite: SuiteView,
-    /// Scores with intervals.
-    pub forest: Option<Forest>,
-    /// Triplet accuracy.
-    pub bars: Option<Bars>,
+    /// Axis of the scores.
+    pub axis: Axis,
+    /// Triplet accuracy by pattern.
+    pub patterns: Option<PatternView>,
     /// Heads of the table, after the name.
     pub head: Vec<String>,
     /// Whether some of them are domains.
@@ -191,10 +256,36 @@ pub struct DetailRow {
     pub name: String,
     /// For links.
     pub id: String,
-    /// `baseline`, `encoder` or `reported`.
-    pub class: String,
+    /// Number of the source among those of the page; 0 for what was run or computed here.
+    pub source: usize,
+    /// The score with its interval.
+    pub plot: Option<Plot>,
     /// Cells: text, and the shade of ρ in a domain as [`shade`](super::chart::shade) names it.
     pub cells: Vec<[String; 2]>,
+}
+
+/// Triplet accuracy: models down, patterns across.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PatternView {
+    /// Patterns.
+    pub head: Vec<String>,
+    /// Models: name, and a text and a shade per pattern.
+    pub rows: Vec<(String, Vec<[String; 2]>)>,
+}
+
+/// One choice of both axes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScatterView {
+    /// Key of the axis up.
+    pub up: String,
+    /// Key of the axis across.
+    pub across: String,
+    /// Name of the axis up.
+    pub up_title: String,
+    /// Name of the axis across.
+    pub across_title: String,
+    /// The chart; `None` where no model has both.
+    pub chart: Option<Scatter>,
 }
 
 /// Before and after, from one source.
@@ -206,10 +297,8 @@ pub struct AdaptationView {
     pub badge: &'static str,
     /// Badge in the reader's language.
     pub badge_text: String,
-    /// One chart per suite.
-    pub charts: Vec<Dumbbell>,
-    /// Suites: key and title.
-    pub suites: Vec<[String; 2]>,
+    /// Suites: title and axis.
+    pub suites: Vec<(String, Axis)>,
     /// Rows.
     pub rows: Vec<AdaptationRow>,
 }
@@ -219,8 +308,8 @@ pub struct AdaptationView {
 pub struct AdaptationRow {
     /// Name.
     pub name: String,
-    /// Per suite: before, after, Δ, interval, class; empty where unknown.
-    pub cells: Vec<[String; 5]>,
+    /// Per suite: before, after, Δ and its interval, with the arrow.
+    pub cells: Vec<Option<([String; 4], Plot)>>,
     /// Mean Δ over the suites of finance, and over the others.
     pub means: [String; 2],
 }
@@ -238,7 +327,7 @@ pub struct CoverageView {
     pub rows: Vec<Vec<String>>,
     /// ρ of coverage and gain: measure, ρ, p, smallest p.
     pub correlations: Vec<[String; 4]>,
-    /// What the figures support, in English.
+    /// What the figures support.
     pub findings: Vec<String>,
 }
 

@@ -48,6 +48,7 @@ fn check_objective(stage: &Stage) -> Checked {
         "anchor_prompt",
         "`anchor_prompt` is for triplets and pairs, which have an anchor",
     )?;
+    check_guide(stage)?;
     let Some(margin) = stage.margin else {
         return Ok(());
     };
@@ -67,6 +68,31 @@ fn check_objective(stage: &Stage) -> Checked {
         !alone || stage.temperature == super::twentieth(),
         "temperature",
         "`temperature` has no part in a margin loss",
+    )
+}
+
+fn check_guide(stage: &Stage) -> Checked {
+    let Some(guide) = &stage.guide else {
+        return Ok(());
+    };
+    let in_batch = |kind: &DataKind| match kind {
+        DataKind::Pairs(_) => true,
+        DataKind::Triplets(_) | DataKind::Shift(_) => stage.negatives == Negatives::HardAndBatch,
+        _ => false,
+    };
+    need(
+        stage.data.iter().any(|d| in_batch(&d.kind)),
+        "guide",
+        "`guide` is for in-batch negatives: of pairs, or of triplets with `negatives = \"hard+batch\"`",
+    )?;
+    let most = if guide.relative { 1.0 } else { 2.0 };
+    need(
+        (0.0..=most).contains(&guide.margin),
+        "guide",
+        format!(
+            "`margin` of `guide` is {}, expected a number from 0 to {most}",
+            guide.margin
+        ),
     )
 }
 
@@ -148,6 +174,12 @@ impl Recipe {
             self.check_fresh(fresh)?;
         }
         self.check_augment()?;
+        need(
+            self.base.prune.is_none() || self.base.model.is_some() && self.base.augment.is_none(),
+            "base.prune",
+            "`base.prune` leaves tokens of a `model` out; it goes neither with `base.static` nor with \
+             `base.augment`",
+        )?;
         let stages = "a recipe needs at least one `[[stage]]`";
         need(!self.stages.is_empty(), "stage", stages)?;
         share("average_with_base", self.average_with_base)?;

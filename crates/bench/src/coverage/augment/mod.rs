@@ -162,7 +162,7 @@ fn refused(subject: &Subject, reason: String) -> CoverageError {
 }
 
 /// The `tokenizer.json` it came from, or one made from the older formats.
-fn document(subject: &Subject) -> Result<Value, CoverageError> {
+pub(super) fn document(subject: &Subject) -> Result<Value, CoverageError> {
     let tokenizer = subject.tokenizer();
     if let ("tokenizer.json", Some(path)) = (tokenizer.format(), tokenizer.files().first()) {
         let bytes = fs::read(path)?;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::super::RunError;
 use super::Record;
+use crate::suite::OF_FILE;
 use korfinsts_base::fs;
 use korfinsts_encoder::protocol::CUSTOM;
 use korfinsts_metric::BootstrapOptions;
 
 /// Paths of the files of a record: `<suite>.<split>.<protocol>` with an ending each, and before it
-/// what was asked for and is not the default: `.first-50`, `.prompt-1a2b3c4d`, `.resamples-500`,
+/// what was asked for and is not the default: `.file-1a2b3c4d` (the rows of a file of pairs), `.first-50`, `.prompt-1a2b3c4d`, `.resamples-500`,
 /// `.seed-7`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFiles {
@@ -78,6 +79,9 @@ impl RecordFiles {
 /// What of a run is in the name of its files where it is not the default.
 fn asked(record: &Record) -> String {
     let mut out = String::new();
+    if record.suite.version.starts_with(OF_FILE) {
+        out.push_str(&format!(".{}", file_name(&record.suite.version)));
+    }
     if let Some(n) = record.suite.limit {
         out.push_str(&format!(".first-{n}"));
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 
 use crate::suite::error::{Place, Problem};
+use korfinsts_base::encoding::looks_korean;
 use korfinsts_base::sniff::{self, Kind};
 
 use super::Findings;
@@ -49,7 +50,7 @@ impl fmt::Display for Encoding {
 }
 
 /// The bytes, unpacked where they are gzip.
-pub(super) fn unpack(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
+pub(in crate::suite) fn unpack(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
     if !bytes.starts_with(&[0x1F, 0x8B]) {
         return Ok(bytes.into());
     }
@@ -111,25 +112,6 @@ fn utf16(bytes: &[u8]) -> Option<Encoding> {
         Kind::Utf16BigEndian => Some(Encoding::Utf16BigEndian),
         _ => None,
     }
-}
-
-/// Whether bytes above ASCII mostly pair up to Hangul syllables of EUC-KR (lead bytes B0 to C8).
-fn looks_korean(bytes: &[u8]) -> bool {
-    let (mut pairs, mut others, mut i) = (0_usize, 0_usize, 0);
-    let head = &bytes[..bytes.len().min(1 << 16)];
-    while i < head.len() {
-        let (byte, next) = (head[i], head.get(i + 1).copied().unwrap_or(0));
-        if byte < 0x80 {
-            i += 1;
-        } else if matches!(byte, 0xB0..=0xC8) && next >= 0xA1 {
-            pairs += 1;
-            i += 2;
-        } else {
-            others += 1;
-            i += if next >= 0x80 { 2 } else { 1 };
-        }
-    }
-    pairs > others
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::manifest::{Column, Format};
 use korfinsts_base::sniff::{self, Kind};
 
 pub use decode::Encoding;
+pub(super) use decode::unpack;
 pub(super) use parallel::read as read_parallel;
 
 /// The cells of one record.
@@ -82,7 +83,7 @@ impl<'a> Findings<'a> {
 
 /// Reads the bytes of one file, except those of [`Format::Parallel`], which is two files.
 pub(super) fn read(bytes: &[u8], format: &Format, findings: &mut Findings<'_>) -> Table {
-    let unpacked = match decode::unpack(bytes) {
+    let unpacked = match unpack(bytes) {
         Ok(unpacked) => unpacked,
         Err(reason) => {
             findings.add(

@@ -47,7 +47,7 @@ pub(super) fn adaptations(board: &Board) -> Vec<Adaptation> {
 fn change(board: &Board, suite: usize, before: usize, after: usize) -> Option<Change> {
     let cell = |row: usize| board.rows[row].cells[suite].as_ref();
     let (b, a) = (cell(before)?, cell(after)?);
-    let (from, to) = (b.score?, a.score?);
+    let ((from, before_interval), (to, after_interval)) = (b.shown()?, a.shown()?);
     let paired = board
         .differences
         .iter()
@@ -69,8 +69,9 @@ fn change(board: &Board, suite: usize, before: usize, after: usize) -> Option<Ch
     Some(Change {
         before: from,
         after: to,
-        before_interval: b.interval,
-        after_interval: a.interval,
+        before_interval,
+        after_interval,
+        trained_on: b.trained_on || a.trained_on,
         interval: paired.or_else(apart),
         paired: paired.is_some(),
     })

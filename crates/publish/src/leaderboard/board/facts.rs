@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cell, Row, TEXT_LENGTH};
+use super::{Cell, Row, TEXT_LENGTH, Unseen};
 use crate::leaderboard::entry::{Entry, NAME_LENGTH};
 use crate::leaderboard::reported::ModelFacts;
 use korfinsts_base::text::visible;
@@ -51,6 +51,13 @@ pub(super) fn cell_of(entry: &Entry) -> Cell {
             .collect(),
         triplets: map(&r.triplet_accuracy),
         trained_on: r.trained_on.is_some(),
+        unseen: r.trained_on.as_ref().and_then(|trained| {
+            Some(Unseen {
+                n_pairs: trained.other_pairs,
+                score: trained.cosine_spearman_of_others?,
+                interval: trained.interval_of_others,
+            })
+        }),
         warnings: r
             .warnings
             .iter()
@@ -111,7 +118,20 @@ pub(super) fn clean(mut facts: ModelFacts) -> ModelFacts {
         .map(|l| visible(l, 20))
         .collect();
     facts.url = facts.url.filter(|u| is_web(u));
+    facts.released = facts.released.map(|d| visible(&d, 10));
+    facts.prompt = facts.prompt.map(|p| visible(&p, NAME_LENGTH));
+    facts.machine = facts.machine.map(|m| visible(&m, NAME_LENGTH));
     facts
+}
+
+/// What a record says of the model itself, where no file of facts does.
+pub(super) fn add_from_record(facts: &mut ModelFacts, entry: &Entry) {
+    let encoder = &entry.record.encoder;
+    facts.architecture = facts.architecture.take().or(encoder.architecture.clone());
+    facts.dimensions = facts.dimensions.or(encoder.dimension);
+    facts.context = facts.context.or(encoder.max_tokens);
+    let prompt = encoder.prompts.iter().find(|p| !p.is_empty());
+    facts.prompt = facts.prompt.take().or(prompt.cloned());
 }
 
 pub(super) fn is_web(url: &str) -> bool {
@@ -122,9 +142,14 @@ pub(super) fn is_web(url: &str) -> bool {
 }
 
 pub(super) fn slug(row: &Row) -> String {
-    let mut out = String::new();
     let stage = row.stage.map(|s| format!("{s:?}")).unwrap_or_default();
-    let text = format!("{} {stage}", row.name).to_lowercase();
+    slug_of(&format!("{} {stage}", row.name))
+}
+
+/// Letters, digits and dashes of a name.
+pub(super) fn slug_of(text: &str) -> String {
+    let mut out = String::new();
+    let text = text.to_lowercase();
     for c in text.chars().take(60) {
         if c.is_ascii_alphanumeric() {
             out.push(c);

@@ -6,7 +6,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::adapt::adaptations;
-use super::facts::{agrees, cell_of, clean, is_web, run_facts, slug, unique};
+use super::facts::{add_from_record, agrees, cell_of, clean, is_web, run_facts, slug, unique};
+use super::models;
 use super::{Badge, Board, BoardOptions, Cell, Kind, Row, Stage, SuiteColumn, TEXT_LENGTH};
 use crate::leaderboard::LeaderboardError;
 use crate::leaderboard::catalogue::Catalogue;
@@ -123,9 +124,7 @@ impl Maker<'_> {
         );
         let at = self.row(row_key, || {
             let mut facts = models.of(&e.name);
-            if facts.architecture.is_none() {
-                facts.architecture.clone_from(&e.architecture);
-            }
+            add_from_record(&mut facts, entry);
             let mut name = entry.name();
             if let Some(dtype) = e.dtype.as_deref().filter(|d| *d != "float32") {
                 name = format!("{name} [{}]", visible(dtype, 20));
@@ -240,7 +239,15 @@ impl Maker<'_> {
                 let scale = manifest.map(|m| split.map_or(m.scale, |s| m.scale_of(s)));
                 SuiteColumn {
                     key: key.to_owned(),
-                    title: manifest.map_or_else(|| key.to_owned(), |m| m.title.clone()),
+                    // What tells the columns of one suite apart: split and number of pairs.
+                    title: manifest.map_or_else(
+                        || key.to_owned(),
+                        |m| match key[id.len()..].trim_start_matches(':') {
+                            "" => m.title.clone(),
+                            part if part.starts_with(' ') => format!("{}{part}", m.title),
+                            part => format!("{} ({part})", m.title),
+                        },
+                    ),
                     area,
                     languages: manifest.map(|m| m.languages.clone()).unwrap_or_default(),
                     licence: manifest.map(|m| m.licence.clone()).unwrap_or_default(),
@@ -311,9 +318,13 @@ impl Maker<'_> {
             draft.row.id = unique(&slug(&draft.row), &mut ids);
             rows.push(draft.row);
         }
+        let subsets = models::subsets(&suites, &rows);
+        let models = models::models(&rows, &subsets, &fields, &place, self.options);
         let mut board = Board {
             suites,
             rows,
+            subsets,
+            models,
             differences,
             adaptations: Vec::new(),
             disputes,

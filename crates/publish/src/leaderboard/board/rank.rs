@@ -16,9 +16,9 @@ use korfinsts_metric::{self as metric, Field, PairedStatistic};
 
 /// A field of models and what its differences are made of.
 pub(super) struct Ranked {
-    suite: usize,
-    rows: Vec<usize>,
-    field: Field,
+    pub suite: usize,
+    pub rows: Vec<usize>,
+    pub field: Field,
     baseline: Option<usize>,
     pairs: Vec<ScoredPair>,
     columns: Vec<Vec<f64>>,

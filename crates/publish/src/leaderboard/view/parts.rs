@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::words::{
-    badge_text, between, class_of, interval, name_of, number, percent, probability, rank, text,
+    badge_text, between, class_of, interval, name_of, number, percent, probability, rank, say, text,
 };
 use super::{
     AdaptationRow, AdaptationView, CoverageView, DetailRow, DetailView, DisputeView, PairView,
-    ProvenanceView, RivalView, SuiteView, Texts,
+    PatternView, ProvenanceView, RivalView, SuiteView, Texts,
 };
-use crate::leaderboard::board::{Adaptation, Badge, Board, Cell, Kind, Stage};
-use crate::leaderboard::chart::{self, Scatter, Words, decimal, signed};
+use crate::leaderboard::board::{Adaptation, Badge, Board, Cell, Kind, Row, Stage};
+use crate::leaderboard::chart::{self, Plots, Words, dagger, decimal, signed};
 use korfinsts_bench::coverage::gains::{GainGroup, Measure};
 use korfinsts_bench::run::scores::{Form, SCORES};
 use korfinsts_bench::suite::manifest::Area;
@@ -46,8 +46,11 @@ impl Shown {
 fn columns() -> Vec<Shown> {
     let mut columns = vec![
         Shown::new("rank", rank),
-        Shown::new("rho", |c| number(c.score, 4)),
-        Shown::new("interval", |c| interval(c.interval, 3)),
+        Shown::new("rho", |c| {
+            let shown = c.shown().map(|s| s.0);
+            format!("{}{}", number(shown, 4), dagger(c.trained_on))
+        }),
+        Shown::new("interval", |c| interval(c.shown().and_then(|s| s.1), 3)),
         Shown::new("pairs", |c| {
             c.n_pairs.map(|n| n.to_string()).unwrap_or_default()
         }),
@@ -57,9 +60,11 @@ fn columns() -> Vec<Shown> {
         Some(Shown {
             key: column.head,
             head: score.report.map_or(column.head, |report| report.head),
-            text: Box::new(move |c| match column.form {
-                Form::Decimal => number(c.values.get(score.key), 4),
-                Form::Percent => percent(c.values.get(score.key)),
+            text: Box::new(move |c| match (column.form, c.values.get(score.key)) {
+                (_, None) => String::new(),
+                // These are over all pairs.
+                (Form::Decimal, value) => format!("{}{}", number(value, 4), dagger(c.trained_on)),
+                (Form::Percent, value) => percent(value),
             }),
         })
     }));
@@ -88,7 +93,7 @@ pub(super) fn detail(
     // Behind them those of which domains alone are known.
     let only_domains = |&r: &usize| {
         let cell = board.rows[r].cells[at].as_ref();
-        cell.is_some_and(|c| c.score.is_none() && c.domains.values().any(|d| d.1.is_some()))
+        cell.is_some_and(|c| c.shown().is_none() && c.domains.values().any(|d| d.1.is_some()))
     };
     let rows: Vec<usize> = rows
         .into_iter()
@@ -127,6 +132,10 @@ pub(super) fn detail(
     let text_of = |c: &Shown| t.get(c.key).map_or(c.head, String::as_str).to_owned();
     let mut head: Vec<String> = used.iter().map(text_of).collect();
     head.splice(beside..beside, domains.iter().map(|d| (*d).clone()));
+    let shown_of = |row: usize| of(row).and_then(Cell::shown);
+    let values = shown.iter().filter_map(|&r| shown_of(r));
+    let values = values.flat_map(|(s, ends)| ends.into_iter().flatten().chain([s]));
+    let (plots, axis) = Plots::new(board, at, values.collect(), words);
     let rows_view = shown.iter().map(|&r| {
         let row = &board.rows[r];
         let cell = of(r);
@@ -142,7 +151,8 @@ pub(super) fn detail(
         let domains = domains.iter().map(|d| {
             let found = cell.and_then(|c| c.domains.get(*d)).and_then(|d| d.1);
             let shade = found.map(chart::shade).unwrap_or_default();
-            [number(found, 3), shade]
+            let mark = dagger(found.is_some() && cell.is_some_and(|c| c.trained_on));
+            [format!("{}{mark}", number(found, 3)), shade]
         });
         let (first, rest) = used.split_at(beside);
         let first = first.iter().map(value);
@@ -150,24 +160,62 @@ pub(super) fn detail(
         DetailRow {
             name: name_of(row, t),
             id: row.id.clone(),
-            class: class_of(row).to_owned(),
+            source: sources(board)
+                .iter()
+                .position(|s| Some(*s) == row.source.as_deref())
+                .map_or(0, |at| at + 1),
+            plot: shown_of(r).map(|(score, ends)| plots.score(score, ends, class_of(row))),
             cells: cells.collect(),
         }
     });
     DetailView {
         suite: view.clone(),
-        forest: chart::forest(board, at, words),
-        bars: chart::bars(board, at),
+        axis,
+        patterns: patterns(board, at, t),
         head,
         by_domain: !domains.is_empty(),
         rows: rows_view.collect(),
         more: rows.len() - shown.len(),
-        warnings: warnings(board, at),
+        warnings: warnings(board, at, t),
     }
 }
 
+/// Who reports figures, in the order of the rows.
+pub(super) fn sources(board: &Board) -> Vec<&str> {
+    let all = board.rows.iter().filter_map(|row| row.source.as_deref());
+    let mut sources: Vec<&str> = all.collect();
+    sources.dedup();
+    sources
+}
+
+/// Triplet accuracy by pattern of every row that has any, as a heat map.
+fn patterns(board: &Board, suite: usize, t: &Texts) -> Option<PatternView> {
+    let rows = board.rows.iter().filter_map(|row| {
+        let cell = row.cells[suite].as_ref()?;
+        (!cell.triplets.is_empty()).then_some((row, cell))
+    });
+    let rows: Vec<_> = rows.take(MOST_DETAILS_OF_MANY).collect();
+    let head: Vec<&String> = rows.first()?.1.triplets.keys().take(40).collect();
+    let view = |(row, cell): &(&Row, &Cell)| {
+        let accuracy = |pattern: &&String| match cell.triplets.get(*pattern) {
+            Some(share) => {
+                // A half is chance: the middle of the scale.
+                let text = format!("{:.0}{}", 100.0 * share, dagger(cell.trained_on));
+                [text, chart::shade(2.0 * share - 1.0)]
+            }
+            None => Default::default(),
+        };
+        let name = format!("{}{}", name_of(row, t), dagger(cell.trained_on));
+        (name, head.iter().map(accuracy).collect())
+    };
+    Some(PatternView {
+        rows: rows.iter().map(view).collect(),
+        head: head.into_iter().cloned().collect(),
+    })
+}
+
 /// Warnings of a suite's records; one that several share is said once.
-fn warnings(board: &Board, suite: usize) -> Vec<[String; 2]> {
+fn warnings(board: &Board, suite: usize, t: &Texts) -> Vec<[String; 2]> {
     let mut said: Vec<(String, Vec<String>)> = Vec::new();
     for row in &board.rows {
         let Some(cell) = &row.cells[suite] else {
@@ -190,7 +238,7 @@ fn warnings(board: &Board, suite: usize) -> Vec<[String; 2]> {
             if more > 0 {
                 names.push_str(&format!(" +{more}"));
             }
-            [warning, names]
+            [say(&warning, t), names]
         })
         .collect()
 }
@@ -212,6 +260,17 @@ pub(super) fn adaptations(board: &Board, t: &Texts, words: Words<'_>) -> Vec<Ada
         let suites: Vec<usize> = (0..board.suites.len())
             .filter(|s| of.iter().any(|a| a.changes.contains_key(s)))
             .collect();
+        let columns: Vec<_> = suites
+            .iter()
+            .map(|&s| {
+                let changes = of.iter().filter_map(|a| a.changes.get(&s));
+                let values = changes.flat_map(|c| {
+                    let ends = c.after_interval.into_iter().flatten();
+                    ends.chain([c.before, c.after])
+                });
+                Plots::new(board, s, values.collect(), words)
+            })
+            .collect();
         let mean = |a: &Adaptation, area: Area| {
             let deltas: Vec<f64> = a
                 .changes
@@ -232,13 +291,10 @@ pub(super) fn adaptations(board: &Board, t: &Texts, words: Words<'_>) -> Vec<Ada
                 .unwrap_or_else(|| text(t, "adapted_here").to_owned()),
             badge: badge.name(),
             badge_text: badge_text(badge, t),
-            charts: suites
-                .iter()
-                .filter_map(|&s| chart::dumbbell(board, s, source.as_deref(), words))
-                .collect(),
             suites: suites
                 .iter()
-                .map(|&s| [board.suites[s].key.clone(), board.suites[s].title.clone()])
+                .zip(&columns)
+                .map(|(&s, (_, axis))| (board.suites[s].title.clone(), axis.clone()))
                 .collect(),
             rows: of
                 .iter()
@@ -246,20 +302,16 @@ pub(super) fn adaptations(board: &Board, t: &Texts, words: Words<'_>) -> Vec<Ada
                     name: a.name.clone(),
                     cells: suites
                         .iter()
-                        .map(|s| match a.changes.get(s) {
-                            None => Default::default(),
-                            Some(c) => [
-                                decimal(c.before, 4),
-                                decimal(c.after, 4),
-                                signed(c.delta(), 4),
+                        .zip(&columns)
+                        .map(|(s, (plots, _))| {
+                            let c = a.changes.get(s)?;
+                            let texts = [
+                                decimal(c.before, 3),
+                                format!("{}{}", decimal(c.after, 3), dagger(c.trained_on)),
+                                signed(c.delta(), 3),
                                 between(c.interval),
-                                match c.interval {
-                                    Some([low, _]) if low > 0.0 => "gain",
-                                    Some([_, high]) if high < 0.0 => "loss",
-                                    _ => "same",
-                                }
-                                .to_owned(),
-                            ],
+                            ];
+                            Some((texts, plots.change(c)))
                         })
                         .collect(),
                     means: [mean(a, Area::Finance), mean(a, Area::General)],
@@ -304,20 +356,10 @@ pub(super) fn contradictions(board: &Board, t: &Texts) -> Vec<[String; 6]> {
     found
 }
 
-/// Charts of size for the suites that most sized models were scored on, four at most.
-pub(super) fn scatters(board: &Board, words: Words<'_>) -> Vec<Scatter> {
-    let mut found: Vec<Scatter> = (0..board.suites.len())
-        .filter_map(|s| chart::scatter(board, s, words))
-        .collect();
-    found.sort_by_key(|s| std::cmp::Reverse(s.points.len()));
-    found.truncate(4);
-    found
-}
-
-pub(super) fn coverage(group: &GainGroup) -> CoverageView {
+pub(super) fn coverage(group: &GainGroup, t: &Texts) -> CoverageView {
     let share = |v: f64| format!("{:.2} %", 100.0 * v);
     CoverageView {
-        title: group.title.clone(),
+        title: say(&group.title, t),
         chart: chart::coverage(group),
         suites: group.suites.clone(),
         rows: group
@@ -344,14 +386,14 @@ pub(super) fn coverage(group: &GainGroup) -> CoverageView {
             .filter_map(|measure| {
                 let c = group.correlation(measure, "mean")?;
                 Some([
-                    measure.name().to_owned(),
+                    say(measure.name(), t),
                     number(c.rho, 2),
                     number(c.p_value, 3),
                     number(c.smallest_p, 3),
                 ])
             })
             .collect(),
-        findings: group.findings.clone(),
+        findings: group.findings.iter().map(|f| say(f, t)).collect(),
     }
 }
 
@@ -412,7 +454,7 @@ pub(super) fn disputes(board: &Board, t: &Texts) -> Vec<DisputeView> {
             title: suite.title.clone(),
             a: name_of(a, t),
             b: name_of(b, t),
-            withheld: d.withheld.clone(),
+            withheld: d.withheld.as_deref().map(|w| say(w, t)),
             licence: suite.licence.clone(),
             korean: suite.languages.iter().any(|l| l.starts_with("kor")),
             pairs: d
@@ -482,7 +524,7 @@ pub(super) fn provenance(
     fact(text(t, "languages"), Some(row.facts.languages.join(", ")));
     fact(text(t, "architecture"), row.facts.architecture.clone());
     for (name, value) in &row.run {
-        fact(name, Some(value.clone()));
+        fact(name, Some(say(value, t)));
     }
     let short = |hash: &Option<String>| {
         hash.as_deref()
@@ -495,16 +537,19 @@ pub(super) fn provenance(
             .zip(common)
             .filter_map(|((cell, suite), common)| {
                 let cell = cell.as_ref()?;
-                let mut remarks: Vec<String> = cell.unranked.iter().cloned().collect();
+                let mut remarks: Vec<String> = cell.unranked.iter().map(|w| say(w, t)).collect();
                 if cell.approximate {
                     remarks.push(text(t, "approximate").to_owned());
                 }
                 let said = |w: &&String| common.contains(w) || cell.unranked.as_ref() == Some(*w);
                 let own = cell.warnings.iter().filter(|w| !said(w));
-                remarks.extend(own.cloned());
+                remarks.extend(own.map(|w| say(w, t)));
                 Some([
                     suite.key.clone(),
-                    cell.score.map_or_else(|| "–".into(), |s| s.to_string()),
+                    cell.score.map_or_else(
+                        || "–".into(),
+                        |s| format!("{}{}", decimal(s, 6), dagger(cell.trained_on)),
+                    ),
                     interval(cell.interval, 4),
                     cell.n_pairs.map(|n| n.to_string()).unwrap_or_default(),
                     short(&cell.release_id),
@@ -528,11 +573,9 @@ pub(super) fn provenance(
 /// What the comparison of two models reads: rows, suites, and differences in units of 1e-4.
 pub(super) fn data(board: &Board, t: &Texts) -> String {
     let unit = |v: f64| (v * 1e4).round() as i64;
-    let rows: Vec<serde_json::Value> = board
-        .rows
-        .iter()
-        .map(|r| serde_json::json!([name_of(r, t), r.protocol, r.badge.name()]))
-        .collect();
+    // By model: its id and the rows of its differences.
+    let models = board.models.iter();
+    let rows: Vec<serde_json::Value> = models.map(|m| serde_json::json!([m.id, m.rows])).collect();
     // By couple of rows, then suite after suite.
     let mut couples: BTreeMap<(usize, usize), Vec<i64>> = BTreeMap::new();
     for d in &board.differences {
@@ -552,11 +595,8 @@ pub(super) fn data(board: &Board, t: &Texts) -> String {
         "verdict",
         "suite",
         "none_paired",
-        "verdict_gain",
-        "verdict_loss",
         "verdict_same",
-        "shown",
-        "same_model",
+        "remove",
     ];
     let texts: BTreeMap<&str, &str> = keys.into_iter().map(|k| (k, text(t, k))).collect();
     let all = serde_json::json!({"m": rows, "s": suites, "d": differences, "t": texts});

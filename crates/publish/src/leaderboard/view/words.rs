@@ -3,6 +3,7 @@
 use super::Texts;
 use crate::leaderboard::board::{Badge, Cell, Kind, Row, Stage};
 use crate::leaderboard::chart::{decimal, signed};
+use korfinsts_base::texts::{self, taken};
 
 /// A text of the page; its key where it is missing, which a test rules out.
 pub(super) fn text<'a>(t: &'a Texts, key: &'a str) -> &'a str {
@@ -11,11 +12,17 @@ pub(super) fn text<'a>(t: &'a Texts, key: &'a str) -> &'a str {
 
 /// A text with its places filled.
 pub(super) fn fill(t: &Texts, key: &str, values: &[(&str, &str)]) -> String {
-    let mut out = text(t, key).to_owned();
-    for (name, value) in values {
-        out = out.replace(&format!("{{{name}}}"), value);
-    }
-    out
+    texts::fill(text(t, key), values)
+}
+
+/// Half the width of an interval.
+pub(super) fn half(value: Option<[f64; 2]>) -> String {
+    value.map_or_else(String::new, |[low, high]| {
+        format!(
+            "±{}",
+            decimal((high - low) / 2.0, 2).trim_start_matches('0')
+        )
+    })
 }
 
 pub(super) fn interval(value: Option<[f64; 2]>, digits: usize) -> String {
@@ -51,7 +58,11 @@ pub(super) fn probability(p: f64) -> String {
 }
 
 pub(super) fn rank(cell: &Cell) -> String {
-    match cell.rank {
+    range(cell.rank)
+}
+
+pub(super) fn range(rank: Option<[usize; 2]>) -> String {
+    match rank {
         Some([best, worst]) if best == worst => best.to_string(),
         Some([best, worst]) => format!("{best}–{worst}"),
         None => String::new(),
@@ -64,6 +75,23 @@ pub(super) fn name_of(row: &Row, t: &Texts) -> String {
         _ => row.name.clone(),
     }
 }
+
+/// A sentence of this program in the reader's language. Those that are known have a text `said_…` in each
+/// language, whose `{…}` stand for what the sentence fills in; others stay as they are.
+pub(super) fn say(sentence: &str, t: &Texts) -> String {
+    let known = t.iter().filter(|(key, _)| key.starts_with(SAID));
+    for (key, english) in known.clone().filter(|(key, _)| key.ends_with(ENGLISH)) {
+        if let Some(values) = taken(english, sentence) {
+            return fill(t, key.trim_end_matches(ENGLISH), &values);
+        }
+    }
+    sentence.to_owned()
+}
+
+/// Keys of the sentences of this program.
+pub(in crate::leaderboard) const SAID: &str = "said_";
+/// End of the keys of their English forms, which are there whatever the language is.
+pub(in crate::leaderboard) const ENGLISH: &str = ".en";
 
 pub(super) fn class_of(row: &Row) -> &'static str {
     match (row.kind, row.badge) {
@@ -79,4 +107,28 @@ pub(super) fn is_korean(text: &str) -> bool {
 
 pub(super) fn badge_text(badge: Badge, t: &Texts) -> String {
     text(t, badge.name()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_sentence_is_said_in_the_readers_language() {
+        let texts = [
+            ("said_truncated.en", "{0} of {1} texts were cut"),
+            ("said_truncated", "{1}개 중 {0}개가 잘렸습니다"),
+            ("said_new.en", "synthetic"),
+            ("said_new", "합성"),
+        ];
+        let t: Texts = texts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        for (english, korean) in [
+            ("12 of 40 texts were cut", "40개 중 12개가 잘렸습니다"),
+            ("synthetic", "합성"),
+            ("synthetic, and more", "synthetic, and more"),
+            ("12 of 40 texts were cut off", "12 of 40 texts were cut off"),
+        ] {
+            assert_eq!(say(english, &t), korean);
+        }
+    }
 }
