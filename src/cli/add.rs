@@ -33,13 +33,18 @@ pub struct AddArgs {
     #[arg(value_name = "BUNDLE", required = true)]
     bundles: Vec<PathBuf>,
     /// Folder that keeps bundles and records
-    #[arg(long, value_name = "DIR", default_value = "korfinsts-submitted")]
-    to: PathBuf,
+    #[arg(
+        long,
+        alias = "to",
+        value_name = "DIR",
+        default_value = "korfinsts-submitted"
+    )]
+    results: PathBuf,
     /// Take a bundle's name, or what it replaces, for its submitter's own without the proof of a key, and a
     /// model that is close to another for one of its own: you know the submitter
     #[arg(long)]
     vouch: bool,
-    /// Resamples behind each interval
+    /// Number of bootstrap resamples for each interval
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
     #[command(flatten)]
@@ -60,8 +65,8 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
         return Err(CliError::usage(found, "10,000 is the default").into());
     }
     let registry = Registry::open(&global.data_home()?)?;
-    let kept = args.to.join("bundles");
-    let lock = FolderLock::acquire(&args.to)?;
+    let kept = args.results.join("bundles");
+    let lock = FolderLock::acquire(&args.results)?;
     let mut shown = Vec::new();
     for path in &args.bundles {
         // Each is compared with those before it, in the same call too.
@@ -119,10 +124,10 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
         );
         let mut commit = Commit::new(&lock);
         let removed = match replaced {
-            Some(old) => remove(&mut commit, &args.to, old)?,
+            Some(old) => remove(&mut commit, &args.results, old)?,
             None => 0,
         };
-        shown.extend(put_records(&mut commit, &args.to, &accepted)?);
+        shown.extend(put_records(&mut commit, &args.results, &accepted)?);
         commit.put(Path::new("bundles").join(&name), &bytes)?;
         commit.finish()?;
         global.note(&format!("taken in: {} ({})", name, accepted.level));
@@ -137,7 +142,7 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
     report::emit(&shown, report::ShownArgs::default(), &args.output, global)?;
     global.note(&format!(
         "next: `korfinsts leaderboard build --submitted {}`",
-        args.to.join("records").display()
+        args.results.join("records").display()
     ));
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::output::{Format, OutputArgs, Table};
+use super::output::{Format, OutputArgs, Table, rendered, wrapped};
+use super::texts::texts;
 use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::text::visible;
@@ -15,14 +16,14 @@ use korfinsts_publish::leaderboard::entry;
 
 /// Compare two models on the same pairs
 ///
-/// Every Δ is A less B: above zero, A is better. Intervals come from a paired bootstrap over
-/// pairs, p from a permutation test, and p (Holm) is corrected for the number of suites. Suites of
-/// finance stand beside general ones, so that what an adapted model gained is seen with what it
-/// cost.
+/// Δρ is the score of A minus the score of B: above zero, A is better. ± is half of its 95 %
+/// interval, from a paired bootstrap over pairs. p is from a permutation test, and p (Holm) is
+/// corrected for the number of suites. The means over suites show what a model gained on finance
+/// and what it lost on general text.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts compare adapted-model base-model
-  korfinsts compare new/korsts.test.auto.json old/korsts.test.auto.json
+  korfinsts compare new/korsts.test.native.json old/korsts.test.native.json
   korfinsts compare mine length --suite finsts --by domain --pairs 10
   korfinsts compare candidate release --fail-if-worse 0.01 --format json")]
 pub struct CompareArgs {
@@ -55,12 +56,15 @@ pub struct CompareArgs {
     /// Compare also what was run under different protocols
     #[arg(long)]
     across_protocols: bool,
-    /// Resamples and random permutations
+    /// Number of bootstrap resamples and of random permutations
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
-    /// Their seed
+    /// Seed of the resamples and permutations
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Also show areas, numbers of pairs, whole intervals and AUC
+    #[arg(long)]
+    wide: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -113,7 +117,7 @@ pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
         disagreements: args.pairs,
     };
     let report = compare::compare(&a, &b, &catalogue, &options)?;
-    args.output.emit(&render(&report, args.output.format))?;
+    args.output.emit(&render(&report, args))?;
     for warning in &report.warnings {
         global.note(&format!("warning: {warning}"));
     }
@@ -133,28 +137,31 @@ pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
     Err(CliError::new(FailureClass::Check, message, None).into())
 }
 
-fn render(report: &Report, format: Format) -> String {
-    match format {
+fn render(report: &Report, args: &CompareArgs) -> String {
+    match args.output.format {
         Format::Json => {
             let bytes = korfinsts_bench::run::record::to_json(report);
             String::from_utf8(bytes).expect("JSON is UTF-8")
         }
         Format::Csv => tidy(report).to_csv(),
-        Format::Table => page(report, Table::to_terminal),
-        Format::Md => page(report, Table::to_markdown),
-        Format::Latex => tables(report)
-            .iter()
-            .map(Table::to_latex)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        format => page(report, args.wide, format),
     }
 }
 
-fn page(report: &Report, render: fn(&Table) -> String) -> String {
-    let mut parts: Vec<String> = tables(report).iter().map(render).collect();
-    if let Some(sentence) = report.trade_off() {
-        parts.push(sentence + "\n");
+fn page(report: &Report, wide: bool, format: Format) -> String {
+    let tables = rendered(&tables(report, wide), format);
+    if format == Format::Latex {
+        return tables;
     }
+    let mut parts = vec![tables];
+    let trained = report.suites.values().any(|s| s.trained != [false; 2]);
+    let note = trained.then(|| texts().get("cli_trained_whole").to_owned());
+    let sentences: Vec<String> = note.into_iter().chain(report.trade_off()).collect();
+    parts.extend(
+        sentences
+            .iter()
+            .map(|sentence| wrapped(&texts().said(sentence)) + "\n"),
+    );
     let withheld: Vec<String> = report
         .suites
         .iter()
@@ -174,8 +181,8 @@ fn ordered(report: &Report) -> Vec<(&String, &SuiteComparison)> {
     suites
 }
 
-fn tables(report: &Report) -> Vec<Table> {
-    let mut tables = vec![suites(report)];
+fn tables(report: &Report, wide: bool) -> Vec<Table> {
+    let mut tables = vec![suites(report, wide)];
     if !report.areas.is_empty() {
         tables.push(areas(report));
     }
@@ -222,11 +229,35 @@ fn verdict(delta: Option<f64>, p_holm: Option<f64>) -> String {
     }
 }
 
-fn suites(report: &Report) -> Table {
+/// A score, marked where the model was trained on part of the suite.
+fn marked(value: Option<f64>, trained: bool) -> String {
+    score(value) + if trained { "†" } else { "" }
+}
+
+fn suites(report: &Report, wide: bool) -> Table {
     let title = format!(
         "A = {}, B = {}: Spearman's ρ on the same pairs",
         report.a, report.b
     );
+    let delta = |s: &SuiteComparison| {
+        let half = s.interval.map(|[low, high]| (high - low) / 2.0);
+        signed(s.delta_spearman) + &half.map_or_else(String::new, |h| format!("±{h:.3}"))
+    };
+    if !wide {
+        let head = ["suite", "#ρ A", "#ρ B", "#Δρ", "#p (Holm)", "at 5 %"];
+        let mut table = Table::new(&title, &head);
+        for (name, s) in ordered(report) {
+            table.push(vec![
+                name.clone(),
+                marked(s.spearman_a, s.trained[0]),
+                marked(s.spearman_b, s.trained[1]),
+                delta(s),
+                probability(s.p_holm),
+                verdict(s.delta_spearman, s.p_holm),
+            ]);
+        }
+        return table;
+    }
     let head = [
         "suite",
         "area",
@@ -251,8 +282,8 @@ fn suites(report: &Report) -> Table {
             name.clone(),
             s.area.to_string(),
             s.n_pairs.to_string(),
-            score(s.spearman_a),
-            score(s.spearman_b),
+            marked(s.spearman_a, s.trained[0]),
+            marked(s.spearman_b, s.trained[1]),
             signed(s.delta_spearman),
             interval(s.interval),
             probability(s.p_value),
@@ -270,7 +301,7 @@ fn suites(report: &Report) -> Table {
 
 fn areas(report: &Report) -> Table {
     let mut table = Table::new(
-        "Finance beside general text: mean Δρ over suites",
+        "Finance and general text: mean Δρ over suites",
         &["area", "#suites", "#mean Δρ", "95 %", "suites"],
     );
     for (area, found) in &report.areas {
@@ -279,7 +310,15 @@ fn areas(report: &Report) -> Table {
             found.suites.len().to_string(),
             signed(Some(found.mean_delta)),
             interval(Some(found.interval)),
-            found.suites.join(", "),
+            found
+                .suites
+                .iter()
+                .map(|name| match report.suites[name].trained {
+                    [false, false] => name.clone(),
+                    _ => format!("{name}†"),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
         ]);
     }
     table

@@ -16,7 +16,7 @@ use korfinsts_encoder::backend::onnxruntime::{self, Loaded, cuda, library};
 
 const GIB: u64 = 1 << 30;
 
-/// Look at this machine: processor, memory, ONNX Runtime, CUDA, folders, network settings
+/// Check this machine: processor, memory, ONNX Runtime, CUDA, folders, network settings
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// ONNX Runtime library (or its folder) to look at
@@ -25,7 +25,7 @@ pub struct DoctorArgs {
     /// Device that has to work: with `cuda`, what is missing for it is a failure
     #[arg(long, default_value = "cpu", value_parser = model::device)]
     device: String,
-    /// Form of the output
+    /// Format of what is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -43,11 +43,16 @@ pub struct EncodeArgs {
     field: Option<String>,
     #[command(flatten)]
     read: ModelArgs,
-    /// Padded tokens per batch
-    #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
+    /// Number of tokens per batch, padding included
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = BATCH_TOKENS,
+        help_heading = "Run"
+    )]
     batch_tokens: usize,
     /// Encode everything again, and use no embeddings of earlier runs
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     no_resume: bool,
 }
 
@@ -87,7 +92,7 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
     }
     if args.read.has_second_prompt() {
         return Err(CliError::usage(
-            "`--prompt2` is of pairs, and here each text stands alone",
+            "`--prompt2` is for pairs, and `encode` reads single texts",
             "run `encode` once for each prompt",
         )
         .into());
@@ -148,7 +153,7 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         None => "stdout".to_owned(),
     };
     global.note(&format!(
-        "{to}: {} embeddings of width {}",
+        "written to {to}: {} embeddings of {} dimensions",
         texts.len(),
         store.set().dimension()
     ));

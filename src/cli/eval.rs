@@ -18,18 +18,18 @@ use korfinsts_bench::run::evaluate::EvaluateOptions;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan, Watch};
 use korfinsts_bench::run::shard::Shard;
 use korfinsts_bench::suite::manifest::Area;
-use korfinsts_bench::suite::{BUILT_IN, Registry, Selection, Suite};
+use korfinsts_bench::suite::{BUILT_IN, Chosen, Registry, Selection, Suite};
 use korfinsts_encoder::built_in;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Evaluate encoders on suites
 ///
-/// Without MODEL the built-in encoder `nmixx-mini` and the lexical baselines are evaluated on
-/// `korfin-shift`: both ship in the binary. With MODEL every suite on disk is evaluated, and those
-/// that are not are named with the command that gets them. What is encoded is kept, so a run that
-/// was stopped goes on, and a second one costs nothing. Where one of several models fails, the
-/// others are evaluated all the same, and the exit code is that of the first failure.
+/// Without MODEL, evaluates the built-in encoder `nmixx-mini` and the lexical baselines on
+/// `korfin-shift`. Nothing has to be downloaded for this. With MODEL, evaluates it on every suite on
+/// disk, and prints the command that gets each of the other suites. Embeddings are kept: a run that
+/// was stopped continues, and a second run needs no encoding. If one of several models fails, the
+/// others are still evaluated, and the exit code is that of the first failure.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   korfinsts eval
@@ -73,19 +73,19 @@ pub struct EvalArgs {
 
 /// How the run goes and what it keeps.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "How it is run and kept")]
+#[command(next_help_heading = "Run and results")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct RunArgs {
-    /// Padded tokens per batch
+    /// Number of tokens per batch, padding included
     #[arg(long, value_name = "N", default_value_t = BATCH_TOKENS)]
     batch_tokens: usize,
     /// Score only the first N pairs of each suite
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Seed of the resampling
+    /// Seed of the resamples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Resamples behind each interval
+    /// Number of bootstrap resamples for each interval
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
     /// Use embeddings of earlier runs (the default)
@@ -100,10 +100,10 @@ struct RunArgs {
     /// Leave the lexical baselines out
     #[arg(long)]
     no_baselines: bool,
-    /// Do only the I-th of N parts of the work, model by suite; `korfinsts merge` joins them
+    /// Run shard I of N; `korfinsts merge` joins the shards
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Folder for records and per-pair scores; a shard has a folder of its own in it
+    /// Folder for records and per-pair scores; each shard gets its own subfolder
     #[arg(long, value_name = "DIR", default_value = "korfinsts-results")]
     results: PathBuf,
     /// Write mteb's result files under this folder as well
@@ -119,17 +119,17 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     check_numbers(&args.run)?;
     args.output.check()?;
     let home = global.data_home()?;
-    let suites = suites(args, global, &home)?;
+    let chosen = suites(args, global, &home)?;
     let nothing_asked = args.models.is_empty();
     let encoders = if nothing_asked {
         vec![built_in::DEFAULT.to_owned()]
     } else {
-        args.models.clone()
+        distinct(&args.models)
     };
     let cache = home.join("embeddings");
     let mut session = Session::new(SessionPlan {
         encoders: encoders.clone(),
-        suites,
+        suites: chosen.suites,
         baselines: !args.run.no_baselines,
         shard: args.run.shard,
         results: Some(args.run.results.clone()),
@@ -143,8 +143,13 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         left_out: Vec::new(),
     };
     let mut models = Vec::new();
+    // Before anything is run, the whole of how each model is read is of interest.
+    let told = Global {
+        verbose: global.verbose || args.run.dry_run,
+        ..global.clone()
+    };
     for index in session.needed() {
-        match args.model.read(&encoders[index], global) {
+        match args.model.read(&encoders[index], &told) {
             Ok((spec, prompting)) => models.push(Model {
                 index,
                 spec,
@@ -155,6 +160,12 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
                 let say = |out| failure::say(&error.context(out));
                 shown.leave_out(&encoders[index], say);
             }
+        }
+    }
+    if !chosen.absent.is_empty() {
+        global.note("not on disk, so not evaluated:");
+        for absent in &chosen.absent {
+            global.note(&format!("  {:14} {}", absent.id, absent.command));
         }
     }
     if args.run.dry_run {
@@ -238,7 +249,7 @@ impl Shown {
             self.models,
             names.join(", ")
         );
-        let hint = "what the others gave is kept; mend these and run the same command again";
+        let hint = "what the others gave is kept; fix these and run the same command again";
         let hint = (names.len() < self.models).then(|| hint.to_owned());
         Err(CliError::new(*class, what, hint).into())
     }
@@ -284,6 +295,12 @@ fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> Evaluate
     }
 }
 
+/// The models, each once.
+fn distinct(models: &[String]) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    models.iter().filter(|m| seen.insert(*m)).cloned().collect()
+}
+
 /// A value of `--area`.
 fn area() -> impl TypedValueParser<Value = Area> {
     let names = Area::ALL.map(|area| PossibleValue::new(area.name()));
@@ -291,9 +308,8 @@ fn area() -> impl TypedValueParser<Value = Area> {
     PossibleValuesParser::new(names).map(move |name| of(name).unwrap_or_default())
 }
 
-/// The suites asked for, then the files of pairs. Suites that are not on disk are named with the command
-/// that gets them.
-fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Vec<Suite>> {
+/// The suites asked for, then the files of pairs; and the suites that are not on disk.
+fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Chosen> {
     if args.pairs.is_empty() && !args.columns.is_empty() {
         let hint = "the columns of a suite are those of its suite.toml";
         return Err(CliError::usage("found `--columns` without `--pairs FILE`", hint).into());
@@ -309,7 +325,7 @@ fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Vec<S
     if asked.names.is_empty() && args.models.is_empty() && !filtered {
         asked.names.push(BUILT_IN.to_owned());
     }
-    let mut suites = Vec::new();
+    let mut chosen = Chosen::default();
     if only_pairs && (args.area.is_some() || !args.split.is_empty()) {
         let found = "found `--split` or `--area` with `--pairs` alone";
         let hint =
@@ -317,21 +333,14 @@ fn suites(args: &EvalArgs, global: &Global, home: &Path) -> anyhow::Result<Vec<S
         return Err(CliError::usage(found, hint).into());
     }
     if !only_pairs {
-        let chosen = Registry::open(home)?.choose(&asked)?;
-        if !chosen.absent.is_empty() {
-            global.note("not on disk, so not evaluated:");
-            for absent in &chosen.absent {
-                global.note(&format!("  {:14} {}", absent.id, absent.command));
-            }
-        }
-        suites = chosen.suites;
+        chosen = Registry::open(home)?.choose(&asked)?;
     }
     for path in &args.pairs {
         let own = args.columns.read(path, &args.language, global)?.suite;
         let is_same = |s: &Suite| (&s.id, &s.version) == (&own.id, &own.version);
-        if !suites.iter().any(is_same) {
-            suites.push(own);
+        if !chosen.suites.iter().any(is_same) {
+            chosen.suites.push(own);
         }
     }
-    Ok(suites)
+    Ok(chosen)
 }

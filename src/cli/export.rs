@@ -16,18 +16,18 @@ enum Target {
 
 /// Export a model to ONNX
 ///
-/// Writes `model.onnx` with its tokenizer and configuration beside it: pooling and normalisation
-/// are inside, the output is `sentence_embedding`. BERT, RoBERTa and XLM-RoBERTa models.
+/// Writes `model.onnx`, its tokenizer and its configuration to a folder. The graph includes pooling
+/// and normalisation; its output is `sentence_embedding`. BERT, RoBERTa and XLM-RoBERTa models only.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  korfinsts export checkpoints/mine --to onnx --output checkpoints/mine-onnx")]
+  korfinsts export checkpoints/mine --format onnx --output checkpoints/mine-onnx")]
 pub struct ExportArgs {
     /// Model folder or hub id
     #[arg(value_name = "MODEL")]
     model: String,
     /// Format
-    #[arg(long, value_enum, default_value = "onnx")]
-    to: Target,
+    #[arg(long, alias = "to", value_enum, default_value = "onnx")]
+    format: Target,
     /// Folder to write to
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
@@ -39,7 +39,7 @@ pub struct ExportArgs {
 /// When the model cannot be read or has no counterpart in the format.
 pub fn run(args: &ExportArgs, global: &Global) -> anyhow::Result<()> {
     let spec = train::trainable(&args.model, None, global)?;
-    match args.to {
+    match args.format {
         Target::Onnx => {
             let _lock = korfinsts_base::fs::FolderLock::acquire(&args.output)?;
             export::onnx(&spec, &args.output, export::INSIDE)?;

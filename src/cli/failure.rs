@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::texts::texts;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::FsError;
 use korfinsts_base::hub::HubError;
@@ -101,8 +102,10 @@ pub fn say(error: &anyhow::Error) -> FailureClass {
 
 /// Prints an error, what it is followed by its causes, and a hint on stderr.
 pub fn print(causes: &[String], hint: Option<String>) {
-    super::output::say(&format!("error: {}", causes.join(": ")));
+    let texts = texts();
+    let causes = texts.said(&causes.join(": "));
+    super::output::say(&texts.fill("cli_error", &[("causes", &causes)]));
     if let Some(hint) = hint {
-        super::output::say(&format!("hint: {hint}"));
+        super::output::say(&texts.fill("cli_hint", &[("hint", &texts.said(&hint))]));
     }
 }

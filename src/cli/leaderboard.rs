@@ -34,9 +34,9 @@ enum LeaderboardCommand {
 /// Build the page from records and reported figures
 ///
 /// Writes `index.html` (one per language), the pair browser, and the same figures as CSV, JSON,
-/// Markdown and LaTeX. The page needs no server and no network. What was run by you is ranked as
-/// *reproduced*, what others submitted with per-pair scores as *recomputed*; all else is shown as
-/// *reported* and not ranked.
+/// Markdown and LaTeX. The page needs no server and no network. Your own records are ranked as
+/// *reproduced*, submissions with per-pair scores as *recomputed*. All other figures are shown as
+/// *reported* and are not ranked.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts leaderboard build
@@ -69,10 +69,10 @@ struct BuildArgs {
         default_value = "korfinsts-leaderboard"
     )]
     output: PathBuf,
-    /// Resamples behind ranks and differences
+    /// Number of bootstrap resamples for ranks and differences
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
-    /// Their seed
+    /// Seed of the resamples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Pairs that the pair browser shows for two models

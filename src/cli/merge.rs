@@ -16,15 +16,15 @@ use korfinsts_publish::leaderboard::entry::Entry;
 /// is checked against its record.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  korfinsts merge korfinsts-results --into all
-  korfinsts merge node-a/results node-b/results --into all --format md")]
+  korfinsts merge korfinsts-results --results all
+  korfinsts merge node-a/results node-b/results --results all --format markdown")]
 pub struct MergeArgs {
     /// Results folders, or one that holds the folders of shards
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Folder that the joined records are written to
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
+    #[arg(long, alias = "into", value_name = "DIR")]
+    results: PathBuf,
     /// Join what is there, though shards are missing
     #[arg(long)]
     partial: bool,
@@ -40,7 +40,7 @@ pub struct MergeArgs {
 /// When folders do not belong together, one is damaged or missing, or the disk fails.
 pub fn run(args: &MergeArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
-    let merged = merge::merge(&args.folders, &args.into, args.partial)?;
+    let merged = merge::merge(&args.folders, &args.results, args.partial)?;
     let entries = merged.records.iter().map(|path| Entry::read(path));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     report::emit(&entries, args.shown, &args.output, global)?;
@@ -53,7 +53,7 @@ pub fn run(args: &MergeArgs, global: &Global) -> anyhow::Result<()> {
     };
     global.note(&format!(
         "records: {} ({} joined{repeated})",
-        args.into.display(),
+        args.results.display(),
         merged.records.len()
     ));
     Ok(())

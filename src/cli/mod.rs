@@ -1,7 +1,8 @@
 //! The command line: one file per subcommand, and the only room that knows clap, colour, stdout
 //! and progress bars. Imports every room.
 //!
-//! To add a subcommand: one file with its `Args` and `run`, and one line in [`Command`].
+//! To add a subcommand: one file with its `Args` and `run`, one line in [`Command`], and one in the
+//! groups of `help.rs`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -17,6 +18,7 @@ mod eval;
 #[cfg(feature = "candle")]
 mod export;
 mod failure;
+mod help;
 mod interrupt;
 mod leaderboard;
 mod merge;
@@ -36,6 +38,7 @@ mod submissions;
 mod submit;
 mod suite;
 mod summary;
+mod texts;
 mod tokenizer;
 #[cfg(feature = "candle")]
 mod train;
@@ -44,7 +47,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 pub use failure::CliError;
 
@@ -60,10 +63,15 @@ pub struct Cli {
 
 /// Flags that every subcommand takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Folder that holds imported suites, caches and run-time libraries [env: `KORFINSTS_DATA`]
-    /// [default: the platform's data folder]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Folder for imported suites, caches and run-time libraries [env: KORFINSTS_DATA] \
+                [default: the data folder of the user]"
+    )]
     pub data: Option<PathBuf>,
     /// Never use the network
     #[arg(long, global = true)]
@@ -71,6 +79,9 @@ pub struct Global {
     /// Print no progress and no notes on stderr
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Print every setting that was read of a model, with its source
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 impl Global {
@@ -93,7 +104,7 @@ impl Global {
     /// Prints a line on stderr unless `--quiet`.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            output::say(line);
+            output::say(&texts::texts().said(line));
         }
     }
 }
@@ -128,12 +139,13 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     if std::env::args_os().len() < 2 {
-        return match output::print(&Cli::command().render_help().to_string()) {
+        return match output::print(&help::command().render_help().to_string()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failure::report(&error),
         };
     }
-    let cli = Cli::parse();
+    let matches = help::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
@@ -141,6 +153,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
+    texts::check()?;
     #[cfg(feature = "candle")]
     if let Err(korfinsts_nn::NnError::Unsupported { what, hint }) = korfinsts_nn::isa::cap() {
         return Err(CliError::usage(what, hint.unwrap_or_default()).into());

@@ -19,24 +19,25 @@ const CONFIGURATION: &str = "korfinsts.toml";
 
 /// How a model is read and run.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "How the model is read")]
+#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// What runs the model; `auto` takes ONNX Runtime where its library is found, else rten
+    /// Runtime of the model; `auto` takes ONNX Runtime where its library is found, else rten
     #[arg(long, value_name = "NAME", value_parser = backends())]
     backend: Option<String>,
-    /// `cpu`, `cuda` or `cuda:N` [default: cpu]
+    /// Device: `cpu`, `cuda` or `cuda:N` [default: cpu]
     #[arg(long, value_parser = device)]
     device: Option<String>,
     /// Number type of the computation, for safetensors
     #[arg(long, value_parser = ["float32", "float16", "bfloat16"])]
     dtype: Option<String>,
-    /// cls, max, mean, `mean_sqrt_len_tokens`, weightedmean, lasttoken
+    /// How token states become one embedding: cls, max, mean, `mean_sqrt_len_tokens`,
+    /// weightedmean, lasttoken
     #[arg(long, value_name = "MODE")]
     pooling: Option<String>,
     /// Maximum length in tokens, special tokens included
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
-    /// causal or bidirectional, where the architecture leaves it open
+    /// Attention, where the architecture does not fix it
     #[arg(long, value_parser = ["causal", "bidirectional"])]
     attention: Option<String>,
     /// ONNX output to read
@@ -45,7 +46,8 @@ pub struct ModelArgs {
     /// Value of an ONNX input that no text gives, such as `task_id=3`; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     onnx_input: Option<Vec<String>>,
-    /// Prompts, lengths and pooling as a named set of rules
+    /// Rules for prompts, lengths and pooling: those of the model (native), none (raw), or those of
+    /// a benchmark
     #[arg(long, default_value = protocol::DEFAULT, value_parser = protocols())]
     protocol: String,
     /// Prompt before every text
@@ -57,16 +59,19 @@ pub struct ModelArgs {
     /// Prompt before `sentence2`, where it differs from that before `sentence1`
     #[arg(long, value_name = "TEXT", requires = "prompt")]
     prompt2: Option<String>,
-    /// Make every guess about the model an error
+    /// Stop with an error where a setting of the model has to be guessed
     #[arg(long)]
     strict: bool,
-    /// ONNX Runtime library to load [env: `ORT_DYLIB_PATH`]
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        help = "ONNX Runtime library to load [env: ORT_DYLIB_PATH]"
+    )]
     onnxruntime: Option<PathBuf>,
-    /// Requests at once, for endpoints
+    /// Number of requests at the same time, for endpoints
     #[arg(long, value_name = "N", default_value_t = 8)]
     concurrency: usize,
-    /// Threads in all [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
 }
@@ -158,7 +163,7 @@ impl ModelArgs {
     /// When the model cannot be found or read, or has no prompt of the name asked for.
     pub fn read(&self, source: &str, global: &Global) -> anyhow::Result<(EncoderSpec, Prompting)> {
         let ReadModel { spec, prompting } = open::read(source, &self.options(global)?)?;
-        global.note(&settings(&spec, &prompting));
+        global.note(&settings(&spec, &prompting, global.verbose));
         Ok((spec, prompting))
     }
 
@@ -185,8 +190,12 @@ impl ModelArgs {
     }
 }
 
-/// The short block that says how a model is read: each setting with its value and source.
-fn settings(spec: &EncoderSpec, prompting: &Prompting) -> String {
+/// Settings that the line of a model names.
+const MAIN: [&str; 4] = ["backend", "pooling", "max tokens", "prompt"];
+
+/// How a model is read: a line with the main settings or, where `all` are asked for, a block of
+/// each setting with its value and source; and the warnings.
+fn settings(spec: &EncoderSpec, prompting: &Prompting, all: bool) -> String {
     let decided = spec.decisions.iter();
     let mut rows: Vec<(&str, &str, &str)> = decided
         .map(|d| (d.what.name(), d.value.as_str(), d.source.as_str()))
@@ -205,10 +214,22 @@ fn settings(spec: &EncoderSpec, prompting: &Prompting) -> String {
         .max()
         .unwrap_or(0)
         .min(44);
-    let mut out = format!("{}\n", spec.name);
-    for (what, value, source) in rows {
-        out.push_str(&format!("  {what:width$}  {value:values$}  ({source})\n"));
+    let mut out = spec.name.clone();
+    if all {
+        for (what, value, source) in rows {
+            out.push_str(&format!("\n  {what:width$}  {value:values$}  ({source})"));
+        }
+    } else {
+        let main = rows.iter().filter(|row| MAIN.contains(&row.0));
+        let main: Vec<String> = main
+            .map(|(what, value, _)| match *what {
+                "backend" | "pooling" => (*value).to_owned(),
+                _ => format!("{what} {value}"),
+            })
+            .collect();
+        out.push_str(&format!(": {}", main.join(", ")));
     }
+    out.push('\n');
     for warning in &spec.warnings {
         out.push_str(&format!("  warning: {warning}\n"));
     }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::texts::texts;
 use korfinsts_base::fs;
-pub use korfinsts_base::table::Table;
+pub use korfinsts_base::table::{Table, text_width};
 use korfinsts_base::text::printable;
 
 /// Formats of a report.
@@ -21,7 +22,7 @@ pub enum Format {
     /// Comma separated, one row per number, raw values
     Csv,
     /// Markdown tables
-    #[value(alias = "markdown")]
+    #[value(name = "markdown", alias = "md")]
     Md,
     /// LaTeX tables (booktabs)
     Latex,
@@ -29,6 +30,7 @@ pub enum Format {
 
 /// Where a report goes and in which format.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArgs<F: ValueEnum + Default + Send + Sync + 'static = Format> {
     /// Format of what is printed
     #[arg(long, value_enum, default_value_t)]
@@ -54,13 +56,21 @@ impl OutputArgs {
 /// Tables in a format, one after the other.
 #[must_use]
 pub fn rendered(tables: &[Table], format: Format) -> String {
-    let each = match format {
-        Format::Table | Format::Json => Table::to_terminal,
+    let each: fn(&Table) -> String = match format {
+        Format::Table | Format::Json => |table| match screen_width() {
+            Some(width) => table.to_terminal_within(width),
+            None => table.to_terminal(),
+        },
         Format::Md => Table::to_markdown,
         Format::Csv => Table::to_csv,
         Format::Latex => Table::to_latex,
     };
-    tables.iter().map(each).collect::<Vec<_>>().join("\n")
+    let said = |table: &Table| match format {
+        Format::Csv | Format::Json => table.clone(),
+        _ => table.clone().said(|text| texts().said(text)),
+    };
+    let tables: Vec<String> = tables.iter().map(|table| each(&said(table))).collect();
+    tables.join("\n")
 }
 
 impl<F: ValueEnum + Default + Send + Sync + 'static> OutputArgs<F> {
@@ -92,9 +102,38 @@ impl<F: ValueEnum + Default + Send + Sync + 'static> OutputArgs<F> {
 /// that stdout is; 80 in a pipe.
 #[must_use]
 pub fn terminal_width() -> usize {
+    screen_width().unwrap_or(80)
+}
+
+/// The same; `None` in a pipe, where a table may be as wide as it is.
+#[must_use]
+pub fn screen_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let found = || comfy_table::Table::new().width().map(usize::from);
-    asked.or_else(found).unwrap_or(80)
+    asked.or_else(found)
+}
+
+/// A sentence in lines that fit the terminal, cut at spaces; on one line in a pipe.
+#[must_use]
+pub fn wrapped(sentence: &str) -> String {
+    let Some(width) = screen_width() else {
+        return sentence.to_owned();
+    };
+    let mut out = String::new();
+    let mut used = 0;
+    for (at, word) in sentence.split(' ').enumerate() {
+        let length = text_width(word);
+        if used > 2 && used + 1 + length > width {
+            out.push_str("\n  ");
+            used = 2;
+        } else if at > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
 }
 
 /// Prints a line on stderr, with what others wrote in it made harmless; one that nobody reads any more

@@ -1,16 +1,101 @@
-//! The progress bar of a run, on stderr.
+//! The progress of a run, on stderr: a bar in a terminal, a line every ten seconds elsewhere.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use korfinsts_bench::run::engine::Progress;
+use korfinsts_bench::run::engine::{Amount, Progress};
 use korfinsts_encoder::Usage;
 
-/// A bar with rate and time left; nothing where stderr is no terminal or with `--quiet`.
+/// How long the recent past is from which the time left follows.
+const RECENT: Duration = Duration::from_secs(30);
+/// How often a line is written where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What was done when, and what follows for the rest. The longest texts come first, so the time
+/// left follows from bytes, and from the recent past alone.
+#[derive(Debug, Default)]
+struct Pace {
+    total: usize,
+    done: usize,
+    left: Amount,
+    recent: VecDeque<(Duration, Amount)>,
+}
+
+impl Pace {
+    fn advance(&mut self, now: Duration, done: Amount) {
+        self.done += done.texts;
+        self.left.texts = self.left.texts.saturating_sub(done.texts);
+        self.left.bytes = self.left.bytes.saturating_sub(done.bytes);
+        self.recent.push_back((now, done));
+        while self.recent.len() > 2 && now.saturating_sub(self.recent[0].0) > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// `1,230 texts/s, 2m 15s left`; empty before two batches are done.
+    fn sentence(&self) -> String {
+        let (Some(first), Some(last)) = (self.recent.front(), self.recent.back()) else {
+            return String::new();
+        };
+        let seconds = last.0.saturating_sub(first.0).as_secs_f64();
+        // What the first batch did was done before its time.
+        let since = self.recent.iter().skip(1).map(|(_, amount)| amount);
+        let (texts, bytes) = since.fold((0, 0), |(texts, bytes), amount| {
+            (texts + amount.texts, bytes + amount.bytes)
+        });
+        if seconds <= 0.0 || bytes == 0 {
+            return String::new();
+        }
+        let left = self.left.bytes as f64 * seconds / bytes as f64;
+        format!(
+            "{} texts/s, {} left",
+            rate(texts as f64 / seconds),
+            time(left)
+        )
+    }
+
+    /// The line for a file.
+    fn line(&self) -> String {
+        let done = format!("encoded {} of {} texts", self.done, self.total);
+        match self.sentence() {
+            rate if rate.is_empty() => done,
+            rate => format!("{done}, {rate}"),
+        }
+    }
+}
+
+/// A number with three significant digits.
+fn rate(value: f64) -> String {
+    match value {
+        v if v >= 1000.0 => {
+            let unit = 10f64.powi(v.log10().floor() as i32 - 2);
+            format!("{:.0}", (v / unit).round() * unit)
+        }
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+/// `12s`, `2m 15s`, `3h 05m`.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A bar with rate and time left, or lines where stderr is no terminal; nothing with `--quiet`.
 pub struct Bar {
     drawn: ProgressBar,
-    tokens: u64,
+    pace: Pace,
+    begun: Instant,
+    said: Duration,
     quiet: bool,
 }
 
@@ -20,38 +105,47 @@ impl Bar {
     pub fn new(quiet: bool) -> Self {
         Self {
             drawn: ProgressBar::hidden(),
-            tokens: 0,
+            pace: Pace::default(),
+            begun: Instant::now(),
+            said: Duration::ZERO,
             quiet,
         }
     }
 }
 
 impl Progress for Bar {
-    fn start(&mut self, _total: usize, missing: usize) {
-        self.tokens = 0;
-        if missing == 0 || self.quiet {
+    fn start(&mut self, total: usize, missing: Amount) {
+        self.pace = Pace {
+            total,
+            done: total - missing.texts,
+            left: missing,
+            ..Pace::default()
+        };
+        (self.begun, self.said) = (Instant::now(), Duration::ZERO);
+        if missing.texts == 0 || self.quiet || !std::io::stderr().is_terminal() {
             return;
         }
-        let style = ProgressStyle::with_template(
-            "{spinner} encoding {bar:24} {pos}/{len} texts  {per_sec}  {msg}  {eta} left",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("encoding {wide_bar} {pos}/{len} texts  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         self.drawn = ProgressBar::with_draw_target(
-            Some(missing as u64),
+            Some(total as u64),
             ProgressDrawTarget::stderr_with_hz(5),
         )
-        .with_style(style);
+        .with_style(style)
+        .with_position(self.pace.done as u64);
         self.drawn.enable_steady_tick(Duration::from_millis(200));
     }
 
-    fn advance(&mut self, texts: usize, tokens: usize) {
-        self.tokens += tokens as u64;
-        let seconds = self.drawn.elapsed().as_secs_f64();
-        if seconds > 0.0 {
-            self.drawn
-                .set_message(format!("{:.0} tokens/s", self.tokens as f64 / seconds));
+    fn advance(&mut self, done: Amount) {
+        let now = self.begun.elapsed();
+        self.pace.advance(now, done);
+        self.drawn.set_message(self.pace.sentence());
+        self.drawn.set_position(self.pace.done as u64);
+        let lines = !self.quiet && !std::io::stderr().is_terminal();
+        if lines && now.saturating_sub(self.said) >= LINE_EVERY {
+            self.said = now;
+            super::output::say(&self.pace.line());
         }
-        self.drawn.inc(texts as u64);
     }
 
     fn finish(&mut self) {
@@ -77,5 +171,55 @@ impl Progress for Bar {
             line.push_str(&format!(", at a cost of {cost:.4}"));
         }
         self.note(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_three_digits_and_times_two_units() {
+        for (value, text) in [
+            (10.7342, "10.7"),
+            (0.1234, "0.12"),
+            (9.999, "10.0"),
+            (123.4, "123"),
+            (1234.0, "1230"),
+            (98_765.0, "98800"),
+        ] {
+            assert_eq!(rate(value), text);
+        }
+        for (seconds, text) in [
+            (0.2, "1s"),
+            (59.9, "1m 00s"),
+            (135.0, "2m 15s"),
+            (11_100.0, "3h 05m"),
+        ] {
+            assert_eq!(time(seconds), text);
+        }
+    }
+
+    #[test]
+    fn the_time_left_follows_bytes_of_the_recent_past() {
+        let amount = |texts, bytes| Amount { texts, bytes };
+        let mut pace = Pace {
+            total: 3_498,
+            done: 206,
+            left: amount(3_292, 100_000),
+            ..Pace::default()
+        };
+        assert_eq!(pace.line(), "encoded 206 of 3498 texts");
+        // A slow start is forgotten.
+        pace.advance(Duration::from_secs(50), amount(2, 10_000));
+        for second in 100..=140 {
+            pace.advance(Duration::from_secs(second), amount(10, 1_000));
+        }
+        assert_eq!(
+            pace.line(),
+            "encoded 618 of 3498 texts, 10.0 texts/s, 49s left"
+        );
+        let long = "encoding  1234567/1234567 texts  10.0 texts/s, 59m 59s left";
+        assert!(long.len() + 10 <= 80, "with ten characters of a bar");
     }
 }

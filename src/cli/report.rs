@@ -7,16 +7,18 @@ use std::path::Path;
 use clap::Args;
 
 use super::Global;
-use super::output::{Format, OutputArgs, Table, rendered, terminal_width};
+use super::output::{Format, OutputArgs, Table, rendered, terminal_width, wrapped};
 use super::summary::Summary;
+use super::texts::texts;
 use korfinsts_bench::run::record::{Record, TrainedOn};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// What is shown besides the summary. JSON and CSV hold everything.
 #[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Output")]
 pub struct ShownArgs {
-    /// Also show every score, however wide the table
+    /// Also show every score
     #[arg(long)]
     pub wide: bool,
     /// Also show the scores by domain and pattern, and the text of every warning
@@ -75,7 +77,7 @@ fn render(
         return Ok(out);
     }
     if !shown.detail {
-        let _ = writeln!(out, "{}", counted(&warnings));
+        let _ = writeln!(out, "{}", wrapped(&counted(&warnings)));
         return Ok(out);
     }
     let (bullet, gap) = if format == Format::Md {
@@ -83,9 +85,13 @@ fn render(
     } else {
         ("  - ", "")
     };
-    let _ = write!(out, "\nwarnings\n{gap}");
+    let _ = write!(out, "\n{}\n{gap}", texts().said("warnings"));
     for (place, warning) in warnings {
-        let _ = writeln!(out, "{bullet}{place}: {warning}");
+        let line = format!("{bullet}{place}: {}", texts().said(&warning));
+        let _ = match format {
+            Format::Table => writeln!(out, "{}", wrapped(&line)),
+            _ => writeln!(out, "{line}"),
+        };
     }
     Ok(out)
 }
@@ -99,15 +105,16 @@ fn counted(warnings: &[(String, String)]) -> String {
             None => places.push((place, 1)),
         }
     }
-    let about: Vec<String> = places
-        .iter()
-        .map(|(place, count)| format!("{count} about {place}"))
-        .collect();
-    let about = match warnings {
-        [(place, _)] => format!("1 warning about {place}"),
-        _ => format!("{} warnings: {}", warnings.len(), about.join(", ")),
+    let of = |&(place, count): &(&str, usize)| {
+        let count = count.to_string();
+        texts().fill("cli_about", &[("place", place), ("count", &count)])
     };
-    format!("{about} (`--detail` shows the text)")
+    let about: Vec<String> = places.iter().map(of).collect();
+    let (count, about) = (warnings.len().to_string(), about.join(", "));
+    match warnings {
+        [(place, _)] => texts().fill("cli_one_warning", &[("place", place)]),
+        _ => texts().fill("cli_warnings", &[("count", &count), ("about", &about)]),
+    }
 }
 
 fn details(records: &[Record]) -> Vec<Table> {

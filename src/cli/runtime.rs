@@ -32,7 +32,7 @@ struct ListArgs {
     /// ONNX Runtime library (or its folder) to use
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
-    /// Form of the output
+    /// Format of what is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -40,10 +40,10 @@ struct ListArgs {
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum Format {
-    /// A table for reading.
+    /// A table for reading
     #[default]
     Table,
-    /// JSON for programs.
+    /// JSON for programs
     Json,
 }
 

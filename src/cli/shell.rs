@@ -18,9 +18,9 @@ pub struct CompletionsArgs {
 /// Print the manual page, or write one per subcommand to a folder
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Folder for `korfinsts.1`, `korfinsts-eval.1`, ...
-    #[arg(long, value_name = "DIR")]
-    folder: Option<PathBuf>,
+    /// Write `korfinsts.1`, `korfinsts-eval.1`, ... to this folder instead of one page to stdout
+    #[arg(long, short, alias = "folder", value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
 /// Prints a completion script.
@@ -40,7 +40,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
 pub fn man(args: &ManArgs) -> anyhow::Result<()> {
     let mut command = Cli::command();
     command.build();
-    let Some(folder) = &args.folder else {
+    let Some(folder) = &args.output else {
         return output::print(&page(command)?);
     };
     let mut waiting = vec![("korfinsts".to_owned(), command)];

@@ -18,7 +18,7 @@ use korfinsts_publish::submission::{
     Card, PackInput, Packed, SubmissionError, TrainData, card, pack,
 };
 
-/// Pack a submission from the records of one encoder, with the model card that goes with it
+/// Pack a submission and its model card from the records of one encoder
 ///
 /// Records are what `korfinsts eval` keeps. The bundle holds scores, token counts and what you say
 /// of the training data; it is verified before it is written. Beside it a folder `<NAME>.card` gets

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::output::{Format, Table};
+use super::output::{Format, Table, wrapped};
+use super::texts::texts;
 use korfinsts_base::text::visible;
+use korfinsts_base::texts::Texts;
 use korfinsts_bench::run::record::Timing;
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_metric::holm;
@@ -24,13 +26,17 @@ const SHORTEST: f64 = 1.0;
 pub struct Summary<'a> {
     board: Board,
     entries: &'a [Entry],
+    texts: &'a Texts,
 }
 
 /// A column of the table: a suite, the mean of a group of suites, or the speed.
 struct Column {
+    /// Key of the group's name; empty for the speed.
     group: &'static str,
     head: String,
     cells: Vec<String>,
+    /// The row of the highest score, where several are compared.
+    best: Option<usize>,
 }
 
 impl<'a> Summary<'a> {
@@ -51,7 +57,11 @@ impl<'a> Summary<'a> {
             ..BoardOptions::default()
         };
         let board = Board::new(&inputs, &catalogue, &options)?;
-        Ok(Self { board, entries })
+        Ok(Self {
+            board,
+            entries,
+            texts: texts(),
+        })
     }
 
     /// The table in a format. In a terminal it is cut into blocks of at most `width` characters.
@@ -66,11 +76,14 @@ impl<'a> Summary<'a> {
         };
         let earlier = |(row, _)| self.speed(row).is_some_and(|(_, earlier)| earlier);
         let mut notes = self.footnotes();
-        if out.contains("texts/s") && self.rows().any(earlier) {
-            notes.push("texts/s: of the run that encoded; a later one used its embeddings".into());
+        if out.contains(self.texts.get("cli_speed")) && self.rows().any(earlier) {
+            notes.push(self.texts.get("cli_speed_earlier").to_owned());
         }
         for line in notes.into_iter().chain(self.verdicts()) {
-            out.push_str(&line);
+            out.push_str(&match format {
+                Format::Md => line,
+                _ => wrapped(&line),
+            });
             out.push_str(if format == Format::Md { "\n\n" } else { "\n" });
         }
         out
@@ -121,7 +134,12 @@ impl<'a> Summary<'a> {
     fn cell(&self, row: usize, suite: usize) -> String {
         let Some((rho, interval, trained)) = self.score(row, suite) else {
             let there = self.board.rows[row].cells[suite].is_some();
-            return if there { "none" } else { "" }.to_owned();
+            return if there {
+                self.texts.get("cli_none")
+            } else {
+                ""
+            }
+            .to_owned();
         };
         let cell = self.board.rows[row].cells[suite].as_ref();
         let beats = !trained && cell.and_then(|c| c.beats_baselines) == Some(true);
@@ -138,7 +156,7 @@ impl<'a> Summary<'a> {
 
     fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();
-        for group in ["finance", "Korean", "English"] {
+        for group in ["cli_finance", "cli_korean", "cli_english"] {
             let of_group = |(_, suite): &(usize, &SuiteColumn)| group_of(suite) == group;
             let suites: Vec<(usize, &SuiteColumn)> = self
                 .board
@@ -154,10 +172,12 @@ impl<'a> Summary<'a> {
                 cells.push(
                     best.map_or_else(String::new, |(name, rho)| format!("{} {name}", short(*rho))),
                 );
+                let score = |row: usize| self.score(row, *at).map(|s| s.0);
                 columns.push(Column {
                     group,
                     head: suite.key.clone(),
                     cells,
+                    best: self.best(score),
                 });
             }
             let distinct = distinct(&suites);
@@ -165,14 +185,16 @@ impl<'a> Summary<'a> {
                 let mean = |row: usize| {
                     let scores = distinct.iter().map(|&at| Some(self.score(row, at)?.0));
                     let scores: Option<Vec<f64>> = scores.collect();
-                    scores.map_or_else(String::new, |s| short(mean_of(&s)))
+                    scores.map(|s| mean_of(&s))
                 };
-                let mut cells: Vec<String> = self.rows().map(|(row, _)| mean(row)).collect();
+                let cell = |row: usize| mean(row).map_or_else(String::new, short);
+                let mut cells: Vec<String> = self.rows().map(|(row, _)| cell(row)).collect();
                 cells.push(String::new());
                 columns.push(Column {
                     group,
-                    head: "mean".into(),
+                    head: self.texts.get("cli_mean").into(),
                     cells,
+                    best: self.best(mean),
                 });
             }
         }
@@ -185,11 +207,23 @@ impl<'a> Summary<'a> {
             cells.push(String::new());
             columns.push(Column {
                 group: "",
-                head: "texts/s".into(),
+                head: self.texts.get("cli_speed").into(),
                 cells,
+                best: None,
             });
         }
         columns
+    }
+
+    /// Which of several encoders has the highest score.
+    fn best(&self, score: impl Fn(usize) -> Option<f64>) -> Option<usize> {
+        let scores = self.rows().map(|(row, _)| score(row));
+        let scores: Vec<(usize, f64)> = scores
+            .enumerate()
+            .filter_map(|(at, score)| Some((at, score?)))
+            .collect();
+        let best = scores.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        best.filter(|_| scores.len() > 1).map(|best| best.0)
     }
 
     /// Texts per second of what this run, or an earlier one, encoded; and whether an earlier one did.
@@ -210,13 +244,13 @@ impl<'a> Summary<'a> {
     }
 
     fn table(&self, columns: &[&Column], groups: bool) -> Table {
-        let mut head = vec!["encoder".to_owned()];
+        let mut head = vec![self.texts.get("cli_encoder").to_owned()];
         let mut last = "";
         for column in columns {
             let group = if column.group == last {
                 ""
             } else {
-                column.group
+                self.texts.get(column.group)
             };
             last = column.group;
             head.push(if groups {
@@ -228,7 +262,7 @@ impl<'a> Summary<'a> {
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
         let mut table = Table::new(&self.title(), &head);
         let mut names = self.names(groups);
-        names.push("best baseline".into());
+        names.push(self.texts.get("best_baseline").into());
         for (at, name) in names.into_iter().enumerate() {
             let cells = columns.iter().map(|column| column.cells[at].clone());
             table.push(std::iter::once(name).chain(cells).collect());
@@ -236,6 +270,10 @@ impl<'a> Summary<'a> {
         if self.board.suites.iter().all(|s| s.best_baseline.is_none()) {
             table.rows.pop();
         }
+        let best = columns.iter().enumerate();
+        table.bold = best
+            .filter_map(|(at, column)| Some((column.best?, at + 1)))
+            .collect();
         table
     }
 
@@ -257,16 +295,18 @@ impl<'a> Summary<'a> {
     }
 
     fn title(&self) -> String {
-        let mut title = "Spearman ρ".to_owned();
+        let mut title = self.texts.get("cli_title").to_owned();
         let mut cells = self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
         if cells.any(|cell| cell.interval.is_some()) {
             let level = 100.0 * self.board.level;
-            title.push_str(&format!(" (± half of the {level:.0} % interval)"));
+            let level = format!("{level:.0}");
+            title.push_str(&self.texts.fill("cli_title_interval", &[("level", &level)]));
         }
         if let [one] = self.protocols()[..]
             && !one.is_empty()
         {
-            title.push_str(&format!(", protocol {one}"));
+            let protocol = [("protocol", one)];
+            title.push_str(&self.texts.fill("cli_title_protocol", &protocol));
         }
         title
     }
@@ -277,7 +317,7 @@ impl<'a> Summary<'a> {
         let mut taken: Vec<&Column> = Vec::new();
         for column in columns {
             taken.push(column);
-            if taken.len() > 1 && width_of(&self.table(&taken, true)) > width {
+            if taken.len() > 1 && self.table(&taken, true).width() > width {
                 taken.pop();
                 blocks.push(self.table(&taken, true));
                 taken = vec![column];
@@ -297,7 +337,7 @@ impl<'a> Summary<'a> {
         let mut notes = Vec::new();
         let cells = || self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
         if cells().any(|cell| !cell.trained_on && cell.beats_baselines == Some(true)) {
-            notes.push("* surely above the best baseline".to_owned());
+            notes.push(self.texts.get("cli_beats").to_owned());
         }
         if cells().any(|cell| cell.trained_on) {
             let seen = self.rows().flat_map(|(at, _)| {
@@ -308,10 +348,10 @@ impl<'a> Summary<'a> {
                 .collect();
             unseen.dedup();
             notes.push(match unseen[..] {
-                [pairs] => format!(
-                    "† trained on part of the suite: the score is of the {pairs} other pairs"
-                ),
-                _ => "† trained on part of the suite: the score is of the other pairs".to_owned(),
+                [pairs] => self
+                    .texts
+                    .fill("cli_trained", &[("pairs", &pairs.to_string())]),
+                _ => self.texts.get("cli_trained_parts").to_owned(),
             });
         }
         notes
@@ -386,18 +426,18 @@ impl<'a> Summary<'a> {
             };
             on.entry(word).or_default().push(&board.suites[*at].key);
         }
-        let rival = rival.map_or_else(|| "the best baseline".to_owned(), name);
+        let rival = rival.map_or_else(|| self.texts.get("cli_the_best_baseline").to_owned(), name);
         let mut said = Vec::new();
         for (word, suites) in &on {
-            let first = said.is_empty();
-            let phrase = match (word, first) {
-                (0, _) => format!("better than {rival}"),
-                (1, true) => format!("worse than {rival}"),
-                (1, false) => "worse".to_owned(),
-                (_, true) => format!("not told apart from {rival}"),
-                (_, false) => "not told apart".to_owned(),
+            let key = match (word, said.is_empty()) {
+                (0, _) => "cli_better",
+                (1, true) => "cli_worse",
+                (1, false) => "cli_worse_too",
+                (_, true) => "cli_same",
+                (_, false) => "cli_same_too",
             };
-            said.push(format!("{phrase} on {}", list(suites)));
+            let values = [("rival", rival.as_str()), ("suites", &self.list(suites))];
+            said.push(self.texts.fill(key, &values));
         }
         said.extend(self.unseen(row));
         (!said.is_empty()).then(|| format!("{}: {}", name(row), said.join(", ")))
@@ -410,28 +450,42 @@ impl<'a> Summary<'a> {
         for (at, suite) in self.board.suites.iter().enumerate() {
             if let Some((_, Some([low, high]), true)) = self.score(row, at) {
                 let word = match () {
-                    () if low > 0.0 => "surely above zero",
-                    () if high < 0.0 => "surely below zero",
-                    () => "not told apart from zero",
+                    () if low > 0.0 => "cli_above_zero",
+                    () if high < 0.0 => "cli_below_zero",
+                    () => "cli_not_zero",
                 };
                 on.entry(word).or_default().push(&suite.key);
             }
         }
-        let of = |(word, suites): (&str, Vec<&str>)| {
-            format!("{word} on the other pairs of {} (†)", list(&suites))
+        let of = |(key, suites): (&str, Vec<&str>)| {
+            self.texts.fill(key, &[("suites", &self.list(&suites))])
         };
         on.into_iter().map(of).collect()
+    }
+
+    /// `a`, `a and b`, `a, b and c`.
+    fn list(&self, items: &[&str]) -> String {
+        match items {
+            [first @ .., last] if !first.is_empty() => {
+                let values = [("list", first.join(", ")), ("last", (*last).to_owned())];
+                let values = values
+                    .each_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
+                self.texts.fill("cli_and", &values)
+            }
+            _ => items.concat(),
+        }
     }
 }
 
 fn group_of(suite: &SuiteColumn) -> &'static str {
     if suite.area == Area::Finance {
-        return "finance";
+        return "cli_finance";
     }
     if suite.languages.iter().any(|l| l.starts_with("kor")) {
-        "Korean"
+        "cli_korean"
     } else {
-        "English"
+        "cli_english"
     }
 }
 
@@ -465,22 +519,6 @@ fn short(value: f64) -> String {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
-fn list(items: &[&str]) -> String {
-    match items {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
-/// Characters of a table's widest line: its rules are as wide as the table.
-fn width_of(table: &Table) -> usize {
-    let text = table.to_terminal();
-    let rules = text.lines().filter(|line| line.starts_with('─'));
-    rules.map(|line| line.chars().count()).max().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,11 +534,5 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
-    }
-
-    #[test]
-    fn lists_are_read_aloud() {
-        assert_eq!(list(&["a"]), "a");
-        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
     }
 }

@@ -10,7 +10,7 @@ use super::output::{self, Format, Table};
 use super::progress::Bar;
 use super::{CliError, Global, interrupt, model, ranks};
 use korfinsts_base::fs::FolderLock;
-use korfinsts_bench::run::engine::Progress;
+use korfinsts_bench::run::engine::{Amount, Progress};
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
@@ -29,9 +29,9 @@ use korfinsts_train::session::{BESIDE, Plan, Session, Watch};
 /// Train an encoder by a recipe
 ///
 /// A recipe is a TOML file: base model, stages with their data, objective, optimiser and schedule,
-/// what is evaluated. The checkpoint is a sentence-transformers folder with a model card; beside
-/// it, under `training/`, lie the log of every step, the curve, and the report of before and
-/// after. A run that was stopped goes on where it stopped when the same command is run again.
+/// what is evaluated. The checkpoint is a sentence-transformers folder with a model card. Its folder
+/// `training/` holds the log of every step, the curve, and the scores before and after. To continue
+/// a run that was stopped, run the same command again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts train training/recipes/nmixx-all-minilm-l12-v2.toml --root ~/triplets --dry-run
@@ -43,7 +43,7 @@ pub struct TrainArgs {
     #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
     /// Folder of the checkpoint [default: the recipe's name]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Folder that data files are named relative to [default: the recipe's]
     #[arg(long, value_name = "DIR")]
@@ -463,11 +463,11 @@ impl Screen {
 }
 
 impl Progress for Screen {
-    fn start(&mut self, total: usize, missing: usize) {
+    fn start(&mut self, total: usize, missing: Amount) {
         self.encoding.start(total, missing);
     }
-    fn advance(&mut self, texts: usize, tokens: usize) {
-        self.encoding.advance(texts, tokens);
+    fn advance(&mut self, done: Amount) {
+        self.encoding.advance(done);
     }
     fn finish(&mut self) {
         self.encoding.finish();
@@ -485,7 +485,7 @@ impl Watch for Screen {
             return;
         }
         let style = ProgressStyle::with_template(
-            "{spinner} training {bar:24} {pos}/{len} steps  {msg}  {eta} left",
+            "training {wide_bar} {pos}/{len} steps  {msg}  {eta} left",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
         self.drawn = ProgressBar::with_draw_target(

@@ -260,6 +260,7 @@ fn a_broken_tokenizer_is_an_error_or_a_right_result() {
 
 fn command() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::cargo_bin("korfinsts").expect("the binary is built");
+    command.env("KORFINSTS_LANG", "en");
     command.env(
         "KORFINSTS_DATA",
         std::env::temp_dir().join("korfinsts-coverage-tests"),
@@ -317,6 +318,7 @@ fn json_holds_the_keys_that_scripts_rely_on() {
         "Thai",
         "--max-tokens",
         "16",
+        "--detail",
         "--format",
         "json",
     ];
@@ -391,6 +393,7 @@ fn every_format_states_its_definitions() {
             "--suite",
             "korfin-shift",
             "--no-terms",
+            "--detail",
             "--format",
             format,
         ]);

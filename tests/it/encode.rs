@@ -69,7 +69,7 @@ fn a_file_of_lines_gives_the_same_rows_as_npy() {
         .assert()
         .success()
         .stderr(predicate::str::contains(format!(
-            "rows.npy: {} embeddings of width 32",
+            "written to rows.npy: {} embeddings of 32 dimensions",
             texts.len()
         )));
     let bytes = std::fs::read(home.path("rows.npy")).expect("written");
@@ -241,6 +241,6 @@ fn what_is_wrong_is_said_with_its_place() {
     ])
     .assert()
     .code(2)
-    .stderr(predicate::str::contains("`--prompt2` is of pairs"));
+    .stderr(predicate::str::contains("`--prompt2` is for pairs"));
     assert!(!home.path("x.npy").exists());
 }

@@ -317,7 +317,7 @@ fn what_cannot_be_done_is_said_before_any_work() {
         (
             vec!["eval", "--format", "xml"],
             2,
-            "table, json, csv, md, latex",
+            "table, json, csv, markdown, latex",
         ),
         (vec!["eval", "-o", "/"], 6, "cannot write `/`"),
     ] {

@@ -41,6 +41,7 @@ mod pairs;
 mod paper;
 mod records;
 mod release;
+mod screens;
 mod server;
 mod shards;
 mod shift;

@@ -10,6 +10,7 @@ use super::support::shared;
 
 fn korfinsts(home: &Path) -> Command {
     let mut command = Command::cargo_bin("korfinsts").expect("the binary is built");
+    command.env("KORFINSTS_LANG", "en");
     command
         .env("KORFINSTS_DATA", home)
         .env("HF_HOME", home.join("hub"))

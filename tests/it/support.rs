@@ -102,6 +102,7 @@ impl Home {
             .env("KORFINSTS_DATA", self.data())
             .env("HF_HUB_CACHE", self.path("hub"))
             .env("HF_HUB_OFFLINE", "1")
+            .env("KORFINSTS_LANG", "en")
             .env_remove("HF_TOKEN")
             .env_remove("HF_ENDPOINT")
             .args(arguments);

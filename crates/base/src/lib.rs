@@ -10,6 +10,7 @@
 //! - [`records`]: records of JSON, CSV, TSV and Parquet files
 //! - [`table`], [`text`], [`encoding`], [`language`]: tables of text, Unicode, encodings, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
+//! - [`texts`]: what people read, in their language
 //! - [`template`], [`embedded`]: documents from templates, and folders that ship in the binary
 //!
 //! Imports no other crate of the project but the data of `templates/`.
@@ -34,6 +35,7 @@ pub mod sums;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod texts;
 pub mod yaml;
 
 /// Name of the program, as records and documents give it.

@@ -3,7 +3,16 @@
 //! Ground floor: imports no room.
 
 use super::text::printable;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, presets};
+
+mod latex;
+
+pub use latex::text_width;
+
+use std::collections::BTreeSet;
+
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Width, presets,
+};
 
 /// A table of text cells, ready for any exporter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +25,12 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
     /// Columns whose cells are numbers: aligned right.
     pub numeric: Vec<bool>,
+    /// Cells that Markdown and LaTeX set in bold, by row and column.
+    pub bold: BTreeSet<(usize, usize)>,
 }
+
+/// A column of text that is wider than this may be wrapped, in characters.
+const WRAPPED: usize = 16;
 
 impl Table {
     /// An empty table; a head that starts with `#` marks a numeric column.
@@ -30,6 +44,7 @@ impl Table {
                 .collect(),
             rows: Vec::new(),
             numeric: head.iter().map(|h| h.starts_with('#')).collect(),
+            bold: BTreeSet::new(),
         }
     }
 
@@ -53,6 +68,12 @@ impl Table {
             let mut kept = keep.iter();
             row.retain(|_| *kept.next().unwrap_or(&true));
         };
+        let kept: Vec<usize> = (0..keep.len()).filter(|&c| keep[c]).collect();
+        let place = |column: usize| kept.iter().position(|&c| c == column);
+        let bold = self.bold.iter();
+        self.bold = bold
+            .filter_map(|&(row, column)| Some((row, place(column)?)))
+            .collect();
         filter(&mut self.head);
         self.rows.iter_mut().for_each(filter);
         let mut kept = keep.iter();
@@ -60,14 +81,115 @@ impl Table {
         self
     }
 
+    /// The table with every text of it as `say` has it: title, heads and cells.
+    #[must_use]
+    pub fn said(mut self, say: impl Fn(&str) -> String) -> Self {
+        let cells = self.rows.iter_mut().flatten();
+        for text in cells.chain(&mut self.head).chain([&mut self.title]) {
+            *text = say(text);
+        }
+        self
+    }
+
+    /// Columns of text before the first numeric one; at least one.
+    fn lead(&self) -> usize {
+        let lead = self.numeric.iter().take_while(|n| !**n).count();
+        lead.max(1).min(self.head.len())
+    }
+
+    /// The columns in groups that fit, each with the leading columns of text.
+    fn groups(&self, fits: impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
+        let lead: Vec<usize> = (0..self.lead()).collect();
+        let mut groups = Vec::new();
+        let mut taken = lead.clone();
+        for column in self.lead()..self.head.len() {
+            taken.push(column);
+            if taken.len() > lead.len() + 1 && !fits(&taken) {
+                taken.pop();
+                groups.push(std::mem::replace(&mut taken, lead.clone()));
+                taken.push(column);
+            }
+        }
+        groups.push(taken);
+        groups
+    }
+
+    /// Some of its columns.
+    fn columns(&self, columns: &[usize]) -> Self {
+        let pick = |row: &Vec<String>| columns.iter().map(|&c| row[c].clone()).collect();
+        let place = |column: usize| columns.iter().position(|&c| c == column);
+        Self {
+            title: self.title.clone(),
+            head: pick(&self.head),
+            rows: self.rows.iter().map(pick).collect(),
+            numeric: columns.iter().map(|&c| self.numeric[c]).collect(),
+            bold: self
+                .bold
+                .iter()
+                .filter_map(|&(row, column)| Some((row, place(column)?)))
+                .collect(),
+        }
+    }
+
+    /// For a terminal of `width` characters: columns of text are wrapped where that suffices, else
+    /// the columns follow one another in several tables.
+    #[must_use]
+    pub fn to_terminal_within(&self, width: usize) -> String {
+        if self.width() <= width {
+            return self.to_terminal();
+        }
+        let wide = |c: &usize| !self.numeric[*c] && self.column_width(*c) > WRAPPED;
+        let wraps = (0..self.head.len()).filter(wide).count();
+        let fixed = (0..self.head.len()).filter(|c| !wide(c));
+        let fixed: usize = fixed.map(|c| self.column_width(c)).sum();
+        if wraps > 0 && fixed + wraps * WRAPPED + 3 * self.head.len() <= width {
+            return self.terminal(Some(width));
+        }
+        let fits = |columns: &[usize]| self.columns(columns).width() <= width;
+        let mut groups = self.groups(fits).into_iter();
+        let first = groups
+            .next()
+            .map(|g| self.columns(&g).terminal(Some(width)));
+        let rest = groups.map(|group| {
+            let mut table = self.columns(&group);
+            table.title.clear();
+            table.terminal(Some(width))
+        });
+        first.into_iter().chain(rest).collect()
+    }
+
+    /// Characters of its widest line in a terminal: the rules are as wide as the table.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let text = self.to_terminal();
+        let rules = text.lines().filter(|line| line.starts_with('─'));
+        rules.map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
+    fn column_width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| &row[column]);
+        let all = cells.chain([&self.head[column]]);
+        all.map(|text| text_width(text)).max().unwrap_or(0)
+    }
+
     /// For a terminal: aligned by display width, so that Hangul lines up.
     #[must_use]
     pub fn to_terminal(&self) -> String {
+        self.terminal(None)
+    }
+
+    /// The same, with columns of text wrapped to a width where one is given.
+    fn terminal(&self, width: Option<usize>) -> String {
         let mut table = comfy_table::Table::new();
         table
             .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(self.head.iter().map(|cell| Cell::new(printable(cell))));
+        if let Some(width) = width {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(u16::try_from(width).unwrap_or(u16::MAX));
+        }
         for row in &self.rows {
             table.add_row(row.iter().zip(&self.numeric).map(|(cell, numeric)| {
                 let align = if *numeric {
@@ -77,6 +199,15 @@ impl Table {
                 };
                 Cell::new(printable(cell)).set_alignment(align)
             }));
+        }
+        if width.is_some() {
+            for (at, column) in table.column_iter_mut().enumerate() {
+                column.set_constraint(if self.numeric[at] || self.column_width(at) <= WRAPPED {
+                    ColumnConstraint::ContentWidth
+                } else {
+                    ColumnConstraint::LowerBoundary(Width::Fixed(WRAPPED as u16))
+                });
+            }
         }
         let title = if self.title.is_empty() {
             String::new()
@@ -110,34 +241,26 @@ impl Table {
         }
         out.push_str(&line(&self.head));
         out.push_str(&line(&rule));
-        for row in &self.rows {
-            out.push_str(&line(row));
+        for (at, row) in self.rows.iter().enumerate() {
+            let strong = |(column, cell): (usize, &String)| {
+                if self.bold.contains(&(at, column)) {
+                    format!("**{cell}**")
+                } else {
+                    cell.clone()
+                }
+            };
+            let row: Vec<String> = row.iter().enumerate().map(strong).collect();
+            out.push_str(&line(&row));
         }
         out
     }
 
-    /// A `LaTeX` table (package booktabs).
+    /// `LaTeX` tables (packages booktabs and array) with a caption and a label, none wider than the
+    /// text and none longer than a page: what is too wide is wrapped, else it follows in a table
+    /// of its own.
     #[must_use]
     pub fn to_latex(&self) -> String {
-        let columns: String = self
-            .numeric
-            .iter()
-            .map(|n| if *n { 'r' } else { 'l' })
-            .collect();
-        let line = |cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|c| latex(c)).collect();
-            format!("{} \\\\\n", cells.join(" & "))
-        };
-        let mut out = format!(
-            "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{}\\midrule\n",
-            latex(&self.title),
-            line(&self.head)
-        );
-        for row in &self.rows {
-            out.push_str(&line(row));
-        }
-        out.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-        out
+        latex::render(self)
     }
 
     /// Comma separated values with a header line.
@@ -179,26 +302,6 @@ fn plain(cell: &str) -> String {
     } else {
         cell.to_owned()
     }
-}
-
-fn latex(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
-            '~' => out.push_str("\\textasciitilde{}"),
-            '^' => out.push_str("\\textasciicircum{}"),
-            '\\' => out.push_str("\\textbackslash{}"),
-            'ρ' => out.push_str("$\\rho$"),
-            'Δ' => out.push_str("$\\Delta$"),
-            '−' => out.push_str("$-$"),
-            '±' => out.push_str("$\\pm$"),
-            '†' => out.push_str("$\\dagger$"),
-            '≠' => out.push_str("$\\neq$"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

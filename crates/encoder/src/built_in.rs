@@ -24,6 +24,18 @@ fn files(name: &str) -> Vec<String> {
         .collect()
 }
 
+/// Names of the built-in encoders, sorted.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let mut names: Vec<String> = SHIPPED
+        .names()
+        .iter()
+        .filter_map(|path| Some(path.split_once('/')?.0.to_owned()))
+        .collect();
+    names.dedup();
+    names
+}
+
 /// Whether an encoder of that name ships in the binary.
 #[must_use]
 pub fn is_known(name: &str) -> bool {

@@ -18,6 +18,17 @@ pub enum EncoderError {
     /// The hub did not give a file.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A bare word that names no model.
+    #[error(
+        "no model `{name}`: no file or folder of that name is here, and no such encoder ships in \
+         this program"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The built-in encoder that begins alike.
+        alike: Option<String>,
+    },
     /// A repository of the hub holds nothing that can be used.
     #[error("the hub's `{id}` holds {found}")]
     Repository {
@@ -39,7 +50,7 @@ pub enum EncoderError {
         hint: Option<String>,
     },
     /// A file that the model needs is not there.
-    #[error("{}: {what} is missing", folder.display())]
+    #[error("{}: {what} {} missing", folder.display(), verb(what))]
     Missing {
         /// Where it was looked for.
         folder: PathBuf,
@@ -131,6 +142,10 @@ impl EncoderError {
             | Self::Missing { hint, .. }
             | Self::Unsupported { hint, .. }
             | Self::Runtime { hint, .. } => hint.clone(),
+            Self::Unknown { alike, .. } => Some(alike.as_ref().map_or_else(
+                || "is the path spelled right? A model of the hub is named `org/name`".into(),
+                |known| format!("did you mean `{known}`?"),
+            )),
             Self::Endpoint(e) => e.hint(),
             Self::Text { text, source } if text.is_empty() => source.hint().or(Some(
                 "take the empty text out, or evaluate the model's own files, which read it".into(),
@@ -153,6 +168,7 @@ impl EncoderError {
             Self::Fs(_) | Self::Runtime { .. } => FailureClass::Runtime,
             Self::Hub(e) => e.class(),
             Self::Repository { .. }
+            | Self::Unknown { .. }
             | Self::Invalid { .. }
             | Self::Missing { .. }
             | Self::Tokenize { .. }
@@ -181,5 +197,14 @@ impl From<NnError> for EncoderError {
             },
             NnError::Unsupported { what, hint } => Self::Unsupported { what, hint },
         }
+    }
+}
+/// "is" or "are", for what is missing.
+fn verb(what: &str) -> &'static str {
+    let last = what.rsplit_once(", and ").map_or(what, |(_, last)| last);
+    if last.starts_with("the weights (") {
+        "are"
+    } else {
+        "is"
     }
 }

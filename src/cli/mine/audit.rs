@@ -30,7 +30,7 @@ struct SheetArgs {
     /// Share of each source's passages
     #[arg(long, default_value_t = 0.05)]
     share: f64,
-    /// Least passages of each source
+    /// Minimum number of passages of each source
     #[arg(long, default_value_t = 457)]
     least: usize,
     /// Share of the sample that both raters see

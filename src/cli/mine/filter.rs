@@ -34,9 +34,9 @@ const QWEN: &str = "Qwen/Qwen2.5-0.5B";
   korfinsts mine filter --corpus disclosures=dart/ --corpus korfin-asc=asc/ --tokenizer qwen2.5/
   korfinsts mine filter --corpus my.toml --tokenizer qwen2.5/
 
-On several machines or processes, each sifts its part, and one joins them; the passages are those
-of one run, byte for byte. Everything up to the search for duplicates looks at one document at a
-time, so parts may run in any order:
+On several machines or processes, each processes a shard, and one joins them; the passages are those
+of one run, byte for byte. Every step before the search for duplicates looks at one document at a
+time, so shards may run in any order:
   korfinsts mine filter --shard 1/2 ...     (and 2/2 elsewhere, into the same folder)
   korfinsts mine filter --join")]
 pub struct FilterArgs {
@@ -44,7 +44,7 @@ pub struct FilterArgs {
     folder: FolderArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Sift part I of N only, and leave what passed for `--join`
+    /// Process shard I of N only; `--join` joins the shards
     #[arg(long, value_name = "I/N", conflicts_with = "join")]
     shard: Option<String>,
     /// Join what the shards left
@@ -66,13 +66,13 @@ pub struct ChoiceArgs {
     /// cache or the hub]
     #[arg(long, value_name = "TOKENIZER")]
     tokenizer: Option<String>,
-    /// Least tokens of a passage
+    /// Minimum length of a passage in tokens
     #[arg(long, default_value_t = 128, value_name = "N")]
     min_tokens: u64,
-    /// Most tokens of a passage
+    /// Maximum length of a passage in tokens
     #[arg(long, default_value_t = 4096, value_name = "N")]
     max_tokens: u64,
-    /// Limits of quality of a language, in place of the built-in ones
+    /// File with quality limits of a language, instead of the built-in ones
     #[arg(long, value_name = "FILE")]
     quality: Vec<PathBuf>,
     /// Estimated Jaccard similarity from which texts are near-duplicates

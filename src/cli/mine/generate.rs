@@ -1,5 +1,6 @@
 //! `korfinsts mine generate`: passages to triplets.
 
+use crate::cli::runtime::Format;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,10 +36,10 @@ use korfinsts_mine::{MineError, Transforms, Typology};
 pub struct GenerateArgs {
     #[command(flatten)]
     pub(super) folder: FolderArgs,
-    /// Who writes
+    /// Backend that writes the triplets
     #[arg(long, value_name = "BACKEND", default_value = "rules")]
     generator: String,
-    /// Who judges; never the generator's model
+    /// Backend that judges them; it must not be the generator's model
     #[arg(long, value_name = "BACKEND", default_value = "rules")]
     judge: String,
     /// Typology: a name that is built in, or a file
@@ -53,7 +54,7 @@ pub struct GenerateArgs {
     /// Wordings: `balanced` passes the shortcut check, `naive` shows why it is needed
     #[arg(long, value_enum, default_value_t)]
     mix: MixArg,
-    /// Most variants per document
+    /// Maximum number of variants per document
     #[arg(long, value_name = "N", default_value = "2")]
     variants: NonZeroUsize,
     /// Sentences of a passage that its triplets are about, at most; 0: the whole passage [default: 1
@@ -63,7 +64,7 @@ pub struct GenerateArgs {
     /// Judgements per order; the least total counts
     #[arg(long, value_name = "N", default_value = "1")]
     judge_samples: u32,
-    /// Ask for exact translations too
+    /// Also ask for exact translations
     #[arg(long)]
     translate: bool,
     /// Triplets from slot templates for every hundred from documents, where rules write
@@ -105,10 +106,10 @@ pub struct GenerateArgs {
     /// How a server is asked for JSON
     #[arg(long, default_value = "json_schema", value_parser = ["json_schema", "json_object", "none"])]
     structured: String,
-    /// Replies to one question that may fail to be understood
+    /// Maximum number of replies to one question that cannot be parsed
     #[arg(long, value_name = "N", default_value = "2")]
     attempts: u32,
-    /// Attempts of one request
+    /// Maximum number of attempts of one request
     #[arg(long, value_name = "N", default_value = "8")]
     retries: u32,
     /// Seconds that a server may take to begin its answer
@@ -123,9 +124,18 @@ pub struct GenerateArgs {
     /// Encoder whose margins are measured; `none` for none
     #[arg(long, value_name = "MODEL", default_value = "none")]
     margin: String,
-    /// Print `generation.json` (or the estimate) instead of a summary
-    #[arg(long)]
+    /// Format of what is printed: a summary, or `generation.json` (the estimate with `--dry-run`)
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// The old spelling of `--format json`
+    #[arg(long, hide = true)]
     json: bool,
+}
+
+impl GenerateArgs {
+    fn prints_json(&self) -> bool {
+        self.json || self.format == Format::Json
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -149,10 +159,10 @@ fn after_help() -> String {
     }
     text.push_str(
         "\nExamples:
-  korfinsts mine generate --dir run
-  korfinsts mine generate --dir run --generator chat:openai:gpt-4o --judge chat:openai:gpt-4.5 \\
+  korfinsts mine generate --results run
+  korfinsts mine generate --results run --generator chat:openai:gpt-4o --judge chat:openai:gpt-4.5 \\
       --price-generator 2.5,10 --price-judge 75,150 --max-cost 50 --dry-run
-  korfinsts mine generate --dir run --generator chat:vllm:Qwen/Qwen3-32B --judge chat:openai:gpt-4o",
+  korfinsts mine generate --results run --generator chat:vllm:Qwen/Qwen3-32B --judge chat:openai:gpt-4o",
     );
     text
 }
@@ -229,7 +239,7 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
             judge: &judge,
         };
         let found = estimate(&documents, &typology, options, models)?;
-        return if args.json {
+        return if args.prints_json() {
             output::print(&format!("{}\n", serde_json::to_string_pretty(&found)?))
         } else {
             output::print(&describe_estimate(&found))
@@ -314,7 +324,7 @@ fn finish(args: &GenerateArgs, global: &Global, ended: RunOutcome) -> anyhow::Re
     for line in &ended.next {
         global.note(line);
     }
-    if args.json {
+    if args.prints_json() {
         output::print(&format!(
             "{}\n",
             serde_json::to_string_pretty(&ended.generation)?

@@ -58,13 +58,13 @@ pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
 /// The folder of a run, as its steps take it.
 #[derive(Debug, Clone, Args)]
 struct FolderArgs {
-    /// Folder of the run
-    #[arg(long = "dir", value_name = "DIR", default_value = folder::DEFAULT)]
-    dir: PathBuf,
+    /// Folder of the run: every step reads and writes here
+    #[arg(long, alias = "dir", value_name = "DIR", default_value = folder::DEFAULT)]
+    results: PathBuf,
 }
 
 impl FolderArgs {
     fn folder(&self) -> RunFolder {
-        RunFolder::new(&self.dir)
+        RunFolder::new(&self.results)
     }
 }

@@ -74,7 +74,7 @@ pub fn run(args: &TypologyArgs) -> anyhow::Result<()> {
                     variant.negative_changes.clone(),
                 ]);
             }
-            output::print(&table.to_terminal())
+            output::print(&output::rendered(&[table], output::Format::Table))
         }
     }
 }

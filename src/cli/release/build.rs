@@ -198,7 +198,11 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     let verdict = release::verify(&subject, key.as_deref(), args.release_id.as_deref());
     let mut table = Table::new("", &["check", "result", "what"]);
     for check in &verdict.checks {
-        let result = if check.passed { "passed" } else { "FAILED" };
+        let result = match (check.skipped, check.passed) {
+            (true, _) => "skipped",
+            (false, true) => "passed",
+            (false, false) => "FAILED",
+        };
         table.push(vec![check.id.into(), result.into(), check.message.clone()]);
     }
     let document = json!({

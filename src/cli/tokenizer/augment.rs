@@ -20,7 +20,7 @@ use korfinsts_bench::coverage::{CoverageError, ScriptQuery, Subject};
 /// rows whose mean it starts from. Tokenises training and held-out texts before and after.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  korfinsts tokenizer augment ./bge-m3 --corpus news.txt --tokens 2000 --into bge-m3-finance")]
+  korfinsts tokenizer augment ./bge-m3 --corpus news.txt --tokens 2000 --results bge-m3-finance")]
 pub struct AugmentArgs {
     /// Tokenizer: a file, a model's folder, or a hub id
     #[arg(value_name = "TOKENIZER")]
@@ -44,8 +44,8 @@ pub struct AugmentArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_characters: usize,
     /// Folder for the new tokenizer and its row map
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
+    #[arg(long, alias = "into", value_name = "DIR")]
+    results: PathBuf,
     #[command(flatten)]
     output: ReportOutput,
 }
@@ -84,7 +84,7 @@ pub fn run(args: &AugmentArgs, global: &Global) -> anyhow::Result<()> {
         .into());
     }
     args.output.check()?;
-    fs::check_writable(&args.into.join("tokenizer.json"))?;
+    fs::check_writable(&args.results.join("tokenizer.json"))?;
     let options = AugmentOptions {
         tokens: args.tokens,
         min_count: args.min_count,
@@ -96,14 +96,14 @@ pub fn run(args: &AugmentArgs, global: &Global) -> anyhow::Result<()> {
     refuse_overwriting(args, &before)?;
     let words = Texts::Corpus(&corpus).words(&before, &options.script)?;
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
-    let after = augment::write(&args.into, &before, &tokenizer, &map)?;
+    let after = augment::write(&args.results, &before, &tokenizer, &map)?;
     let report = compare(&before, &after, &map, &corpus, &words)?;
     let text = match args.output.format {
         ReportFormat::Json => serde_json::to_string_pretty(&report)? + "\n",
         ReportFormat::Svg => {
             return Err(CliError::usage(
                 "there is no chart of an augmentation",
-                "use `--format table`, `json`, `csv`, `md` or `latex`",
+                "use `--format table`, `json`, `csv`, `markdown` or `latex`",
             )
             .into());
         }
@@ -111,21 +111,21 @@ pub fn run(args: &AugmentArgs, global: &Global) -> anyhow::Result<()> {
         format => page(&report, &map).render(format),
     };
     args.output.emit(&text)?;
-    global.note(&format!("written: {}", args.into.display()));
+    global.note(&format!("written: {}", args.results.display()));
     Ok(())
 }
 
 /// The old tokenizer's own folder is not written into.
 fn refuse_overwriting(args: &AugmentArgs, before: &Subject) -> anyhow::Result<()> {
-    let into = std::path::absolute(&args.into).ok();
+    let folder_of_results = std::path::absolute(&args.results).ok();
     let own = before.tokenizer().files().iter().any(|file| {
         let folder = file.parent().and_then(|f| std::path::absolute(f).ok());
-        folder == into
+        folder == folder_of_results
     });
     if own {
         return Err(CliError::usage(
-            format!("`{}` holds the tokenizer itself", args.into.display()),
-            "name another folder with `--into`",
+            format!("`{}` holds the tokenizer itself", args.results.display()),
+            "name another folder with `--results`",
         )
         .into());
     }

@@ -18,7 +18,8 @@ use korfinsts_bench::suite::{Availability, Registry, Suite};
 ///
 /// Counts the entries of each vocabulary, as stored and as decoded; splits the texts of suites and
 /// corpora; and splits a list of financial terms, worst first. Without `--suite` and `--corpus`,
-/// every suite on disk is split.
+/// every suite on disk is split. Prints a summary; `--detail` adds the rest. JSON and CSV hold
+/// everything.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts tokenizer coverage ./bge-m3 --suite korsts,finsts
@@ -61,6 +62,9 @@ pub struct CoverageArgs {
     /// Tokenise every text of a corpus whole, even where eojeol seen before could be looked up
     #[arg(long)]
     no_memo: bool,
+    /// Also show the counts, the domains, the terms, the text of warnings and the definitions
+    #[arg(long)]
+    detail: bool,
     #[command(flatten)]
     output: ReportOutput,
 }
@@ -133,7 +137,7 @@ pub fn run(args: &CoverageArgs, global: &Global) -> anyhow::Result<()> {
         ReportFormat::Json => serde_json::to_string_pretty(&reports)? + "\n",
         ReportFormat::Csv => tables::tidy(&reports).to_csv(),
         ReportFormat::Svg => chart::coverage(&reports),
-        format => tables::page(&reports, args.worst).render(format),
+        format => tables::page(&reports, args.detail.then_some(args.worst)).render(format),
     };
     args.output.emit(&text)
 }
@@ -204,12 +208,11 @@ fn bar(corpus: &Corpus, global: &Global) -> ProgressBar {
     }
     let size = fs::metadata(&corpus.path).map_or(0, |m| m.len());
     let style = ProgressStyle::with_template(
-        "{spinner} {msg} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+        "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(5))
         .with_style(style)
-        .with_message(corpus.path.display().to_string())
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ models.toml holds, for each model:
   [[model]]
   name = \"mine\"
   tokenizer = \"path/to/model\"
-  before = [\"results/base/korsts.test.auto.json\"]
-  after = [\"results/mine/korsts.test.auto.json\"]
+  before = [\"results/base/korsts.test.native.json\"]
+  after = [\"results/mine/korsts.test.native.json\"]
 `before` and `after` may also be tables of scores: { korsts = 0.74 }")]
 pub struct GainsArgs {
     /// Models with their tokenizers and their records before and after [default: the paper's

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Global;
-use super::output::{OutputArgs, Table};
+use super::output::{Format, OutputArgs, Table, rendered, wrapped};
 
 /// Measure and extend tokenizers
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ enum ReportFormat {
     /// Comma separated, one row per number, raw values
     Csv,
     /// Markdown tables
-    #[value(alias = "markdown")]
+    #[value(name = "markdown", alias = "md")]
     Md,
     /// LaTeX tables (booktabs)
     Latex,
@@ -87,12 +87,12 @@ impl Page {
             .tables
             .into_iter()
             .map(|table| {
-                let table = table.without_empty_columns();
-                match format {
-                    ReportFormat::Md => table.to_markdown(),
-                    ReportFormat::Latex => table.to_latex(),
-                    _ => table.to_terminal(),
-                }
+                let format = match format {
+                    ReportFormat::Md => Format::Md,
+                    ReportFormat::Latex => Format::Latex,
+                    _ => Format::Table,
+                };
+                rendered(&[table.without_empty_columns()], format)
             })
             .collect();
         let mut out = tables.join("\n");
@@ -104,7 +104,11 @@ impl Page {
             };
             let _ = writeln!(out, "\n{heading}");
             for line in lines {
-                let _ = writeln!(out, "{mark} {line}");
+                let line = format!("{mark} {line}");
+                let _ = match format {
+                    ReportFormat::Table => writeln!(out, "{}", wrapped(&line)),
+                    _ => writeln!(out, "{line}"),
+                };
             }
         }
         out

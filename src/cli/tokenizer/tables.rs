@@ -2,14 +2,35 @@
 
 use super::Page;
 use crate::cli::output::Table;
+use korfinsts_base::text::visible;
 use korfinsts_bench::coverage::TokenizerReport;
 use korfinsts_bench::coverage::definitions::{self, Definition};
-use korfinsts_bench::coverage::text::TextReport;
+use korfinsts_bench::coverage::text::{TextCounts, TextReport};
 use korfinsts_bench::coverage::vocabulary::HANGUL_SYLLABLES;
 
-/// Every table of a report, its warnings and definitions; `worst` terms are shown, 0 for all.
-pub(super) fn page(reports: &[TokenizerReport], worst: usize) -> Page {
+/// Most characters of a tokenizer's name in the summary.
+const NAME_LENGTH: usize = 24;
+
+/// The summary of a report; with `worst`, every table, its warnings and definitions, and so many
+/// terms, 0 for all.
+pub(super) fn page(reports: &[TokenizerReport], worst: Option<usize>) -> Page {
     let mut page = Page::default();
+    page.table(summary(reports));
+    page.table(fertility(reports));
+    let Some(worst) = worst else {
+        let warnings = warnings(reports).len();
+        let mut lines: Vec<String> = definitions::all()
+            .filter(|d| SUMMARY.contains(&d.key) && is_shown(d, reports))
+            .map(|d| format!("{}: {}", d.head, d.text))
+            .collect();
+        lines.push(match warnings {
+            0 => "`--detail` shows all counts and definitions".into(),
+            1 => "1 warning (`--detail` shows it, all counts and definitions)".into(),
+            n => format!("{n} warnings (`--detail` shows them, all counts and definitions)"),
+        });
+        page.notes("Notes", lines);
+        return page;
+    };
     page.table(korean(reports));
     page.table(other(reports));
     page.table(text(reports));
@@ -32,6 +53,61 @@ pub(super) fn page(reports: &[TokenizerReport], worst: usize) -> Page {
     }
     page.notes("Definitions", lines);
     page
+}
+
+/// Keys of the definitions that the summary needs.
+const SUMMARY: [&str; 3] = ["hangul.decoded_any", "tokens_per_eojeol", "unknown_rate"];
+
+/// One row per tokenizer: the vocabulary, all texts together, and the terms.
+fn summary(reports: &[TokenizerReport]) -> Table {
+    let head = [
+        "tokenizer",
+        "#size",
+        "#Hangul %",
+        "#tokens/eojeol",
+        "#unknown %",
+        "#whole terms %",
+    ];
+    let mut table = Table::new("Summary", &head);
+    for report in reports {
+        let v = &report.vocabulary;
+        let mut all = TextCounts::default();
+        for text in report.suites.values().chain(report.corpora.values()) {
+            all.merge(&text.counts);
+        }
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let hangul = v.hangul.decoded_any as f64 / v.vocab_size.max(1) as f64;
+        table.push(vec![
+            visible(&report.tokenizer, NAME_LENGTH),
+            v.vocab_size.to_string(),
+            percent(Some(hangul), 2),
+            number(share(all.tokens, all.eojeol), 2),
+            percent(share(all.unknown, all.tokens), 1),
+            percent(report.terms.as_ref().map(|t| t.all.whole_share), 1),
+        ]);
+    }
+    table
+}
+
+/// Tokens per eojeol: one row per text, one column per tokenizer.
+fn fertility(reports: &[TokenizerReport]) -> Table {
+    let names = reports.iter().map(|r| visible(&r.tokenizer, NAME_LENGTH));
+    let head: Vec<String> = std::iter::once("text".to_owned())
+        .chain(names.map(|name| format!("#{name}")))
+        .collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let mut table = Table::new("Tokens per eojeol", &head);
+    let bodies = |r: &TokenizerReport| {
+        let all = r.suites.iter().chain(&r.corpora);
+        all.map(|(name, text)| (name.clone(), text.tokens_per_eojeol))
+            .collect::<Vec<_>>()
+    };
+    let columns: Vec<_> = reports.iter().map(bodies).collect();
+    for (at, (body, _)) in columns.first().into_iter().flatten().enumerate() {
+        let cells = columns.iter().map(|column| number(column[at].1, 2));
+        table.push(std::iter::once(body.clone()).chain(cells).collect());
+    }
+    table
 }
 
 fn is_shown(definition: &Definition, reports: &[TokenizerReport]) -> bool {

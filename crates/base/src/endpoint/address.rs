@@ -1,7 +1,7 @@
 //! What an endpoint is called on the command line, and what that says: where the server is, which
 //! dialect it speaks, which model of it is meant, and which variable holds its key.
 
-use super::EndpointError;
+use super::{EndpointError, Key};
 
 /// What a prefix says about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,30 @@ impl Address {
             });
         }
         Ok(Self { kind, url, model })
+    }
+
+    /// The key that the environment holds for the server.
+    ///
+    /// # Errors
+    /// When a header cannot hold it; when there is none and the server is `OpenAI`'s own, which
+    /// answers nobody without one.
+    pub fn key(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Key>, EndpointError> {
+        let variables = self.kind.key_variables(&self.url);
+        let key = Key::from_environment(variables, variable)?;
+        if key.is_none() && self.url.starts_with(OPENAI) {
+            return Err(EndpointError::Setting {
+                what: format!(
+                    "{} needs an API key, and `{}` is not set",
+                    self.url,
+                    variables.join("` or `")
+                ),
+                hint: "`export OPENAI_API_KEY=…`, then run the same command again".into(),
+            });
+        }
+        Ok(key)
     }
 
     /// Places where the server's own paths (`/info`, `/embed`) and those of the `OpenAI` protocol
@@ -270,6 +294,28 @@ mod tests {
         ] {
             assert_eq!(parse(text).expect(text).is_open(), open, "{text}");
         }
+    }
+
+    #[test]
+    fn a_missing_key_is_said_where_the_server_needs_one() {
+        for (text, needed) in [
+            ("openai:text-embedding-3-small", true),
+            ("https://api.openai.com/v1#text-embedding-3-small", true),
+            ("openai:m@http://localhost:8000/v1", false),
+            ("vllm:m", false),
+            ("tei:host:8080", false),
+        ] {
+            let address = parse(text).expect(text);
+            assert_eq!(address.key(|_| None).is_err(), needed, "{text}");
+            assert!(address.key(|_| Some("sk-1".into())).is_ok(), "{text}");
+        }
+        let address = parse("openai:m").expect("an address");
+        let error = address.key(|_| None).expect_err("no key");
+        assert_eq!(
+            error.to_string(),
+            "https://api.openai.com/v1 needs an API key, and `OPENAI_API_KEY` or \
+             `KORFINSTS_API_KEY` is not set"
+        );
     }
 
     #[test]

@@ -39,10 +39,10 @@ pub struct EncodeOptions<'a> {
 
 /// Observes the encoding of a run. Calls come from one thread.
 pub trait Progress {
-    /// `missing` of `total` texts are to be encoded; the others were found in the store.
-    fn start(&mut self, total: usize, missing: usize);
-    /// A batch of `texts` texts with `tokens` tokens was encoded and kept.
-    fn advance(&mut self, texts: usize, tokens: usize);
+    /// `missing` of `total` different texts are to be encoded; the others were found in the store.
+    fn start(&mut self, total: usize, missing: Amount);
+    /// A batch was encoded and kept.
+    fn advance(&mut self, done: Amount);
     /// Encoding ended, well or not.
     fn finish(&mut self);
     /// Something that a user should know happened, and the run goes on.
@@ -51,13 +51,22 @@ pub trait Progress {
     fn usage(&mut self, _usage: &Usage) {}
 }
 
+/// An amount of texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Texts.
+    pub texts: usize,
+    /// Their size in bytes of UTF-8, without prompts: the time that a text takes goes with it.
+    pub bytes: usize,
+}
+
 /// A progress that nobody watches.
 #[derive(Debug, Default)]
 pub struct Silent;
 
 impl Progress for Silent {
-    fn start(&mut self, _total: usize, _missing: usize) {}
-    fn advance(&mut self, _texts: usize, _tokens: usize) {}
+    fn start(&mut self, _total: usize, _missing: Amount) {}
+    fn advance(&mut self, _done: Amount) {}
     fn finish(&mut self) {}
 }
 
@@ -86,8 +95,16 @@ pub fn embed(
 ) -> Result<Store, RunError> {
     let mut store = Store::open(folder, options.resume)?;
     let missing = missing(texts, store.set());
-    let total = texts.len();
-    progress.start(total, missing.len());
+    let total = texts
+        .iter()
+        .map(|t| text_key(t))
+        .collect::<HashSet<_>>()
+        .len();
+    let size = Amount {
+        texts: missing.len(),
+        bytes: missing.iter().map(|(_, text)| text.len()).sum(),
+    };
+    progress.start(total, size);
     if missing.is_empty() {
         progress.finish();
         return Ok(store);
@@ -114,7 +131,7 @@ pub fn embed(
     result?;
     if options.stop.load(Ordering::Relaxed) {
         return Err(RunError::Interrupted {
-            encoded: store.set().len(),
+            encoded: total - self::missing(texts, store.set()).len(),
             total,
         });
     }
@@ -212,8 +229,12 @@ fn encode(
             outcome = result
                 .map_err(RunError::from)
                 .and_then(|(batch, embeddings, tokens)| {
-                    let kept = keep(&batch, &embeddings, &tokens, store)?;
-                    progress.advance(batch.texts.len(), kept);
+                    keep(&batch, &embeddings, &tokens, store)?;
+                    let bytes = |text: &PreparedText| text.text.len().saturating_sub(prompt.len());
+                    progress.advance(Amount {
+                        texts: batch.texts.len(),
+                        bytes: batch.texts.iter().map(bytes).sum(),
+                    });
                     Ok(())
                 });
             if outcome.is_err() {
@@ -224,20 +245,19 @@ fn encode(
     })
 }
 
-/// Writes a batch to the store and returns its tokens.
+/// Writes a batch to the store.
 fn keep(
     batch: &Batch,
     embeddings: &Embeddings,
     tokens: &[TokenCount],
     store: &mut Store,
-) -> Result<usize, RunError> {
+) -> Result<(), RunError> {
     store.append(Entry {
         keys: &batch.keys,
         tokens,
         values: &embeddings.values,
         dimension: embeddings.dimension,
-    })?;
-    Ok(tokens.iter().map(|t| t.kept as usize).sum())
+    })
 }
 
 /// What a batch may hold: the user's tokens, and what the encoder says of itself.
@@ -418,18 +438,20 @@ mod tests {
 
     #[derive(Default)]
     struct Count {
-        missing: usize,
+        missing: Amount,
         texts: usize,
+        bytes: usize,
         finished: usize,
         notes: Vec<String>,
     }
 
     impl Progress for Count {
-        fn start(&mut self, _total: usize, missing: usize) {
+        fn start(&mut self, _total: usize, missing: Amount) {
             self.missing = missing;
         }
-        fn advance(&mut self, texts: usize, _tokens: usize) {
-            self.texts += texts;
+        fn advance(&mut self, done: Amount) {
+            self.texts += done.texts;
+            self.bytes += done.bytes;
         }
         fn finish(&mut self) {
             self.finished += 1;
@@ -521,9 +543,10 @@ mod tests {
             );
             assert_complete(&store.expect("encoded"));
             assert_eq!(
-                (count.missing, count.texts, count.finished),
+                (count.missing.texts, count.texts, count.finished),
                 (left, left, 1)
             );
+            assert_eq!(count.missing.bytes, count.bytes);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::RunError;
-use super::engine::{self, EncodeOptions, Progress};
+use super::engine::{self, Amount, EncodeOptions, Progress};
 use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
     SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
@@ -297,12 +297,12 @@ struct NotingProgress<'a> {
 }
 
 impl Progress for NotingProgress<'_> {
-    fn start(&mut self, total: usize, missing: usize) {
+    fn start(&mut self, total: usize, missing: Amount) {
         self.to.start(total, missing);
     }
-    fn advance(&mut self, texts: usize, tokens: usize) {
-        self.encoded += texts;
-        self.to.advance(texts, tokens);
+    fn advance(&mut self, done: Amount) {
+        self.encoded += done.texts;
+        self.to.advance(done);
     }
     fn finish(&mut self) {
         self.to.finish();

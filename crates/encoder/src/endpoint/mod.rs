@@ -15,7 +15,7 @@ mod tei;
 use std::sync::Arc;
 
 use self::dialect::Dialect;
-use korfinsts_base::endpoint::{Address, Client, Key, Settings, Wrong};
+use korfinsts_base::endpoint::{Address, Client, Settings, Wrong};
 
 use super::protocol::Rules;
 use super::spec::{Decision, Setting};
@@ -84,7 +84,7 @@ impl Endpoint {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, EncoderError> {
         let address = Address::parse(text, &variable)?;
-        let key = Key::from_environment(address.kind.key_variables(&address.url), &variable)?;
+        let key = address.key(&variable)?;
         let mut warnings = Vec::new();
         if let (Some(key), true) = (&key, address.is_open()) {
             warnings.push(format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{ModelOptions, Note};
 use crate::locate::{ModelSource, instead, locate};
 use crate::spec::WeightsFormat;
-use crate::{EncoderError, built_in, onnx};
+use crate::{EncoderError, built_in, lexical, onnx};
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, Progress, RepoId, RepoKind};
 
@@ -59,6 +59,9 @@ pub fn find(
         ModelSource::Path { path, .. } if built_in::is_known(source) && !fs::exists(&path) => {
             built_in::unpack(source, &options.data_home()?).map(Found::local)
         }
+        ModelSource::Path { path, .. } if is_name(source) && !fs::exists(&path) => {
+            Err(unknown(source))
+        }
         ModelSource::Path { path, note } => Ok(at(path, note, options)),
         ModelSource::Hub { id, revision } => from_hub(&id, revision.as_deref(), weights, options),
         ModelSource::Endpoint(url) => Err(EncoderError::Unsupported {
@@ -106,6 +109,31 @@ pub fn find_tokenizer(source: &str, options: &ModelOptions) -> Result<Found, Enc
         path,
         identity: Some((id, snapshot.commit)),
     })
+}
+
+/// Whether a source is a bare word: neither a path nor a file's name.
+fn is_name(source: &str) -> bool {
+    !source.is_empty() && !source.contains(['/', '\\', '.', '~'])
+}
+
+/// Why a bare word that is no file names no model.
+fn unknown(name: &str) -> EncoderError {
+    if lexical::find(name).is_some() {
+        return EncoderError::Unsupported {
+            what: format!("`{name}` is a lexical baseline, not a model"),
+            hint: Some(
+                "the baselines need no model and are part of every run: \
+                 `korfinsts eval --suite korfin-shift`"
+                    .into(),
+            ),
+        };
+    }
+    let wanted = name.to_lowercase();
+    let alike = |known: &String| known.starts_with(&wanted) || wanted.starts_with(known.as_str());
+    EncoderError::Unknown {
+        name: name.to_owned(),
+        alike: built_in::names().into_iter().find(alike),
+    }
 }
 
 fn at(path: PathBuf, note: Option<String>, options: &ModelOptions) -> Found {

@@ -73,6 +73,9 @@ pub struct SuiteComparison {
     pub protocols: [String; 2],
     /// Pairs, the same for both.
     pub n_pairs: usize,
+    /// Whether A, and B, was trained on part of the suite: its score here is over all pairs.
+    #[serde(skip_serializing_if = "neither")]
+    pub trained: [bool; 2],
     /// ρ of the first model; `null` with the reason in the warnings.
     pub spearman_a: Option<f64>,
     /// ρ of the second.
@@ -203,16 +206,34 @@ impl Report {
             "changes by" => format!("{:+.4} (no sure change)", area.mean_delta),
             _ => format!("{:.4}", area.mean_delta.abs()),
         };
+        let mark = |area: &AreaComparison| {
+            let trained = |name: &String| !neither(&self.suites[name].trained);
+            if area.suites.iter().any(trained) {
+                "†"
+            } else {
+                ""
+            }
+        };
         Some(format!(
-            "{} against {}: {} {} on finance and {} {} on general text (means over suites)",
+            "{} against {}: {} {}{} on finance and {} {}{} on general text (means over suites)",
             self.a,
             self.b,
             word(finance),
             amount(finance),
+            mark(finance),
             word(general),
-            amount(general)
+            amount(general),
+            mark(general)
         ))
     }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn neither(trained: &[bool; 2]) -> bool {
+    *trained == [false; 2]
 }
 
 /// Compares two models on every suite that both have records of.
@@ -496,6 +517,7 @@ fn suite(
         release_id: visible(&a.record.suite.release_id, 64),
         protocols,
         n_pairs: aligned.gold.len(),
+        trained: [a, b].map(|entry| entry.record.trained_on.is_some()),
         spearman_a: None,
         spearman_b: None,
         delta_spearman: None,
@@ -753,7 +775,12 @@ fn areas(report: &Report) -> BTreeMap<Area, AreaComparison> {
     let mut by: BTreeMap<Area, Vec<(&str, f64, f64)>> = BTreeMap::new();
     for (name, s) in &report.suites {
         if let (Some(delta), Some(error)) = (s.delta_spearman, s.standard_error) {
-            by.entry(s.area).or_default().push((name, delta, error));
+            // Two suites of one release hold the same pairs, and count once.
+            let of_area = by.entry(s.area).or_default();
+            let same = |other: &str| report.suites[other].release_id == s.release_id;
+            if s.release_id.is_empty() || !of_area.iter().any(|(other, ..)| same(other)) {
+                of_area.push((name, delta, error));
+            }
         }
     }
     by.into_iter()

@@ -13,8 +13,11 @@ use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 pub struct VerifyCheck {
     /// `container`, `checksums`, `release-id`, `signature` or `rebuild`.
     pub id: &'static str,
-    /// Whether it is as it has to be.
+    /// Whether it is as it has to be; also where there was nothing to check.
     pub passed: bool,
+    /// Whether there was nothing to check.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
     /// What was found.
     pub message: String,
 }
@@ -48,6 +51,7 @@ pub fn verify(subject: &Subject, public_key: Option<&str>, release_id: Option<&s
         checks.push(VerifyCheck {
             id,
             passed,
+            skipped: false,
             message,
         });
     };
@@ -85,6 +89,10 @@ pub fn verify(subject: &Subject, public_key: Option<&str>, release_id: Option<&s
     add("signature", passed, message);
     let (passed, message) = rebuilt(subject);
     add("rebuild", passed, message);
+    for check in &mut checks {
+        let signed = public_key.is_some() || subject.files.contains_key(SIGNATURE);
+        check.skipped = check.id == "signature" && !signed;
+    }
     Verdict {
         release_id: found,
         checks,

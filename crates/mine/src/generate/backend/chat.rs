@@ -6,7 +6,7 @@ use super::{Backend, Failure, Kind, Reply, Setting};
 use crate::MineError;
 use crate::generate::call::Call;
 use crate::generate::prompt::{Prompt, messages};
-use korfinsts_base::endpoint::{Address, Client, Key, Refusal, Settings, Wrong};
+use korfinsts_base::endpoint::{Address, Client, Refusal, Settings, Wrong};
 
 pub(super) const KIND: Kind = Kind {
     name: "chat",
@@ -38,7 +38,7 @@ fn open(argument: &str, setting: &Setting) -> Result<Box<dyn Backend>, MineError
         .url
         .strip_suffix("/chat/completions")
         .map_or_else(|| address.roots().1.swap_remove(0), str::to_owned);
-    let key = Key::from_environment(address.kind.key_variables(&address.url), variable)?;
+    let key = address.key(variable)?;
     Ok(Box::new(Chat {
         client: Client::new(Settings {
             key,

@@ -3,6 +3,7 @@
 use super::Texts;
 use crate::leaderboard::board::{Badge, Cell, Kind, Row, Stage};
 use crate::leaderboard::chart::{decimal, signed};
+use korfinsts_base::texts::{self, taken};
 
 /// A text of the page; its key where it is missing, which a test rules out.
 pub(super) fn text<'a>(t: &'a Texts, key: &'a str) -> &'a str {
@@ -11,11 +12,7 @@ pub(super) fn text<'a>(t: &'a Texts, key: &'a str) -> &'a str {
 
 /// A text with its places filled.
 pub(super) fn fill(t: &Texts, key: &str, values: &[(&str, &str)]) -> String {
-    let mut out = text(t, key).to_owned();
-    for (name, value) in values {
-        out = out.replace(&format!("{{{name}}}"), value);
-    }
-    out
+    texts::fill(text(t, key), values)
 }
 
 /// Half the width of an interval.
@@ -84,12 +81,8 @@ pub(super) fn name_of(row: &Row, t: &Texts) -> String {
 pub(super) fn say(sentence: &str, t: &Texts) -> String {
     let known = t.iter().filter(|(key, _)| key.starts_with(SAID));
     for (key, english) in known.clone().filter(|(key, _)| key.ends_with(ENGLISH)) {
-        if let Some(values) = values_of(sentence, english) {
-            let mut out = text(t, key.trim_end_matches(ENGLISH)).to_owned();
-            for (at, value) in values.iter().enumerate() {
-                out = out.replace(&format!("{{{at}}}"), value);
-            }
-            return out;
+        if let Some(values) = taken(english, sentence) {
+            return fill(t, key.trim_end_matches(ENGLISH), &values);
         }
     }
     sentence.to_owned()
@@ -99,23 +92,6 @@ pub(super) fn say(sentence: &str, t: &Texts) -> String {
 pub(in crate::leaderboard) const SAID: &str = "said_";
 /// End of the keys of their English forms, which are there whatever the language is.
 pub(in crate::leaderboard) const ENGLISH: &str = ".en";
-
-/// What fills the places of a pattern, in order; `None` where the sentence is another.
-fn values_of<'a>(sentence: &'a str, pattern: &str) -> Option<Vec<&'a str>> {
-    let mut parts = pattern.split(['{', '}']);
-    let mut rest = sentence.strip_prefix(parts.next()?)?;
-    let mut values = Vec::new();
-    while let (Some(_place), Some(after)) = (parts.next(), parts.next()) {
-        let at = if after.is_empty() {
-            rest.len()
-        } else {
-            rest.find(after)?
-        };
-        values.push(&rest[..at]);
-        rest = &rest[at + after.len()..];
-    }
-    rest.is_empty().then_some(values)
-}
 
 pub(super) fn class_of(row: &Row) -> &'static str {
     match (row.kind, row.badge) {
