@@ -77,6 +77,10 @@ pub fn counts(subject: &Subject, texts: Texts<'_>) -> Result<HashMap<u32, u64>, 
 ///
 /// # Errors
 /// When the model is none of Unigram, BPE and WordPiece, or cannot be written again.
+#[expect(
+    clippy::implicit_hasher,
+    reason = "counts come from one place, with the default hasher"
+)]
 pub fn prune(
     subject: &Subject,
     counts: &HashMap<u32, u64>,
@@ -248,7 +252,9 @@ fn renumber(document: &mut Value, subject: &Subject, rows: &KeptRows) -> Option<
 /// A number, or each of a list, becomes the new id; null where it went. Other values stay.
 pub fn renumbered(value: &mut Value, rows: &KeptRows) {
     if let Some(list) = value.as_array_mut() {
-        list.iter_mut().for_each(|id| renumbered(id, rows));
+        for id in list {
+            renumbered(id, rows);
+        }
     } else if let Some(old) = value.as_u64() {
         *value = u32::try_from(old).ok().and_then(|o| rows.new_id(o)).into();
     }

@@ -65,7 +65,7 @@ impl Columns {
         Ok(Self(columns))
     }
 
-    fn names<'c>(&'c self, role: usize) -> Vec<&'c str> {
+    fn names(&self, role: usize) -> Vec<&str> {
         let (name, known) = ROLES[role];
         match self.0.get(name) {
             Some(column) => vec![column],

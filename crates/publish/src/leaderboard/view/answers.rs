@@ -147,9 +147,12 @@ pub(super) fn findings(board: &Board, t: &Texts) -> Vec<String> {
     found
 }
 
+/// Key and title of a score, the models that have it, and the best baseline with its score.
+type Up<'a> = (String, String, Vec<Scored<'a>>, Option<(&'a str, f64)>);
+
 /// Each score of finance against size, speed and price. The score that most models have comes first.
 pub(super) fn scatters(board: &Board, t: &Texts) -> Vec<ScatterView> {
-    let mut ups: Vec<(String, String, Vec<Scored<'_>>, Option<(&str, f64)>)> = Vec::new();
+    let mut ups: Vec<Up<'_>> = Vec::new();
     for (at, subset) in board.subsets.iter().enumerate() {
         if subset.key == "finance" && subset.counted.len() > 1 {
             let baseline = by_mean(board, at, Kind::Baseline);

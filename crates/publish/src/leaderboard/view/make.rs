@@ -318,9 +318,10 @@ fn mean_cell(mean: &Mean, all: usize) -> CellView {
     }
     CellView {
         text: decimal(mean.score, 3),
-        half: match mean.whole {
-            true => half(mean.interval),
-            false => format!("{}/{all}", mean.of),
+        half: if mean.whole {
+            half(mean.interval)
+        } else {
+            format!("{}/{all}", mean.of)
         },
         rank: range(mean.rank),
         class,
