@@ -176,7 +176,14 @@ fn train(args: &TrainArgs, plan: Plan<'_>, global: &Global) -> anyhow::Result<()
         };
         let session = Session::open(plan, &mut watch)?;
         let outline = Outline {
-            memory: Some(session.memory()?),
+            memory: session
+                .memory()
+                .inspect_err(|error| {
+                    let why = error.to_string();
+                    let why = why.lines().next().unwrap_or_default();
+                    global.note(&format!("memory was not estimated: {why}"));
+                })
+                .ok(),
             ..session.outline()?
         };
         return output::print(&outlined(&outline, args.format));

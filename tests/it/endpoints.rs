@@ -266,7 +266,7 @@ fn what_a_model_says_of_itself_is_passed_on_by_its_server() {
             }
             _ => openai(seen),
         });
-        let rules = korfinsts_encoder::protocol::rules("native", "m").expect("known");
+        let rules = korfinsts_encoder::protocol::rules("raw", "m").expect("known");
         let wishes = korfinsts_encoder::endpoint::Wishes {
             strict: true,
             ..Default::default()

@@ -271,14 +271,22 @@ pub fn discard_dir(folder: &Path) -> Result<(), FsError> {
     remove_dir(&unnamed)
 }
 
-/// Removes the temporary files and folders that killed processes left in `folder` and the folders right
-/// below it. What a living process writes is locked by it, and stays.
+/// Removes the temporary files and folders that killed processes left in `folder` and in the folders up to
+/// two levels below it, as deep as any command writes. What a living process writes is locked by it, and stays.
 ///
 /// # Errors
 /// When a folder cannot be listed or a file not removed.
 pub fn remove_leftovers(folder: &Path) -> Result<(), FsError> {
-    let below = list(folder)?.into_iter().filter(|p| p.is_dir());
-    for folder in below.chain([folder.to_owned()]) {
+    let mut folders = vec![folder.to_owned()];
+    let mut level = 0..1;
+    for _ in 0..2 {
+        for at in level.clone() {
+            folders.extend(list(&folders[at])?.into_iter().filter(|p| p.is_dir()));
+        }
+        level = level.end..folders.len();
+    }
+    // The deepest first: a folder may be a leftover itself.
+    for folder in folders.into_iter().rev() {
         for path in list(&folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
@@ -506,7 +514,8 @@ mod tests {
             ("a/.korfinsts-x1.tmp", false),
             ("a/record.json", true),
             ("a/.korfinsts-x1.json", true),
-            ("a/b/.korfinsts-x1.tmp", true),
+            ("a/b/.korfinsts-x1.tmp", false),
+            ("a/b/c/.korfinsts-x1.tmp", true),
             (".korfinsts-x1.tmp", false),
         ] {
             let path = folder.path().join(name);
