@@ -9,7 +9,6 @@ use super::texts::texts;
 use korfinsts_base::text::visible;
 use korfinsts_base::texts::Texts;
 use korfinsts_bench::run::record::Timing;
-use korfinsts_bench::suite::manifest::Area;
 use korfinsts_metric::holm;
 use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, Row, SuiteColumn};
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
@@ -31,8 +30,8 @@ pub struct Summary<'a> {
 
 /// A column of the table: a suite, the mean of a group of suites, or the speed.
 struct Column {
-    /// Key of the group's name; empty for the speed.
-    group: &'static str,
+    /// Name of the group; empty for the speed.
+    group: String,
     head: String,
     cells: Vec<String>,
     /// The row of the highest score, where several are compared.
@@ -156,34 +155,31 @@ impl<'a> Summary<'a> {
 
     fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();
-        for group in ["cli_finance", "cli_korean", "cli_english"] {
-            let of_group = |(_, suite): &(usize, &SuiteColumn)| group_of(suite) == group;
-            let suites: Vec<(usize, &SuiteColumn)> = self
-                .board
-                .suites
-                .iter()
-                .enumerate()
-                .filter(of_group)
-                .collect();
-            for (at, suite) in &suites {
+        for subset in &self.board.subsets {
+            let key = format!("cli_{}", subset.key);
+            let group = self.texts.get(&key);
+            let mut suites: Vec<usize> = subset.suites.iter().flatten().copied().collect();
+            suites.sort_unstable();
+            for at in suites {
+                let suite = &self.board.suites[at];
                 let mut cells: Vec<String> =
-                    self.rows().map(|(row, _)| self.cell(row, *at)).collect();
+                    self.rows().map(|(row, _)| self.cell(row, at)).collect();
                 let best = suite.best_baseline.as_ref();
                 cells.push(
                     best.map_or_else(String::new, |(name, rho)| format!("{} {name}", short(*rho))),
                 );
-                let score = |row: usize| self.score(row, *at).map(|s| s.0);
+                let score = |row: usize| self.score(row, at).map(|s| s.0);
                 columns.push(Column {
-                    group,
+                    group: group.to_owned(),
                     head: suite.key.clone(),
                     cells,
                     best: self.best(score),
                 });
             }
-            let distinct = distinct(&suites);
-            if distinct.len() > 1 {
+            // Suites of one release are one data set under two names.
+            if subset.suites.len() > 1 {
                 let mean = |row: usize| {
-                    let scores = distinct.iter().map(|&at| Some(self.score(row, at)?.0));
+                    let scores = (subset.suites.iter()).map(|set| Some(self.score(row, set[0])?.0));
                     let scores: Option<Vec<f64>> = scores.collect();
                     scores.map(|s| mean_of(&s))
                 };
@@ -191,7 +187,7 @@ impl<'a> Summary<'a> {
                 let mut cells: Vec<String> = self.rows().map(|(row, _)| cell(row)).collect();
                 cells.push(String::new());
                 columns.push(Column {
-                    group,
+                    group: group.to_owned(),
                     head: self.texts.get("cli_mean").into(),
                     cells,
                     best: self.best(mean),
@@ -206,7 +202,7 @@ impl<'a> Summary<'a> {
         if cells.iter().any(|cell| !cell.is_empty()) {
             cells.push(String::new());
             columns.push(Column {
-                group: "",
+                group: String::new(),
                 head: self.texts.get("cli_speed").into(),
                 cells,
                 best: None,
@@ -250,9 +246,9 @@ impl<'a> Summary<'a> {
             let group = if column.group == last {
                 ""
             } else {
-                self.texts.get(column.group)
+                &column.group
             };
-            last = column.group;
+            last = &column.group;
             head.push(if groups {
                 format!("#{group}\n{}", column.head)
             } else {
@@ -476,31 +472,6 @@ impl<'a> Summary<'a> {
             _ => items.concat(),
         }
     }
-}
-
-fn group_of(suite: &SuiteColumn) -> &'static str {
-    if suite.area == Area::Finance {
-        return "cli_finance";
-    }
-    if suite.languages.iter().any(|l| l.starts_with("kor")) {
-        "cli_korean"
-    } else {
-        "cli_english"
-    }
-}
-
-/// Suites of which no two hold the same pairs: those are one data set under two names.
-fn distinct(suites: &[(usize, &SuiteColumn)]) -> Vec<usize> {
-    let mut seen = Vec::new();
-    let new = suites.iter().filter(|(_, suite)| match &suite.release_id {
-        Some(release) if seen.contains(release) => false,
-        Some(release) => {
-            seen.push(release.clone());
-            true
-        }
-        None => true,
-    });
-    new.map(|(at, _)| *at).collect()
 }
 
 fn mean_of(values: &[f64]) -> f64 {

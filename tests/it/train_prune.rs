@@ -9,8 +9,8 @@ use super::train_run::{opens_in_python, prepare};
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::spec::{Overrides, read};
-use korfinsts_train::prune;
 use korfinsts_train::recipe::PruneBase;
+use korfinsts_train::{prune, vocabulary};
 
 /// Encoders of every kind of tokenizer and of layout.
 const BASES: [&str; 8] = [
@@ -52,7 +52,7 @@ fn pruned(
 ) -> (EncoderSpec, EncoderSpec, prune::PruneReport) {
     let folder = repository("tests/reference/encoders").join(name);
     let spec = read(&folder, &Overrides::default()).expect("a model");
-    let places = prune::Places {
+    let places = vocabulary::Places {
         folder: &home.path(name),
         root: Path::new("."),
         training_texts: &TEXTS,

@@ -1,31 +1,18 @@
 //! New tokens for a base model: its folder again, with a tokenizer that knows them and a row of the
 //! embedding matrix for each, which starts as the mean of the rows of the pieces it replaces.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
-use super::model::TABLE;
+use super::TrainError;
 use super::recipe::AugmentBase;
-use super::save::{self, Layout, Values};
-use super::{TrainError, data};
-use korfinsts_base::fs;
+use super::save::{self, Values};
+use super::vocabulary::{self, Places, corpus_name, matrix};
 use korfinsts_bench::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts};
-use korfinsts_bench::coverage::corpus::Corpus;
 use korfinsts_bench::coverage::{ScriptQuery, Subject};
-use korfinsts_encoder::spec::{Overrides, read};
-use korfinsts_encoder::{EncoderError, EncoderSpec};
+use korfinsts_encoder::EncoderSpec;
 
 /// What is kept with the new tokenizer, for a run that is continued later.
 const REPORT: &str = "vocabulary.json";
-/// How the names of embedding matrices end, over all architectures.
-const TABLES: [&str; 4] = [
-    "word_embeddings.weight",
-    "embed_tokens.weight",
-    "tok_embeddings.weight",
-    "shared.weight",
-];
-
 /// What the new tokens are and what they save.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VocabularyReport {
@@ -71,35 +58,17 @@ impl From<&BeforeAfter> for Fertility {
     }
 }
 
-/// Writes `base` with new tokens as a model folder and reads it back. A folder that an earlier run
-/// left is read alone where `keep` says so.
+/// Writes `base` with new tokens as a model folder and reads it back.
 ///
 /// # Errors
 /// When the corpus cannot be read or gives no token, the tokenizer is of a kind that takes none,
 /// or the weights have no matrix for them.
 pub fn base(
-    folder: &Path,
     base: &EncoderSpec,
     recipe: &AugmentBase,
-    root: &Path,
-    training_texts: &[&str],
-    keep: bool,
+    places: Places<'_>,
 ) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
-    let kept = folder.join(REPORT);
-    let report = if keep && fs::exists(&folder.join("modules.json")) && fs::exists(&kept) {
-        let text = fs::read(&kept)?;
-        serde_json::from_slice(&text).map_err(|e| TrainError::State {
-            path: kept,
-            reason: format!("it is damaged: {e}"),
-        })?
-    } else {
-        write(folder, base, recipe, root, training_texts)?
-    };
-    let overrides = Overrides {
-        backend: Some(base.backend.to_owned()),
-        ..Overrides::default()
-    };
-    let mut spec = read(folder, &overrides)?;
+    let (mut spec, report) = places.model(base, REPORT, || write(base, recipe, places))?;
     spec.name = format!(
         "{} + {} tokens",
         base.name,
@@ -108,35 +77,20 @@ pub fn base(
     Ok((spec, report))
 }
 
-/// The corpus that a recipe names, where it names one.
-pub(super) fn corpus(
-    file: Option<&PathBuf>,
-    field: Option<&str>,
-    sha256: Option<&String>,
-    root: &Path,
-) -> Result<Option<Corpus>, TrainError> {
-    let Some(file) = file else { return Ok(None) };
-    let path = data::found(root, file)?;
-    data::checked(&path, sha256)?;
-    Ok(Some(Corpus::new(&path, field)?))
-}
-
 fn write(
-    folder: &Path,
     base: &EncoderSpec,
     recipe: &AugmentBase,
-    root: &Path,
-    training_texts: &[&str],
+    places: Places<'_>,
 ) -> Result<VocabularyReport, TrainError> {
-    let corpus = corpus(
+    let folder = places.folder;
+    let corpus = places.corpus(
         recipe.corpus.as_ref(),
         recipe.field.as_deref(),
         recipe.sha256.as_ref(),
-        root,
     )?;
     let texts = match &corpus {
         Some(corpus) => Texts::Corpus(corpus),
-        None => Texts::Listed(training_texts),
+        None => Texts::Listed(places.training_texts),
     };
     let options = AugmentOptions {
         tokens: recipe.tokens,
@@ -149,94 +103,25 @@ fn write(
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
     let after = augment::write(folder, &before, &tokenizer, &map)?;
     let compared = texts.compare(&before, &after, &map)?;
-    let rows = weights(folder, base, &|table| extend(table, &map))?;
+    let rows = vocabulary::weights(folder, base, &|table| extend(table, &map))?;
     if let Some(mut config) = base.config.as_object().cloned() {
         config.insert("vocab_size".into(), rows.into());
         save::write_json(&folder.join("config.json"), &config.into())?;
     }
-    let report = VocabularyReport {
+    Ok(VocabularyReport {
         model: map.model.to_owned(),
-        corpus: match &recipe.corpus {
-            Some(file) => file.to_string_lossy().into_owned(),
-            None => "the training texts".to_owned(),
-        },
+        corpus: corpus_name(recipe.corpus.as_ref()),
         old_rows: map.old_rows,
         new_rows: map.new_rows,
         from_unknown: map.rows.iter().filter(|r| r.from_unknown).count(),
         texts: compared.iter().map(Fertility::from).collect(),
-    };
-    let text = serde_json::to_value(&report).map_err(|e| TrainError::Compute {
-        what: "writing the new vocabulary",
-        reason: e.to_string(),
-    })?;
-    save::write_json(&folder.join(REPORT), &text)?;
-    Ok(report)
-}
-
-/// Writes weights and modules of `base` with another embedding matrix, which `change` makes of the
-/// old one; gives its rows.
-pub(super) fn weights(
-    folder: &Path,
-    base: &EncoderSpec,
-    change: &dyn Fn(&mut Values) -> Result<(), String>,
-) -> Result<usize, TrainError> {
-    let (mut tensors, number) = save::stored(&base.weights)?;
-    let mut rows = None;
-    for tensor in &mut tensors {
-        let is_table = tensor.name == TABLE
-            || TABLES.iter().any(|end| {
-                tensor
-                    .name
-                    .strip_suffix(end)
-                    .is_some_and(|before| before.is_empty() || before.ends_with('.'))
-            });
-        if is_table {
-            change(tensor).map_err(|reason| EncoderError::Invalid {
-                path: base.weights.first().cloned().unwrap_or_default(),
-                reason,
-                hint: Some("do the weights belong to this tokenizer?".into()),
-            })?;
-            rows = tensor.shape.first().copied();
-        }
-    }
-    let Some(rows) = rows else {
-        return Err(EncoderError::Unsupported {
-            what: format!(
-                "`{}` has no embedding matrix with a row per token among its tensors",
-                base.name
-            ),
-            hint: Some("leave `[base.augment]` or `[base.prune]` out of the recipe".into()),
-        }
-        .into());
-    };
-    save::folder(
-        folder,
-        &Layout {
-            max_tokens: (base.backend != "static").then_some(base.max_tokens),
-            ..save::layout(base, &base.modules)
-        },
-        &tensors,
-        number,
-    )?;
-    Ok(rows)
+    })
 }
 
 /// Adds the new rows to a matrix `[rows, width]`. Rows that stood behind the old vocabulary (a
 /// matrix is often padded to a round number) are used first.
 fn extend(table: &mut Values, map: &RowMap) -> Result<(), String> {
-    let &[rows, width] = &table.shape[..] else {
-        return Err(format!(
-            "the tensor `{}` has the shape {:?}, expected a matrix",
-            table.name, table.shape
-        ));
-    };
-    if rows < map.old_rows as usize {
-        return Err(format!(
-            "the tensor `{}` has {rows} rows, but the tokenizer gives ids up to {}",
-            table.name,
-            map.old_rows.saturating_sub(1)
-        ));
-    }
+    let (rows, width) = matrix(table, map.old_rows)?;
     let total = rows.max(map.new_rows as usize);
     table.values.resize(total * width, 0.0);
     table.shape = vec![total, width];

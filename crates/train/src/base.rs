@@ -11,6 +11,7 @@ use super::principal;
 use super::prune::{self, PruneReport};
 use super::recipe::{AugmentBase, First, PruneBase, StaticBase};
 use super::session::{BESIDE, Plan, Watch};
+use super::vocabulary::Places;
 use super::{TrainError, state};
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
@@ -160,8 +161,16 @@ pub(super) fn augmented(
     stages: &[Vec<Source>],
 ) -> Result<(EncoderSpec, VocabularyReport), TrainError> {
     let (keep, texts) = continued(plan, stages)?;
-    let folder = plan.output.join(BESIDE).join("base");
-    augment::base(&folder, base, recipe, &plan.root, &texts, keep)
+    augment::base(
+        base,
+        recipe,
+        Places {
+            folder: &plan.output.join(BESIDE).join("base"),
+            root: &plan.root,
+            training_texts: &texts,
+            keep,
+        },
+    )
 }
 
 /// Writes and reads the base model with the tokens that the recipe keeps.
@@ -174,14 +183,16 @@ pub(super) fn pruned(
     let (keep, mut texts) = continued(plan, stages)?;
     let prompts = (plan.recipe.stages.iter()).flat_map(|s| s.prompts(&plan.recipe.compute));
     texts.extend(prompts);
-    let folder = plan.output.join(BESIDE).join("base");
-    let places = prune::Places {
-        folder: &folder,
-        root: &plan.root,
-        training_texts: &texts,
-        keep,
-    };
-    prune::base(base, recipe, places)
+    prune::base(
+        base,
+        recipe,
+        Places {
+            folder: &plan.output.join(BESIDE).join("base"),
+            root: &plan.root,
+            training_texts: &texts,
+            keep,
+        },
+    )
 }
 
 /// Embeddings of texts by another encoder under a prompt, computed once and kept.

@@ -47,6 +47,7 @@ pub mod step;
 mod task;
 mod template;
 mod training;
+pub mod vocabulary;
 
 pub use candle_core::Device;
 pub use error::TrainError;

@@ -1,20 +1,17 @@
 //! A base model with fewer tokens: its folder again, with a tokenizer that knows those that are needed,
 //! and their rows of the embedding matrix.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::TrainError;
 use super::recipe::PruneBase;
 use super::save::{self, Values};
-use super::{TrainError, augment};
-use korfinsts_base::fs;
+use super::vocabulary::{self, Places, corpus_name, matrix};
 use korfinsts_bench::coverage::augment::Texts;
 use korfinsts_bench::coverage::prune::{self, KeptRows, PruneOptions};
 use korfinsts_bench::coverage::{CoverageError, ScriptQuery, Subject};
 use korfinsts_encoder::EncoderSpec;
-use korfinsts_encoder::spec::{Overrides, read};
 
 /// What is kept with the new tokenizer, for a run that is continued later.
 const REPORT: &str = "pruned.json";
@@ -32,19 +29,6 @@ pub struct PruneReport {
     pub new_rows: usize,
 }
 
-/// Where a pruned model is written, and what it is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct Places<'a> {
-    /// Folder of the new model.
-    pub folder: &'a Path,
-    /// Folder that the corpus is named relative to.
-    pub root: &'a Path,
-    /// The texts that are trained on.
-    pub training_texts: &'a [&'a str],
-    /// Whether a folder that an earlier run left is read alone.
-    pub keep: bool,
-}
-
 /// Writes `base` with the tokens that stay as a model folder and reads it back.
 ///
 /// # Errors
@@ -55,24 +39,7 @@ pub fn base(
     recipe: &PruneBase,
     places: Places<'_>,
 ) -> Result<(EncoderSpec, PruneReport), TrainError> {
-    let folder = places.folder;
-    let kept = folder.join(REPORT);
-    let report = if places.keep && fs::exists(&folder.join("modules.json")) && fs::exists(&kept) {
-        let text = fs::read(&kept)?;
-        serde_json::from_slice(&text).map_err(|e| TrainError::State {
-            path: kept,
-            reason: format!("it is damaged: {e}"),
-        })?
-    } else {
-        let report = write(base, recipe, places)?;
-        fs::write_atomic(&kept, &korfinsts_base::json::pretty(&report))?;
-        report
-    };
-    let overrides = Overrides {
-        backend: Some(base.backend.to_owned()),
-        ..Overrides::default()
-    };
-    let mut spec = read(folder, &overrides)?;
+    let (mut spec, report) = places.model(base, REPORT, || write(base, recipe, places))?;
     spec.name = format!("{}, {} tokens", base.name, report.new_rows);
     Ok((spec, report))
 }
@@ -83,11 +50,10 @@ fn write(
     places: Places<'_>,
 ) -> Result<PruneReport, TrainError> {
     let folder = places.folder;
-    let corpus = augment::corpus(
+    let corpus = places.corpus(
         recipe.corpus.as_ref(),
         recipe.field.as_deref(),
         recipe.sha256.as_ref(),
-        places.root,
     )?;
     let scripts = |names: &[String]| -> Result<Vec<ScriptQuery>, CoverageError> {
         names.iter().map(|name| ScriptQuery::parse(name)).collect()
@@ -109,7 +75,7 @@ fn write(
     let (tokenizer, rows) = prune::prune(&before, &counts, &options)?;
     prune::write(folder, &before, &tokenizer, &rows)?;
     let old_rows = std::cell::Cell::new(0);
-    let new_rows = augment::weights(folder, base, &|table| {
+    let new_rows = vocabulary::weights(folder, base, &|table| {
         old_rows.set(table.shape.first().copied().unwrap_or_default());
         select(table, &rows)
     })?;
@@ -123,10 +89,7 @@ fn write(
     }
     Ok(PruneReport {
         model: rows.model.to_owned(),
-        corpus: match &recipe.corpus {
-            Some(file) => file.to_string_lossy().into_owned(),
-            None => "the training texts".to_owned(),
-        },
+        corpus: corpus_name(recipe.corpus.as_ref()),
         old_rows: old_rows.get(),
         new_rows,
     })
@@ -134,19 +97,7 @@ fn write(
 
 /// Leaves the rows of a matrix `[rows, width]` that stay, in their order.
 fn select(table: &mut Values, kept: &KeptRows) -> Result<(), String> {
-    let &[rows, width] = &table.shape[..] else {
-        return Err(format!(
-            "the tensor `{}` has the shape {:?}, expected a matrix",
-            table.name, table.shape
-        ));
-    };
-    if rows < kept.old_rows as usize {
-        return Err(format!(
-            "the tensor `{}` has {rows} rows, but the tokenizer gives ids up to {}",
-            table.name,
-            kept.old_rows.saturating_sub(1)
-        ));
-    }
+    let (_, width) = matrix(table, kept.old_rows)?;
     let row = |old: &u32| &table.values[*old as usize * width..][..width];
     table.values = kept.rows.iter().flat_map(row).copied().collect();
     table.shape = vec![kept.rows.len(), width];
