@@ -21,6 +21,8 @@ mod endpoints;
 mod eval;
 mod faults;
 mod folders;
+#[cfg(target_os = "linux")]
+mod gpu_kernels;
 mod hostile_tokenizers;
 mod hub;
 mod hub_models;

@@ -43,6 +43,6 @@ pub use error::NnError;
 #[cfg(feature = "candle")]
 pub use error::runtime_error;
 #[cfg(feature = "candle")]
-pub use kernels::gradient::{change as change_in_place, composed, serves, wide};
+pub use kernels::gradient::{as_on_gpu, serves};
 #[cfg(feature = "candle")]
-pub use kernels::with_values;
+pub use kernels::{AdamWStep, adamw, with_values};

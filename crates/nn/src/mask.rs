@@ -49,6 +49,16 @@ pub struct Mask {
     pub reach: Reach,
     rows: Vec<Keys>,
     additive: Option<Tensor>,
+    on_device: Option<OnDevice>,
+}
+
+/// The real tokens of a batch, on a GPU.
+#[derive(Debug, Clone)]
+pub struct OnDevice {
+    /// `[rows, 2]`: from the first real token to the one after the last.
+    pub spans: Tensor,
+    /// `[rows, width]`, 1 for a real token, where a span has padding inside.
+    pub seen: Option<Tensor>,
 }
 
 /// The real tokens of one row.
@@ -66,16 +76,18 @@ impl Mask {
     /// # Errors
     /// When the device fails.
     pub fn new(batch: &TokenBatch, reach: Reach, device: &Device, mode: Mode) -> Result<Self> {
-        let rows = batch.mask.chunks(batch.width).map(Keys::of).collect();
-        let additive = if mode.on_cpu(device) {
-            None
-        } else {
-            additive(batch, reach, device)?
-        };
+        let rows: Vec<Keys> = batch.mask.chunks(batch.width).map(Keys::of).collect();
+        let (mut on_device, mut matrix) = (None, None);
+        if device.is_cuda() {
+            on_device = Some(OnDevice::new(batch, &rows, device)?);
+        } else if !mode.on_cpu(device) {
+            matrix = additive(batch, reach, device)?;
+        }
         Ok(Self {
             reach,
             rows,
-            additive,
+            additive: matrix,
+            on_device,
         })
     }
 
@@ -85,11 +97,36 @@ impl Mask {
         &self.rows
     }
 
+    /// The same on a GPU, where the mask is for one.
+    #[must_use]
+    pub fn on_device(&self) -> Option<&OnDevice> {
+        self.on_device.as_ref()
+    }
+
     /// What is added to the scores, `[rows, 1, 1 or width, width]`, float32; `None` where nothing
-    /// is masked or the fused CPU kernel runs.
+    /// is masked, the fused CPU kernel runs, or on a GPU.
     #[must_use]
     pub fn additive(&self) -> Option<&Tensor> {
         self.additive.as_ref()
+    }
+}
+
+impl OnDevice {
+    fn new(batch: &TokenBatch, rows: &[Keys], device: &Device) -> Result<Self> {
+        let spans: Vec<u32> = rows
+            .iter()
+            .flat_map(|keys| [keys.span.start as u32, keys.span.end as u32])
+            .collect();
+        let seen = if rows.iter().all(|keys| keys.holes.is_empty()) {
+            None
+        } else {
+            let shape = (batch.rows, batch.width);
+            Some(Tensor::from_slice(&batch.mask, shape, device)?)
+        };
+        Ok(Self {
+            spans: Tensor::from_vec(spans, (rows.len(), 2), device)?,
+            seen,
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! candle's own fused operations (`softmax_last_dim`, `layer_norm`, `rms_norm`, `rope`) drop the
 //! gradient silently, so which form runs is decided by [`Mode`] and nowhere else. On a CPU the
-//! fused forms compute in float32 with the kernels of [`super::kernels`]; training in other number
-//! types, or on another device, takes the composed form.
+//! fused forms compute in float32 with the kernels of [`super::kernels`]; training there in other
+//! number types takes the composed form. On a GPU one form serves both.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
@@ -27,9 +27,9 @@ impl Mode {
         self == Self::Fused && device.is_cpu()
     }
 
-    /// Whether the CPU kernels with a gradient are used.
+    /// Whether the kernels with a gradient are used. On a GPU there are no others.
     fn learns(self, x: &Tensor) -> bool {
-        self == Self::Differentiable && gradient::serves(x)
+        gradient::serves(x) && (self == Self::Differentiable || x.device().is_cuda())
     }
 }
 
@@ -120,6 +120,14 @@ impl Epilogue {
     }
 }
 
+/// Rows `ids [n]` of `table [rows, width]`, with a gradient.
+///
+/// # Errors
+/// When an id has no row or the device fails.
+pub fn select(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    gradient::select(table, ids)
+}
+
 /// `x W^T + b`; several layers that read the same input may be joined to one.
 #[derive(Debug)]
 pub struct Linear(Form);
@@ -157,21 +165,23 @@ pub struct Adapter {
 }
 
 impl Part {
-    /// Whether it is `x W^T + b` and nothing else.
-    fn is_plain(&self) -> bool {
+    /// Whether an operation with a gradient multiplies `x` by its weights. On a GPU it does so, and
+    /// stores the result, in [`Self::multiplied_in`].
+    fn served(&self, x: &Tensor) -> bool {
         let same = |d: DType| d == self.weight.dtype();
-        self.adapter.is_none() && self.multiplied_in.is_none_or(same)
+        let on_gpu = x.device().is_cuda() || gradient::is_as_on_gpu();
+        gradient::serves(x) && (on_gpu || self.multiplied_in.is_none_or(same))
     }
 
     /// `x W^T + b` for `x [rows, in]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let multiply = |x: &Tensor, weight: &Tensor| match self.multiplied_in {
+            narrow if self.served(x) => gradient::linear(x, weight, None, narrow),
             Some(narrow) if narrow != dtype => x
                 .to_dtype(narrow)?
                 .matmul(&weight.to_dtype(narrow)?.t()?)?
                 .to_dtype(dtype),
-            _ if gradient::serves(x) => gradient::linear(x, weight, None),
             _ => x.matmul(&weight.t()?),
         };
         let mut y = multiply(x, &self.weight)?;
@@ -184,7 +194,7 @@ impl Part {
             y = (y + (change * adapter.scale)?)?;
         }
         match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
+            Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
             None => Ok(y),
         }
     }
@@ -235,7 +245,8 @@ impl Linear {
         }
     }
 
-    /// Applies the layer to `x [.., in]`.
+    /// Applies the layer to `x [.., in]`. On a GPU the result has the number type of the
+    /// multiplication.
     ///
     /// # Errors
     /// When the shapes do not fit or the device fails.
@@ -253,7 +264,7 @@ impl Linear {
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, Some(residual), Epilogue::None),
-            Form::Parts(parts) => Self::joined(parts, x)? + residual,
+            Form::Parts(parts) => sum(Self::joined(parts, x)?, residual),
         }
     }
 
@@ -265,11 +276,12 @@ impl Linear {
     pub fn behind(&self, inner: &Self, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
         if let (Form::Parts(inner), Form::Parts(parts)) = (&inner.0, &self.0)
             && let [part] = &parts[..]
-            && part.is_plain()
-            && gradient::serves(x)
+            && part.adapter.is_none()
+            && part.served(x)
         {
             let z = Self::joined(inner, x)?;
-            return gradient::activated(&z, &part.weight, part.bias.as_ref(), epilogue);
+            let (weight, bias) = (&part.weight, part.bias.as_ref());
+            return gradient::activated(&z, weight, bias, (epilogue, part.multiplied_in));
         }
         self.forward(&inner.forward(x, epilogue)?, Epilogue::None)
     }
@@ -287,19 +299,21 @@ impl Linear {
     ) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(_) => self.forward_add(&inner.forward(x, epilogue)?, residual),
-            Form::Parts(_) => self.behind(inner, x, epilogue)? + residual,
+            Form::Parts(_) => sum(self.behind(inner, x, epilogue)?, residual),
         }
     }
 
     fn joined(parts: &[Part], x: &Tensor) -> Result<Tensor> {
-        if !gradient::serves(x) || !parts.iter().all(Part::is_plain) {
+        let alone = |part: &Part| part.adapter.is_none() && part.served(x);
+        if !parts.iter().all(alone) {
             return Self::composed(parts, x);
         }
+        let narrow = parts.first().and_then(|part| part.multiplied_in);
         let (weight, bias) = match parts {
             [one] => (one.weight.clone(), one.bias.clone()),
             _ => join(parts)?,
         };
-        gradient::linear(x, &weight, bias.as_ref())
+        gradient::linear(x, &weight, bias.as_ref(), narrow)
     }
 
     fn composed(parts: &[Part], x: &Tensor) -> Result<Tensor> {
@@ -318,6 +332,11 @@ impl Linear {
         }
         y.reshape(shape)
     }
+}
+
+/// `y + residual` in the number type of the residual, which a layer's result may be narrower than.
+fn sum(y: Tensor, residual: &Tensor) -> Result<Tensor> {
+    y.to_dtype(residual.dtype())? + residual
 }
 
 /// Layer normalisation over the last dimension, in float32 or wider.
@@ -345,11 +364,6 @@ impl LayerNorm {
         if self.mode.learns(x) {
             let bias = self.bias.as_ref();
             return gradient::norm(x, None, &self.weight, bias, self.epsilon, true);
-        }
-        #[cfg(feature = "cuda")]
-        if let (Mode::Fused, Some(bias)) = (self.mode, &self.bias) {
-            let x = x.contiguous()?;
-            return candle_nn::ops::layer_norm(&x, &self.weight, bias, self.epsilon as f32);
         }
         let dtype = x.dtype();
         let x = widened(x)?;
@@ -424,11 +438,6 @@ impl RmsNorm {
         if self.mode.learns(x) {
             return gradient::norm(x, None, &self.weight, None, self.epsilon, false);
         }
-        #[cfg(feature = "cuda")]
-        if self.mode == Mode::Fused {
-            let x = x.contiguous()?;
-            return candle_nn::ops::rms_norm(&x, &self.weight, self.epsilon as f32);
-        }
         let dtype = x.dtype();
         let x = widened(x)?;
         let width = x.dim(D::Minus1)? as f64;
@@ -461,11 +470,6 @@ impl Rotation {
             return gradient::rotate(x, &self.cos, &self.sin, x.dim(2)?);
         }
         let dtype = x.dtype();
-        #[cfg(feature = "cuda")]
-        if mode == Mode::Fused {
-            let (cos, sin) = (self.cos.to_dtype(dtype)?, self.sin.to_dtype(dtype)?);
-            return candle_nn::rotary_emb::rope_thd(&x.contiguous()?, &cos, &sin);
-        }
         let half = x.dim(D::Minus1)? / 2;
         let cos = self.cos.to_dtype(dtype)?.unsqueeze(2)?;
         let sin = self.sin.to_dtype(dtype)?.unsqueeze(2)?;
@@ -482,7 +486,7 @@ impl Rotation {
 pub struct Bias {
     /// `[heads, 2 * width - 1]`: column `width - 1 + key - query` is added to a score.
     pub diagonals: Tensor,
-    /// The same as `[1, heads, width, width]`, where the fused CPU kernel does not run.
+    /// The same as `[1, heads, width, width]`, for the composed form.
     pub matrix: Option<Tensor>,
 }
 
@@ -541,6 +545,9 @@ impl Attention<'_> {
         if self.mode.on_cpu(q.device()) {
             return kernels::attention(self, q, k, v);
         }
+        if q.device().is_cuda() {
+            candle_core::bail!("attention on a GPU knows no {:?}", q.dtype());
+        }
         let (rows, width, heads, head) = q.dims4()?;
         let groups = k.dim(2)?;
         let repeat = |x: &Tensor| -> Result<Tensor> {
@@ -563,7 +570,7 @@ impl Attention<'_> {
         if let Some(additive) = self.mask.additive() {
             scores = scores.broadcast_add(&additive.to_dtype(scores.dtype())?)?;
         }
-        softmax(&scores, self.mode)?
+        softmax(&scores)?
             .to_dtype(v.dtype())?
             .matmul(&v)?
             .transpose(1, 2)?
@@ -573,12 +580,7 @@ impl Attention<'_> {
 }
 
 /// The softmax over the last dimension.
-#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
-fn softmax(scores: &Tensor, mode: Mode) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if mode == Mode::Fused {
-        return candle_nn::ops::softmax_last_dim(scores);
-    }
+fn softmax(scores: &Tensor) -> Result<Tensor> {
     let powers = scores
         .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
         .exp()?;

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::ops::{Bias, Mode};
+use super::ops::{Bias, Mode, select};
 
 /// Buckets and their biases.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ impl RelativeBias {
         let select = |numbers: Vec<u32>| {
             let n = numbers.len();
             let numbers = Tensor::from_vec(numbers, n, &self.device)?;
-            self.table.index_select(&numbers, 0)
+            select(&self.table, &numbers)
         };
-        if self.mode.on_cpu(&self.device) {
+        if self.mode.on_cpu(&self.device) || self.device.is_cuda() {
             return Ok(Bias {
                 diagonals: select(numbers)?.t()?.contiguous()?,
                 matrix: None,

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use candle_core::{Tensor, Var};
+use candle_core::{Tensor, TensorId, Var};
 use serde::Serialize;
 
 use super::TrainError;
@@ -15,7 +15,7 @@ use super::model::Model;
 use super::recipe::{Number, Stage};
 use super::session::Session;
 use korfinsts_encoder::PreparedText;
-use korfinsts_nn::composed;
+use korfinsts_nn::as_on_gpu;
 use korfinsts_nn::safetensors::Checkpoint;
 
 /// GPUs whose memory is compared: name, and GiB.
@@ -80,11 +80,17 @@ struct Kept {
 }
 
 impl Graphs {
-    fn of(model: &Model, ids: &[u32], checkpointing: bool) -> candle_core::Result<Self> {
+    /// Those on a CPU, or with `narrow`, the bytes of a multiplication's value, those on a GPU.
+    fn of(
+        model: &Model,
+        ids: &[u32],
+        checkpointing: bool,
+        narrow: Option<u64>,
+    ) -> candle_core::Result<Self> {
         let most = model.max_tokens().clamp(3, 24);
         let lengths = [most / 3, 2 * most / 3, most];
         let sizes = |texts: usize| -> candle_core::Result<[Vec<u64>; 3]> {
-            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), checkpointing);
+            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), checkpointing, narrow);
             Ok([of(0)?, of(1)?, of(2)?])
         };
         let sizes = [sizes(1)?, sizes(2)?];
@@ -137,26 +143,40 @@ fn sizes(
     model: &Model,
     texts: &[PreparedText],
     checkpointing: bool,
+    narrow: Option<u64>,
 ) -> candle_core::Result<Vec<u64>> {
     let batch = model.batch(&texts.iter().collect::<Vec<_>>());
+    // The graph, and the bytes of each value of it.
+    let graph = |f: &dyn Fn() -> candle_core::Result<Tensor>| -> candle_core::Result<Vec<u64>> {
+        let Some(bytes) = narrow else {
+            return Ok(of_graph(&f()?, &HashSet::new(), 0));
+        };
+        let (output, narrow) = as_on_gpu(f);
+        Ok(of_graph(&output?, &narrow, bytes))
+    };
     if checkpointing && let Some(layers) = model.layers(&batch)? {
         let (transformer, prepared) = (layers.transformer, &layers.prepared);
         let input = transformer.embed(prepared)?.detach();
         let one = (input.elem_count() * input.dtype().size_in_bytes()) as u64;
         let input = Var::from_tensor(&input)?;
-        let mut sizes = of_graph(&transformer.layer(0, input.as_tensor(), prepared)?);
+        let mut sizes = graph(&|| transformer.layer(0, input.as_tensor(), prepared))?;
         sizes.extend(std::iter::repeat_n(one, transformer.layers() + 1));
         return Ok(sizes);
     }
-    Ok(of_graph(&model.forward(&batch)?))
+    graph(&|| model.forward(&batch))
 }
 
-/// Bytes of each node of a graph that is no variable; 0 where it is a view of one before it.
-fn of_graph(output: &Tensor) -> Vec<u64> {
+/// Bytes of each node of a graph that is no variable; 0 where it is a view of one before it. Values
+/// of those in `narrow` have `bytes` each.
+fn of_graph(output: &Tensor, narrow: &HashSet<TensorId>, bytes: u64) -> Vec<u64> {
     let mut first: HashMap<usize, usize> = HashMap::new();
     let (mut sizes, mut variables) = (Vec::new(), HashSet::new());
     for (i, node) in output.sorted_nodes().into_iter().enumerate() {
-        let bytes = (node.elem_count() * node.dtype().size_in_bytes()) as u64;
+        let each = match narrow.contains(&node.id()) {
+            true => bytes,
+            false => node.dtype().size_in_bytes() as u64,
+        };
+        let bytes = node.elem_count() as u64 * each;
         let storage = std::ptr::from_ref(&*node.storage_and_layout().0).addr();
         sizes.push(0);
         let at = *first.entry(storage).or_insert(i);
@@ -225,12 +245,13 @@ impl Session<'_> {
                 other,
             ])
         };
-        let graphs = composed(|| Graphs::of(model, &ids, checkpointing)).map_err(&failed)?;
-        let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let narrow = recipe.compute.matmul == Number::Bfloat16;
+        let value = Some(if narrow { 2 } else { 4 });
+        let graphs = Graphs::of(model, &ids, checkpointing, value).map_err(&failed)?;
+        let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let here = match resident {
             Some(resident) if self.plan.device.is_cpu() && !narrow => {
-                let graphs = Graphs::of(model, &ids, checkpointing).map_err(&failed)?;
+                let graphs = Graphs::of(model, &ids, checkpointing, None).map_err(&failed)?;
                 let other = resident.saturating_sub(weights);
                 Some(parts(
                     &graphs.at(texts, tokens),

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use korfinsts_nn::{change_in_place, serves, wide, with_values};
+use korfinsts_nn::{AdamWStep, adamw, serves, with_values};
 
 /// A trainable tensor.
 #[derive(Debug, Clone)]
@@ -75,47 +75,23 @@ struct Update {
     scale: f64,
 }
 
-/// Values that one task moves.
-const PART: usize = 1 << 15;
-
 impl Update {
     /// One pass over parameter, gradient and moments.
     fn fused(&self, parameter: &Tensor, moments: &Moments, gradient: &Tensor) -> Result<()> {
-        let gradient = gradient.contiguous()?.detach();
-        let (first, second) = (moments.first.as_tensor(), moments.second.as_tensor());
-        with_values(&gradient, |g| {
-            change_in_place(first, |m| {
-                change_in_place(second, |v| {
-                    change_in_place(parameter, |p| {
-                        p.par_chunks_mut(PART)
-                            .zip(m.par_chunks_mut(PART).zip(v.par_chunks_mut(PART)))
-                            .zip(g.par_chunks(PART))
-                            .for_each(|((p, (m, v)), g)| wide(|| self.part(p, m, v, g)));
-                        Ok(())
-                    })
-                })
-            })
-        })
+        let moments = [moments.first.as_tensor(), moments.second.as_tensor()];
+        adamw(&self.step(), parameter, moments, gradient)
     }
 
-    #[allow(
-        clippy::inline_always,
-        reason = "a loop has the vectors of the function that it is inlined into"
-    )]
-    #[inline(always)]
-    fn part(&self, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
+    fn step(&self) -> AdamWStep {
         let (beta1, beta2) = (self.options.beta1, self.options.beta2);
-        let [keep_first, take_first] = [beta1 as f32, (1.0 - beta1) as f32];
-        let [keep_second, take_second] = [beta2 as f32, (1.0 - beta2) as f32];
-        let keep = (1.0 - self.learning_rate * self.decay) as f32;
-        let rate = (self.learning_rate * self.scale_first) as f32;
-        let (scale, epsilon) = (self.scale_second as f32, self.options.epsilon as f32);
-        let factor = self.scale as f32;
-        for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-            let g = factor * g;
-            *m = keep_first * *m + take_first * g;
-            *v = keep_second * *v + take_second * g * g;
-            *p = keep * *p - rate * *m / ((*v * scale).sqrt() + epsilon);
+        AdamWStep {
+            first: [beta1 as f32, (1.0 - beta1) as f32],
+            second: [beta2 as f32, (1.0 - beta2) as f32],
+            keep: (1.0 - self.learning_rate * self.decay) as f32,
+            rate: (self.learning_rate * self.scale_first) as f32,
+            scale: self.scale_second as f32,
+            epsilon: self.options.epsilon as f32,
+            factor: self.scale as f32,
         }
     }
 
@@ -217,8 +193,9 @@ impl AdamW {
                 scale_second: 1.0 / (1.0 - options.beta2.powi(self.steps as i32)),
                 scale,
             };
-            if serves(parameter.variable.as_tensor()) {
-                update.fused(parameter.variable.as_tensor(), moments, gradient)?;
+            let tensor = parameter.variable.as_tensor();
+            if serves(tensor) && tensor.dtype() == DType::F32 {
+                update.fused(tensor, moments, gradient)?;
             } else {
                 update.composed(parameter, moments, gradient)?;
             }
@@ -277,18 +254,29 @@ impl Schedule {
 /// When the device fails.
 pub fn norm(gradients: &Gradients) -> Result<f64> {
     let mut sum = 0.0;
+    let mut elsewhere = Vec::new();
     for gradient in gradients.values() {
-        sum += square(gradient)?;
+        if gradient.device().is_cpu() && serves(gradient) {
+            sum += square(gradient)?;
+        } else {
+            elsewhere.push(gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?);
+        }
+    }
+    // A device is waited for once, not once for each parameter.
+    if !elsewhere.is_empty() {
+        sum += Tensor::stack(&elsewhere, 0)?
+            .to_vec1::<f64>()?
+            .iter()
+            .sum::<f64>();
     }
     Ok(sum.sqrt())
 }
 
+/// Values that one task adds up.
+const PART: usize = 1 << 15;
+
 /// The sum of squares: in float32 within a part, then in float64, so that it does not overflow.
 fn square(gradient: &Tensor) -> Result<f64> {
-    if !serves(gradient) {
-        let rows = gradient.sqr()?.flatten_all()?.sum_all()?;
-        return rows.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>();
-    }
     with_values(&gradient.contiguous()?, |g| {
         let parts: Vec<f64> = g
             .par_chunks(PART)
@@ -318,7 +306,7 @@ pub fn clip(norm: f64, limit: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     use super::*;
 

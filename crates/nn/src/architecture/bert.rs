@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode};
+use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
 use crate::relative::RelativeBias;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -249,9 +249,9 @@ impl Transformer for Body {
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
         let hidden = self.words.dim(1)?;
-        let mut x = self.words.index_select(&prepared.ids.flatten_all()?, 0)?;
+        let mut x = select(&self.words, &prepared.ids.flatten_all()?)?;
         if let Some(positions) = &prepared.positions {
-            x = (x + self.positions.index_select(&positions.flatten_all()?, 0)?)?;
+            x = (x + select(&self.positions, &positions.flatten_all()?)?)?;
         }
         if let Some(token_type) = &self.token_type {
             x = x.broadcast_add(&token_type.narrow(0, 0, 1)?)?;

@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{BuildInput, Prepared, Transformer};
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm};
+use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
 use crate::rope::Rope;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -207,9 +207,11 @@ impl Transformer for Body {
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
-        self.words
-            .index_select(&prepared.ids.flatten_all()?, 0)?
-            .reshape((rows, width, self.words.dim(1)?))
+        select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
+            rows,
+            width,
+            self.words.dim(1)?,
+        ))
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {
@@ -250,7 +252,9 @@ impl Transformer for Body {
     fn finish(&self, hidden: Tensor) -> Result<Tensor> {
         let states = self.norm.forward(&hidden)?;
         match &self.projection {
-            Some(projection) => projection.forward(&states, Epilogue::None),
+            Some(projection) => projection
+                .forward(&states, Epilogue::None)?
+                .to_dtype(states.dtype()),
             None => Ok(states),
         }
     }

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode};
+use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
 use crate::rope::Rope;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -151,7 +151,7 @@ impl Transformer for Encoder {
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
-        let x = self.words.index_select(&prepared.ids.flatten_all()?, 0)?;
+        let x = select(&self.words, &prepared.ids.flatten_all()?)?;
         self.norm
             .forward(&x)?
             .reshape((rows, width, self.words.dim(1)?))

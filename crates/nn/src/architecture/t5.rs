@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm};
+use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
 use crate::relative::RelativeBias;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -172,9 +172,11 @@ impl Transformer for Encoder {
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
-        self.words
-            .index_select(&prepared.ids.flatten_all()?, 0)?
-            .reshape((rows, width, self.words.dim(1)?))
+        select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
+            rows,
+            width,
+            self.words.dim(1)?,
+        ))
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

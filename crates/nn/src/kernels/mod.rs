@@ -6,7 +6,10 @@
 //! the batch, and padding is left out of the attention, so that a text gives the same numbers
 //! alone and in any batch.
 
+mod adamw;
 mod attention;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod gradient;
 mod linear;
 mod multiply;
@@ -14,6 +17,7 @@ mod norm;
 
 use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 
+pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, rotate};
 pub use linear::Packed;
 use multiply::{Product, Right, Weights};

@@ -1,11 +1,15 @@
 //! Activations, gates included, and their slopes.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage as _};
 use rayon::prelude::*;
 use rten_simd::ops::{BitOps, FloatOps, NumOps};
 use rten_simd::{Isa, SimdUnaryOp};
 use rten_vecmath::{Erf, Exp, Sigmoid, Tanh};
 
+#[cfg(feature = "cuda")]
+use super::super::cuda;
 use super::super::linear::activate as in_place;
 use super::super::{contiguous, failed, with_values};
 use super::{PART, tensor, wide};
@@ -171,9 +175,18 @@ impl CustomOp1 for Activate {
         Ok((CpuStorage::F32(y), Shape::from(dims)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, z: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::activate((z, layout), self.0, z.dtype())
+    }
+
     fn bwd(&self, z: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let width = z.dims().last().copied().unwrap_or(1).max(1);
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if z.device().is_cuda() {
+            return cuda::activate_backward(z, &gradient, self.0).map(Some);
+        }
         let gradient = with_values(&gradient, |g| Ok(g.to_vec()))?;
         let found = with_values(z, |z| Ok(backward(self.0, z, width, gradient)))?;
         tensor(found, z.shape().clone()).map(Some)

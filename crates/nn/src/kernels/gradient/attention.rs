@@ -4,11 +4,15 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use rten_tensor::NdTensorView;
 
 use super::super::attention::{Heads, QUERY_BLOCK, weigh};
+#[cfg(feature = "cuda")]
+use super::super::cuda;
 use super::super::{Product, contiguous, failed, with_values};
 use super::{add_up, sum, tensor, wide};
 use crate::mask::{Keys, Reach};
@@ -22,6 +26,8 @@ struct Joined {
     keys: Vec<Keys>,
     heads: usize,
     groups: usize,
+    #[cfg(feature = "cuda")]
+    on_gpu: Option<cuda::Joined>,
 }
 
 /// One block of queries and the keys they may see.
@@ -140,14 +146,26 @@ impl Joined {
         Ok((CpuStorage::F32(out), shape))
     }
 
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self) -> Result<&cuda::Joined> {
+        let no_mask = || failed("attention on a GPU was given the mask of another device");
+        self.on_gpu.as_ref().ok_or_else(no_mask)
+    }
+
     /// Gradients of `qkv` and of the biases.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
     fn backward(
         &self,
         qkv: &Tensor,
         diagonals: Option<&Tensor>,
+        states: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if qkv.device().is_cuda() {
+            return self.on_gpu()?.backward(qkv, diagonals, states, &gradient);
+        }
         let run = |values: &[f32], gradient: &[f32], diagonals: Option<&[f32]>| {
             let view = self.view(values, qkv.shape(), diagonals.map(<[f32]>::len))?;
             let size = view.width * view.count * view.head;
@@ -263,8 +281,13 @@ impl CustomOp1 for Joined {
         self.forward(contiguous(qkv, layout)?, layout.shape(), None)
     }
 
-    fn bwd(&self, qkv: &Tensor, _out: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(self.backward(qkv, None, gradient)?.0))
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.on_gpu()?.forward((qkv, layout), None)
+    }
+
+    fn bwd(&self, qkv: &Tensor, states: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.backward(qkv, None, states, gradient)?.0))
     }
 }
 
@@ -284,14 +307,26 @@ impl CustomOp2 for Joined {
         self.forward(contiguous(qkv, layout)?, layout.shape(), Some(diagonals))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        qkv: &CudaStorage,
+        layout: &Layout,
+        diagonals: &CudaStorage,
+        diagonals_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let diagonals = Some((diagonals, diagonals_layout));
+        self.on_gpu()?.forward((qkv, layout), diagonals)
+    }
+
     fn bwd(
         &self,
         qkv: &Tensor,
         diagonals: &Tensor,
-        _out: &Tensor,
+        states: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (qkv, diagonals) = self.backward(qkv, Some(diagonals), gradient)?;
+        let (qkv, diagonals) = self.backward(qkv, Some(diagonals), states, gradient)?;
         Ok((Some(qkv), diagonals))
     }
 }
@@ -309,17 +344,30 @@ pub fn attention(
         keys: attention.mask.rows().to_vec(),
         heads,
         groups,
+        #[cfg(feature = "cuda")]
+        on_gpu: attention.mask.on_device().map(|mask| cuda::Joined {
+            scale: attention.scale as f32,
+            reach: attention.mask.reach,
+            mask: mask.clone(),
+            heads,
+            groups,
+            logsum: std::sync::OnceLock::new(),
+        }),
     };
     let qkv = qkv.contiguous()?;
     match attention.bias {
-        Some(bias) => qkv.apply_op2(&bias.diagonals.contiguous()?, op),
+        Some(bias) => {
+            let diagonals = bias.diagonals.to_dtype(DType::F32)?.contiguous()?;
+            qkv.apply_op2(&diagonals, op)
+        }
         None => qkv.apply_op1(op),
     }
+    .map(super::narrow)
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, DType, Device};
+    use candle_core::{D, Device};
 
     use super::super::tests::agree;
     use super::*;

@@ -1,9 +1,13 @@
 //! Linear layers, alone and after an activation.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage as _};
 use rayon::prelude::*;
 use rten_tensor::NdTensorView;
 
+#[cfg(feature = "cuda")]
+use super::super::cuda;
 use super::super::{Product, contiguous, failed, with_values};
 use super::{activation, add_up, tensor, wide};
 use crate::ops::Epilogue;
@@ -14,6 +18,9 @@ const ROWS: usize = 512;
 /// `activation(z) W^T + b`. What the activation gives is computed again in the backward pass.
 struct LinearOp {
     activation: Epilogue,
+    /// Number type of the product and of its result on a GPU, where it is not that of `z`.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    narrow: Option<DType>,
 }
 
 fn matrix(values: &[f32], rows: usize, columns: usize) -> NdTensorView<'_, f32, 2> {
@@ -88,6 +95,11 @@ impl LinearOp {
         gradient: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if z.device().is_cuda() {
+            let layer = self.on_gpu(z.dtype());
+            return layer.backward(z, weight, bias.then(|| weight.dtype()), &gradient);
+        }
         let (outputs, inputs) = weight.dims2()?;
         let width = z.dims().last().copied().unwrap_or(1).max(1);
         let rows = z.elem_count() / width;
@@ -124,6 +136,14 @@ impl LinearOp {
             Ok([to_z, to_weight, to_bias])
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self, dtype: DType) -> cuda::Linear {
+        cuda::Linear {
+            activation: self.activation,
+            dtype: self.narrow.unwrap_or(dtype),
+        }
+    }
 }
 
 impl CustomOp2 for LinearOp {
@@ -139,6 +159,18 @@ impl CustomOp2 for LinearOp {
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.forward((z, z_layout), (weight, weight_layout), None)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        z: &CudaStorage,
+        z_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let layer = self.on_gpu(z.dtype());
+        layer.forward((z, z_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -171,6 +203,21 @@ impl CustomOp3 for LinearOp {
         self.forward((z, z_layout), (weight, weight_layout), Some(bias))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        z: &CudaStorage,
+        z_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let layer = self.on_gpu(z.dtype());
+        let bias = Some((bias, bias_layout));
+        layer.forward((z, z_layout), (weight, weight_layout), bias)
+    }
+
     fn bwd(
         &self,
         z: &Tensor,
@@ -184,24 +231,30 @@ impl CustomOp3 for LinearOp {
     }
 }
 
-/// `x W^T + b` for `x [.., in]`, `W [out, in]`, `b [out]`.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    activated(x, weight, bias, Epilogue::None)
+/// `x W^T + b` for `x [.., in]`, `W [out, in]`, `b [out]`; on a GPU in the number type `narrow`.
+pub fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    narrow: Option<DType>,
+) -> Result<Tensor> {
+    activated(x, weight, bias, (Epilogue::None, narrow))
 }
 
-/// `activation(z) W^T + b`.
+/// `activation(z) W^T + b`; see [`linear`].
 pub fn activated(
     z: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    activation: Epilogue,
+    (activation, narrow): (Epilogue, Option<DType>),
 ) -> Result<Tensor> {
     let (z, weight) = (z.contiguous()?, weight.contiguous()?);
-    let op = LinearOp { activation };
+    let op = LinearOp { activation, narrow };
     match bias {
         Some(bias) => z.apply_op3(&weight, &bias.contiguous()?, op),
         None => z.apply_op2(&weight, op),
     }
+    .map(super::narrow)
 }
 
 #[cfg(test)]
@@ -226,27 +279,27 @@ mod tests {
         agree(
             "with a bias",
             &shapes,
-            &|x| linear(&x[0], &x[1], Some(&x[2])),
+            &|x| linear(&x[0], &x[1], Some(&x[2]), None),
             &|x| composed(&x[0], &x[1], Some(&x[2])),
         );
         agree(
             "without a bias",
             &shapes[..2],
-            &|x| linear(&x[0], &x[1], None),
+            &|x| linear(&x[0], &x[1], None, None),
             &|x| composed(&x[0], &x[1], None),
         );
         let activation = Epilogue::Activate(Activation::Gelu);
         agree(
             "behind an activation",
             &shapes,
-            &|x| activated(&x[0], &x[1], Some(&x[2]), activation),
+            &|x| activated(&x[0], &x[1], Some(&x[2]), (activation, None)),
             &|x| composed(&activation.composed(&x[0])?, &x[1], Some(&x[2])),
         );
         let gate = Epilogue::Gate(Activation::Silu);
         agree(
             "behind a gate",
             &[&[2, 9, 40], &[14, 20]],
-            &|x| activated(&x[0], &x[1], None, gate),
+            &|x| activated(&x[0], &x[1], None, (gate, None)),
             &|x| composed(&gate.composed(&x[0])?, &x[1], None),
         );
     }
@@ -257,8 +310,8 @@ mod tests {
             Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu).expect("zeros")
         };
         let (x, w, b) = (zeros(&[2, 3]), zeros(&[4, 5]), zeros(&[4]));
-        assert!(linear(&x, &w, Some(&b)).is_err());
-        assert!(linear(&zeros(&[2, 5]), &w, Some(&zeros(&[3]))).is_err());
-        assert!(linear(&zeros(&[2, 5]), &w, Some(&b)).is_ok());
+        assert!(linear(&x, &w, Some(&b), None).is_err());
+        assert!(linear(&zeros(&[2, 5]), &w, Some(&zeros(&[3])), None).is_err());
+        assert!(linear(&zeros(&[2, 5]), &w, Some(&b), None).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Fused operations with a gradient, on a CPU in float32.
+//! Fused operations with a gradient, on a CPU in float32, and on a GPU.
 //!
 //! candle keeps every result of a graph until the backward pass is over, gives
 //! constants a gradient too, and adds each gradient to fresh zeros. So an operation here covers
@@ -18,11 +18,13 @@ mod attention;
 mod linear;
 mod norm;
 mod rotary;
+mod select;
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 use candle_core::{CpuStorage, Shape};
-use candle_core::{DType, Device, InplaceOp1, Layout, Result, Tensor};
+use candle_core::{DType, Device, InplaceOp1, Layout, Result, Tensor, TensorId};
 use rten_simd::{Isa, SimdOp};
 
 pub use activation::activate;
@@ -30,6 +32,7 @@ pub use attention::attention;
 pub use linear::{activated, linear};
 pub use norm::norm;
 pub use rotary::rotate;
+pub use select::select;
 
 use super::failed;
 use crate::isa;
@@ -38,22 +41,37 @@ use crate::isa;
 const PART: usize = 1 << 15;
 
 thread_local! {
-    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+    static NARROW: RefCell<Option<HashSet<TensorId>>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` as on another device: none of the operations of this module serves it. So what a graph
-/// keeps there is found out on a CPU.
-pub fn composed<T>(f: impl FnOnce() -> T) -> T {
-    COMPOSED.set(true);
+/// Runs `f`, which builds a graph on a CPU in float32, as on a GPU, and gives the tensors that there
+/// have the number type of the multiplications. So what a graph keeps on a GPU is found out without
+/// one.
+pub fn as_on_gpu<T>(f: impl FnOnce() -> T) -> (T, HashSet<TensorId>) {
+    NARROW.set(Some(HashSet::new()));
     let y = f();
-    COMPOSED.set(false);
+    (y, NARROW.take().unwrap_or_default())
+}
+
+/// Whether [`as_on_gpu`] runs.
+pub fn is_as_on_gpu() -> bool {
+    NARROW.with_borrow(Option::is_some)
+}
+
+/// Says that a result has the number type of the multiplications on a GPU.
+fn narrow(y: Tensor) -> Tensor {
+    NARROW.with_borrow_mut(|seen| seen.as_mut().map(|seen| seen.insert(y.id())));
     y
 }
 
 /// Whether the operations of this module serve a tensor.
 #[must_use]
 pub fn serves(x: &Tensor) -> bool {
-    !COMPOSED.get() && x.device().is_cpu() && x.dtype() == DType::F32
+    match x.device() {
+        Device::Cpu => x.dtype() == DType::F32,
+        Device::Cuda(_) => matches!(x.dtype(), DType::F32 | DType::BF16 | DType::F16),
+        Device::Metal(_) => false,
+    }
 }
 
 fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {

@@ -1,8 +1,12 @@
 //! Layer and root-mean-square normalisation, of a sum where there is a residual.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::super::cuda;
 use super::super::{contiguous, failed, with_values};
 use super::{add_up, sum, tensor, wide};
 
@@ -73,16 +77,20 @@ impl Norm {
         Ok((CpuStorage::F32(y), shape.clone()))
     }
 
-    /// Gradients of `x` (the residual has the same) and of the parameters.
+    /// Gradients of `x`, of the residual (the same numbers), and of the parameters.
     fn backward(
         &self,
         x: &Tensor,
         residual: Option<&Tensor>,
         parameters: &Tensor,
         gradient: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<(Tensor, Option<Tensor>, Tensor)> {
         let (rows, width) = parameters.dims2()?;
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return self.on_gpu().backward(x, residual, parameters, &gradient);
+        }
         let run = |x: &[f32], residual: Option<&[f32]>, weight: &[f32], g: &[f32]| {
             let size = ROWS * width;
             let mut out = vec![0.0; x.len()];
@@ -110,10 +118,17 @@ impl Norm {
                 })
             })
         })?;
-        Ok((
-            tensor(to_x, x.shape().clone())?,
-            tensor(to_parameters, (rows, width))?,
-        ))
+        let to_x = tensor(to_x, x.shape().clone())?;
+        let to_residual = residual.map(|_| to_x.clone());
+        Ok((to_x, to_residual, tensor(to_parameters, (rows, width))?))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self) -> cuda::Norm {
+        cuda::Norm {
+            epsilon: self.epsilon,
+            centre: self.centre,
+        }
     }
 
     /// Gradients of some rows: with `n` the normalised row and `a = g w`, that of `x` is
@@ -188,6 +203,18 @@ impl CustomOp2 for Norm {
         )
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.on_gpu()
+            .forward((x, layout), None, (parameters, parameters_layout))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -195,7 +222,7 @@ impl CustomOp2 for Norm {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (x, parameters) = self.backward(x, None, parameters, gradient)?;
+        let (x, _, parameters) = self.backward(x, None, parameters, gradient)?;
         Ok((Some(x), Some(parameters)))
     }
 }
@@ -222,6 +249,23 @@ impl CustomOp3 for Norm {
         )
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        residual: &CudaStorage,
+        residual_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.on_gpu().forward(
+            (x, layout),
+            Some((residual, residual_layout)),
+            (parameters, parameters_layout),
+        )
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -230,8 +274,8 @@ impl CustomOp3 for Norm {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (x, parameters) = self.backward(x, Some(residual), parameters, gradient)?;
-        Ok((Some(x.clone()), Some(x), Some(parameters)))
+        let (x, residual, parameters) = self.backward(x, Some(residual), parameters, gradient)?;
+        Ok((Some(x), residual, Some(parameters)))
     }
 }
 

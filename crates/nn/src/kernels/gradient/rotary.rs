@@ -1,10 +1,14 @@
 //! Rotary positions of queries and keys that share a tensor with their values.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::super::cuda;
 use super::super::{contiguous, failed, with_values};
-use super::{tensor, wide};
+use super::wide;
 
 /// Turns the first `turned` heads of `[rows, width, heads, head]`; others stay as they are. The
 /// gradient is turned back.
@@ -12,11 +16,13 @@ struct Rotate {
     cos: Tensor,
     sin: Tensor,
     turned: usize,
+    /// 1, or -1 to turn back.
+    way: f32,
 }
 
 impl Rotate {
-    fn run(&self, x: &[f32], [heads, head]: [usize; 2], way: f32) -> Result<Vec<f32>> {
-        let half = head / 2;
+    fn run(&self, x: &[f32], [heads, head]: [usize; 2]) -> Result<Vec<f32>> {
+        let (half, way) = (head / 2, self.way);
         let size = heads * head;
         if x.len() / size.max(1) * half != self.cos.elem_count() || self.turned > heads {
             return Err(failed("a rotation does not fit its tensor"));
@@ -54,27 +60,38 @@ impl CustomOp1 for Rotate {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, _, heads, head) = layout.shape().dims4()?;
-        let y = self.run(contiguous(storage, layout)?, [heads, head], 1.0)?;
+        let y = self.run(contiguous(storage, layout)?, [heads, head])?;
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (_, _, heads, head) = x.dims4()?;
-        let found = with_values(&gradient.contiguous()?, |g| {
-            self.run(g, [heads, head], -1.0)
-        })?;
-        tensor(found, x.shape().clone()).map(Some)
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let y = cuda::rotate((x, layout), &self.cos, &self.sin, (self.turned, self.way))?;
+        Ok((y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let back = Self {
+            cos: self.cos.clone(),
+            sin: self.sin.clone(),
+            way: -self.way,
+            ..*self
+        };
+        gradient.contiguous()?.apply_op1_no_bwd(&back).map(Some)
     }
 }
 
 /// Rotates the first `turned` heads of `x [rows, width, heads, head]` by `cos` and
 /// `sin [rows, width, head / 2]`.
 pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, turned: usize) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Rotate {
-        cos: cos.contiguous()?,
-        sin: sin.contiguous()?,
-        turned,
-    })
+    x.contiguous()?
+        .apply_op1(Rotate {
+            cos: cos.contiguous()?,
+            sin: sin.contiguous()?,
+            turned,
+            way: 1.0,
+        })
+        .map(super::narrow)
 }
 
 #[cfg(test)]
