@@ -8,7 +8,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::dropout::Dropout;
+use super::dropout::{Dropout, dropped};
 use super::kernels::{self, gradient};
 use super::mask::Mask;
 
@@ -122,7 +122,7 @@ impl Epilogue {
 
 /// `x W^T + b`; several layers that read the same input may be joined to one.
 #[derive(Debug)]
-pub struct Linear(Form);
+pub struct Linear(Form, Option<Dropout>);
 
 #[derive(Debug)]
 enum Form {
@@ -217,22 +217,27 @@ impl Linear {
     /// When the parts have different inputs.
     pub fn new(parts: Vec<Part>, mode: Mode) -> Result<Self> {
         if mode == Mode::Differentiable {
-            return Ok(Self(Form::Parts(parts)));
+            return Ok(Self(Form::Parts(parts), None));
         }
         let (weight, bias) = join(&parts)?;
         if mode.on_cpu(weight.device()) {
-            Ok(Self(Form::Packed(kernels::Packed::new(
-                &weight,
-                bias.as_ref(),
-            )?)))
+            let packed = kernels::Packed::new(&weight, bias.as_ref())?;
+            Ok(Self(Form::Packed(packed), None))
         } else {
-            Ok(Self(Form::Parts(vec![Part {
+            let part = Part {
                 weight,
                 bias,
                 adapter: None,
                 multiplied_in: None,
-            }])))
+            };
+            Ok(Self(Form::Parts(vec![part]), None))
         }
+    }
+
+    /// Drops values of its output, before anything is added to it; fused layers drop nothing.
+    #[must_use]
+    pub fn dropping(self, dropout: Option<Dropout>) -> Self {
+        Self(self.0, dropout)
     }
 
     /// Applies the layer to `x [.., in]`.
@@ -242,7 +247,9 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, None, epilogue),
-            Form::Parts(parts) => epilogue.learning(Self::joined(parts, x)?),
+            Form::Parts(parts) => {
+                dropped(epilogue.learning(Self::joined(parts, x)?)?, self.1.as_ref())
+            }
         }
     }
 
@@ -253,7 +260,7 @@ impl Linear {
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, Some(residual), Epilogue::None),
-            Form::Parts(parts) => Self::joined(parts, x)? + residual,
+            Form::Parts(parts) => dropped(Self::joined(parts, x)?, self.1.as_ref())? + residual,
         }
     }
 
@@ -269,7 +276,8 @@ impl Linear {
             && gradient::serves(x)
         {
             let z = Self::joined(inner, x)?;
-            return gradient::activated(&z, &part.weight, part.bias.as_ref(), epilogue);
+            let y = gradient::activated(&z, &part.weight, part.bias.as_ref(), epilogue)?;
+            return dropped(y, self.1.as_ref());
         }
         self.forward(&inner.forward(x, epilogue)?, Epilogue::None)
     }

@@ -14,8 +14,9 @@ use super::metrics::memory_mib;
 use super::model::Model;
 use super::recipe::{Number, Stage};
 use super::session::Session;
-use korfinsts_encoder::PreparedText;
+use korfinsts_encoder::{PreparedText, TokenBatch};
 use korfinsts_nn::composed;
+use korfinsts_nn::dropout::Draw;
 use korfinsts_nn::safetensors::Checkpoint;
 
 /// GPUs whose memory is compared: name, and GiB.
@@ -71,6 +72,13 @@ struct Graphs {
     sizes: [[Vec<u64>; 3]; 2],
 }
 
+/// How a step is computed.
+#[derive(Clone, Copy)]
+struct How {
+    checkpointing: bool,
+    draw: Draw,
+}
+
 /// What a graph keeps, in bytes.
 struct Kept {
     linear: u64,
@@ -80,11 +88,11 @@ struct Kept {
 }
 
 impl Graphs {
-    fn of(model: &Model, ids: &[u32], checkpointing: bool) -> candle_core::Result<Self> {
+    fn of(model: &Model, ids: &[u32], how: How) -> candle_core::Result<Self> {
         let most = model.max_tokens().clamp(3, 24);
         let lengths = [most / 3, 2 * most / 3, most];
         let sizes = |texts: usize| -> candle_core::Result<[Vec<u64>; 3]> {
-            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), checkpointing);
+            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), how);
             Ok([of(0)?, of(1)?, of(2)?])
         };
         let sizes = [sizes(1)?, sizes(2)?];
@@ -133,13 +141,21 @@ fn cut(ids: &[u32], length: usize, texts: usize) -> Vec<PreparedText> {
 }
 
 /// Sizes of what the graph of a batch keeps.
-fn sizes(
+fn sizes(model: &Model, texts: &[PreparedText], how: How) -> candle_core::Result<Vec<u64>> {
+    let batch = model.batch(&texts.iter().collect::<Vec<_>>());
+    let numbers: Vec<usize> = (0..texts.len()).collect();
+    model.draws().of(how.draw, &numbers, &batch);
+    let sizes = of_batch(model, &batch, how.checkpointing);
+    model.draws().end();
+    sizes
+}
+
+fn of_batch(
     model: &Model,
-    texts: &[PreparedText],
+    batch: &TokenBatch,
     checkpointing: bool,
 ) -> candle_core::Result<Vec<u64>> {
-    let batch = model.batch(&texts.iter().collect::<Vec<_>>());
-    if checkpointing && let Some(layers) = model.layers(&batch)? {
+    if checkpointing && let Some(layers) = model.layers(batch)? {
         let (transformer, prepared) = (layers.transformer, &layers.prepared);
         let input = transformer.embed(prepared)?.detach();
         let one = (input.elem_count() * input.dtype().size_in_bytes()) as u64;
@@ -148,7 +164,7 @@ fn sizes(
         sizes.extend(std::iter::repeat_n(one, transformer.layers() + 1));
         return Ok(sizes);
     }
-    Ok(of_graph(&model.forward(&batch)?))
+    Ok(of_graph(&model.forward(batch)?))
 }
 
 /// Bytes of each node of a graph that is no variable; 0 where it is a view of one before it.
@@ -197,7 +213,15 @@ impl Session<'_> {
         }
         let (texts, tokens) = largest;
         let model = &self.model;
-        let checkpointing = recipe.compute.gradient_checkpointing;
+        let shares = recipe.stages.iter().map(|stage| stage.dropout);
+        let draw = Draw {
+            seed: recipe.seed,
+            share: shares.fold(0.0, f64::max),
+        };
+        let how = How {
+            checkpointing: recipe.compute.gradient_checkpointing,
+            draw,
+        };
         let trained = model.size() as u64 * 4;
         let weights = match recipe.lora {
             Some(_) => stored(model)? + trained,
@@ -225,12 +249,12 @@ impl Session<'_> {
                 other,
             ])
         };
-        let graphs = composed(|| Graphs::of(model, &ids, checkpointing)).map_err(&failed)?;
+        let graphs = composed(|| Graphs::of(model, &ids, how)).map_err(&failed)?;
         let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let narrow = recipe.compute.matmul == Number::Bfloat16;
         let here = match resident {
             Some(resident) if self.plan.device.is_cpu() && !narrow => {
-                let graphs = Graphs::of(model, &ids, checkpointing).map_err(&failed)?;
+                let graphs = Graphs::of(model, &ids, how).map_err(&failed)?;
                 let other = resident.saturating_sub(weights);
                 Some(parts(
                     &graphs.at(texts, tokens),

@@ -337,6 +337,10 @@ pub struct Stage {
     /// Share of extra texts (spans, words) per row of a distillation.
     #[serde(default)]
     pub extra: f64,
+    /// Share of the values that are dropped behind the embeddings and behind both blocks of every
+    /// layer, as BERT's `hidden_dropout_prob`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// Share of tokens left out of each text at random, for data of kind `parallel`.
     #[serde(default)]
     pub token_dropout: f64,
@@ -698,6 +702,11 @@ data = [{ triplets = "triplets.jsonl" }]
                 "[[stage]]",
                 "[lora]\nrank = 2\nalpha = 4\ndropout = 1.0\n[[stage]]",
                 "`dropout` is 1, expected a number from 0 to below 1",
+            ),
+            (
+                "5e-5",
+                "5e-5\ndropout = -0.1",
+                "`dropout` is -0.1, expected a number from 0 to below 1",
             ),
             (
                 "[[stage]]",

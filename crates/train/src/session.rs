@@ -169,6 +169,13 @@ impl<'a> Session<'a> {
         };
         let base = on_device(base);
         let model = Model::open(&base, model_options(&plan))?;
+        let drops = recipe.stages.iter().find(|stage| stage.dropout > 0.0);
+        if let Some(stage) = drops.filter(|_| !model.has_layers()) {
+            return Err(plan.wrong(format!(
+                "`dropout` of stage `{}` drops values behind layers, and a static embedding has none",
+                stage.name
+            )));
+        }
         let batches = recipe
             .stages
             .iter()

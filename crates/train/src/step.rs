@@ -15,6 +15,7 @@ use super::model::Model;
 use super::optim::Gradients;
 use super::ranks::{self, Alone, Ranks};
 use korfinsts_encoder::{PreparedText, TokenBatch};
+use korfinsts_nn::dropout::Draw;
 
 type Outcome<T> = std::result::Result<T, TrainError>;
 
@@ -160,8 +161,8 @@ pub struct StepOptions<'a> {
     pub checkpointing: bool,
     /// Widths of a Matryoshka objective; empty = the whole width.
     pub widths: &'a [usize],
-    /// Seed of what is dropped before adapters.
-    pub seed: u64,
+    /// What is dropped.
+    pub draw: Draw,
 }
 
 impl StepOptions<'_> {
@@ -256,7 +257,7 @@ fn whole(
 ) -> Result<(f64, Gradients)> {
     let all: Vec<usize> = (0..texts.len()).collect();
     let batch = model.batch(texts);
-    model.draws().of(options.seed, &all, &batch);
+    model.draws().of(options.draw, &all, &batch);
     let embeddings = model.forward(&batch)?;
     let loss = nested(objective, &embeddings, options.widths)?;
     let mut gradients = Gradients::new();
@@ -320,7 +321,7 @@ impl Parts {
     /// The draws of dropout are those of the part that begins at `start` from now on.
     fn draw(&self, model: &Model, options: StepOptions<'_>, start: usize, batch: &TokenBatch) {
         let texts = &self.order[start..start + batch.rows];
-        model.draws().of(options.seed, texts, batch);
+        model.draws().of(options.draw, texts, batch);
     }
 
     /// Gradients of the model from those of the whole batch's embeddings.
@@ -368,7 +369,7 @@ fn shared(
     // The graph of a share that fits at once is kept until its gradient is known.
     let graph = if keeps_graph {
         let batch = model.batch(&own.iter().map(|&i| texts[i]).collect::<Vec<_>>());
-        model.draws().of(options.seed, own, &batch);
+        model.draws().of(options.draw, own, &batch);
         Some(model.forward(&batch).map_err(&failed)?)
     } else {
         None

@@ -24,6 +24,11 @@ fn share(key: &'static str, value: f64) -> Checked {
     need((0.0..=1.0).contains(&value), key, reason)
 }
 
+fn dropped(value: f64) -> Checked {
+    let reason = format!("`dropout` is {value}, expected a number from 0 to below 1");
+    need((0.0..1.0).contains(&value), "dropout", reason)
+}
+
 fn check_objective(stage: &Stage) -> Checked {
     let all = |wanted: fn(&DataKind) -> bool| stage.data.iter().all(|d| wanted(&d.kind));
     let contrasts = all(|k| {
@@ -191,14 +196,7 @@ impl Recipe {
         if let Some(lora) = &self.lora {
             positive("alpha", lora.alpha)?;
             positive("rank", lora.rank as f64)?;
-            need(
-                (0.0..1.0).contains(&lora.dropout),
-                "dropout",
-                format!(
-                    "`dropout` is {}, expected a number from 0 to below 1",
-                    lora.dropout
-                ),
-            )?;
+            dropped(lora.dropout)?;
         }
         self.check_best()?;
         self.stages.iter().try_for_each(|s| self.check_stage(s))
@@ -293,6 +291,7 @@ impl Recipe {
         positive("accumulation", stage.accumulation as f64)?;
         check_objective(stage)?;
         share("warmup", stage.warmup)?;
+        dropped(stage.dropout)?;
         share("token_dropout", stage.token_dropout)?;
         let nothing = format!("stage `{}` has no data", stage.name);
         need(!stage.data.is_empty(), "data", nothing)?;
