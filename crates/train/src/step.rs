@@ -48,16 +48,15 @@ pub enum Objective {
         /// Gold scores.
         gold: Vec<f64>,
     },
-    /// Texts with a teacher's embeddings; in two languages where `views` is 2: first all texts
-    /// in the teacher's language, then their translations.
+    /// Texts with the embeddings that they are to have.
     Distil {
-        /// The teacher's embeddings `[n, dimension]`, rows of length 1.
-        teacher: Tensor,
-        /// How often the teacher's rows occur in the batch: 1 or 2.
-        views: usize,
-        /// Rows of the batch, after the views, with embeddings of their own and no part in the
-        /// similarity matrices.
+        /// Embeddings `[n, dimension]` of each view, rows of length 1: of all texts in the first
+        /// language, then of their translations, or of texts of one language alone.
+        views: Vec<Tensor>,
+        /// Rows of the batch, after the views, with no part in the similarity matrices.
         extra: Option<Tensor>,
+        /// The first component of the student's embedding that is to be like them; its end is.
+        from: usize,
         /// Weight of the similarity matrices.
         similarity: f64,
     },
@@ -100,31 +99,37 @@ impl Objective {
                 loss::cosent(&role(0, 2)?, &role(1, 2)?, gold, *temperature)
             }
             Self::Distil {
-                teacher,
                 views,
                 extra,
+                from,
                 similarity,
-            } => distil(all, teacher, *views, extra.as_ref(), *similarity),
+            } => {
+                let like = match from {
+                    0 => all.clone(),
+                    from => all.narrow(1, *from, all.dim(1)? - from)?,
+                };
+                distil(&like, views, extra.as_ref(), *similarity)
+            }
         }
     }
 }
 
 fn distil(
     all: &Tensor,
-    teacher: &Tensor,
-    views: usize,
+    views: &[Tensor],
     extra: Option<&Tensor>,
     similarity: f64,
 ) -> Result<Tensor> {
-    let n = teacher.dim(0)?;
-    let mut targets: Vec<&Tensor> = vec![teacher; views];
-    targets.extend(extra);
+    let targets: Vec<&Tensor> = views.iter().chain(extra).collect();
     let mut total = loss::to_teacher(all, &Tensor::cat(&targets, 0)?)?;
     if similarity > 0.0 {
-        let view = |i: usize| all.narrow(0, i * n, n);
-        for i in 0..views {
-            for j in i..views {
-                let part = loss::similarities(&view(i)?, &view(j)?, teacher)?;
+        let view = |i: usize| -> Result<[Tensor; 2]> {
+            let n = views[i].dim(0)?;
+            Ok([all.narrow(0, i * n, n)?, views[i].clone()])
+        };
+        for i in 0..views.len() {
+            for j in i..views.len() {
+                let part = loss::similarities(&view(i)?, &view(j)?)?;
                 total = (total + (part * similarity)?)?;
             }
         }

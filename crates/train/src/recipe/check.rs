@@ -122,7 +122,7 @@ fn check_data(data: &DataRecipe) -> Checked {
         need(
             !roles.is_empty(),
             "columns",
-            "`columns` are of `triplets`, `pairs` and `scored` rows",
+            "`columns` are of `triplets`, `pairs`, `scored` rows and `texts`",
         )?;
         need(
             roles.contains(&key) || LABELS.contains(&key),
@@ -137,7 +137,7 @@ fn check_data(data: &DataRecipe) -> Checked {
     need(
         rows.is_some() || data.limit.is_none(),
         "limit",
-        "`limit` is of `triplets`, `pairs` and `scored` rows",
+        "`limit` is of `triplets`, `pairs`, `scored` rows and `texts`",
     )?;
     if let Some(Rows::Hub(hub)) = rows {
         let revision = hub.revision.as_deref().unwrap_or_default();
@@ -199,6 +199,15 @@ impl Recipe {
             dropped(lora.dropout)?;
         }
         self.check_best()?;
+        let order = self.teachers.windows(2);
+        if let Some([a, b]) = order
+            .into_iter()
+            .find(|w| w[0].reads_translations && !w[1].reads_translations)
+        {
+            let (a, b) = (&a.model, &b.model);
+            let reason = format!("`{b}` reads no translations: it comes before `{a}`, which does");
+            return Err(("teacher", reason));
+        }
         self.stages.iter().try_for_each(|s| self.check_stage(s))
     }
 
@@ -236,7 +245,7 @@ impl Recipe {
             ("teacher_words", fresh.teacher_words),
         ] {
             need(
-                !wanted || self.teacher.is_some(),
+                !wanted || !self.teachers.is_empty(),
                 key,
                 format!("`{key}` of `base.static` needs a `teacher`, and the recipe has none"),
             )?;
@@ -298,9 +307,15 @@ impl Recipe {
         for data in &stage.data {
             check_data(data)?;
             need(
-                !data.kind.distils() || self.teacher.is_some(),
+                !data.kind.distils() || !self.teachers.is_empty(),
                 "teacher",
                 "data of kind `parallel` need a `teacher`",
+            )?;
+            need(
+                !matches!(data.kind, DataKind::Texts(_))
+                    || self.teachers.iter().any(|t| t.reads_translations),
+                "teacher",
+                "data of kind `texts` need a `[[teacher]]` with `reads_translations = true`",
             )?;
         }
         Ok(())
