@@ -307,15 +307,15 @@ impl Recipe {
         for data in &stage.data {
             check_data(data)?;
             need(
-                !data.kind.distils() || !self.teachers.is_empty(),
-                "teacher",
-                "data of kind `parallel` need a `teacher`",
-            )?;
-            need(
                 !matches!(data.kind, DataKind::Texts(_))
                     || self.teachers.iter().any(|t| t.reads_translations),
                 "teacher",
                 "data of kind `texts` need a `[[teacher]]` with `reads_translations = true`",
+            )?;
+            need(
+                !data.kind.distils() || !self.teachers.is_empty(),
+                "teacher",
+                "data of kind `parallel` need a `teacher`",
             )?;
         }
         Ok(())
