@@ -88,18 +88,21 @@ impl Teachers {
     /// The embeddings that texts of the first language are to have.
     pub fn firsts(&self, texts: &[&str]) -> Result<Vec<f32>, TrainError> {
         let parts = self.0.iter().map(|t| t.rows(texts, Language::First));
-        side_by_side(parts.collect::<Result<_, _>>()?, texts.len())
+        Ok(side_by_side(parts.collect::<Result<_, _>>()?, texts.len()))
     }
 
     /// Those that translations are to have: by a teacher that does not read them, those of the
     /// texts that they translate.
     pub fn translations(&self, texts: [&[&str]; 2]) -> Result<Vec<f32>, TrainError> {
         let [firsts, seconds] = texts;
-        let parts = self.0.iter().map(|t| match t.reads_translations {
-            true => t.rows(seconds, Language::Second),
-            false => t.rows(firsts, Language::First),
+        let parts = self.0.iter().map(|t| {
+            if t.reads_translations {
+                t.rows(seconds, Language::Second)
+            } else {
+                t.rows(firsts, Language::First)
+            }
         });
-        side_by_side(parts.collect::<Result<_, _>>()?, firsts.len())
+        Ok(side_by_side(parts.collect::<Result<_, _>>()?, firsts.len()))
     }
 
     /// Those that texts of the second language without a translation are to have, in the components
@@ -107,7 +110,7 @@ impl Teachers {
     pub fn alone(&self, texts: &[&str]) -> Result<Vec<f32>, TrainError> {
         let readers = self.0.iter().filter(|t| t.reads_translations);
         let parts = readers.map(|t| t.rows(texts, Language::Second));
-        side_by_side(parts.collect::<Result<_, _>>()?, texts.len())
+        Ok(side_by_side(parts.collect::<Result<_, _>>()?, texts.len()))
     }
 }
 
@@ -151,10 +154,10 @@ fn to_length(row: &mut [f32], length: f64) {
 }
 
 /// The rows of several as rows of length 1; those of one as they are.
-fn side_by_side(parts: Vec<(Vec<f32>, usize)>, texts: usize) -> Result<Vec<f32>, TrainError> {
+fn side_by_side(parts: Vec<(Vec<f32>, usize)>, texts: usize) -> Vec<f32> {
     let share = 1.0 / (parts.len() as f64).sqrt();
     if let [_] = parts[..] {
-        return Ok(parts.into_iter().flat_map(|(rows, _)| rows).collect());
+        return parts.into_iter().flat_map(|(rows, _)| rows).collect();
     }
     let mut rows = Vec::with_capacity(texts * parts.iter().map(|p| p.1).sum::<usize>());
     for text in 0..texts {
@@ -163,7 +166,7 @@ fn side_by_side(parts: Vec<(Vec<f32>, usize)>, texts: usize) -> Result<Vec<f32>,
             rows.extend(row.iter().map(|&v| (f64::from(v) * share) as f32));
         }
     }
-    Ok(rows)
+    rows
 }
 
 #[cfg(test)]
@@ -174,12 +177,12 @@ mod tests {
     fn rows_side_by_side_have_the_mean_of_the_cosines() {
         let a = (vec![1.0, 0.0, 0.6, 0.8], 2);
         let b = (vec![0.0, 0.0, 1.0, 0.0, 1.0, 0.0], 3);
-        let rows = side_by_side(vec![a.clone(), b], 2).expect("rows");
+        let rows = side_by_side(vec![a.clone(), b], 2);
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
         let (first, second) = rows.split_at(5);
         assert!((dot(first, first) - 1.0).abs() < 1e-6);
         assert!((dot(first, second) - f32::midpoint(0.6, 0.0)).abs() < 1e-6);
-        assert_eq!(side_by_side(vec![a.clone()], 2).expect("rows"), a.0);
+        assert_eq!(side_by_side(vec![a.clone()], 2), a.0);
         assert_eq!(mean(&a.0, 2), [0.8, 0.4]);
     }
 }
