@@ -51,9 +51,10 @@ pub struct TrainArgs {
     /// Start from this model folder or hub id instead of the recipe's
     #[arg(long, value_name = "MODEL")]
     base: Option<String>,
-    /// Imitate this model folder or hub id instead of the recipe's
+    /// Imitate this model folder or hub id instead of the recipe's; repeated, in its order, where it
+    /// has several teachers
     #[arg(long, value_name = "MODEL")]
-    teacher: Option<String>,
+    teacher: Vec<String>,
     /// Read this dataset of the hub at this commit, where the recipe names none; may be repeated
     #[arg(long, value_name = "DATASET=COMMIT")]
     hub_revision: Vec<String>,
@@ -111,16 +112,18 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         ..OpenOptions::default()
     };
     let base = base(args, &recipe, global)?;
-    let teacher = teacher(args, &recipe, global)?;
+    let teachers = teachers(args, &recipe, global)?;
     let guides = guides(&recipe, global)?;
-    let named = [recipe.base.model.clone(), recipe.teacher.clone()];
+    let named = recipe.base.model.clone();
     // What the card says of the recipe's own models is not so of those that were given.
     recipe.replace(
         base.as_ref()
-            .filter(|_| args.base.is_some() && args.base != named[0]),
-        teacher
-            .as_ref()
-            .filter(|_| args.teacher.is_some() && args.teacher != named[1]),
+            .filter(|_| args.base.is_some() && args.base != named),
+        if args.teacher.is_empty() {
+            &[]
+        } else {
+            &teachers
+        },
     );
     let folder = args.recipe.parent().unwrap_or(Path::new("."));
     let output = args
@@ -132,7 +135,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         path: args.recipe.clone(),
         output,
         base,
-        teacher,
+        teachers,
         guides,
         registry: &registry,
         hub: super::suite::hub(global),
@@ -266,23 +269,38 @@ fn base(args: &TrainArgs, recipe: &Recipe, global: &Global) -> anyhow::Result<Op
     }
 }
 
-/// The model that is imitated, where the recipe has one.
-fn teacher(
+/// The models that are imitated.
+fn teachers(
     args: &TrainArgs,
     recipe: &Recipe,
     global: &Global,
-) -> anyhow::Result<Option<EncoderSpec>> {
-    match (&args.teacher, &recipe.teacher) {
-        (Some(name), Some(_)) | (None, Some(name)) => {
-            Ok(Some(read_files(name, &model::options(global)?)?))
+) -> anyhow::Result<Vec<EncoderSpec>> {
+    let named: Vec<&String> = recipe.teachers.iter().map(|t| &t.model).collect();
+    let given: Vec<&String> = args.teacher.iter().collect();
+    let used = match (given.len(), named.len()) {
+        (0, _) => named,
+        (given_count, count) if given_count == count => given,
+        (_, 0) => {
+            return Err(CliError::usage(
+                "the recipe has no teacher, so `--teacher` has no place",
+                "leave `--teacher` out",
+            )
+            .into());
         }
-        (Some(_), None) => Err(CliError::usage(
-            "the recipe has no teacher, so `--teacher` has no place",
-            "leave `--teacher` out",
-        )
-        .into()),
-        (None, None) => Ok(None),
-    }
+        (given_count, count) => {
+            return Err(CliError::usage(
+                format!(
+                    "the recipe has {count} teachers, and `--teacher` is given {given_count} times"
+                ),
+                "repeat `--teacher MODEL` for each teacher, in the recipe's order",
+            )
+            .into());
+        }
+    };
+    let options = model::options(global)?;
+    used.into_iter()
+        .map(|name| Ok(read_files(name, &options)?))
+        .collect()
 }
 
 /// The guide of each stage, where it has one.

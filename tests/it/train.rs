@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use korfinsts_base::fs;
 use korfinsts_encoder::PreparedText;
 use korfinsts_encoder::spec::{Overrides, read};
-use korfinsts_nn::dropout::{Draws, Dropout};
+use korfinsts_nn::dropout::{Draw, Draws, Dropout};
 use korfinsts_nn::ops::{Adapter, Epilogue, Linear, Mode, Part};
 use korfinsts_nn::weights::Lora;
 use korfinsts_train::batch::Example;
@@ -414,7 +414,11 @@ fn dropout_before_adapters_has_pytorchs_values_and_gradients() {
         };
         let draws = Arc::new(Draws::default());
         let texts: Vec<usize> = rows.iter().map(|r| r[0]).collect();
-        draws.of(number("seed"), &texts, &batch);
+        let draw = Draw {
+            seed: number("seed"),
+            share: 0.0,
+        };
+        draws.of(draw, &texts, &batch);
         let coefficients = variable(&case["coefficients"]);
         agrees("lora", case, |x| {
             let part = Part {
@@ -425,7 +429,7 @@ fn dropout_before_adapters_has_pytorchs_values_and_gradients() {
                     up: x[2].clone(),
                     scale: case["scale"].as_f64().expect("a scale"),
                     dropout: Some(Dropout {
-                        share: case["share"].as_f64().expect("a share"),
+                        share: case["share"].as_f64(),
                         layer: number("layer"),
                         draws: Arc::clone(&draws),
                     }),
@@ -438,74 +442,101 @@ fn dropout_before_adapters_has_pytorchs_values_and_gradients() {
     }
 }
 
+/// Loss and gradients of the second step of a model, in `dtype`, with a share dropped before adapters
+/// or, without adapters, in its layers.
+fn with_dropout(
+    folder: &Path,
+    dtype: DType,
+    adapters: Option<f64>,
+    options: StepOptions<'_>,
+) -> (f64, Vec<f64>) {
+    let lora = adapters.map(|dropout| Lora {
+        rank: 2,
+        alpha: 64.0,
+        targets: Vec::new(),
+        seed: 1,
+        dropout,
+    });
+    let options_of_model = ModelOptions {
+        dtype,
+        lora,
+        ..ModelOptions::default()
+    };
+    let model = open(folder, options_of_model);
+    let prepared = texts(&model, &json(&folder.join("golden_training.json")));
+    let texts: Vec<&PreparedText> = prepared.iter().collect();
+    let objective = Objective::Triplet { temperature: 0.1 };
+    let embeddings = || {
+        let embeddings = model.forward(&model.batch(&texts)).expect("embeddings");
+        float64(&embeddings)
+    };
+    let before = embeddings();
+    // The second factor of an adapter starts at 0: one step moves it.
+    let mut optimiser = AdamW::new(AdamWOptions::default());
+    let (_, gradients) = step(&model, &texts, &objective, options).expect("a step");
+    assert_eq!(embeddings(), before, "outside of a step nothing is dropped");
+    optimiser
+        .step(model.parameters(), &gradients, 0.01, 1.0)
+        .expect("moved");
+    let (loss, gradients) = step(&model, &texts, &objective, options).expect("a step");
+    (loss, gradients.values().flat_map(float64).collect())
+}
+
 #[test]
 fn dropout_draws_the_same_whole_in_parts_and_recomputed() {
-    for folder in ["bert-mean", "mistral-last", "t5enc-dense"] {
+    for folder in [
+        "bert-mean",
+        "mistral-last",
+        "t5enc-dense",
+        "modernbert-mean",
+    ] {
         let folder = repository("tests/reference/encoders").join(folder);
-        let golden = json(&folder.join("golden_training.json"));
-        let lora = |dropout| Lora {
-            rank: 2,
-            alpha: 64.0,
-            targets: Vec::new(),
-            seed: 1,
-            dropout,
-        };
-        let trained = |dropout, options: StepOptions<'_>| {
-            let options_of_model = ModelOptions {
-                dtype: DType::F64,
-                lora: Some(lora(dropout)),
-                ..ModelOptions::default()
+        for adapters in [true, false] {
+            let trained = |share: f64, seed, options: StepOptions<'_>| {
+                let draw = Draw {
+                    seed,
+                    share: if adapters { 0.0 } else { share },
+                };
+                let options = StepOptions { draw, ..options };
+                with_dropout(&folder, DType::F64, adapters.then_some(share), options)
             };
-            let model = open(&folder, options_of_model);
-            let prepared = texts(&model, &golden);
-            let texts: Vec<&PreparedText> = prepared.iter().collect();
-            let objective = Objective::Triplet { temperature: 0.1 };
-            // The second factor of an adapter starts at 0: one step moves it.
-            let mut optimiser = AdamW::new(AdamWOptions::default());
-            let (_, gradients) = step(&model, &texts, &objective, options).expect("a step");
-            optimiser
-                .step(model.parameters(), &gradients, 0.01, 1.0)
-                .expect("moved");
-            let (loss, gradients) = step(&model, &texts, &objective, options).expect("a step");
-            let all: Vec<f64> = gradients.values().flat_map(float64).collect();
-            (loss, all)
-        };
-        let seeded = StepOptions {
-            seed: 5,
-            ..StepOptions::default()
-        };
-        let (loss, whole) = trained(0.3, seeded);
-        for (how, options) in [
-            ("again", seeded),
-            (
-                "in parts",
-                StepOptions {
-                    micro_batch: 5,
-                    ..seeded
-                },
-            ),
-            (
-                "recomputed",
-                StepOptions {
-                    micro_batch: 4,
-                    checkpointing: true,
-                    ..seeded
-                },
-            ),
-        ] {
-            let (found, gradients) = trained(0.3, options);
-            assert!((found - loss).abs() < 1e-9, "{how}: {found} {loss}");
-            for (a, b) in gradients.iter().zip(&whole) {
-                assert!((a - b).abs() < 1e-9, "{how}: {a} {b}");
+            let (loss, whole) = trained(0.3, 5, StepOptions::default());
+            let in_parts = StepOptions {
+                micro_batch: 5,
+                ..StepOptions::default()
+            };
+            let recomputed = StepOptions {
+                micro_batch: 4,
+                checkpointing: true,
+                ..StepOptions::default()
+            };
+            for (how, options) in [
+                ("again", StepOptions::default()),
+                ("in parts", in_parts),
+                ("recomputed", recomputed),
+            ] {
+                let (found, gradients) = trained(0.3, 5, options);
+                assert!((found - loss).abs() < 1e-9, "{how}: {found} {loss}");
+                for (a, b) in gradients.iter().zip(&whole) {
+                    assert!((a - b).abs() < 1e-9, "{how}: {a} {b}");
+                }
             }
-        }
-        for (other, share) in [
-            (StepOptions { seed: 6, ..seeded }, 0.3),
-            (seeded, 0.0),
-            (seeded, 0.31),
-        ] {
-            let (found, _) = trained(share, other);
-            assert!((found - loss).abs() > 1e-6, "{share}: {found} {loss}");
+            for (seed, share) in [(6, 0.3), (5, 0.0), (5, 0.31)] {
+                let (found, _) = trained(share, seed, StepOptions::default());
+                assert!((found - loss).abs() > 1e-6, "{share}: {found} {loss}");
+            }
+            // The fused operations drop what the composed ones drop.
+            let draw = Draw {
+                seed: 5,
+                share: 0.3,
+            };
+            let options = StepOptions {
+                draw,
+                ..StepOptions::default()
+            };
+            let both = [DType::F64, DType::F32]
+                .map(|dtype| with_dropout(&folder, dtype, adapters.then_some(0.3), options).0);
+            assert!((both[0] - both[1]).abs() < 1e-3, "{both:?}");
         }
     }
 }

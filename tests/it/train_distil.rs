@@ -114,6 +114,81 @@ fn a_student_is_made_from_nothing_and_has_a_card() {
 }
 
 #[test]
+fn a_student_imitates_two_teachers_side_by_side_and_reads_texts_without_translation() {
+    let home = home("teacher", 16);
+    let path = home.path("student.toml");
+    let recipe =
+        String::from_utf8(korfinsts_base::fs::read(&path).expect("a recipe")).expect("UTF-8");
+    let two = recipe
+        .replace(
+            "teacher = \"nmixx-mini\"",
+            "[[teacher]]\nmodel = \"nmixx-mini\"\n[[teacher]]\nmodel = \"nmixx-mini\"\ncentred = true\n\
+             reads_translations = true",
+        )
+        .replace("leakage_suites = [\"korfin-shift\"]\n", "")
+        .replace("seed = 3\n", "seed = 3\nleakage_suites = [\"korfin-shift\"]\n")
+        .replace("projection = 384", "projection = 768")
+        .replace(
+            "  { glossary",
+            "  { texts = \"alone.csv\", columns = { text = \"문장\" } },\n  { glossary",
+        );
+    write(&path, two.as_bytes());
+    let alone: String = KOREAN.iter().map(|text| format!("\"{text}\"\n")).collect();
+    write(&home.path("alone.csv"), format!("문장\n{alone}").as_bytes());
+    train(&home, "out");
+    let of = |kind: &str| -> Vec<f64> {
+        let log =
+            korfinsts_base::fs::read(&home.path("out/training/metrics.jsonl")).expect("a log");
+        let log = String::from_utf8(log).expect("UTF-8");
+        let steps = log
+            .lines()
+            .map(|l| serde_json::from_str::<Value>(l).expect("a step"));
+        let steps = steps.filter(|step| step["kind"] == kind);
+        steps
+            .map(|step| step["loss"].as_f64().expect("a loss"))
+            .collect()
+    };
+    for kind in ["parallel texts", "texts"] {
+        let losses = of(kind);
+        assert!(losses.len() >= 6, "{kind}: {losses:?}");
+        assert!(
+            losses[losses.len() - 1] < 0.8 * losses[0],
+            "{kind}: {losses:?}"
+        );
+    }
+    let card = korfinsts_base::fs::read(&home.path("out/README.md")).expect("a card");
+    let card = String::from_utf8(card).expect("UTF-8");
+    let expected = "Teachers of the parallel texts, side by side: `nmixx-mini`, `nmixx-mini` (also of the \
+                    translations).";
+    assert!(card.contains(expected), "{card}");
+    let weights_of = |output: &str| weights(&home.path(output));
+    train(&home, "again");
+    assert!(weights_of("out") == weights_of("again"));
+    home.command(&[
+        "train",
+        "student.toml",
+        "--teacher",
+        "nmixx-mini",
+        "--dry-run",
+    ])
+    .assert()
+    .code(2)
+    .stderr(contains(
+        "the recipe has 2 teachers, and `--teacher` is given 1 times",
+    ));
+    // The student is as wide as its teachers together.
+    write(
+        &path,
+        two.replace("projection = 768", "projection = 384")
+            .as_bytes(),
+    );
+    home.command(&["train", "student.toml", "--output", "narrow"])
+        .assert()
+        .failure()
+        .stderr(contains("the embeddings to imitate have 768 components"));
+}
+
+#[test]
 fn a_stage_of_several_runs_goes_on_where_it_was_killed() {
     let home = home("teacher", 16);
     let path = home.path("student.toml");
@@ -232,7 +307,7 @@ fn a_start_that_cannot_be_is_said() {
         (
             "projection = 384",
             "projection = 128",
-            "embeddings of the teacher have 384 components",
+            "the embeddings to imitate have 384 components",
         ),
     ] {
         let home = home("teacher", 64);

@@ -54,6 +54,7 @@ fn ranks_together_give_what_one_rank_gives() {
             "hard+batch",
             "[lora]\nrank = 2\nalpha = 16.0\ndropout = 0.3\n[compute]\nmicro_batch = 3\n",
         ),
+        ("hard\"\ndropout = 0.3 # \"", "[compute]\nmicro_batch = 3\n"),
     ] {
         let home = prepare("bert-mean", more);
         adjust(

@@ -8,7 +8,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::dropout::Dropout;
+use super::dropout::{Dropout, dropped};
 use super::kernels::{self, gradient};
 use super::mask::Mask;
 
@@ -130,7 +130,7 @@ pub fn select(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
 
 /// `x W^T + b`; several layers that read the same input may be joined to one.
 #[derive(Debug)]
-pub struct Linear(Form);
+pub struct Linear(Form, Option<Dropout>);
 
 #[derive(Debug)]
 enum Form {
@@ -227,22 +227,27 @@ impl Linear {
     /// When the parts have different inputs.
     pub fn new(parts: Vec<Part>, mode: Mode) -> Result<Self> {
         if mode == Mode::Differentiable {
-            return Ok(Self(Form::Parts(parts)));
+            return Ok(Self(Form::Parts(parts), None));
         }
         let (weight, bias) = join(&parts)?;
         if mode.on_cpu(weight.device()) {
-            Ok(Self(Form::Packed(kernels::Packed::new(
-                &weight,
-                bias.as_ref(),
-            )?)))
+            let packed = kernels::Packed::new(&weight, bias.as_ref())?;
+            Ok(Self(Form::Packed(packed), None))
         } else {
-            Ok(Self(Form::Parts(vec![Part {
+            let part = Part {
                 weight,
                 bias,
                 adapter: None,
                 multiplied_in: None,
-            }])))
+            };
+            Ok(Self(Form::Parts(vec![part]), None))
         }
+    }
+
+    /// Drops values of its output, before anything is added to it; fused layers drop nothing.
+    #[must_use]
+    pub fn dropping(self, dropout: Option<Dropout>) -> Self {
+        Self(self.0, dropout)
     }
 
     /// Applies the layer to `x [.., in]`. On a GPU the result has the number type of the
@@ -253,7 +258,9 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, None, epilogue),
-            Form::Parts(parts) => epilogue.learning(Self::joined(parts, x)?),
+            Form::Parts(parts) => {
+                dropped(epilogue.learning(Self::joined(parts, x)?)?, self.1.as_ref())
+            }
         }
     }
 
@@ -264,7 +271,7 @@ impl Linear {
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, Some(residual), Epilogue::None),
-            Form::Parts(parts) => sum(Self::joined(parts, x)?, residual),
+            Form::Parts(parts) => sum(dropped(Self::joined(parts, x)?, self.1.as_ref())?, residual),
         }
     }
 
@@ -281,7 +288,8 @@ impl Linear {
         {
             let z = Self::joined(inner, x)?;
             let (weight, bias) = (&part.weight, part.bias.as_ref());
-            return gradient::activated(&z, weight, bias, (epilogue, part.multiplied_in));
+            let y = gradient::activated(&z, weight, bias, (epilogue, part.multiplied_in))?;
+            return dropped(y, self.1.as_ref());
         }
         self.forward(&inner.forward(x, epilogue)?, Epilogue::None)
     }

@@ -98,7 +98,7 @@ impl<'a> Weights<'a> {
         self.lora = Some(lora);
     }
 
-    /// What the dropout of adapters draws for.
+    /// What dropout draws for.
     #[must_use]
     pub fn draws(&self) -> Arc<Draws> {
         Arc::clone(&self.draws)
@@ -248,6 +248,33 @@ impl<'a> Weights<'a> {
         self.joined(&[(name, outputs)], inputs, bias)
     }
 
+    /// [`Self::linear`] whose output joins the residual stream: values of it are dropped while a
+    /// network trains, with the share of the step.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn output(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Linear, NnError> {
+        let linear = self.linear(name, inputs, outputs, bias)?;
+        Ok(linear.dropping(self.dropout(name)))
+    }
+
+    /// Dropout behind the layer `name`, with the share of the step; none in fused networks.
+    #[must_use]
+    pub fn dropout(&self, name: &str) -> Option<Dropout> {
+        let key = *blake3::hash(format!("{}{name}", self.prefix).as_bytes()).as_bytes();
+        (self.mode == Mode::Differentiable).then(|| Dropout {
+            share: None,
+            layer: key.iter().take(8).fold(0, |s, b| s << 8 | u64::from(*b)),
+            draws: self.draws(),
+        })
+    }
+
     /// Linear layers of the same input as one layer whose output is theirs side by side.
     ///
     /// # Errors
@@ -352,7 +379,7 @@ impl<'a> Weights<'a> {
             )?,
             scale: lora.alpha / lora.rank as f64,
             dropout: (lora.dropout > 0.0).then(|| Dropout {
-                share: lora.dropout,
+                share: Some(lora.dropout),
                 layer: state,
                 draws: self.draws(),
             }),

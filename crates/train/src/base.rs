@@ -11,6 +11,7 @@ use super::principal;
 use super::prune::{self, PruneReport};
 use super::recipe::{AugmentBase, First, PruneBase, StaticBase};
 use super::session::{BESIDE, Plan, Watch};
+use super::teachers::Teachers;
 use super::vocabulary::Places;
 use super::{TrainError, state};
 use korfinsts_base::fs;
@@ -34,7 +35,7 @@ pub(super) fn fresh(
         // A run continues with the base it began with.
         return Ok(read(&folder, &Overrides::default())?);
     }
-    let words = match plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()) {
+    let words = match plan.teachers.first().and_then(|t| t.tokenizer.as_deref()) {
         Some(tokenizer) if recipe.teacher_words => whole_words(tokenizer),
         _ => Vec::new(),
     };
@@ -42,11 +43,9 @@ pub(super) fn fresh(
         .flat_map(Example::texts)
         .chain(words.iter().map(String::as_str));
     let vocabulary = fresh::vocabulary(texts, recipe.vocabulary)?;
-    let start = match (recipe.first, &plan.teacher) {
-        // A dry run has no use for embeddings.
-        (First::Teacher, Some(teacher)) if !plan.dry => {
-            Some(start(plan, recipe, teacher, stages, &vocabulary, watch)?)
-        }
+    // A dry run has no use for embeddings.
+    let start = match recipe.first {
+        First::Teacher if !plan.dry => Some(start(plan, recipe, stages, (&vocabulary, watch))?),
         _ => None,
     };
     let runs = match (&start, plan.recipe.stages.first()) {
@@ -95,10 +94,8 @@ pub(super) fn remove_others(plan: &Plan<'_>) -> Result<(), TrainError> {
 fn start(
     plan: &Plan<'_>,
     recipe: &StaticBase,
-    teacher: &EncoderSpec,
     stages: &[Vec<Source>],
-    vocabulary: &Vocabulary,
-    watch: &mut dyn Watch,
+    (vocabulary, watch): (&Vocabulary, &mut dyn Watch),
 ) -> Result<Start, TrainError> {
     let parallel = || of_kind(stages, Kind::Parallel);
     let known: HashSet<String> = parallel()
@@ -113,11 +110,11 @@ fn start(
         .map(|(_, word)| *word)
         .chain(parallel().flat_map(|s| s.examples.iter().map(|e| e.first.as_str())))
         .collect();
-    let store = embedded(plan, (teacher, ""), &wanted, watch)?;
-    let (rows, width) = unit_rows(&store, &wanted)?;
+    let teachers = Teachers::of(plan, stages, &wanted, watch)?;
+    let (rows, width) = (teachers.firsts(&wanted)?, teachers.width());
     if width != recipe.projection {
         return Err(plan.wrong(format!(
-            "`projection` is {}, and embeddings of the teacher have {width} components",
+            "`projection` is {}, and the embeddings to imitate have {width} components",
             recipe.projection
         )));
     }
@@ -216,7 +213,7 @@ pub(super) fn embedded(
 }
 
 /// An embedding that should be in a store is not.
-pub(super) fn no_embedding() -> TrainError {
+fn no_embedding() -> TrainError {
     TrainError::Compute {
         what: "reading the embeddings of another encoder",
         reason: "one is missing".into(),

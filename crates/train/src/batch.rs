@@ -10,9 +10,9 @@ use super::rows::DataFile;
 /// One row of training data.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Example {
-    /// Anchor, or the first text of a pair.
+    /// Anchor, the first text of a pair, or the only text.
     pub first: String,
-    /// Positive, or the second text of a pair.
+    /// Positive, or the second text of a pair; empty where there is none.
     pub second: String,
     /// Hard negative.
     pub negative: Option<String>,
@@ -65,6 +65,7 @@ impl Example {
         ]
         .into_iter()
         .flatten()
+        .filter(|text| !text.is_empty())
         .map(String::as_str)
     }
 }
@@ -80,9 +81,17 @@ pub enum Kind {
     Scored,
     /// Texts of a teacher's language and their translations.
     Parallel,
+    /// Texts without a translation, for the teachers that read their language.
+    Texts,
 }
 
 impl Kind {
+    /// Whether a teacher is imitated.
+    #[must_use]
+    pub fn distils(self) -> bool {
+        matches!(self, Self::Parallel | Self::Texts)
+    }
+
     /// Its name in messages and cards.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -91,6 +100,7 @@ impl Kind {
             Self::Pairs => "pairs",
             Self::Scored => "scored pairs",
             Self::Parallel => "parallel texts",
+            Self::Texts => "texts",
         }
     }
 }
@@ -213,7 +223,7 @@ pub struct PlanOptions {
     pub seed: u64,
 }
 
-/// Every batch of a stage. Parallel texts of all sources are mixed within batches, so that
+/// Every batch of a stage. Parallel texts of all sources, and texts without a translation, are mixed within batches, so that
 /// similarities are learnt across them; a batch of another kind has one source, so that the other
 /// rows of a batch are no easy negatives and gold scores one scale. Batches take turns at random.
 /// The last batch of an epoch may be smaller.
@@ -267,7 +277,7 @@ fn pools(sources: &[Source]) -> Vec<Vec<usize>> {
     for (index, source) in sources.iter().enumerate() {
         let with = pools
             .iter_mut()
-            .find(|pool| source.kind == Kind::Parallel && sources[pool[0]].kind == source.kind);
+            .find(|pool| source.kind.distils() && sources[pool[0]].kind == source.kind);
         match with {
             Some(pool) => pool.push(index),
             None => pools.push(vec![index]),

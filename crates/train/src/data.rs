@@ -31,7 +31,7 @@ pub struct Places<'a> {
     pub recipe: &'a Path,
     /// Datasets.
     pub hub: &'a Hub,
-    /// The teacher's tokenizer, where there is a teacher.
+    /// The first teacher's tokenizer, where there is one.
     pub teacher: Option<&'a Tokenizer>,
 }
 
@@ -79,6 +79,7 @@ fn source(data: &DataRecipe, places: Places<'_>, seed: u64) -> Result<Source, Tr
         DataKind::Triplets(rows) => of_rows(Kind::Triplets, data, rows, places)?,
         DataKind::Pairs(rows) => of_rows(Kind::Pairs, data, rows, places)?,
         DataKind::ScoredRows(rows) => of_rows(Kind::Scored, data, rows, places)?,
+        DataKind::Texts(rows) => of_rows(Kind::Texts, data, rows, places)?,
         DataKind::Shift(variants) => shift(variants, places)?,
         DataKind::Scored(name) if Format::of(name).is_some() => {
             return Err(places.wrong(
@@ -157,6 +158,10 @@ fn of_rows(
         Rows::Hub(hub) => format!("{} {}", hub.dataset, hub.split),
     };
     let mut source = Source::new(kind, name, examples);
+    if kind == Kind::Texts {
+        let mut seen = HashSet::new();
+        source.retain(|example| seen.insert(example.first.clone()));
+    }
     source.files = files;
     Ok(source)
 }

@@ -106,7 +106,7 @@ impl Evaluator<'_> {
     pub fn others(&self, untrained: Option<&EncoderSpec>) -> Result<report::Beside, TrainError> {
         let mut found = Vec::new();
         if !self.suites.is_empty() {
-            for spec in self.plan.teacher.iter().chain(untrained) {
+            for spec in self.plan.teachers.iter().chain(untrained) {
                 found.push((spec.name.clone(), self.of(spec)?));
             }
         }

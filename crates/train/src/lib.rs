@@ -45,6 +45,7 @@ pub mod soup;
 pub mod state;
 pub mod step;
 mod task;
+mod teachers;
 mod template;
 mod training;
 pub mod vocabulary;

@@ -151,13 +151,14 @@ pub fn to_teacher(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
 }
 
 /// Mean squared difference between the similarities of rows with rows in the student and in the
-/// teacher: `first` and `second` are two views (two languages, say) of the texts of `teacher`.
+/// teacher. `first` and `second` are two views (two languages, say), each with the embeddings of the
+/// student and of the teacher.
 ///
 /// # Errors
 /// When the shapes do not fit or the device fails.
-pub fn similarities(first: &Tensor, second: &Tensor, teacher: &Tensor) -> Result<Tensor> {
-    let found = normalize(first)?.matmul(&normalize(second)?.t()?)?;
-    let wanted = teacher.matmul(&teacher.t()?)?;
+pub fn similarities(first: &[Tensor; 2], second: &[Tensor; 2]) -> Result<Tensor> {
+    let found = normalize(&first[0])?.matmul(&normalize(&second[0])?.t()?)?;
+    let wanted = first[1].matmul(&second[1].t()?)?;
     (found - wanted)?.sqr()?.mean_all()
 }
 
@@ -248,7 +249,8 @@ mod tests {
         let teacher = tensor(&[[0.6, 0.8], [1.0, 0.0]]);
         let student = (&teacher * 3.0).expect("scaled");
         assert!(number(to_teacher(&student, &teacher)).abs() < 1e-9);
-        assert!(number(similarities(&student, &student, &teacher)).abs() < 1e-9);
+        let view = [student, teacher.clone()];
+        assert!(number(similarities(&view, &view)).abs() < 1e-9);
         let other = tensor(&[[0.6, 0.8], [-1.0, 0.0]]);
         assert!((number(to_teacher(&other, &teacher)) - 1.0).abs() < 1e-9);
     }

@@ -14,8 +14,9 @@ use super::metrics::memory_mib;
 use super::model::Model;
 use super::recipe::{Number, Stage};
 use super::session::Session;
-use korfinsts_encoder::PreparedText;
+use korfinsts_encoder::{PreparedText, TokenBatch};
 use korfinsts_nn::as_on_gpu;
+use korfinsts_nn::dropout::Draw;
 use korfinsts_nn::safetensors::Checkpoint;
 
 /// GPUs whose memory is compared: name, and GiB.
@@ -71,6 +72,15 @@ struct Graphs {
     sizes: [[Vec<u64>; 3]; 2],
 }
 
+/// How a step is computed.
+#[derive(Clone, Copy)]
+struct How {
+    checkpointing: bool,
+    draw: Draw,
+    /// Bytes of a value of a multiplication, where it is computed as on a GPU.
+    narrow: Option<u64>,
+}
+
 /// What a graph keeps, in bytes.
 struct Kept {
     linear: u64,
@@ -80,17 +90,11 @@ struct Kept {
 }
 
 impl Graphs {
-    /// Those on a CPU, or with `narrow`, the bytes of a multiplication's value, those on a GPU.
-    fn of(
-        model: &Model,
-        ids: &[u32],
-        checkpointing: bool,
-        narrow: Option<u64>,
-    ) -> candle_core::Result<Self> {
+    fn of(model: &Model, ids: &[u32], how: How) -> candle_core::Result<Self> {
         let most = model.max_tokens().clamp(3, 24);
         let lengths = [most / 3, 2 * most / 3, most];
         let sizes = |texts: usize| -> candle_core::Result<[Vec<u64>; 3]> {
-            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), checkpointing, narrow);
+            let of = |i: usize| sizes(model, &cut(ids, lengths[i], texts), how);
             Ok([of(0)?, of(1)?, of(2)?])
         };
         let sizes = [sizes(1)?, sizes(2)?];
@@ -139,22 +143,29 @@ fn cut(ids: &[u32], length: usize, texts: usize) -> Vec<PreparedText> {
 }
 
 /// Sizes of what the graph of a batch keeps.
-fn sizes(
-    model: &Model,
-    texts: &[PreparedText],
-    checkpointing: bool,
-    narrow: Option<u64>,
-) -> candle_core::Result<Vec<u64>> {
+fn sizes(model: &Model, texts: &[PreparedText], how: How) -> candle_core::Result<Vec<u64>> {
     let batch = model.batch(&texts.iter().collect::<Vec<_>>());
+    let numbers: Vec<usize> = (0..texts.len()).collect();
+    model.draws().of(how.draw, &numbers, &batch);
+    let sizes = of_batch(model, &batch, how);
+    model.draws().end();
+    sizes
+}
+
+fn of_batch(
+    model: &Model,
+    batch: &TokenBatch,
+    how: How,
+) -> candle_core::Result<Vec<u64>> {
     // The graph, and the bytes of each value of it.
     let graph = |f: &dyn Fn() -> candle_core::Result<Tensor>| -> candle_core::Result<Vec<u64>> {
-        let Some(bytes) = narrow else {
+        let Some(bytes) = how.narrow else {
             return Ok(of_graph(&f()?, &HashSet::new(), 0));
         };
         let (output, narrow) = as_on_gpu(f);
         Ok(of_graph(&output?, &narrow, bytes))
     };
-    if checkpointing && let Some(layers) = model.layers(&batch)? {
+    if how.checkpointing && let Some(layers) = model.layers(batch)? {
         let (transformer, prepared) = (layers.transformer, &layers.prepared);
         let input = transformer.embed(prepared)?.detach();
         let one = (input.elem_count() * input.dtype().size_in_bytes()) as u64;
@@ -163,7 +174,7 @@ fn sizes(
         sizes.extend(std::iter::repeat_n(one, transformer.layers() + 1));
         return Ok(sizes);
     }
-    graph(&|| model.forward(&batch))
+    graph(&|| model.forward(batch))
 }
 
 /// Bytes of each node of a graph that is no variable; 0 where it is a view of one before it. Values
@@ -217,7 +228,17 @@ impl Session<'_> {
         }
         let (texts, tokens) = largest;
         let model = &self.model;
-        let checkpointing = recipe.compute.gradient_checkpointing;
+        let shares = recipe.stages.iter().map(|stage| stage.dropout);
+        let draw = Draw {
+            seed: recipe.seed,
+            share: shares.fold(0.0, f64::max),
+        };
+        let narrow = recipe.compute.matmul == Number::Bfloat16;
+        let how = How {
+            checkpointing: recipe.compute.gradient_checkpointing,
+            draw,
+            narrow: Some(if narrow { 2 } else { 4 }),
+        };
         let trained = model.size() as u64 * 4;
         let weights = match recipe.lora {
             Some(_) => stored(model)? + trained,
@@ -245,13 +266,12 @@ impl Session<'_> {
                 other,
             ])
         };
-        let narrow = recipe.compute.matmul == Number::Bfloat16;
-        let value = Some(if narrow { 2 } else { 4 });
-        let graphs = Graphs::of(model, &ids, checkpointing, value).map_err(&failed)?;
+        let graphs = Graphs::of(model, &ids, how).map_err(&failed)?;
         let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let here = match resident {
             Some(resident) if self.plan.device.is_cpu() && !narrow => {
-                let graphs = Graphs::of(model, &ids, checkpointing, None).map_err(&failed)?;
+                let how = How { narrow: None, ..how };
+                let graphs = Graphs::of(model, &ids, how).map_err(&failed)?;
                 let other = resident.saturating_sub(weights);
                 Some(parts(
                     &graphs.at(texts, tokens),

@@ -169,7 +169,7 @@ impl Model {
         &self.options
     }
 
-    /// What the dropout before adapters draws for; outside of a step, nothing is dropped.
+    /// What dropout draws for; outside of a step, nothing is dropped.
     #[must_use]
     pub fn draws(&self) -> &Draws {
         &self.draws
@@ -242,6 +242,11 @@ impl Model {
             *id *= u32::from(mask);
         }
         batch
+    }
+
+    /// Whether it has layers whose values dropout can drop.
+    pub(super) fn has_layers(&self) -> bool {
+        matches!(self.body, Body::Transformer(_))
     }
 
     /// Embeddings `[rows, dimension]` of a batch, with a gradient.

@@ -4,6 +4,7 @@ mod check;
 mod data;
 mod replaced;
 mod rows;
+mod teacher;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use korfinsts_base::strict_toml;
 
 pub use data::{DataKind, DataRecipe};
 pub use rows::{HubRows, Rows};
+pub use teacher::Teacher;
 
 /// Version of the schema of recipes.
 pub const SCHEMA: u32 = 1;
@@ -34,9 +36,10 @@ pub struct Recipe {
     pub seed: u64,
     /// What training starts from.
     pub base: Base,
-    /// The encoder that is imitated, for data of kind `parallel`.
-    #[serde(default)]
-    pub teacher: Option<String>,
+    /// The encoders that are imitated, for data of kinds `parallel` and `texts`. With several, the
+    /// student's embedding imitates theirs side by side, in this order.
+    #[serde(default, rename = "teacher", with = "teacher")]
+    pub teachers: Vec<Teacher>,
     /// What happens when a training text is a text of a suite.
     #[serde(default)]
     pub leakage: Leakage,
@@ -337,6 +340,10 @@ pub struct Stage {
     /// Share of extra texts (spans, words) per row of a distillation.
     #[serde(default)]
     pub extra: f64,
+    /// Share of the values that are dropped behind the embeddings and behind both blocks of every
+    /// layer, as BERT's `hidden_dropout_prob`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// Share of tokens left out of each text at random, for data of kind `parallel`.
     #[serde(default)]
     pub token_dropout: f64,
@@ -698,6 +705,26 @@ data = [{ triplets = "triplets.jsonl" }]
                 "[[stage]]",
                 "[lora]\nrank = 2\nalpha = 4\ndropout = 1.0\n[[stage]]",
                 "`dropout` is 1, expected a number from 0 to below 1",
+            ),
+            (
+                "[base]",
+                "[[teacher]]\nmodel = \"a\"\nreads_translations = true\n[[teacher]]\nmodel = \"b\"\n[base]",
+                "`b` reads no translations: it comes before `a`, which does",
+            ),
+            (
+                "[base]",
+                "[[teacher]]\nname = \"a\"\n[base]",
+                "unknown field `name`",
+            ),
+            (
+                "triplets = \"triplets.jsonl\"",
+                "texts = \"a.jsonl\" }]\nsoup = 2 #",
+                "data of kind `texts` need a `[[teacher]]` with `reads_translations = true`",
+            ),
+            (
+                "5e-5",
+                "5e-5\ndropout = -0.1",
+                "`dropout` is -0.1, expected a number from 0 to below 1",
             ),
             (
                 "[[stage]]",

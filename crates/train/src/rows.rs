@@ -166,10 +166,10 @@ impl DataRow<'_> {
     fn example(&self) -> Result<Example, TrainError> {
         let kind = &self.data.kind;
         let triplet = matches!(kind, DataKind::Triplets(_));
-        let [first, second] = if triplet {
-            ["anchor", "positive"]
-        } else {
-            ["first", "second"]
+        let (first, second) = match kind {
+            DataKind::Triplets(_) => ("anchor", Some("positive")),
+            DataKind::Texts(_) => ("text", None),
+            _ => ("first", Some("second")),
         };
         let name = self
             .file
@@ -179,7 +179,10 @@ impl DataRow<'_> {
             .to_string_lossy();
         Ok(Example {
             first: self.text(first)?,
-            second: self.text(second)?,
+            second: second
+                .map(|s| self.text(s))
+                .transpose()?
+                .unwrap_or_default(),
             negative: triplet.then(|| self.text("negative")).transpose()?,
             gold: matches!(kind, DataKind::ScoredRows(_))
                 .then(|| self.score())

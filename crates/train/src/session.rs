@@ -23,6 +23,7 @@ use super::recipe::{Number, Recipe};
 use super::report::Report;
 use super::soup::{self, Soup};
 use super::state::{self, Position};
+use super::teachers::Teachers;
 use super::training::Training;
 use korfinsts_base::fs;
 use korfinsts_base::hub::Hub;
@@ -51,8 +52,8 @@ pub struct Plan<'a> {
     pub output: PathBuf,
     /// The base model; `None` where the recipe makes a new one.
     pub base: Option<EncoderSpec>,
-    /// The teacher, where the recipe names one.
-    pub teacher: Option<EncoderSpec>,
+    /// The teachers that the recipe names.
+    pub teachers: Vec<EncoderSpec>,
     /// The guide of each stage, where the recipe names one.
     pub guides: Vec<Option<EncoderSpec>>,
     /// Suites.
@@ -122,7 +123,7 @@ impl<'a> Session<'a> {
         let training = plan.device.location();
         let on_device = |spec| evaluator::on_device(spec, &training);
         plan.base = plan.base.map(on_device);
-        plan.teacher = plan.teacher.map(on_device);
+        plan.teachers = plan.teachers.into_iter().map(on_device).collect();
         let guides = plan.guides.into_iter();
         plan.guides = guides.map(|guide| guide.map(on_device)).collect();
         let recipe = &plan.recipe;
@@ -131,7 +132,7 @@ impl<'a> Session<'a> {
             registry: plan.registry,
             hub: &plan.hub,
             recipe: &plan.path,
-            teacher: plan.teacher.as_ref().and_then(|t| t.tokenizer.as_deref()),
+            teacher: plan.teachers.first().and_then(|t| t.tokenizer.as_deref()),
         };
         let mut stages = data::load(recipe, places)?;
         let trained_variants = held_out::variants(&stages);
@@ -169,6 +170,13 @@ impl<'a> Session<'a> {
         };
         let base = on_device(base);
         let model = Model::open(&base, model_options(&plan))?;
+        let drops = recipe.stages.iter().find(|stage| stage.dropout > 0.0);
+        if let Some(stage) = drops.filter(|_| !model.has_layers()) {
+            return Err(plan.wrong(format!(
+                "`dropout` of stage `{}` drops values behind layers, and a static embedding has none",
+                stage.name
+            )));
+        }
         let batches = recipe
             .stages
             .iter()
@@ -297,7 +305,7 @@ impl<'a> Session<'a> {
 
     /// What other encoders say of the training texts.
     pub(super) fn others(&self, watch: &mut dyn Watch) -> Result<Others, TrainError> {
-        let teacher = self.teacher(watch)?;
+        let teachers = Teachers::of(&self.plan, &self.stages, &[], watch)?;
         let mut guides = Vec::new();
         for (i, stage) in self.plan.recipe.stages.iter().enumerate() {
             let spec = self.plan.guides.get(i).and_then(Option::as_ref);
@@ -313,28 +321,14 @@ impl<'a> Session<'a> {
             let store = base::embedded(&self.plan, (spec, &guide.prompt), &texts, watch)?;
             guides.push(Some(store));
         }
-        Ok(Others { teacher, guides })
-    }
-
-    /// Embeddings of every text that is distilled, computed once and kept.
-    fn teacher(&self, watch: &mut dyn Watch) -> Result<Option<Store>, TrainError> {
-        let Some(spec) = &self.plan.teacher else {
-            return Ok(None);
-        };
-        let sources = || of_kind(&self.stages, Kind::Parallel);
-        let texts: Vec<&str> = sources()
-            .flat_map(|s| s.examples.iter().map(|e| e.first.as_str()))
-            .chain(sources().flat_map(|s| s.extra.iter().map(String::as_str)))
-            .collect();
-        let found = base::embedded(&self.plan, (spec, ""), &texts, watch)?;
-        Ok(Some(found))
+        Ok(Others { teachers, guides })
     }
 }
 
 /// Embeddings of training texts by other encoders than the one that trains.
 pub(super) struct Others {
-    /// By the encoder that is imitated.
-    pub teacher: Option<Store>,
+    /// By the encoders that are imitated.
+    pub teachers: Teachers,
     /// By the guide of each stage.
     pub guides: Vec<Option<Store>>,
 }

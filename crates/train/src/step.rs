@@ -15,6 +15,7 @@ use super::model::Model;
 use super::optim::Gradients;
 use super::ranks::{self, Alone, Ranks};
 use korfinsts_encoder::{PreparedText, TokenBatch};
+use korfinsts_nn::dropout::Draw;
 
 type Outcome<T> = std::result::Result<T, TrainError>;
 
@@ -47,16 +48,15 @@ pub enum Objective {
         /// Gold scores.
         gold: Vec<f64>,
     },
-    /// Texts with a teacher's embeddings; in two languages where `views` is 2: first all texts
-    /// in the teacher's language, then their translations.
+    /// Texts with the embeddings that they are to have.
     Distil {
-        /// The teacher's embeddings `[n, dimension]`, rows of length 1.
-        teacher: Tensor,
-        /// How often the teacher's rows occur in the batch: 1 or 2.
-        views: usize,
-        /// Rows of the batch, after the views, with embeddings of their own and no part in the
-        /// similarity matrices.
+        /// Embeddings `[n, dimension]` of each view, rows of length 1: of all texts in the first
+        /// language, then of their translations, or of texts of one language alone.
+        views: Vec<Tensor>,
+        /// Rows of the batch, after the views, with no part in the similarity matrices.
         extra: Option<Tensor>,
+        /// The first component of the student's embedding that is to be like them; its end is.
+        from: usize,
         /// Weight of the similarity matrices.
         similarity: f64,
     },
@@ -99,31 +99,37 @@ impl Objective {
                 loss::cosent(&role(0, 2)?, &role(1, 2)?, gold, *temperature)
             }
             Self::Distil {
-                teacher,
                 views,
                 extra,
+                from,
                 similarity,
-            } => distil(all, teacher, *views, extra.as_ref(), *similarity),
+            } => {
+                let like = match from {
+                    0 => all.clone(),
+                    from => all.narrow(1, *from, all.dim(1)? - from)?,
+                };
+                distil(&like, views, extra.as_ref(), *similarity)
+            }
         }
     }
 }
 
 fn distil(
     all: &Tensor,
-    teacher: &Tensor,
-    views: usize,
+    views: &[Tensor],
     extra: Option<&Tensor>,
     similarity: f64,
 ) -> Result<Tensor> {
-    let n = teacher.dim(0)?;
-    let mut targets: Vec<&Tensor> = vec![teacher; views];
-    targets.extend(extra);
+    let targets: Vec<&Tensor> = views.iter().chain(extra).collect();
     let mut total = loss::to_teacher(all, &Tensor::cat(&targets, 0)?)?;
     if similarity > 0.0 {
-        let view = |i: usize| all.narrow(0, i * n, n);
-        for i in 0..views {
-            for j in i..views {
-                let part = loss::similarities(&view(i)?, &view(j)?, teacher)?;
+        let view = |i: usize| -> Result<[Tensor; 2]> {
+            let n = views[i].dim(0)?;
+            Ok([all.narrow(0, i * n, n)?, views[i].clone()])
+        };
+        for i in 0..views.len() {
+            for j in i..views.len() {
+                let part = loss::similarities(&view(i)?, &view(j)?)?;
                 total = (total + (part * similarity)?)?;
             }
         }
@@ -160,8 +166,8 @@ pub struct StepOptions<'a> {
     pub checkpointing: bool,
     /// Widths of a Matryoshka objective; empty = the whole width.
     pub widths: &'a [usize],
-    /// Seed of what is dropped before adapters.
-    pub seed: u64,
+    /// What is dropped.
+    pub draw: Draw,
 }
 
 impl StepOptions<'_> {
@@ -256,7 +262,7 @@ fn whole(
 ) -> Result<(f64, Gradients)> {
     let all: Vec<usize> = (0..texts.len()).collect();
     let batch = model.batch(texts);
-    model.draws().of(options.seed, &all, &batch);
+    model.draws().of(options.draw, &all, &batch);
     let embeddings = model.forward(&batch)?;
     let loss = nested(objective, &embeddings, options.widths)?;
     let mut gradients = Gradients::new();
@@ -320,7 +326,7 @@ impl Parts {
     /// The draws of dropout are those of the part that begins at `start` from now on.
     fn draw(&self, model: &Model, options: StepOptions<'_>, start: usize, batch: &TokenBatch) {
         let texts = &self.order[start..start + batch.rows];
-        model.draws().of(options.seed, texts, batch);
+        model.draws().of(options.draw, texts, batch);
     }
 
     /// Gradients of the model from those of the whole batch's embeddings.
@@ -368,7 +374,7 @@ fn shared(
     // The graph of a share that fits at once is kept until its gradient is known.
     let graph = if keeps_graph {
         let batch = model.batch(&own.iter().map(|&i| texts[i]).collect::<Vec<_>>());
-        model.draws().of(options.seed, own, &batch);
+        model.draws().of(options.draw, own, &batch);
         Some(model.forward(&batch).map_err(&failed)?)
     } else {
         None

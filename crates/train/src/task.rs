@@ -10,7 +10,6 @@ use super::recipe::{Negatives, Stage};
 use super::session::{Others, Session};
 use super::step::{Objective, same_texts};
 use super::{TrainError, base};
-use korfinsts_bench::run::store::Store;
 use korfinsts_encoder::PreparedText;
 use korfinsts_nn::error::says_out_of_memory;
 
@@ -33,7 +32,7 @@ impl Session<'_> {
         task: &Task<'_>,
         others: &Others,
     ) -> Result<(Vec<PreparedText>, Objective), TrainError> {
-        let teacher = others.teacher.as_ref();
+        let teachers = &others.teachers;
         let (stage, sources, batch) = (task.stage, task.sources, task.batch);
         let examples: Vec<&Example> = batch.examples(sources).collect();
         let first = examples.iter().map(|e| e.first.as_str());
@@ -70,18 +69,31 @@ impl Session<'_> {
             ),
             Kind::Parallel => {
                 let extra: Vec<&str> = batch.extra(sources).collect();
-                let firsts: Vec<&str> = first.collect();
-                let targets = self.targets(teacher, &firsts)?;
-                let more = if extra.is_empty() {
-                    None
-                } else {
-                    Some(self.targets(teacher, &extra)?)
-                };
-                let texts = firsts.into_iter().chain(second).chain(extra).collect();
+                let (firsts, seconds): (Vec<&str>, Vec<&str>) = (first.collect(), second.collect());
+                let views = [
+                    teachers.firsts(&firsts)?,
+                    teachers.translations([&firsts, &seconds])?,
+                ];
                 let objective = Objective::Distil {
-                    teacher: targets,
-                    views: 2,
-                    extra: more,
+                    views: views
+                        .into_iter()
+                        .map(|view| self.targets(view, firsts.len()))
+                        .collect::<Result<_, _>>()?,
+                    extra: match extra.len() {
+                        0 => None,
+                        n => Some(self.targets(teachers.firsts(&extra)?, n)?),
+                    },
+                    from: 0,
+                    similarity: stage.similarity,
+                };
+                ([firsts, seconds, extra].concat(), objective)
+            }
+            Kind::Texts => {
+                let texts: Vec<&str> = first.collect();
+                let objective = Objective::Distil {
+                    views: vec![self.targets(teachers.alone(&texts)?, texts.len())?],
+                    extra: None,
+                    from: teachers.before_translations(),
                     similarity: stage.similarity,
                 };
                 (texts, objective)
@@ -104,7 +116,7 @@ impl Session<'_> {
                     .prepare(text, prompts[usize::from(i >= examples.len())])
             })
             .collect::<Result<Vec<_>, _>>()?;
-        if stage.token_dropout > 0.0 && batch.kind == Kind::Parallel {
+        if stage.token_dropout > 0.0 && batch.kind.distils() {
             for text in &mut prepared {
                 drop_tokens(text, stage.token_dropout, &mut random);
             }
@@ -112,14 +124,12 @@ impl Session<'_> {
         Ok((prepared, objective))
     }
 
-    /// The teacher's embeddings of texts, rows of length 1.
-    fn targets(&self, teacher: Option<&Store>, texts: &[&str]) -> Result<Tensor, TrainError> {
-        let store = teacher.ok_or_else(base::no_embedding)?;
-        let (values, dimension) = base::unit_rows(store, texts)?;
-        let options = self.model.options();
-        Tensor::from_vec(values, (texts.len(), dimension), &Device::Cpu)
+    /// What the student is to be like, as a tensor of so many rows.
+    fn targets(&self, values: Vec<f32>, rows: usize) -> Result<Tensor, TrainError> {
+        let (options, width) = (self.model.options(), values.len() / rows.max(1));
+        Tensor::from_vec(values, (rows, width), &Device::Cpu)
             .and_then(|t| t.to_dtype(options.dtype)?.to_device(&options.device))
-            .map_err(computing("reading the teacher's embeddings"))
+            .map_err(computing("reading the teachers' embeddings"))
     }
 }
 

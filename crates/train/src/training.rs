@@ -19,6 +19,7 @@ use super::step::{Objective, StepOptions, step_of};
 use super::task::Task;
 use super::{TrainError, held_out};
 use korfinsts_encoder::PreparedText;
+use korfinsts_nn::dropout::Draw;
 
 /// A session that trains, at some position.
 pub(super) struct Training<'t> {
@@ -307,7 +308,10 @@ impl<'t> Training<'t> {
             micro_batch: compute.micro_batch,
             checkpointing: compute.gradient_checkpointing,
             widths: &compute.matryoshka,
-            seed: task.batch.seed,
+            draw: Draw {
+                seed: task.batch.seed,
+                share: task.stage.dropout,
+            },
         };
         let (loss, gradients) = step_of(&session.model, &texts, &objective, options, self.ranks)?;
         let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;

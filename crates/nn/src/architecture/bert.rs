@@ -5,6 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
+use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
 use crate::relative::RelativeBias;
@@ -80,6 +81,7 @@ pub struct Body {
     device: Device,
     mode: Mode,
     relative: Option<RelativeBias>,
+    dropout: Option<Dropout>,
 }
 
 /// How positions are counted.
@@ -169,7 +171,7 @@ impl Body {
                 let qkv: Vec<(&str, usize)> = qkv.iter().map(|n| (n.as_str(), hidden)).collect();
                 Ok(Layer {
                     qkv: weights.joined(&qkv, hidden, true)?,
-                    attended: weights.linear(&name(names.attended[0]), hidden, hidden, true)?,
+                    attended: weights.output(&name(names.attended[0]), hidden, hidden, true)?,
                     attended_norm: weights.layer_norm(
                         &name(names.attended[1]),
                         hidden,
@@ -177,7 +179,7 @@ impl Body {
                         true,
                     )?,
                     inner: weights.linear(&name(names.forward[0]), hidden, inner, true)?,
-                    outer: weights.linear(&name(names.forward[1]), inner, hidden, true)?,
+                    outer: weights.output(&name(names.forward[1]), inner, hidden, true)?,
                     outer_norm: weights.layer_norm(
                         &name(names.forward[2]),
                         hidden,
@@ -203,6 +205,7 @@ impl Body {
             device: weights.device().clone(),
             mode: weights.mode(),
             relative: None,
+            dropout: weights.dropout("embeddings"),
         })
     }
 
@@ -256,7 +259,8 @@ impl Transformer for Body {
         if let Some(token_type) = &self.token_type {
             x = x.broadcast_add(&token_type.narrow(0, 0, 1)?)?;
         }
-        self.norm.forward(&x)?.reshape((rows, width, hidden))
+        let x = self.norm.forward(&x)?.reshape((rows, width, hidden))?;
+        dropped(x, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

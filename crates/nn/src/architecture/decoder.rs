@@ -4,6 +4,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::{BuildInput, Prepared, Transformer};
+use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
 use crate::rope::Rope;
@@ -51,6 +52,7 @@ const PROJECTION: &str = "linear";
 /// The network.
 pub struct Body {
     words: Tensor,
+    dropout: Option<Dropout>,
     layers: Vec<Layer>,
     norm: RmsNorm,
     /// Projection of every token state, where the checkpoint has one.
@@ -142,7 +144,7 @@ impl Body {
                     } else {
                         None
                     },
-                    attended: weights.linear(
+                    attended: weights.output(
                         &name("self_attn.o_proj"),
                         heads * head,
                         hidden,
@@ -154,13 +156,14 @@ impl Body {
                         epsilon,
                     )?,
                     inner: weights.joined(&[(&gate, inner), (&up, inner)], hidden, false)?,
-                    outer: weights.linear(&name("mlp.down_proj"), inner, hidden, false)?,
+                    outer: weights.output(&name("mlp.down_proj"), inner, hidden, false)?,
                     local: local && local_reach.is_some(),
                 })
             })
             .collect::<std::result::Result<_, NnError>>()?;
         Ok(Self {
             words: weights.tensor("embed_tokens.weight", &[vocabulary, hidden])?,
+            dropout: weights.dropout("embed_tokens"),
             layers,
             norm: weights.rms_norm("norm", hidden, epsilon)?,
             projection: if weights.has_outside(&format!("{PROJECTION}.weight")) {
@@ -207,11 +210,12 @@ impl Transformer for Body {
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
-        select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
+        let x = select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
             rows,
             width,
             self.words.dim(1)?,
-        ))
+        ))?;
+        dropped(x, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

@@ -5,6 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
+use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
 use crate::rope::Rope;
@@ -20,6 +21,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
 
 struct Encoder {
     words: Tensor,
+    dropout: Option<Dropout>,
     norm: LayerNorm,
     layers: Vec<Layer>,
     final_norm: LayerNorm,
@@ -98,16 +100,17 @@ fn build(
                     Some(norm(&name("attn_norm"))?)
                 },
                 qkv: weights.linear(&name("attn.Wqkv"), hidden, 3 * hidden, attention_bias)?,
-                attended: weights.linear(&name("attn.Wo"), hidden, hidden, attention_bias)?,
+                attended: weights.output(&name("attn.Wo"), hidden, hidden, attention_bias)?,
                 inner_norm: norm(&name("mlp_norm"))?,
                 inner: weights.linear(&name("mlp.Wi"), hidden, 2 * inner, mlp_bias)?,
-                outer: weights.linear(&name("mlp.Wo"), inner, hidden, mlp_bias)?,
+                outer: weights.output(&name("mlp.Wo"), inner, hidden, mlp_bias)?,
                 local,
             })
         })
         .collect::<std::result::Result<_, NnError>>()?;
     Ok(Box::new(Encoder {
         words: weights.tensor("embeddings.tok_embeddings.weight", &[vocabulary, hidden])?,
+        dropout: weights.dropout("embeddings"),
         norm: norm("embeddings.norm")?,
         layers,
         final_norm: norm("final_norm")?,
@@ -152,9 +155,11 @@ impl Transformer for Encoder {
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
         let x = select(&self.words, &prepared.ids.flatten_all()?)?;
-        self.norm
+        let x = self
+            .norm
             .forward(&x)?
-            .reshape((rows, width, self.words.dim(1)?))
+            .reshape((rows, width, self.words.dim(1)?))?;
+        dropped(x, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

@@ -5,6 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
+use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
 use crate::relative::RelativeBias;
@@ -20,6 +21,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
 
 struct Encoder {
     words: Tensor,
+    dropout: Option<Dropout>,
     bias: RelativeBias,
     layers: Vec<Layer>,
     norm: RmsNorm,
@@ -128,15 +130,16 @@ fn build(
             Ok(Layer {
                 norm: weights.rms_norm(&attention("layer_norm"), hidden, epsilon)?,
                 qkv: weights.joined(&qkv, hidden, false)?,
-                attended: weights.linear(&attention("SelfAttention.o"), width, hidden, false)?,
+                attended: weights.output(&attention("SelfAttention.o"), width, hidden, false)?,
                 inner_norm: weights.rms_norm(&forward("layer_norm"), hidden, epsilon)?,
                 inner: weights.joined(&parts, hidden, false)?,
-                outer: weights.linear(&forward("DenseReluDense.wo"), inner, hidden, false)?,
+                outer: weights.output(&forward("DenseReluDense.wo"), inner, hidden, false)?,
             })
         })
         .collect::<std::result::Result<_, NnError>>()?;
     Ok(Box::new(Encoder {
         words,
+        dropout: weights.dropout("embed_tokens"),
         bias: RelativeBias::new(table, distance, weights.device(), weights.mode()),
         layers,
         norm: weights.rms_norm("final_layer_norm", hidden, epsilon)?,
@@ -172,11 +175,12 @@ impl Transformer for Encoder {
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
         let (rows, width) = prepared.ids.dims2()?;
-        select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
+        let x = select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
             rows,
             width,
             self.words.dim(1)?,
-        ))
+        ))?;
+        dropped(x, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

@@ -24,6 +24,11 @@ fn share(key: &'static str, value: f64) -> Checked {
     need((0.0..=1.0).contains(&value), key, reason)
 }
 
+fn dropped(value: f64) -> Checked {
+    let reason = format!("`dropout` is {value}, expected a number from 0 to below 1");
+    need((0.0..1.0).contains(&value), "dropout", reason)
+}
+
 fn check_objective(stage: &Stage) -> Checked {
     let all = |wanted: fn(&DataKind) -> bool| stage.data.iter().all(|d| wanted(&d.kind));
     let contrasts = all(|k| {
@@ -117,7 +122,7 @@ fn check_data(data: &DataRecipe) -> Checked {
         need(
             !roles.is_empty(),
             "columns",
-            "`columns` are of `triplets`, `pairs` and `scored` rows",
+            "`columns` are of `triplets`, `pairs`, `scored` rows and `texts`",
         )?;
         need(
             roles.contains(&key) || LABELS.contains(&key),
@@ -132,7 +137,7 @@ fn check_data(data: &DataRecipe) -> Checked {
     need(
         rows.is_some() || data.limit.is_none(),
         "limit",
-        "`limit` is of `triplets`, `pairs` and `scored` rows",
+        "`limit` is of `triplets`, `pairs`, `scored` rows and `texts`",
     )?;
     if let Some(Rows::Hub(hub)) = rows {
         let revision = hub.revision.as_deref().unwrap_or_default();
@@ -191,16 +196,18 @@ impl Recipe {
         if let Some(lora) = &self.lora {
             positive("alpha", lora.alpha)?;
             positive("rank", lora.rank as f64)?;
-            need(
-                (0.0..1.0).contains(&lora.dropout),
-                "dropout",
-                format!(
-                    "`dropout` is {}, expected a number from 0 to below 1",
-                    lora.dropout
-                ),
-            )?;
+            dropped(lora.dropout)?;
         }
         self.check_best()?;
+        let order = self.teachers.windows(2);
+        if let Some([a, b]) = order
+            .into_iter()
+            .find(|w| w[0].reads_translations && !w[1].reads_translations)
+        {
+            let (a, b) = (&a.model, &b.model);
+            let reason = format!("`{b}` reads no translations: it comes before `{a}`, which does");
+            return Err(("teacher", reason));
+        }
         self.stages.iter().try_for_each(|s| self.check_stage(s))
     }
 
@@ -238,7 +245,7 @@ impl Recipe {
             ("teacher_words", fresh.teacher_words),
         ] {
             need(
-                !wanted || self.teacher.is_some(),
+                !wanted || !self.teachers.is_empty(),
                 key,
                 format!("`{key}` of `base.static` needs a `teacher`, and the recipe has none"),
             )?;
@@ -293,13 +300,20 @@ impl Recipe {
         positive("accumulation", stage.accumulation as f64)?;
         check_objective(stage)?;
         share("warmup", stage.warmup)?;
+        dropped(stage.dropout)?;
         share("token_dropout", stage.token_dropout)?;
         let nothing = format!("stage `{}` has no data", stage.name);
         need(!stage.data.is_empty(), "data", nothing)?;
         for data in &stage.data {
             check_data(data)?;
             need(
-                !data.kind.distils() || self.teacher.is_some(),
+                !matches!(data.kind, DataKind::Texts(_))
+                    || self.teachers.iter().any(|t| t.reads_translations),
+                "teacher",
+                "data of kind `texts` need a `[[teacher]]` with `reads_translations = true`",
+            )?;
+            need(
+                !data.kind.distils() || !self.teachers.is_empty(),
                 "teacher",
                 "data of kind `parallel` need a `teacher`",
             )?;

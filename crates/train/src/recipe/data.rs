@@ -24,6 +24,8 @@ pub enum DataKind {
     Scored(String),
     /// Pairs with gold scores that are no suite: `first`, `second`, `score`.
     ScoredRows(Rows),
+    /// Texts without a translation, of a language that a teacher of translations reads: `text`.
+    Texts(Rows),
     /// Two files, line by line: the teacher's language, and its translation.
     Parallel([PathBuf; 2]),
     /// Two splits of suites, pair by pair: the teacher's language, and its translation. Gold
@@ -38,7 +40,10 @@ impl DataKind {
     #[must_use]
     pub fn rows(&self) -> Option<&Rows> {
         match self {
-            Self::Triplets(rows) | Self::Pairs(rows) | Self::ScoredRows(rows) => Some(rows),
+            Self::Triplets(rows)
+            | Self::Pairs(rows)
+            | Self::ScoredRows(rows)
+            | Self::Texts(rows) => Some(rows),
             _ => None,
         }
     }
@@ -48,7 +53,8 @@ impl DataKind {
         match self {
             Self::Triplets(Rows::Hub(hub))
             | Self::Pairs(Rows::Hub(hub))
-            | Self::ScoredRows(Rows::Hub(hub)) => Some(hub),
+            | Self::ScoredRows(Rows::Hub(hub))
+            | Self::Texts(Rows::Hub(hub)) => Some(hub),
             _ => None,
         }
     }
@@ -60,6 +66,7 @@ impl DataKind {
             Self::Triplets(_) => &["anchor", "positive", "negative"],
             Self::Pairs(_) => &["first", "second"],
             Self::ScoredRows(_) => &["first", "second", "score"],
+            Self::Texts(_) => &["text"],
             _ => &[],
         }
     }
@@ -69,7 +76,7 @@ impl DataKind {
     pub fn distils(&self) -> bool {
         matches!(
             self,
-            Self::Parallel(_) | Self::ParallelSuites(_) | Self::Glossary
+            Self::Parallel(_) | Self::ParallelSuites(_) | Self::Glossary | Self::Texts(_)
         )
     }
 }
@@ -112,7 +119,7 @@ pub struct DataRecipe {
     pub without_variants: Vec<String>,
 }
 
-/// An entry of `data` as it is written in TOML: exactly one of the first seven is set.
+/// An entry of `data` as it is written in TOML: exactly one of the first eight is set.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DataToml {
@@ -120,6 +127,8 @@ struct DataToml {
     shift: Option<Vec<String>>,
     pairs: Option<Place>,
     scored: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    texts: Option<Place>,
     parallel: Option<[PathBuf; 2]>,
     parallel_suites: Option<[String; 2]>,
     glossary: bool,
@@ -145,7 +154,7 @@ struct DataToml {
 
 /// What [`DataToml`] says where it names no kind of data, or several.
 pub(super) const ONE_KIND: &str = "each entry of `data` needs exactly one of `triplets`, `shift`, `pairs`, \
-                        `scored`, `parallel`, `parallel_suites`, `glossary`";
+                        `scored`, `texts`, `parallel`, `parallel_suites`, `glossary`";
 
 impl TryFrom<DataToml> for DataRecipe {
     type Error = &'static str;
@@ -159,6 +168,7 @@ impl TryFrom<DataToml> for DataRecipe {
                 Place::Named(suite) => DataKind::Scored(suite),
                 other => DataKind::ScoredRows(other.rows()),
             }),
+            toml.texts.map(|p| DataKind::Texts(p.rows())),
             toml.parallel.map(DataKind::Parallel),
             toml.parallel_suites.map(DataKind::ParallelSuites),
             toml.glossary.then_some(DataKind::Glossary),
@@ -212,6 +222,7 @@ impl From<DataRecipe> for DataToml {
             DataKind::Pairs(rows) => toml.pairs = Some(rows.named()),
             DataKind::Scored(suite) => toml.scored = Some(Place::Named(suite)),
             DataKind::ScoredRows(rows) => toml.scored = Some(rows.place()),
+            DataKind::Texts(rows) => toml.texts = Some(rows.named()),
             DataKind::Parallel(files) => toml.parallel = Some(files),
             DataKind::ParallelSuites(suites) => toml.parallel_suites = Some(suites),
             DataKind::Glossary => toml.glossary = true,
@@ -244,6 +255,7 @@ mod tests {
             r#"scored = "korsts:train""#,
             r#"scored = { file = "pairs.csv" }"#,
             r#"triplets = { hub = { dataset = "a/b", split = "train" } }"#,
+            r#"texts = "a.csv""#,
             r#"parallel = ["a", "b"]"#,
             r#"parallel_suites = ["a", "b"]"#,
             "glossary = true",

@@ -10,25 +10,29 @@ use korfinsts_encoder::EncoderSpec;
 impl Recipe {
     /// Puts models in the place of those that the recipe names. The card was written for those: its
     /// description, licence and languages go, and so do the sources of their kind.
-    pub fn replace(&mut self, base: Option<&EncoderSpec>, teacher: Option<&EncoderSpec>) {
+    pub fn replace(&mut self, base: Option<&EncoderSpec>, teachers: &[EncoderSpec]) {
         let mut told = Vec::new();
-        let models = [
-            (base, &mut self.base.model, "base model"),
-            (teacher, &mut self.teacher, "teacher"),
-        ];
+        let mut models = Vec::new();
+        if let (Some(base), Some(named)) = (base, &mut self.base.model) {
+            models.push((base, named, "base model"));
+        }
+        let named = self.teachers.iter_mut().map(|teacher| &mut teacher.model);
+        models.extend(teachers.iter().zip(named).map(|(t, n)| (t, n, "teacher")));
+        let one = models.iter().filter(|m| m.2 == "teacher").count() < 2;
         for (used, named, role) in models {
-            let (Some(used), Some(named)) = (used, named) else {
-                continue;
-            };
             if *named == used.name {
                 continue;
             }
+            // Of several teachers, the source of the one that was replaced goes.
+            let meant = |source: &CardSource| {
+                source.used_for == role && (one || named.ends_with(&source.name))
+            };
+            self.card.sources.retain(|source| !meant(source));
             told.push(format!(
                 "`{}` as its {role}, in place of `{named}`",
                 used.name
             ));
             named.clone_from(&used.name);
-            self.card.sources.retain(|source| source.used_for != role);
             let source = CardSource {
                 name: used.name.clone(),
                 licence: licence(&used.folder).unwrap_or_else(|| "not known".to_owned()),
@@ -67,6 +71,35 @@ mod tests {
         { name = \"T\", licence = \"CC-BY-4.0\", used_for = \"triplets\" }]\n";
 
     #[test]
+    fn of_several_teachers_the_one_that_was_replaced_is_told() {
+        let text = RECIPE
+            .replace(
+                "[base]",
+                "[[teacher]]\nmodel = \"org/t\"\n[[teacher]]\nmodel = \"org/u\"\n[base]",
+            )
+            .replace(
+                "\"base model\" },",
+                "\"base model\" },\n{ name = \"t\", licence = \"MIT\", used_for = \"teacher\" },\n\
+                { name = \"u\", licence = \"MIT\", used_for = \"teacher\" },",
+            );
+        let mut recipe = Recipe::parse(&text, Path::new("r.toml")).expect("it is right");
+        let spec = |name: &str| EncoderSpec {
+            name: name.into(),
+            ..EncoderSpec::default()
+        };
+        recipe.replace(None, &[spec("org/t"), spec("other")]);
+        let models: Vec<&str> = recipe.teachers.iter().map(|t| t.model.as_str()).collect();
+        assert_eq!(models, ["org/t", "other"]);
+        let names: Vec<&str> = recipe
+            .card
+            .sources
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect();
+        assert_eq!(names, ["other", "org/a", "t", "T"]);
+    }
+
+    #[test]
     fn the_card_tells_of_the_model_that_was_used() {
         let recipe = Recipe::parse(RECIPE, Path::new("r.toml")).expect("it is right");
         let folder = tempfile::tempdir().expect("a folder");
@@ -76,8 +109,8 @@ mod tests {
             ..EncoderSpec::default()
         };
         let mut same = recipe.clone();
-        same.replace(Some(&model("org/a")), None);
-        same.replace(None, Some(&model("no/place")));
+        same.replace(Some(&model("org/a")), &[]);
+        same.replace(None, &[model("no/place")]);
         assert_eq!(same, recipe);
         for (head, licence) in [
             (None, "not known"),
@@ -89,7 +122,7 @@ mod tests {
                 fs::write_atomic(&path, head.as_bytes()).expect("written");
             }
             let mut other = recipe.clone();
-            other.replace(Some(&model("b")), None);
+            other.replace(Some(&model("b")), &[]);
             assert_eq!(other.base.model.as_deref(), Some("b"));
             let card = other.card;
             assert_eq!((card.licence.as_str(), card.languages.len()), ("", 0));
