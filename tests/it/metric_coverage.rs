@@ -155,7 +155,8 @@ fn intervals_of_clusters_cover_at_length() {
         let [clustered, alone, triplets] = found;
         eprintln!("correlation {icc}: ρ {clustered}, ρ by pairs {alone}, triplets {triplets}");
         for share in [clustered, triplets] {
-            assert!((0.94..=0.96).contains(&share), "{icc}: {found:?}");
+            // 94 to 96 %, give or take a standard error of 3,000 samples.
+            assert!((0.936..=0.964).contains(&share), "{icc}: {found:?}");
         }
     }
 }
