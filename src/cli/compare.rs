@@ -162,6 +162,7 @@ fn page(report: &Report, wide: bool, format: Format) -> String {
             .iter()
             .map(|sentence| wrapped(&texts().said(sentence)) + "\n"),
     );
+    parts.extend(triplets(report));
     let withheld: Vec<String> = report
         .suites
         .iter()
@@ -172,6 +173,27 @@ fn page(report: &Report, wide: bool, format: Format) -> String {
         .collect();
     parts.extend(withheld);
     parts.join("\n")
+}
+
+/// Triplet accuracy of the two, a line for each suite that has triplets.
+fn triplets(report: &Report) -> Vec<String> {
+    let line = |(name, suite): (&String, &SuiteComparison)| {
+        let found = suite.triplets?;
+        let unit = match suite.clusters {
+            Some(n) => format!("{} triplets of {n} clusters", found.n),
+            None => format!("{} triplets", found.n),
+        };
+        let line = format!(
+            "{name}: triplet accuracy A {:.4}, B {:.4}, Δ {:+.4} {}, p {} ({unit})",
+            found.a,
+            found.b,
+            found.delta,
+            interval(found.interval),
+            probability(Some(found.p_value)),
+        );
+        Some(wrapped(&line) + "\n")
+    };
+    ordered(report).into_iter().filter_map(line).collect()
 }
 
 /// Finance first, then by name.
@@ -351,6 +373,7 @@ fn parts(name: &str, suite: &SuiteComparison) -> Table {
             "#p",
             "#p (Holm)",
             "at 5 %",
+            "#sees Δ of",
         ],
     );
     for part in &suite.parts {
@@ -364,6 +387,8 @@ fn parts(name: &str, suite: &SuiteComparison) -> Table {
             probability(part.p_value),
             probability(part.p_holm),
             verdict(part.delta, part.p_holm),
+            part.detectable
+                .map_or_else(String::new, |d| format!("{d:.2}")),
         ]);
     }
     table.without_empty_columns()

@@ -213,6 +213,11 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
         json(&record.triplet_accuracy),
         json(&again.triplet_accuracy),
     );
+    // Records made before it was added have none.
+    if record.triplets.is_some() {
+        compare("triplets", json(&record.triplets), json(&again.triplets));
+    }
+    compare("clusters", json(&record.clusters), json(&again.clusters));
     Ok(differences)
 }
 

@@ -10,7 +10,7 @@ use super::Global;
 use super::output::{Format, OutputArgs, Table, rendered, terminal_width, wrapped};
 use super::summary::Summary;
 use super::texts::texts;
-use korfinsts_bench::run::record::{Record, TrainedOn};
+use korfinsts_bench::run::record::{Record, TrainedOn, TripletPart};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
 use korfinsts_publish::leaderboard::entry::Entry;
 
@@ -133,6 +133,7 @@ fn details(records: &[Record]) -> Vec<Table> {
             .collect();
         tables.extend(domains(&of));
         tables.extend(triplets(&of));
+        tables.extend(clusters(&of));
     }
     tables
 }
@@ -273,6 +274,28 @@ fn triplets(records: &[&Record]) -> Option<Table> {
         suite_name(records[0])
     );
     let mut table = Table::new(&title, &heads);
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in records.iter().flat_map(|r| triplet_parts(r)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let mut row = vec![name.to_owned()];
+        row.extend(records.iter().map(|r| {
+            let part = triplet_parts(r).into_iter().find(|(own, _)| *own == name);
+            part.map_or_else(String::new, |(_, part)| {
+                let worst = r.triplets.as_ref().and_then(|t| t.worst_cell.as_deref());
+                let mark = if worst == Some(name) {
+                    " worst cell"
+                } else {
+                    ""
+                };
+                format!("{:.4} {}{mark}", part.accuracy, interval(part.interval))
+            })
+        }));
+        table.push(row);
+    }
     for group in groups {
         let mut row = vec![group.to_owned()];
         row.extend(records.iter().map(|r| {
@@ -283,6 +306,35 @@ fn triplets(records: &[&Record]) -> Option<Table> {
         table.push(row);
     }
     Some(table)
+}
+
+/// Triplet accuracy over all groups, by language and by cell.
+fn triplet_parts(record: &Record) -> Vec<(&str, TripletPart)> {
+    let Some(triplets) = &record.triplets else {
+        return Vec::new();
+    };
+    let parts = triplets.languages.iter().chain(&triplets.cells);
+    let parts = parts.map(|(name, part)| (name.as_str(), *part));
+    std::iter::once((ALL, triplets.all)).chain(parts).collect()
+}
+
+/// The row of all groups.
+const ALL: &str = "all";
+
+/// What clusters do to the intervals, where the suite declares them.
+fn clusters(records: &[&Record]) -> Option<Table> {
+    let title = format!(
+        "pairs of one cluster are resampled together: {}",
+        suite_name(records[0])
+    );
+    let owned: Vec<Record> = records.iter().map(|r| (*r).clone()).collect();
+    let mut table = Table::new(&title, &["encoder", "clusters"]);
+    for record in records {
+        if let Some(clusters) = record.clusters {
+            table.push(vec![encoder(record, &owned), clusters.phrase()]);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 /// Warnings, each once, with what it is about: the suite where several encoders share it, else the
@@ -375,6 +427,19 @@ fn tidy(records: &[Record]) -> Table {
             if let Some(value) = d.cosine_spearman {
                 row(domain, d.n_pairs, "cosine_spearman", value, d.interval);
             }
+        }
+        for (name, part) in triplet_parts(record) {
+            let name = if name == ALL { "" } else { name };
+            row(
+                name,
+                part.n,
+                "triplet_accuracy",
+                part.accuracy,
+                part.interval,
+            );
+        }
+        if let Some(effect) = record.clusters.and_then(|c| c.design_effect) {
+            row("", record.n_pairs, "design_effect", effect, None);
         }
         for (group, value) in &record.triplet_accuracy {
             row(group, record.n_pairs, "triplet_accuracy", *value, None);

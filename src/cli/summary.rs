@@ -8,7 +8,7 @@ use super::output::{Format, Table, wrapped};
 use super::texts::texts;
 use korfinsts_base::text::visible;
 use korfinsts_base::texts::Texts;
-use korfinsts_bench::run::record::Timing;
+use korfinsts_bench::run::record::{Timing, TripletPart};
 use korfinsts_metric::holm;
 use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, Row, SuiteColumn};
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
@@ -153,6 +153,50 @@ impl<'a> Summary<'a> {
         )
     }
 
+    /// Triplet accuracy of a row: over the pairs that the model was not trained on.
+    fn accuracy(&self, row: usize, suite: usize) -> Option<(TripletPart, bool)> {
+        let record = &self.entry(row, suite)?.record;
+        match &record.trained_on {
+            Some(trained) => Some((trained.triplets_of_others?, true)),
+            None => Some((record.triplets.as_ref()?.all, false)),
+        }
+    }
+
+    /// The triplet accuracies on a suite of triplets, which head its columns.
+    fn triplets(&self, at: usize, group: &str) -> Option<Column> {
+        let cell = |(part, trained): (TripletPart, bool)| {
+            let half = part.interval.map(|[low, high]| (high - low) / 2.0);
+            let half = half.map_or_else(String::new, |half| format!("±{}", short(half)));
+            format!(
+                "{}{half}{}",
+                short(part.accuracy),
+                if trained { "†" } else { "" }
+            )
+        };
+        let found = self.rows().map(|(row, _)| self.accuracy(row, at));
+        let mut cells: Vec<String> = found
+            .map(|found| found.map_or_else(String::new, cell))
+            .collect();
+        if cells.iter().all(String::is_empty) {
+            return None;
+        }
+        let rows = self.board.rows.iter().enumerate();
+        let baselines = rows.filter(|(_, row)| row.kind == Kind::Baseline);
+        let best = baselines
+            .filter_map(|(at_row, row)| Some((self.accuracy(at_row, at)?.0.accuracy, &row.name)))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        cells.push(best.map_or_else(String::new, |(value, name)| {
+            format!("{} {name}", short(value))
+        }));
+        let suite = &self.board.suites[at].key;
+        Some(Column {
+            group: group.to_owned(),
+            head: self.texts.fill("cli_triplets", &[("suite", suite)]),
+            cells,
+            best: self.best(|row| Some(self.accuracy(row, at)?.0.accuracy)),
+        })
+    }
+
     fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();
         for subset in &self.board.subsets {
@@ -161,6 +205,7 @@ impl<'a> Summary<'a> {
             let mut suites: Vec<usize> = subset.suites.iter().flatten().copied().collect();
             suites.sort_unstable();
             for at in suites {
+                columns.extend(self.triplets(at, group));
                 let suite = &self.board.suites[at];
                 let mut cells: Vec<String> =
                     self.rows().map(|(row, _)| self.cell(row, at)).collect();
@@ -332,6 +377,10 @@ impl<'a> Summary<'a> {
     fn footnotes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let cells = || self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
+        let suites = 0..self.board.suites.len();
+        if suites.into_iter().any(|at| self.triplets(at, "").is_some()) {
+            notes.push(self.texts.get("cli_triplets_note").to_owned());
+        }
         if cells().any(|cell| !cell.trained_on && cell.beats_baselines == Some(true)) {
             notes.push(self.texts.get("cli_beats").to_owned());
         }

@@ -18,12 +18,7 @@ pub fn pair(at: usize, gold: f64, score: f64) -> ScoredPair {
         id: format!("p-{at}"),
         gold,
         score: Some(score),
-        dot: None,
-        manhattan: None,
-        euclidean: None,
-        domain: None,
-        triplet: None,
-        group: None,
+        ..ScoredPair::default()
     }
 }
 
@@ -521,4 +516,86 @@ fn patterns_compare_triplets() {
     // Seven triplets seen by one only: 2 · 2⁻⁷.
     let p = part["p_value"].as_f64().expect("a p-value");
     assert!((p - 0.015_625).abs() < 1e-12, "{p}");
+    // Connor's formula for 10 triplets of which 8 / 12 are taken to be discordant.
+    let sees = part["detectable"].as_f64().expect("a difference");
+    assert!((sees - 0.640_7).abs() < 1e-4, "{sees}");
+    let all = &found["suites"]["korfin-shift"]["triplets"];
+    assert_eq!((&all["a"], &all["n"]), (&0.9.into(), &10.into()));
+    assert!(found["suites"]["korfin-shift"].get("clusters").is_none());
+    home.command(&["compare", "sees", "blind", "--by", "pattern"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("sees Δ of").and(predicate::str::contains("0.64")));
+}
+
+/// A document gives two triplets that go together: they are one piece of evidence, not two.
+#[test]
+fn documents_are_compared_whole() {
+    let home = Home::new();
+    let write = |name: &str, seen: usize, clustered: bool| {
+        let mut pairs = Vec::new();
+        for triplet in 0..20 {
+            let document = triplet / 2;
+            for (gold, score) in [(1.0, 0.5), (0.0, if document < seen { 0.1 } else { 0.9 })] {
+                let mut pair = pair(pairs.len(), gold, score + f64::from(triplet as u8) * 1e-3);
+                pair.triplet = Some(triplet.to_string());
+                pair.group = Some("polarity".into());
+                pair.cluster = clustered.then(|| document.to_string());
+                pairs.push(pair);
+            }
+        }
+        keep(
+            &home.results(),
+            record(name, "korfin-shift", "binary", &pairs),
+            &pairs,
+        );
+    };
+    let mut found = Vec::new();
+    for clustered in [true, false] {
+        write("sees", 9, clustered);
+        write("blind", 2, clustered);
+        let arguments = [
+            "compare", "sees", "blind", "--by", "pattern", "--format", "json",
+        ];
+        found.push(report(&home, &arguments)["suites"]["korfin-shift"].clone());
+        let shown = ["record", "show", "--detail"].map(Into::into).into_iter();
+        let shown: Vec<String> = shown
+            .chain([home.results().display().to_string()])
+            .collect();
+        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+        let said = predicate::str::contains("10 clusters; design effect");
+        let shown = home.command(&shown).assert().success();
+        if clustered {
+            shown.stdout(said);
+        } else {
+            shown.stdout(said.not());
+        }
+    }
+    let number = |found: &Value, key: &str| found[key].as_f64().expect("a number");
+    let [clustered, alone] = &found[..] else {
+        unreachable!()
+    };
+    assert_eq!(clustered["clusters"], 10);
+    assert_eq!(
+        number(clustered, "delta_spearman"),
+        number(alone, "delta_spearman")
+    );
+    let width = |found: &Value, of: &str| {
+        let found = if of.is_empty() { found } else { &found[of] };
+        let end = |i: usize| found["interval"][i].as_f64().expect("an end");
+        end(1) - end(0)
+    };
+    assert!(width(clustered, "triplets") > 1.2 * width(alone, "triplets"));
+    assert!(width(clustered, "") > width(alone, ""));
+    // Seven documents, not fourteen triplets, that one model sees only.
+    let p = |found: &Value| number(&found["parts"][0], "p_value");
+    assert!(
+        (p(clustered) - 2.0_f64.powi(-6)).abs() < 1e-12,
+        "{}",
+        p(clustered)
+    );
+    assert!((p(alone) - 2.0_f64.powi(-13)).abs() < 1e-12, "{}", p(alone));
+    let detectable = |found: &Value| number(&found["parts"][0], "detectable");
+    assert!(detectable(clustered) > 1.2 * detectable(alone));
+    assert!(number(clustered, "p_value") > number(alone, "p_value"));
 }

@@ -362,6 +362,7 @@ fn what_was_trained_on_a_part_of_a_suite_is_shown_and_not_ranked() {
         other_pairs: 100,
         cosine_spearman_of_others: Some(0.125),
         interval_of_others: Some([-0.05, 0.3]),
+        triplets_of_others: None,
     };
     seen.warnings.push(trained_on.sentence());
     seen.trained_on = Some(trained_on);

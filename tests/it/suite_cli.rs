@@ -272,3 +272,169 @@ fn errors_have_their_exit_codes_and_hints() {
         .stderr(contains("error: `nowhere` does not exist"))
         .stderr(contains("hint: name a file, or a folder"));
 }
+
+/// A suite of 24 documents in two languages, each with two positives and two negatives.
+fn crossed(folder: &Path, cluster: &str, leak: bool) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let words = [
+        "매출", "이익", "부채", "환율", "금리", "수출", "배당", "자산", "규제", "물가",
+    ];
+    let mut lines = String::new();
+    for document in 0..24 {
+        for language in ["ko", "en"] {
+            for (at, cell) in ["pos.light", "pos.free", "neg.close", "neg.free"]
+                .into_iter()
+                .enumerate()
+            {
+                let word = |step: usize| words[(document * 3 + step * 7 + at * step) % words.len()];
+                let mark = if leak && at < 2 {
+                    "사실이다"
+                } else {
+                    "소문이다"
+                };
+                let row = serde_json::json!({
+                    "id": format!("{document}.{language}.{cell}"),
+                    "sentence1": format!("{} {document}호 공시: {} {} 전망", language, words[document % 10], words[document % 7]),
+                    "sentence2": format!("{} {document}호 공시: {} {} {} {mark}", language, word(1), word(2), word(3)),
+                    "score": i32::from(at < 2),
+                    "pattern": format!("p{}", document % 3),
+                    "triplet": format!("{document}.{language}"),
+                    "document": document.to_string(), "language": language, "cell": cell,
+                });
+                lines.push_str(&format!("{row}\n"));
+            }
+        }
+    }
+    std::fs::write(folder.join("pairs.jsonl"), lines).expect("written");
+    let manifest = format!(
+        r#"schema = 1
+id = "crossed"
+version = "1.0.0"
+title = "Crossed"
+description = "Made for a test."
+languages = ["kor-Hang", "eng-Latn"]
+licence = "CC0-1.0"
+redistributable = true
+default_split = "test"
+cluster = "{cluster}"
+
+[scale]
+kind = "binary"
+min = 0
+max = 1
+
+[triplets]
+id = "triplet"
+group = "pattern"
+cell = "cell"
+language = "language"
+
+[splits.test]
+
+[[source]]
+name = "own"
+format = {{ kind = "jsonl" }}
+
+[source.columns]
+id = ["id"]
+sentence1 = "sentence1"
+sentence2 = "sentence2"
+score = "score"
+labels = ["pattern", "triplet", "document", "language", "cell"]
+
+[source.files]
+test = [{{ name = "pairs.jsonl" }}]
+"#
+    );
+    std::fs::write(folder.join("suite.toml"), manifest).expect("written");
+}
+
+#[test]
+fn a_probe_finds_a_word_that_gives_the_label_away() {
+    let home = tempfile::tempdir().expect("a data home");
+    let folder = home.path().join("crossed");
+    let folder_name = folder.display().to_string();
+    let arguments = ["suite", "probe", &folder_name, "--format", "json"];
+    crossed(&folder, "document", true);
+    let found = json(korfinsts(home.path()).args(arguments));
+    assert_eq!(found[0]["split"], "test");
+    for language in ["ko", "en"] {
+        let probes = &found[0]["languages"][language];
+        assert_eq!(
+            (&probes["pairs"], &probes["clusters"]),
+            (&96.into(), &24.into())
+        );
+        assert_eq!(probes["words"]["auc"], 1.0);
+        assert_eq!(probes["words"]["interval"], serde_json::json!([1.0, 1.0]));
+    }
+    korfinsts(home.path())
+        .args(["suite", "probe", &folder_name])
+        .assert()
+        .success()
+        .stdout(contains("1.000 [1.000, 1.000]"));
+    korfinsts(home.path())
+        .args(["suite", "check", &folder_name])
+        .assert()
+        .success();
+}
+
+#[test]
+fn a_suite_says_which_pairs_are_of_one_document() {
+    let home = tempfile::tempdir().expect("a data home");
+    let folder = home.path().join("crossed");
+    let folder_name = folder.display().to_string();
+    crossed(&folder, "documents", false);
+    korfinsts(home.path())
+        .args(["suite", "check", &folder_name])
+        .assert()
+        .code(3)
+        .stderr(contains(
+            "`cluster` names the column `documents`, which is not in `labels` of every source",
+        ));
+    crossed(&folder, "document", false);
+    let results = home.path().join("results");
+    korfinsts(home.path())
+        .args(["eval", "--suite", &folder_name, "--detail", "--results"])
+        .arg(&results)
+        .assert()
+        .success()
+        .stdout(contains("24 clusters; design effect"))
+        .stdout(contains("worst cell"))
+        .stdout(contains("crossed triplets"));
+    let record = std::fs::read(results.join("words/crossed.test.raw.json")).expect("a record");
+    let record: Value = serde_json::from_slice(&record).expect("JSON");
+    assert_eq!(record["clusters"]["n"], 24);
+    assert!(record["clusters"]["design_effect"].is_f64());
+    let triplets = &record["triplets"];
+    assert_eq!(triplets["n"], 48);
+    assert_eq!(triplets["languages"]["ko"]["n"], 24);
+    let cells: Vec<&String> = triplets["cells"]
+        .as_object()
+        .expect("cells")
+        .keys()
+        .collect();
+    assert_eq!(
+        cells,
+        ["free/close", "free/free", "light/close", "light/free"]
+    );
+    let accuracy = |part: &Value| part["accuracy"].as_f64().expect("a number");
+    let worst = &triplets["cells"][triplets["worst_cell"].as_str().expect("a cell")];
+    for cell in cells {
+        assert!(accuracy(worst) <= accuracy(&triplets["cells"][cell]));
+        assert!(accuracy(triplets) <= accuracy(&triplets["cells"][cell]));
+    }
+    let groups: Vec<f64> = record["triplet_accuracy"]
+        .as_object()
+        .expect("groups")
+        .values()
+        .filter_map(Value::as_f64)
+        .collect();
+    let mean = groups.iter().sum::<f64>() / groups.len() as f64;
+    assert!((accuracy(triplets) - mean).abs() < 1e-12);
+    korfinsts(home.path())
+        .args(["record", "recompute"])
+        .arg(&results)
+        .assert()
+        .success()
+        .stderr(contains("all equal"));
+}

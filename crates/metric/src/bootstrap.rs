@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 
+use super::clusters::{Clusters, Resampling};
 use super::domains::Domains;
 use super::random::{CHUNK, Purpose, draw_below, stream};
 use super::undefined::Undefined;
@@ -149,7 +150,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     below + (above - below) * at.fract()
 }
 
-/// Percentile interval of a statistic under resampling of pairs.
+/// Percentile interval of a statistic under resampling of pairs, or of clusters of them.
 ///
 /// ```
 /// use korfinsts_metric::{BootstrapOptions, SpearmanSample, bootstrap};
@@ -172,16 +173,18 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// # Panics
 ///
 /// Where the level is not between 0 and 1.
-pub fn bootstrap(
+pub fn bootstrap<'a>(
     statistic: &dyn Statistic,
-    options: &BootstrapOptions,
+    how: impl Into<Resampling<'a>>,
 ) -> Result<Interval, Undefined> {
-    let columns = replicates(&[statistic], None, options)?;
-    Interval::of_replicates(&columns[0], options.level)
+    let how = how.into();
+    let columns = replicates(&[statistic], None, how)?;
+    Interval::of_replicates(&columns[0], how.options.level)
 }
 
 /// Percentile interval of a statistic under resampling of pairs within each domain: every domain
-/// keeps its size. The right one for means over domains and within-domain correlations.
+/// keeps its size. The right one for means over domains and within-domain correlations. Clusters are drawn
+/// within each domain too, or from all where one of them has pairs of several domains.
 ///
 /// # Errors
 ///
@@ -190,13 +193,14 @@ pub fn bootstrap(
 /// # Panics
 ///
 /// Where the level is not between 0 and 1, or `domains` is of another number of pairs.
-pub fn bootstrap_domains(
+pub fn bootstrap_domains<'a>(
     statistic: &dyn Statistic,
     domains: &Domains,
-    options: &BootstrapOptions,
+    how: impl Into<Resampling<'a>>,
 ) -> Result<Interval, Undefined> {
-    let columns = replicates(&[statistic], Some(domains), options)?;
-    Interval::of_replicates(&columns[0], options.level)
+    let how = how.into();
+    let columns = replicates(&[statistic], Some(domains), how)?;
+    Interval::of_replicates(&columns[0], how.options.level)
 }
 
 /// Percentile interval of any statistic of `pairs` pairs. `statistic` is given the indices of the
@@ -242,8 +246,9 @@ impl<F: Fn(&[u32]) -> Option<f64> + Sync> Statistic for OfDrawn<F> {
 /// Replicates of several statistics on the same resamples: one column per statistic, one entry per
 /// resample. Differences between columns are paired.
 ///
-/// With `domains`, pairs are drawn within each domain. Of the resamples of one seed, the first k
-/// are the same whatever their number.
+/// With `domains`, pairs are drawn within each domain. Clusters are drawn whole, as many as there are; a
+/// resample of them that has more than a million pairs is left out. Of the resamples of one seed, the
+/// first k are the same whatever their number.
 ///
 /// # Errors
 ///
@@ -252,12 +257,13 @@ impl<F: Fn(&[u32]) -> Option<f64> + Sync> Statistic for OfDrawn<F> {
 ///
 /// # Panics
 ///
-/// Where the statistics, or the domains, are of different numbers of pairs.
-pub fn replicates(
+/// Where the statistics, the domains or the clusters are of different numbers of pairs.
+pub fn replicates<'a>(
     statistics: &[&dyn Statistic],
     domains: Option<&Domains>,
-    options: &BootstrapOptions,
+    how: impl Into<Resampling<'a>>,
 ) -> Result<Vec<Vec<Option<f64>>>, Undefined> {
+    let Resampling { options, clusters } = how.into();
     enough_resamples(options.resamples)?;
     let pairs = statistics.first().map_or(0, |s| s.pairs());
     assert!(
@@ -266,6 +272,9 @@ pub fn replicates(
     );
     if let Some(domains) = domains {
         assert_eq!(domains.pairs(), pairs, "each pair has a domain");
+    }
+    if let Some(clusters) = clusters {
+        assert_eq!(clusters.pairs(), pairs, "each pair has a cluster");
     }
     if pairs == 0 {
         return Err(Undefined::TooFew {
@@ -280,6 +289,22 @@ pub fn replicates(
             most: MOST_PAIRS,
         });
     }
+    // What is drawn: pairs or clusters, all of them or those of each domain.
+    let units = clusters.map_or(pairs, Clusters::count);
+    let strata: Option<Vec<Vec<u32>>> = domains.and_then(|domains| match clusters {
+        Some(clusters) => clusters.by_domain(domains),
+        None => Some(domains.members().map(<[u32]>::to_vec).collect()),
+    });
+    let count = |counts: &mut [u32], unit: u32| match clusters {
+        Some(clusters) => {
+            for &pair in clusters.member(unit) {
+                counts[pair as usize] += 1;
+            }
+        }
+        None => counts[unit as usize] += 1,
+    };
+    let fits =
+        |counts: &[u32]| clusters.is_none() || counts.iter().sum::<u32>() <= MOST_PAIRS as u32;
     let chunks: Vec<Vec<Option<f64>>> = (0..options.resamples.div_ceil(CHUNK))
         .into_par_iter()
         .map_init(
@@ -290,18 +315,20 @@ pub fn replicates(
                 let mut values = Vec::with_capacity(rows * statistics.len());
                 for _ in 0..rows {
                     counts.fill(0);
-                    if let Some(domains) = domains {
-                        for members in domains.members() {
+                    if let Some(strata) = &strata {
+                        for members in strata {
                             let size = members.len();
                             draw_below(&mut rng, size as u32, size, |i| {
-                                counts[members[i as usize] as usize] += 1;
+                                count(counts, members[i as usize]);
                             });
                         }
                     } else {
-                        draw_below(&mut rng, pairs as u32, pairs, |i| counts[i as usize] += 1);
+                        draw_below(&mut rng, units as u32, units, |i| count(counts, i));
                     }
+                    let fits = fits(counts);
                     for statistic in statistics {
-                        values.push(statistic.of_counts(counts, workspace));
+                        let of_counts = || statistic.of_counts(counts, workspace);
+                        values.push(fits.then(of_counts).flatten());
                     }
                 }
                 values

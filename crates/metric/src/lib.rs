@@ -11,6 +11,7 @@
 mod agreement;
 mod binary;
 mod bootstrap;
+mod clusters;
 mod correlation;
 mod domains;
 mod family;
@@ -18,6 +19,7 @@ mod field;
 mod normal;
 mod paired;
 mod permutation;
+mod power;
 mod random;
 mod rank;
 mod ranking;
@@ -32,6 +34,7 @@ pub use bootstrap::{
     BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,
     replicates,
 };
+pub use clusters::{Clusters, Resampling, design_effect};
 pub use correlation::{pearson, share_of_ceiling, spearman, spearman_ceiling};
 pub use domains::{
     DomainScore, DomainScores, Domains, PoolingWarning, domain_scores, macro_mean, pooling_warning,
@@ -40,12 +43,13 @@ pub use domains::{
 pub use family::holm;
 pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
-pub use permutation::{Permutation, permutation_test};
+pub use permutation::{Permutation, flip_test, permutation_test};
+pub use power::detectable_difference;
 pub use rank::{mid_ranks, tie_share};
 pub use ranking::{Difference, Field, Part, RankRange, rank_ranges};
 pub use resampled::{
     AucSample, AveragePrecisionSample, MacroSample, PearsonSample, SpearmanSample, WithinSample,
 };
 pub use similarity::{Similarity, cosine, cosine_f32, dot, negated_euclidean, negated_manhattan};
-pub use triplet::{TripletAccuracy, sign_test, triplet_accuracy};
+pub use triplet::{TripletAccuracy, TripletSample, sign_test, triplet_accuracy};
 pub use undefined::{Operand, Undefined};

@@ -1,7 +1,8 @@
 //! Two models on the same pairs.
 
 use super::binary::auc;
-use super::bootstrap::{BootstrapOptions, Interval, Statistic, replicates};
+use super::bootstrap::{Interval, Statistic, replicates};
+use super::clusters::Resampling;
 use super::correlation::spearman;
 use super::permutation::{Permutation, permutation_test};
 use super::resampled::{AucSample, SpearmanSample};
@@ -64,7 +65,8 @@ pub struct Comparison {
     pub permutation: Permutation,
 }
 
-/// Compares two models on the same pairs: difference, its interval, and two p-values.
+/// Compares two models on the same pairs: difference, its interval, and two p-values. With clusters, both
+/// draw and swap clusters whole.
 ///
 /// `a`, `b` and `gold` have one score per pair, in the same order. The two models need not have the
 /// same scale.
@@ -96,16 +98,17 @@ pub struct Comparison {
 /// # Panics
 ///
 /// Where the level is not between 0 and 1.
-pub fn compare(
+pub fn compare<'a>(
     statistic: PairedStatistic,
     a: &[f64],
     b: &[f64],
     gold: &[f64],
-    options: &BootstrapOptions,
+    how: impl Into<Resampling<'a>>,
 ) -> Result<Comparison, Undefined> {
+    let how = how.into();
     let (first, second) = (statistic.of(a, gold)?, statistic.of(b, gold)?);
     let samples = [statistic.sample(a, gold)?, statistic.sample(b, gold)?];
-    let columns = replicates(&[&*samples[0], &*samples[1]], None, options)?;
+    let columns = replicates(&[&*samples[0], &*samples[1]], None, how)?;
     let differences: Vec<Option<f64>> = columns[0]
         .iter()
         .zip(&columns[1])
@@ -115,9 +118,9 @@ pub fn compare(
         a: first,
         b: second,
         delta: first - second,
-        interval: Interval::of_replicates(&differences, options.level)?,
+        interval: Interval::of_replicates(&differences, how.options.level)?,
         p_bootstrap: p_of_zero(&differences),
-        permutation: permutation_test(statistic, a, b, gold, options)?,
+        permutation: permutation_test(statistic, a, b, gold, how)?,
     })
 }
 
@@ -137,6 +140,7 @@ mod tests {
     use rand_xoshiro::rand_core::Rng;
 
     use super::*;
+    use crate::BootstrapOptions;
     use crate::random::{Purpose, stream};
 
     /// Two models of different quality on the same pairs.

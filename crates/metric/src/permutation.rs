@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::binary::{Classes, classes};
 use super::bootstrap::BootstrapOptions;
+use super::clusters::{Clusters, Resampling};
 use super::correlation::check;
 use super::paired::{PairedStatistic, ROUNDING};
 use super::random::{CHUNK, Purpose, stream};
@@ -32,8 +33,8 @@ pub struct Permutation {
 /// the difference of the statistic. p is the share of differences at least as far from 0 as the
 /// one found: over all 2ⁿ swaps where those are no more than `options.resamples`, else over that
 /// many random ones, with one added to both counts (so never 0). Equals
-/// `scipy.stats.permutation_test` with `permutation_type="samples"` on the ranks. `options.level`
-/// is not used. `a`, `b` and `gold` have one score per pair.
+/// `scipy.stats.permutation_test` with `permutation_type="samples"` on the ranks. With clusters, all
+/// pairs of a cluster are swapped together, so n is the number of clusters. The level is not used. `a`, `b` and `gold` have one score per pair.
 ///
 /// # Errors
 ///
@@ -43,14 +44,18 @@ pub struct Permutation {
     clippy::missing_panics_doc,
     reason = "what has passed the checks has a difference before anything is swapped"
 )]
-pub fn permutation_test(
+pub fn permutation_test<'a>(
     statistic: PairedStatistic,
     a: &[f64],
     b: &[f64],
     gold: &[f64],
-    options: &BootstrapOptions,
+    how: impl Into<Resampling<'a>>,
 ) -> Result<Permutation, Undefined> {
-    let swaps = Swaps::new(statistic, a, b, gold)?;
+    let Resampling { options, clusters } = how.into();
+    let swaps = Swaps {
+        clusters: clusters.map(Clusters::of),
+        ..Swaps::new(statistic, a, b, gold)?
+    };
     if options.resamples == 0 {
         return Err(Undefined::TooFew {
             what: "resamples",
@@ -59,10 +64,9 @@ pub fn permutation_test(
         });
     }
     let n = gold.len();
-    let all = 1_usize.checked_shl(n as u32).unwrap_or(0);
-    let exact = n < 64 && all <= options.resamples;
-    let permutations = if exact { all } else { options.resamples };
-    let words = n.div_ceil(64);
+    let units = clusters.map_or(n, Clusters::count);
+    let (exact, permutations) = swaps_of(units, options);
+    let words = units.div_ceil(64);
     let observed = swaps
         .difference(&vec![0; words], &mut Buffers::new(n))
         .expect("both models have a statistic")
@@ -98,8 +102,48 @@ pub fn permutation_test(
     })
 }
 
+/// Whether all swaps of so many units are computed, and how many swaps are.
+fn swaps_of(units: usize, options: &BootstrapOptions) -> (bool, usize) {
+    let all = 1_usize.checked_shl(units as u32).unwrap_or(0);
+    let exact = units < 64 && all <= options.resamples;
+    (exact, if exact { all } else { options.resamples })
+}
+
+/// Two-sided test of paired differences: p is the share of assignments of signs, each as likely, whose sum
+/// is at least as far from 0 as the one found. Over all assignments where those are no more than
+/// `options.resamples`, else over that many random ones, with one added to both counts. Differences of 0
+/// do not matter; 1 where there are no others. For differences of 1 and −1 this is the
+/// [`sign_test`](super::sign_test); the differences of clusters are sums over their pairs.
+#[must_use]
+pub fn flip_test(differences: &[f64], options: &BootstrapOptions) -> f64 {
+    let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    let (exact, flips) = swaps_of(moved.len(), options);
+    let observed = moved.iter().sum::<f64>().abs();
+    let mut reached = usize::from(!exact);
+    let mut bits = vec![0_u64; moved.len().div_ceil(64)];
+    let mut rng = stream(options.seed, Purpose::Permutation, 0);
+    for at in 0..flips {
+        if !exact {
+            bits.fill_with(|| rng.next_u64());
+        } else if let Some(word) = bits.first_mut() {
+            *word = at as u64;
+        }
+        let signed = moved.iter().enumerate().map(|(i, difference)| {
+            if bits[i / 64] >> (i % 64) & 1 == 1 {
+                -difference
+            } else {
+                *difference
+            }
+        });
+        reached += usize::from(signed.sum::<f64>().abs() >= observed - ROUNDING);
+    }
+    reached as f64 / (flips + usize::from(!exact)) as f64
+}
+
 /// Two models' ranks and what turns mixed ranks into a statistic.
-struct Swaps {
+struct Swaps<'a> {
+    /// The cluster of each pair, where clusters are swapped whole.
+    clusters: Option<&'a [u32]>,
     ranks: Vec<[u32; 2]>,
     /// Centred doubled gold ranks, or 1 and 0.
     weights: Vec<i64>,
@@ -127,7 +171,7 @@ impl Buffers {
     }
 }
 
-impl Swaps {
+impl Swaps<'_> {
     fn new(
         statistic: PairedStatistic,
         a: &[f64],
@@ -164,6 +208,7 @@ impl Swaps {
         let a = Order::new(a).doubled_ranks();
         let b = Order::new(b).doubled_ranks();
         Ok(Self {
+            clusters: None,
             ranks: a.into_iter().zip(b).map(|(a, b)| [a, b]).collect(),
             weights,
             scale,
@@ -173,6 +218,7 @@ impl Swaps {
     /// The difference after swapping the pairs whose bit is set; ranks are sorted by counting.
     fn difference(&self, bits: &[u64], buffers: &mut Buffers) -> Option<f64> {
         let swapped = |at: usize, ranks: [u32; 2]| {
+            let at = self.clusters.map_or(at, |of| of[at] as usize);
             let swap = (bits[at / 64] >> (at % 64)) as usize & 1;
             [ranks[swap] as usize, ranks[1 - swap] as usize]
         };
@@ -283,6 +329,23 @@ mod tests {
             );
             assert_eq!(found.unwrap().p_value, 1.0);
         }
+    }
+
+    #[test]
+    fn flips_are_the_sign_test_and_scipys() {
+        let options = options(10_000);
+        for (first, second) in [(0, 0), (1, 0), (0, 6), (2, 8), (5, 5)] {
+            let mut differences = vec![1.0; first];
+            differences.resize(first + second, -1.0);
+            differences.resize(first + second + 7, 0.0);
+            let found = flip_test(&differences, &options);
+            assert!((found - crate::sign_test(first, second)).abs() < 1e-12);
+        }
+        // scipy.stats.permutation_test((d,), numpy.sum, permutation_type="samples", n_resamples=inf)
+        let differences = [2.0, -1.0, 1.0, 3.0, 0.0, 1.0, -1.0, 2.0, 1.0];
+        assert_eq!(flip_test(&differences, &options), 0.140_625);
+        let many: Vec<f64> = (0..200).map(|i| f64::from(i % 5) - 1.9).collect();
+        assert!((flip_test(&many, &options) - 0.322).abs() < 0.03);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::bootstrap::{BootstrapOptions, Interval, enough_resamples, replicates};
+use super::clusters::Resampling;
 use super::field;
 use super::normal::normal_quantile;
 use super::paired::{PairedStatistic, ROUNDING, p_of_zero};
@@ -85,12 +86,14 @@ impl Field {
     ///
     /// [`Undefined`] of the first model without a score; leave it out. [`Undefined::TooFew`] for
     /// no models, and for fewer than 100 resamples.
-    pub fn new(
+    pub fn new<'a>(
         statistic: PairedStatistic,
         models: &[&[f64]],
         gold: &[f64],
-        options: &BootstrapOptions,
+        how: impl Into<Resampling<'a>>,
     ) -> Result<Self, Undefined> {
+        let how = how.into();
+        let options = how.options;
         if models.is_empty() {
             return Err(Undefined::TooFew {
                 what: "models",
@@ -103,7 +106,9 @@ impl Field {
             .par_iter()
             .map(|predicted| statistic.of(predicted, gold))
             .collect::<Result<Vec<_>, _>>()?;
-        let fast = statistic == PairedStatistic::Spearman && gold.len() <= field::MOST_PAIRS;
+        let fast = statistic == PairedStatistic::Spearman
+            && gold.len() <= field::MOST_PAIRS
+            && how.clusters.is_none();
         let columns = if fast {
             field::spearman_replicates(models, gold, options)?
         } else {
@@ -112,7 +117,7 @@ impl Field {
                 .map(|predicted| statistic.sample(predicted, gold))
                 .collect::<Result<Vec<_>, _>>()?;
             let samples: Vec<_> = samples.iter().map(|s| &**s).collect();
-            replicates(&samples, None, options)?
+            replicates(&samples, None, how)?
                 .into_iter()
                 .map(|column| column.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
                 .collect()

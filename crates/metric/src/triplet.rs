@@ -1,5 +1,7 @@
 //! Triplet accuracy: is the positive nearer to the anchor than the hard negative?
 
+use super::bootstrap::{Statistic, Workspace};
+use super::domains::Domains;
 use super::undefined::Undefined;
 
 /// Outcome over triplets.
@@ -49,6 +51,93 @@ pub fn triplet_accuracy(scores: &[(f64, f64)]) -> Result<TripletAccuracy, Undefi
     })
 }
 
+/// Mean over groups of the share of triplets that a model sees, under resampling of triplets.
+#[derive(Debug, Clone)]
+pub struct TripletSample {
+    /// 1 for a triplet that is seen, else 0.
+    values: Vec<f64>,
+    groups: Domains,
+}
+
+impl TripletSample {
+    /// `values` holds one number per triplet: 1 for one that is seen and 0 for another, or the
+    /// difference of two models. `groups` is of the same triplets.
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::TooFew`] where there is no triplet, [`Undefined::LengthMismatch`] where there are
+    /// more or fewer groups.
+    pub fn new(values: Vec<f64>, groups: Domains) -> Result<Self, Undefined> {
+        if values.is_empty() {
+            return Err(Undefined::TooFew {
+                what: "triplets",
+                found: 0,
+                least: 1,
+            });
+        }
+        if groups.pairs() != values.len() {
+            return Err(Undefined::LengthMismatch {
+                what: "groups",
+                left: groups.pairs(),
+                right: values.len(),
+            });
+        }
+        Ok(Self { values, groups })
+    }
+
+    /// The mean over groups.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.means(&vec![1; self.values.len()]).unwrap_or_default()
+    }
+
+    /// Groups, within which triplets are drawn.
+    #[must_use]
+    pub fn groups(&self) -> &Domains {
+        &self.groups
+    }
+
+    /// What each triplet adds to [`TripletSample::mean`].
+    #[must_use]
+    pub fn shares(&self) -> Vec<f64> {
+        let mut shares = vec![0.0; self.values.len()];
+        let groups = self.groups.members().count() as f64;
+        for members in self.groups.members() {
+            for &i in members {
+                shares[i as usize] = self.values[i as usize] / (groups * members.len() as f64);
+            }
+        }
+        shares
+    }
+
+    fn means(&self, counts: &[u32]) -> Option<f64> {
+        let (mut sum, mut groups) = (0.0, 0_u32);
+        for members in self.groups.members() {
+            let (mut seen, mut drawn) = (0.0, 0);
+            for &i in members {
+                seen += f64::from(counts[i as usize]) * self.values[i as usize];
+                drawn += counts[i as usize];
+            }
+            if drawn == 0 {
+                return None;
+            }
+            sum += seen / f64::from(drawn);
+            groups += 1;
+        }
+        Some(sum / f64::from(groups))
+    }
+}
+
+impl Statistic for TripletSample {
+    fn pairs(&self) -> usize {
+        self.values.len()
+    }
+
+    fn of_counts(&self, counts: &[u32], _: &mut Workspace) -> Option<f64> {
+        self.means(counts)
+    }
+}
+
 /// Two-sided sign test of two models on the same triplets (the exact test of `McNemar`).
 ///
 /// `first` and `second` count the triplets that only this model gets right; triplets that both or
@@ -87,6 +176,20 @@ mod tests {
                 assert!((found / p - 1.0).abs() < 1e-9, "{first} {second}: {found}");
             }
         }
+    }
+
+    #[test]
+    fn groups_count_alike_whatever_their_size() {
+        let groups = Domains::new(&["a", "a", "a", "a", "b", "b"]);
+        let seen = vec![1.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+        let sample = TripletSample::new(seen, groups.clone()).unwrap();
+        assert_eq!(sample.mean(), 0.625);
+        assert!((sample.shares().iter().sum::<f64>() - 0.625).abs() < 1e-15);
+        let workspace = &mut Workspace::default();
+        assert_eq!(sample.of_counts(&[0, 0, 1, 1, 2, 0], workspace), Some(0.25));
+        assert_eq!(sample.of_counts(&[1, 1, 1, 1, 0, 0], workspace), None);
+        assert!(TripletSample::new(vec![1.0], groups.clone()).is_err());
+        assert!(TripletSample::new(Vec::new(), Domains::new(&[""; 0])).is_err());
     }
 
     #[test]

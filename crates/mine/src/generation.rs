@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use korfinsts_bench::suite::probe::Probes;
 use serde::{Deserialize, Serialize};
 
 /// Version of the file's schema.
@@ -201,6 +202,10 @@ pub struct Shortcut {
     pub negative_nearer: Option<f64>,
     /// Both AUCs by language of the anchor: overlap, length. Not checked, shown.
     pub by_language: BTreeMap<String, [f64; 2]>,
+    /// What probes that are trained on the triplets tell apart, by language of the anchor. Not checked, shown;
+    /// absent below 20 documents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probes: BTreeMap<String, Probes>,
     /// The same figures had every document kept its plain wordings (`--mix naive`).
     pub naive: Option<[f64; 2]>,
 }

@@ -496,6 +496,13 @@ impl Report {
                 ]);
             }
         }
+        let probes = generation["shortcut"]["probes"].as_object();
+        for (language, found) in probes.into_iter().flatten() {
+            for probe in ["logistic", "boosted", "characters", "words"] {
+                let what = format!("probe: {probe}, {language}: AUC");
+                facts.push(vec![what, shown(&found[probe]["auc"])]);
+            }
+        }
         vec![steps, judges, sides, facts]
     }
 

@@ -11,6 +11,7 @@ use super::outline::Outline;
 use super::recipe::Recipe;
 use super::{TrainError, template};
 use korfinsts_bench::run::evaluate::Evaluation;
+use korfinsts_bench::run::record::clusters;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::modules::Module;
 use korfinsts_metric::{self as metric, BootstrapOptions, PairedStatistic};
@@ -161,17 +162,14 @@ fn change(
         return change;
     };
     let gold: Vec<f64> = after.pairs.iter().map(|p| p.gold).collect();
+    let clusters = clusters(&after.pairs);
+    let options = BootstrapOptions {
+        resamples: 2000,
+        ..BootstrapOptions::default()
+    };
+    let how = options.by(clusters.as_ref());
     if a.len() == b.len()
-        && let Ok(found) = metric::compare(
-            PairedStatistic::Spearman,
-            &a,
-            &b,
-            &gold,
-            &BootstrapOptions {
-                resamples: 2000,
-                ..BootstrapOptions::default()
-            },
-        )
+        && let Ok(found) = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, how)
     {
         change.delta = Some(found.delta);
         change.interval = Some([found.interval.low, found.interval.high]);

@@ -473,6 +473,13 @@ fn describe(found: &Generation) -> String {
         number(shortcut.overlap_auc),
         number(shortcut.length_auc),
     );
+    for (language, probes) in &shortcut.probes {
+        let (name, area) = probes.best();
+        text.push_str(&format!(
+            "probes on {} {language} pairs, by document: AUC {:.3} at most ({name})\n",
+            probes.pairs, area.auc
+        ));
+    }
     if let Some(calibration) = &found.calibration {
         text.push_str(&format!(
             "judge on {} known triples: {:.1} % right (negatives kept {:.0} %, positives kept {:.0} %, positives refused as negatives {:.0} %, negatives refused as positives {:.0} %)\n",

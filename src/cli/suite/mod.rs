@@ -1,6 +1,7 @@
 //! `korfinsts suite`: which suites there are, how their rows get here, and what they look like.
 
 mod new;
+mod probe;
 mod stats;
 
 use std::collections::BTreeSet;
@@ -72,6 +73,18 @@ enum SuiteCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Measure how well positives and negatives are told apart without reading
+    ///
+    /// Trains cheap probes on the suite itself, cross-validated by document: features of the pair (length,
+    /// overlap, edits, numbers, negation) by logistic regression and boosted stumps, and the second text
+    /// alone by TF-IDF of characters and of words. An AUC near 0.5 says that the suite has no shortcut.
+    Probe {
+        /// Ids of suites (`id` or `id:split`), or folders, with binary gold
+        #[arg(value_name = "NAME", required = true)]
+        suites: Vec<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Show lengths, vocabulary, gold scores and repeats, and warn where scale and data disagree
     Stats {
         /// Ids of suites (`id` or `id:split`), or folders [default: every suite that is here]
@@ -109,6 +122,7 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
             strict,
             output,
         } => check(&registry, suites, *strict, output, global),
+        SuiteCommand::Probe { suites, output } => probe::show(&registry, suites, output),
         SuiteCommand::Stats {
             suites,
             tokenizer,

@@ -1220,3 +1220,59 @@ fn waivers_hold_for_a_reason_and_a_time() {
         assert_eq!(build(&fixture.subject()).is_ok(), passed, "{waiver}");
     }
 }
+
+#[test]
+fn r21_probes_that_do_not_read() {
+    let binary = |leak: bool| {
+        let mut fixture = Fixture::new();
+        let scale: toml::Table = toml::from_str("kind = 'binary'\nmin = 0\nmax = 1").expect("TOML");
+        fixture.set("scale", scale);
+        for (at, row) in fixture.splits.iter_mut().flat_map(|s| &mut s.1).enumerate() {
+            row["score"] = json!(f64::from(u8::from(at % 4 < 2)));
+            if leak && at % 4 < 2 {
+                let text = row["sentence2"].as_str().expect("a text");
+                row["sentence2"] = format!("{text} 사실로 확인됐다.").into();
+            }
+        }
+        fixture
+    };
+    let probe = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
+    // A release that does not ask has no such gate, so its report stays as it was.
+    let report = binary(true).check();
+    assert!(report.gates.iter().all(|g| g.gate != "R21"));
+    // Without a limit the figures are reported alone.
+    let mut fixture = binary(true);
+    fixture.set("probe", probe(""));
+    let report = fixture.check();
+    assert_eq!(gate(&report, "R21").errors, 0);
+    let said = |report: &Report, what: &str| {
+        let facts = report.facts.iter().filter(|f| f.gate == "R21");
+        facts.filter(|f| f.text.contains(what)).count()
+    };
+    assert_eq!(
+        said(
+            &report,
+            "kor-Hang: second text alone, words: AUC 1.000 [1.000, 1.000]"
+        ),
+        1
+    );
+    assert_eq!(said(&report, "over 132 pairs of 132 clusters"), 4);
+    fixture.set("probe", probe("limit = 0.6"));
+    found(
+        &fixture.check(),
+        "R21",
+        "a shortcut: kor-Hang: second text alone, words: AUC 1.000, allowed is 0.6",
+    );
+    // Without the leak nothing is seen.
+    let mut fixture = binary(false);
+    fixture.set("probe", probe("limit = 0.75"));
+    assert_eq!(gate(&fixture.check(), "R21").errors, 0);
+    // Gold that is not binary cannot be probed, which a limit does not hide.
+    let mut fixture = Fixture::new();
+    fixture.set("probe", probe("limit = 0.6"));
+    found(
+        &fixture.check(),
+        "R21",
+        "no probe could be run: gold is not binary",
+    );
+}

@@ -18,5 +18,6 @@ pub mod scores;
 pub mod session;
 pub mod shard;
 pub mod store;
+pub mod triplets;
 
 pub use error::RunError;

@@ -19,7 +19,7 @@ pub use files::{RecordFiles, file_name};
 use korfinsts_base::{fs, json};
 use korfinsts_encoder::spec::{Decision, ModelFile};
 use korfinsts_encoder::{TokenCount, Usage};
-use korfinsts_metric::{BootstrapOptions, Similarity};
+use korfinsts_metric::{BootstrapOptions, Clusters, Similarity};
 
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -54,6 +54,13 @@ pub struct Record {
     /// Share of triplets with the positive nearer than the negative, per group; empty where the
     /// suite has no triplets.
     pub triplet_accuracy: BTreeMap<String, f64>,
+    /// Triplet accuracy over all groups with its interval, by language and by cell; absent where the suite
+    /// has no triplets, and in records made before it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triplets: Option<TripletScores>,
+    /// Clusters of pairs that were resampled together; absent where the suite declares none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<ClusterFacts>,
     /// Share of the pairs' texts that were truncated; `null` where nothing is tokenised.
     pub truncated_share: Option<f64>,
     /// Share of the pairs' tokens that truncation removed.
@@ -89,6 +96,9 @@ pub struct TrainedOn {
     pub cosine_spearman_of_others: Option<f64>,
     /// Its 95 % interval.
     pub interval_of_others: Option<[f64; 2]>,
+    /// Triplet accuracy over those; absent where the suite has no triplets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triplets_of_others: Option<TripletPart>,
 }
 
 impl TrainedOn {
@@ -245,6 +255,56 @@ pub struct DomainScores {
     pub interval: Option<[f64; 2]>,
 }
 
+/// Triplet accuracy: the share of triplets whose positives are all nearer to the source than all of their
+/// negatives.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TripletScores {
+    /// Over all triplets.
+    #[serde(flatten)]
+    pub all: TripletPart,
+    /// By language, where the suite names it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub languages: BTreeMap<String, TripletPart>,
+    /// By cell, one positive against one negative, as `light/close`; where the suite has several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cells: BTreeMap<String, TripletPart>,
+    /// The cell with the least accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_cell: Option<String>,
+}
+
+/// Triplet accuracy over some triplets.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct TripletPart {
+    /// Number of triplets.
+    pub n: usize,
+    /// Mean over groups of the group's accuracy, in \[0, 1\].
+    pub accuracy: f64,
+    /// Its 95 % interval: triplets, or clusters of them, drawn within each group.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// Clusters of pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClusterFacts {
+    /// Number of clusters.
+    pub n: usize,
+    /// Variance of the main score (triplet accuracy, where there are triplets) with clusters resampled,
+    /// over that with pairs (triplets) resampled one by one; `null` where there is no interval.
+    pub design_effect: Option<f64>,
+}
+
+impl ClusterFacts {
+    /// What a reader must know, in one phrase.
+    #[must_use]
+    pub fn phrase(&self) -> String {
+        match self.design_effect {
+            Some(effect) => format!("{} clusters; design effect {effect:.1}", self.n),
+            None => format!("{} clusters", self.n),
+        }
+    }
+}
+
 /// How the intervals were made.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct BootstrapFacts {
@@ -339,7 +399,7 @@ impl PairsFile {
 }
 
 /// One line of the per-pair file: all that the numbers of a record are computed from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoredPair {
     /// Id of the pair.
@@ -366,6 +426,21 @@ pub struct ScoredPair {
     /// Group by which triplet accuracy is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Which positive or negative of its triplet it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// Language of its triplet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Cluster that is resampled whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+}
+
+/// The clusters of scored pairs, where one of them names its cluster.
+#[must_use]
+pub fn clusters(pairs: &[ScoredPair]) -> Option<Clusters> {
+    Clusters::new(pairs.iter().map(|p| p.cluster.as_deref()))
 }
 
 impl ScoredPair {
@@ -373,6 +448,7 @@ impl ScoredPair {
     #[must_use]
     pub fn unscored(pair: &Pair, suite: &Suite) -> Self {
         let label = |name: Option<&String>| name.and_then(|n| pair.labels.get(n)).cloned();
+        let triplets = suite.triplets.as_ref();
         Self {
             id: pair.id.clone(),
             gold: pair.gold,
@@ -381,8 +457,11 @@ impl ScoredPair {
             manhattan: None,
             euclidean: None,
             domain: pair.domain.clone(),
-            triplet: label(suite.triplets.as_ref().map(|t| &t.id)),
-            group: label(suite.triplets.as_ref().map(|t| &t.group)),
+            triplet: label(triplets.map(|t| &t.id)),
+            group: label(triplets.map(|t| &t.group)),
+            cell: label(triplets.and_then(|t| t.cell.as_ref())),
+            language: label(triplets.and_then(|t| t.language.as_ref())),
+            cluster: label(suite.cluster.as_ref()),
         }
     }
 

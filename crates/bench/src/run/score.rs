@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{DomainScores, Record, ScoredPair, Scores, TrainedOn};
+use super::record::{
+    ClusterFacts, DomainScores, Record, ScoredPair, Scores, TrainedOn, TripletScores, clusters,
+};
 use super::scores::{SCORES, Sample, Score};
+use super::triplets;
 use crate::suite::{ScaleKind, Suite};
 use korfinsts_metric::{
-    self as metric, BootstrapOptions, Domains, Interval, Similarity, SpearmanSample,
+    self as metric, BootstrapOptions, Domains, Interval, Resampling, Similarity, SpearmanSample,
 };
 
 /// The numbers of a record.
@@ -25,6 +28,10 @@ pub struct Numbers {
     pub within_domain_spearman: Option<f64>,
     /// Triplet accuracy per group.
     pub triplet_accuracy: BTreeMap<String, f64>,
+    /// Triplet accuracy over all groups.
+    pub triplets: Option<TripletScores>,
+    /// Clusters that were resampled whole.
+    pub clusters: Option<ClusterFacts>,
     /// Share of tied predictions.
     pub tie_share: Option<f64>,
     /// Why a number is missing, and what misleads.
@@ -42,6 +49,8 @@ impl Numbers {
             macro_spearman: self.macro_spearman,
             within_domain_spearman: self.within_domain_spearman,
             triplet_accuracy: self.triplet_accuracy,
+            triplets: self.triplets,
+            clusters: self.clusters,
             tie_share: self.tie_share,
             warnings: self.warnings,
             ..Record::default()
@@ -111,6 +120,7 @@ pub fn trained_on(
         other_pairs: others.len(),
         cosine_spearman_of_others: found.scores.cosine_spearman,
         interval_of_others: found.interval.get("cosine_spearman").copied(),
+        triplets_of_others: found.triplets.map(|triplets| triplets.all),
     })
 }
 
@@ -124,6 +134,8 @@ pub fn numbers(
 ) -> Numbers {
     let mut numbers = Numbers::default();
     let gold: Vec<f64> = pairs.iter().map(|p| p.gold).collect();
+    let clusters = clusters(pairs);
+    let how = bootstrap.map(|options| options.by(clusters.as_ref()));
     for similarity in Similarity::ALL {
         let main = similarity == Similarity::Cosine;
         let mut rows = SCORES
@@ -142,14 +154,21 @@ pub fn numbers(
             predicted: &predicted,
             gold: &gold,
             asked,
-            bootstrap,
+            how,
             domains: None,
             numbers: &mut numbers,
         };
         scorer.score(rows.clone().filter(|s| !s.by_domain));
         if main {
             by_domain(pairs, scorer, rows.filter(|s| s.by_domain));
-            by_group(&mut numbers, pairs, &predicted);
+            let effect = triplets::score(&mut numbers, pairs, &predicted, bootstrap);
+            numbers.clusters = clusters.as_ref().map(|clusters| ClusterFacts {
+                n: clusters.count(),
+                design_effect: effect.or_else(|| {
+                    let sample = SpearmanSample::new(&predicted, &gold).ok()?;
+                    metric::design_effect(&sample, None, how?).ok()
+                }),
+            });
         }
     }
     numbers
@@ -188,7 +207,7 @@ struct Scorer<'a> {
     predicted: &'a [f64],
     gold: &'a [f64],
     asked: Asked,
-    bootstrap: Option<&'a BootstrapOptions>,
+    how: Option<Resampling<'a>>,
     domains: Option<(&'a Domains, &'a metric::DomainScores)>,
     numbers: &'a mut Numbers,
 }
@@ -228,7 +247,7 @@ impl Scorer<'_> {
             let warning = format!("no {}: {reason}", names.join(", "));
             self.numbers.warnings.push(warning);
         }
-        let Some(options) = self.bootstrap else {
+        let Some(how) = self.how else {
             return;
         };
         // Where the main score does not exist, no interval says anything.
@@ -236,7 +255,7 @@ impl Scorer<'_> {
         let wanted = |score: &Score| main && (!score.by_domain || self.asked.breakdown);
         bounded.retain(|(score, _)| wanted(score));
         for (score, interval) in bounded {
-            match interval(&self.sample(), options) {
+            match interval(&self.sample(), how) {
                 Ok(found) => {
                     let bounds = bounds(found);
                     self.numbers.interval.insert(score.key.into(), bounds);
@@ -251,7 +270,7 @@ impl Scorer<'_> {
     }
 }
 
-fn bounds(interval: Interval) -> [f64; 2] {
+pub(super) fn bounds(interval: Interval) -> [f64; 2] {
     [interval.low, interval.high]
 }
 
@@ -294,12 +313,17 @@ fn by_domain<'s>(
         }
         let of =
             |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i as usize]).collect() };
-        let options = scorer
-            .bootstrap
+        let how = scorer
+            .how
             .filter(|_| asked.breakdown && score.spearman.is_ok());
-        let interval = options.and_then(|options| {
+        let interval = how.and_then(|how| {
             let sample = SpearmanSample::new(&of(predicted), &of(gold)).ok()?;
-            metric::bootstrap(&sample, options).ok().map(bounds)
+            let own = members
+                .iter()
+                .map(|&i| pairs[i as usize].cluster.as_deref());
+            let clusters = metric::Clusters::new(own);
+            let how = how.options.by(clusters.as_ref());
+            metric::bootstrap(&sample, how).ok().map(bounds)
         });
         let scores = DomainScores {
             n_pairs: score.pairs,
@@ -329,46 +353,6 @@ fn by_domain<'s>(
     }
 }
 
-/// Triplet accuracy per group. A triplet is one pair with gold 1 and one with gold 0.
-fn by_group(numbers: &mut Numbers, pairs: &[ScoredPair], predicted: &[f64]) {
-    type Sides = (Option<f64>, Option<f64>);
-    let mut triplets: BTreeMap<(&str, &str), Sides> = BTreeMap::new();
-    for (pair, score) in pairs.iter().zip(predicted) {
-        if let (Some(triplet), Some(group)) = (&pair.triplet, &pair.group) {
-            let sides = triplets
-                .entry((group.as_str(), triplet.as_str()))
-                .or_default();
-            if pair.gold == 1.0 {
-                sides.0 = Some(*score);
-            } else {
-                sides.1 = Some(*score);
-            }
-        }
-    }
-    let mut groups: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-    let mut broken = 0;
-    for ((group, _), sides) in triplets {
-        match sides {
-            (Some(positive), Some(negative)) => {
-                groups.entry(group).or_default().push((positive, negative));
-            }
-            _ => broken += 1,
-        }
-    }
-    for (group, scores) in groups {
-        if let Ok(found) = metric::triplet_accuracy(&scores) {
-            numbers
-                .triplet_accuracy
-                .insert(group.to_owned(), found.accuracy);
-        }
-    }
-    if broken > 0 {
-        numbers
-            .warnings
-            .push(format!("{broken} triplets lack one side and are left out"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,12 +362,7 @@ mod tests {
             id: format!("p-{i}"),
             gold,
             score,
-            dot: None,
-            manhattan: None,
-            euclidean: None,
-            domain: None,
-            triplet: None,
-            group: None,
+            ..ScoredPair::default()
         }
     }
 

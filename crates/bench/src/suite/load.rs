@@ -572,6 +572,7 @@ pub(super) fn finish(
         release_id: release_id(files),
         redistributable: manifest.redistributable,
         triplets: manifest.triplets.clone(),
+        cluster: manifest.cluster.clone(),
         mteb_task: declared.mteb_task.clone(),
         hub_revision,
         warnings,

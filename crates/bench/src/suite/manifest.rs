@@ -45,6 +45,10 @@ pub struct Manifest {
     pub superseded_by: Option<String>,
     /// The split that is used when none is named.
     pub default_split: String,
+    /// Label column that names the cluster of a pair, as the document that it was made from: pairs of one
+    /// cluster are not independent, and are resampled together.
+    #[serde(default)]
+    pub cluster: Option<String>,
     /// What a user should know about every split.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -423,18 +427,14 @@ impl Manifest {
             self.check_source(source)
                 .map_err(|e| format!("source `{}`: {e}", source.name))?;
         }
-        if let Some(triplets) = &self.triplets {
-            for column in [&triplets.id, &triplets.group] {
-                if !self
-                    .sources
-                    .iter()
-                    .all(|s| s.columns.labels.contains(column))
-                {
-                    return Err(format!(
-                        "`triplets` names the column `{column}`, which is not in `labels` of every \
-                         source"
-                    ));
-                }
+        let triplets = self.triplets.iter().flat_map(TripletColumns::columns);
+        let named = triplets.map(|column| ("triplets", column));
+        for (key, column) in named.chain(self.cluster.iter().map(|column| ("cluster", column))) {
+            let mut sources = self.sources.iter();
+            if !sources.all(|s| s.columns.labels.contains(column)) {
+                return Err(format!(
+                    "`{key}` names the column `{column}`, which is not in `labels` of every source"
+                ));
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod import;
 mod load;
 pub mod manifest;
 mod pairs;
+pub mod probe;
 mod registry;
 mod stats;
 
@@ -88,10 +89,25 @@ impl Pair {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TripletColumns {
-    /// Column that names the triplet: one pair with gold 1 (positive), one with gold 0 (negative).
+    /// Column that names the triplet: pairs with gold 1 (positives) and with gold 0 (negatives) of one
+    /// source.
     pub id: String,
     /// Column by which triplet accuracy is reported.
     pub group: String,
+    /// Column that tells the positives, and the negatives, of a triplet apart: `pos.light`, `neg.close`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// Column of the language of a triplet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+impl TripletColumns {
+    /// Every column that is named.
+    pub fn columns(&self) -> impl Iterator<Item = &String> {
+        let further = self.cell.iter().chain(&self.language);
+        [&self.id, &self.group].into_iter().chain(further)
+    }
 }
 
 /// A loaded split of a suite.
@@ -115,6 +131,9 @@ pub struct Suite {
     pub redistributable: bool,
     /// Columns that join pairs to triplets, where the suite has triplets.
     pub triplets: Option<TripletColumns>,
+    /// Label column that names the cluster of a pair, as the document that it was made from, where the
+    /// pairs of one are not independent.
+    pub cluster: Option<String>,
     /// Task name in mteb's result files, where mteb has this suite.
     pub mteb_task: Option<String>,
     /// Revision of the dataset on the hub, where the rows were fetched at it, or have the bytes that the

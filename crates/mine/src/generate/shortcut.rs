@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::Triplet;
 use crate::generation::Shortcut;
+use korfinsts_bench::suite::probe::{self, Example};
 use korfinsts_metric::auc;
 
 /// Least and greatest AUC that pass.
@@ -62,6 +63,23 @@ pub fn aucs(features: &[[[f64; 2]; 2]]) -> Option<[f64; 2]> {
     Some([of(0)?, of(1)?])
 }
 
+/// Positives and negatives as probes see them.
+fn examples(triplets: &[Triplet]) -> Vec<Example<'_>> {
+    let mut found = Vec::new();
+    for triplet in triplets {
+        for (text, positive) in [(&triplet.positive, true), (&triplet.negative, false)] {
+            found.push(Example {
+                source: &triplet.anchor,
+                text,
+                positive,
+                cluster: &triplet.document,
+                language: &triplet.language,
+            });
+        }
+    }
+    found
+}
+
 /// The check over a set of triplets.
 #[must_use]
 pub fn check(triplets: &[Triplet], naive: &[[[f64; 2]; 2]]) -> Shortcut {
@@ -94,6 +112,7 @@ pub fn check(triplets: &[Triplet], naive: &[[[f64; 2]; 2]]) -> Shortcut {
         length_auc: found.map(|f| f[1]),
         negative_nearer: (!all.is_empty()).then(|| nearer as f64 / all.len() as f64),
         by_language,
+        probes: probe::probe(&examples(triplets)),
         naive: aucs(naive),
     }
 }

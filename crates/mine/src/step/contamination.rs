@@ -251,6 +251,7 @@ mod tests {
             release_id: String::new(),
             redistributable: true,
             triplets: None,
+            cluster: None,
             mteb_task: None,
             hub_revision: None,
             warnings: Vec::new(),

@@ -1,6 +1,6 @@
 //! Two models on the same pairs: who is better, how surely, where, and at what cost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -8,10 +8,11 @@ use super::LeaderboardError;
 use super::catalogue::Catalogue;
 use super::entry::{Entry, NAME_LENGTH};
 use korfinsts_base::text::visible;
-use korfinsts_bench::run::record::ScoredPair;
+use korfinsts_bench::run::record::{ScoredPair, clusters};
+use korfinsts_bench::run::triplets::{Compared, Triplets};
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_encoder::protocol::CUSTOM;
-use korfinsts_metric::{self as metric, BootstrapOptions, PairedStatistic, Undefined};
+use korfinsts_metric::{self as metric, BootstrapOptions, PairedStatistic, Resampling, Undefined};
 
 /// What splits the pairs of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,7 +83,13 @@ pub struct SuiteComparison {
     pub spearman_b: Option<f64>,
     /// `spearman_a − spearman_b`.
     pub delta_spearman: Option<f64>,
-    /// Its percentile interval, from a paired bootstrap over pairs.
+    /// Clusters that are resampled and swapped whole; absent where the suite declares none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<usize>,
+    /// Triplet accuracy of the two, where the suite has triplets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triplets: Option<Compared>,
+    /// Its percentile interval, from a paired bootstrap over pairs, or clusters of them.
     pub interval: Option<[f64; 2]>,
     /// Two-sided permutation test.
     pub p_value: Option<f64>,
@@ -137,10 +144,13 @@ pub struct PartComparison {
     pub delta: Option<f64>,
     /// Its percentile interval; none for triplets.
     pub interval: Option<[f64; 2]>,
-    /// Permutation test, or sign test of triplets.
+    /// Permutation test, or sign test of triplets (with clusters: of the signs of their sums).
     pub p_value: Option<f64>,
     /// The same, by Holm over the parts of this suite.
     pub p_holm: Option<f64>,
+    /// The difference that a test of this part, before Holm, sees with a power of 80 %.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detectable: Option<f64>,
 }
 
 /// A pair that the models see differently.
@@ -521,6 +531,8 @@ fn suite(
         spearman_a: None,
         spearman_b: None,
         delta_spearman: None,
+        clusters: None,
+        triplets: None,
         interval: None,
         p_value: None,
         p_holm: None,
@@ -549,17 +561,21 @@ fn suite(
     };
     let gold = &aligned.gold;
     let binary = a.record.suite.scale == "binary";
+    let clusters = clusters(&aligned.pairs);
+    found.clusters = clusters.as_ref().map(metric::Clusters::count);
     let sides = Sides {
         first: &first,
         second: &second,
         gold,
+        how: options.bootstrap.by(clusters.as_ref()),
     };
-    for reason in differences(&mut found, &sides, binary, &options.bootstrap) {
+    for reason in differences(&mut found, &sides, binary) {
         warnings.push(format!("{key}: {reason}"));
     }
+    found.triplets = Triplets::of(&aligned.pairs).compare([&first, &second], &options.bootstrap);
     match options.by {
         Some(By::Domain) => found.parts = domains(&aligned.pairs, &first, &second, options),
-        Some(By::Pattern) => found.parts = patterns(&aligned.pairs, &first, &second),
+        Some(By::Pattern) => found.parts = patterns(&aligned.pairs, [&first, &second], options),
         None => {}
     }
     if options.disagreements > 0 {
@@ -579,29 +595,26 @@ fn suite(
     Ok(found)
 }
 
-/// Predicted scores of both sides, and the gold scores.
+/// Predicted scores of both sides, the gold scores, and how they are resampled.
 struct Sides<'a> {
     first: &'a [f64],
     second: &'a [f64],
     gold: &'a [f64],
+    how: Resampling<'a>,
 }
 
 /// Fills in the scores of both sides and their differences. Gives the reasons why one is missing.
-fn differences(
-    found: &mut SuiteComparison,
-    sides: &Sides<'_>,
-    binary: bool,
-    bootstrap: &BootstrapOptions,
-) -> Vec<String> {
+fn differences(found: &mut SuiteComparison, sides: &Sides<'_>, binary: bool) -> Vec<String> {
     let Sides {
         first,
         second,
         gold,
+        how,
     } = *sides;
     let mut missing = Vec::new();
     found.spearman_a = metric::spearman(first, gold).ok();
     found.spearman_b = metric::spearman(second, gold).ok();
-    match metric::compare(PairedStatistic::Spearman, first, second, gold, bootstrap) {
+    match metric::compare(PairedStatistic::Spearman, first, second, gold, how) {
         Ok(c) => {
             found.delta_spearman = Some(c.delta);
             found.interval = Some([c.interval.low, c.interval.high]);
@@ -614,7 +627,7 @@ fn differences(
     if !binary {
         return missing;
     }
-    match metric::compare(PairedStatistic::Auc, first, second, gold, bootstrap) {
+    match metric::compare(PairedStatistic::Auc, first, second, gold, how) {
         Ok(c) => {
             found.auc = Some(AucComparison {
                 auc_a: c.a,
@@ -647,8 +660,10 @@ fn domains(
         let of = |values: &[f64]| -> Vec<f64> { members.iter().map(|&i| values[i]).collect() };
         let gold: Vec<f64> = members.iter().map(|&i| pairs[i].gold).collect();
         let (a, b) = (of(a), of(b));
-        let found = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, &options.bootstrap);
-        let found = found.ok();
+        let own = members.iter().map(|&i| pairs[i].cluster.as_deref());
+        let clusters = metric::Clusters::new(own);
+        let how = options.bootstrap.by(clusters.as_ref());
+        let found = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, how).ok();
         parts.push(PartComparison {
             name: visible(domain, NAME_LENGTH),
             n: members.len(),
@@ -658,46 +673,74 @@ fn domains(
             interval: found.map(|c| [c.interval.low, c.interval.high]),
             p_value: found.map(|c| c.permutation.p_value),
             p_holm: None,
+            detectable: None,
         });
     }
     parts
 }
 
-/// Triplet accuracy per group: a triplet is one pair with gold 1 and one with gold 0.
-fn patterns(pairs: &[ScoredPair], a: &[f64], b: &[f64]) -> Vec<PartComparison> {
-    type Sides = [Option<usize>; 2];
-    let mut triplets: BTreeMap<(&str, &str), Sides> = BTreeMap::new();
-    for (at, pair) in pairs.iter().enumerate() {
-        if let (Some(group), Some(triplet)) = (&pair.group, &pair.triplet) {
-            let sides = triplets.entry((group, triplet)).or_default();
-            sides[usize::from(pair.gold == 1.0)] = Some(at);
+/// Triplet accuracy per group.
+fn patterns(
+    pairs: &[ScoredPair],
+    models: [&[f64]; 2],
+    options: &CompareOptions,
+) -> Vec<PartComparison> {
+    let triplets = Triplets::of(pairs);
+    let seen = models.map(|scores| triplets.seen(scores));
+    let groups = triplets.groups();
+    let names: BTreeSet<&str> = groups.iter().copied().collect();
+    let part = |name: &str| {
+        let own: Vec<usize> = (0..groups.len()).filter(|&i| groups[i] == name).collect();
+        let n = own.len();
+        let share =
+            |model: usize| own.iter().filter(|&&i| seen[model][i]).count() as f64 / n as f64;
+        let only = |model: usize| {
+            let only = own
+                .iter()
+                .filter(|&&i| seen[model][i] && !seen[1 - model][i]);
+            only.count()
+        };
+        let [first, second] = [only(0), only(1)];
+        let difference = |&i: &usize| f64::from(i8::from(seen[0][i]) - i8::from(seen[1][i]));
+        let differences: Vec<f64> = own.iter().map(difference).collect();
+        let clusters = triplets.clusters(|i| groups[i] == name);
+        let p_value = clusters.as_ref().map_or_else(
+            || metric::sign_test(first, second),
+            |clusters| metric::flip_test(&clusters.sums(&differences), &options.bootstrap),
+        );
+        // One half is added to each of the four counts: few triplets may disagree by chance on none.
+        let discordance = (first + second + 1) as f64 / (n + 2) as f64;
+        let effective = n as f64 / inflation(&differences, clusters.as_ref());
+        let level = options.bootstrap.level;
+        PartComparison {
+            name: visible(name, NAME_LENGTH),
+            n,
+            a: Some(share(0)),
+            b: Some(share(1)),
+            delta: Some(share(0) - share(1)),
+            interval: None,
+            p_value: Some(p_value),
+            p_holm: None,
+            detectable: Some(metric::detectable_difference(effective, discordance, level)),
         }
+    };
+    names.into_iter().map(part).collect()
+}
+
+/// How much clusters inflate the variance of a mean, at least 1 and at most the size of the largest.
+fn inflation(values: &[f64], clusters: Option<&metric::Clusters>) -> f64 {
+    let Some(clusters) = clusters else {
+        return 1.0;
+    };
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let errors: Vec<f64> = values.iter().map(|v| v - mean).collect();
+    let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
+    let alone = squares(&errors);
+    let largest = clusters.members().map(<[u32]>::len).max().unwrap_or(1);
+    if alone == 0.0 {
+        return largest as f64;
     }
-    let mut groups: BTreeMap<&str, Vec<[bool; 2]>> = BTreeMap::new();
-    for ((group, _), sides) in triplets {
-        if let [Some(negative), Some(positive)] = sides {
-            let seen = [a, b].map(|scores| scores[positive] > scores[negative]);
-            groups.entry(group).or_default().push(seen);
-        }
-    }
-    groups
-        .into_iter()
-        .map(|(group, seen)| {
-            let share =
-                |model: usize| seen.iter().filter(|s| s[model]).count() as f64 / seen.len() as f64;
-            let only = |model: usize| seen.iter().filter(|s| s[model] && !s[1 - model]).count();
-            PartComparison {
-                name: visible(group, NAME_LENGTH),
-                n: seen.len(),
-                a: Some(share(0)),
-                b: Some(share(1)),
-                delta: Some(share(0) - share(1)),
-                interval: None,
-                p_value: Some(metric::sign_test(only(0), only(1))),
-                p_holm: None,
-            }
-        })
-        .collect()
+    (squares(&clusters.sums(&errors)) / alone).clamp(1.0, largest as f64)
 }
 
 /// The pairs whose ranks differ most between two models, most first; equal ones in the suite's

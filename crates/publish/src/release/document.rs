@@ -11,6 +11,7 @@ use korfinsts_base::archive::Files;
 use korfinsts_base::fs::sha256;
 use korfinsts_base::template;
 use korfinsts_bench::suite::ScaleKind;
+use korfinsts_bench::suite::probe::{Area, Probes};
 
 /// Generated files by name.
 pub(super) type Generated = BTreeMap<String, String>;
@@ -100,7 +101,8 @@ fn licence_url(licence: &str) -> String {
 /// Everything that a template may ask for.
 fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value, ReleaseError> {
     let counts = counts(subject);
-    let inner = json!({ "counts": counts });
+    let probe = manifest.probe.map(|_| probe(subject));
+    let inner = json!({ "counts": counts, "probe": probe });
     let render = |place: &str, text: &str| template::render(place, text, &inner);
     let mut answers = Map::new();
     for (key, answer) in &manifest.datasheet {
@@ -194,6 +196,7 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
         "datasheet": answers,
         "sections": sections,
         "counts": counts,
+        "probe": probe,
         "korfinsts": korfinsts_base::NAME,
     }))
 }
@@ -272,6 +275,26 @@ fn counts(subject: &Subject) -> Value {
         "mean_characters": format!("{:.1}", characters as f64 / (2 * pairs).max(1) as f64),
         "size": size_category(pairs),
     })
+}
+
+/// What the probes find, by language, with three decimals.
+fn probe(subject: &Subject) -> Value {
+    let area = |area: Area| format!("{:.3}", area.auc);
+    let of = |(language, found): (&String, &Probes)| {
+        let (best, most) = found.best();
+        let value = json!({
+            "pairs": found.pairs,
+            "clusters": found.clusters,
+            "logistic": area(found.logistic),
+            "boosted": area(found.boosted),
+            "characters": area(found.characters),
+            "words": area(found.words),
+            "largest": area(most),
+            "largest_of": best,
+        });
+        (language.clone(), value)
+    };
+    subject.probes().iter().map(of).collect()
 }
 
 /// The size category that hubs use.

@@ -56,6 +56,9 @@ pub struct Manifest {
     /// Columns that join pairs to triplets.
     #[serde(default)]
     pub triplets: Option<TripletColumns>,
+    /// Label that names the cluster of a row, as the document that it was made from.
+    #[serde(default)]
+    pub cluster: Option<String>,
     /// Who made it.
     #[serde(rename = "author")]
     pub authors: Vec<Author>,
@@ -64,6 +67,9 @@ pub struct Manifest {
     /// Where the texts come from.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// How well probes that do not read may do; none: no probe is run.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// How well annotators must agree, where people labelled.
     #[serde(default)]
     pub agreement: Option<Agreement>,
@@ -124,6 +130,15 @@ pub struct Source {
     /// Whether its texts were generated; then each row names its generator.
     #[serde(default)]
     pub synthetic: bool,
+}
+
+/// How well probes that do not read may do.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Largest AUC of a probe on the pairs of a language; none: the figures are reported alone.
+    #[serde(default)]
+    pub limit: Option<f64>,
 }
 
 /// How well annotators must agree.
@@ -260,14 +275,20 @@ impl Manifest {
                 ));
             }
         }
-        if let Some(triplets) = &self.triplets {
-            for column in [&triplets.id, &triplets.group] {
-                if !self.labels.contains(column) {
-                    return Err(format!(
-                        "`triplets` names `{column}`, which is not in `labels`"
-                    ));
-                }
+        let triplets = self.triplets.iter().flat_map(TripletColumns::columns);
+        let named = triplets.map(|column| ("triplets", column));
+        for (key, column) in named.chain(self.cluster.iter().map(|column| ("cluster", column))) {
+            if !self.labels.contains(column) {
+                return Err(format!(
+                    "`{key}` names `{column}`, which is not in `labels`"
+                ));
             }
+        }
+        let limit = self.probe.and_then(|probe| probe.limit);
+        if let Some(limit) = limit.filter(|limit| !(0.5..=1.0).contains(limit)) {
+            return Err(format!(
+                "`probe.limit` is {limit}; an AUC that probes may reach is from 0.5 to 1"
+            ));
         }
         for language in &self.languages {
             language::check(language)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::civil::Date;
 
@@ -12,7 +13,8 @@ use super::{MANIFEST, Manifest, ReleaseError, Version};
 use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs;
 use korfinsts_base::sums::SUMS;
-use korfinsts_bench::suite::{self, Registry, Scale, TripletColumns};
+use korfinsts_bench::suite::probe::{self, Probes};
+use korfinsts_bench::suite::{self, Registry, Scale, ScaleKind, TripletColumns};
 
 /// What is put through the gates.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Subject {
     pub scale: Scale,
     /// Columns that join pairs to triplets.
     pub triplets: Option<TripletColumns>,
+    /// Label that names the cluster of a row.
+    pub cluster: Option<String>,
     /// Rows of each split.
     pub splits: Vec<SplitRows>,
     /// The files as they were found: what the release is made from, and what was generated where
@@ -38,6 +42,8 @@ pub struct Subject {
     pub container: Option<Vec<u8>>,
     /// What reading found, by gate.
     pub(super) drafts: Vec<(&'static str, Draft)>,
+    /// What the probes find, once they were run.
+    pub(super) probes: OnceLock<BTreeMap<String, Probes>>,
     /// What the gates compare with.
     pub context: Context,
 }
@@ -208,11 +214,13 @@ impl Subject {
             version: manifest.version.clone(),
             scale: manifest.scale,
             triplets: manifest.triplets.clone(),
+            cluster: manifest.cluster.clone(),
             splits,
             files,
             built: false,
             container: None,
             drafts,
+            probes: OnceLock::new(),
             context,
             manifest: Some(manifest),
         })
@@ -273,12 +281,35 @@ impl Subject {
             manifest: None,
             scale: manifest.scale,
             triplets: manifest.triplets.clone(),
+            cluster: manifest.cluster.clone(),
             splits,
             files: Files::new(),
             built: false,
             container: None,
             drafts,
+            probes: OnceLock::new(),
             context,
+        })
+    }
+
+    /// What probes that do not read find in the rows whose labels are shown, by language; empty where gold
+    /// is not binary. They are run once.
+    pub fn probes(&self) -> &BTreeMap<String, Probes> {
+        self.probes.get_or_init(|| {
+            if self.scale.kind != ScaleKind::Binary {
+                return BTreeMap::new();
+            }
+            let columns = probe::Columns::new(self.cluster.as_ref(), self.triplets.as_ref());
+            let language = self.manifest.as_ref().and_then(|m| m.languages.first());
+            let language = language.map_or("all", String::as_str);
+            let examples: Vec<_> = self
+                .rows()
+                .filter_map(|(_, row)| {
+                    let texts = [row.sentence1.as_str(), &row.sentence2];
+                    Some(columns.example(texts, row.score?, &row.labels, language))
+                })
+                .collect();
+            probe::probe(&examples)
         })
     }
 

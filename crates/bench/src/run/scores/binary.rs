@@ -5,7 +5,7 @@ use korfinsts_metric::{self as metric, AucSample};
 
 pub(super) const AUC: Score = Score {
     compute: Some(|s| Some(metric::auc(s.predicted, s.gold))),
-    interval: Some(|s, options| metric::bootstrap(&AucSample::new(s.predicted, s.gold)?, options)),
+    interval: Some(|s, how| metric::bootstrap(&AucSample::new(s.predicted, s.gold)?, how)),
     binary: true,
     warned: "AUC",
     report: decimal("AUC"),

@@ -35,9 +35,7 @@ pub(super) const fn pearson(similarity: Similarity) -> Score {
 
 /// The main score. Tables give it a column of their own, with its interval.
 pub(super) const MAIN: Score = Score {
-    interval: Some(|s, options| {
-        metric::bootstrap(&SpearmanSample::new(s.predicted, s.gold)?, options)
-    }),
+    interval: Some(|s, how| metric::bootstrap(&SpearmanSample::new(s.predicted, s.gold)?, how)),
     card: Some("Spearman cosine"),
     claimed: true,
     ..spearman(Similarity::Cosine)

@@ -14,10 +14,10 @@ pub(super) const MACRO: Score = Score {
     get: |record| record.macro_spearman,
     set: |numbers, value| numbers.macro_spearman = value,
     compute: Some(|s| Some(s.domains?.1.macro_spearman.clone())),
-    interval: Some(|s, options| {
+    interval: Some(|s, how| {
         let domains = s.domains.expect("the score exists").0;
         let sample = MacroSample::new(s.predicted, s.gold, domains)?;
-        metric::bootstrap_domains(&sample, domains, options)
+        metric::bootstrap_domains(&sample, domains, how)
     }),
     warned: "macro mean",
     report: decimal("macro ρ"),
@@ -31,10 +31,10 @@ pub(super) const WITHIN: Score = Score {
     get: |record| record.within_domain_spearman,
     set: |numbers, value| numbers.within_domain_spearman = value,
     compute: Some(|s| Some(s.domains?.1.within_spearman.clone())),
-    interval: Some(|s, options| {
+    interval: Some(|s, how| {
         let domains = s.domains.expect("the score exists").0;
         let sample = WithinSample::new(s.predicted, s.gold, domains)?;
-        metric::bootstrap_domains(&sample, domains, options)
+        metric::bootstrap_domains(&sample, domains, how)
     }),
     warned: "within-domain Spearman",
     report: decimal("within ρ"),

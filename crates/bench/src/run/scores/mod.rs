@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use super::score::Numbers;
-use korfinsts_metric::{BootstrapOptions, DomainScores, Domains, Interval, Similarity, Undefined};
+use korfinsts_metric::{DomainScores, Domains, Interval, Resampling, Similarity, Undefined};
 
 /// A score: its name, how it is computed, and where it is shown.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -61,7 +61,7 @@ pub struct Score {
 type Compute = fn(&Sample<'_>) -> Option<Result<f64, Undefined>>;
 
 /// Computes an interval.
-type Bounds = fn(&Sample<'_>, &BootstrapOptions) -> Result<Interval, Undefined>;
+type Bounds = fn(&Sample<'_>, Resampling<'_>) -> Result<Interval, Undefined>;
 
 /// How a column prints its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

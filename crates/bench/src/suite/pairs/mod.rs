@@ -151,6 +151,7 @@ impl OwnPairs {
             release_id,
             redistributable: false,
             triplets: None,
+            cluster: None,
             mteb_task: None,
             hub_revision: None,
             warnings: Vec::new(),

@@ -11,7 +11,7 @@ use crate::leaderboard::LeaderboardError;
 use crate::leaderboard::compare::disagreements;
 use crate::leaderboard::entry::NAME_LENGTH;
 use korfinsts_base::text::visible;
-use korfinsts_bench::run::record::{ScoredPair, SuiteFacts};
+use korfinsts_bench::run::record::{ScoredPair, SuiteFacts, clusters};
 use korfinsts_metric::{self as metric, Field, PairedStatistic};
 
 /// A field of models and what its differences are made of.
@@ -104,13 +104,10 @@ impl Maker<'_> {
             }
         }
         let slices: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-        let field = Field::new(
-            PairedStatistic::Spearman,
-            &slices,
-            &gold,
-            &self.options.bootstrap,
-        )
-        .ok()?;
+        // Pairs of records that were made before clusters were declared name none.
+        let clusters = members.iter().find_map(|member| clusters(&member.pairs));
+        let how = self.options.bootstrap.by(clusters.as_ref());
+        let field = Field::new(PairedStatistic::Spearman, &slices, &gold, how).ok()?;
         let ranges = field.ranges().ok()?;
         let baseline = (0..rows.len())
             .filter(|&i| self.rows[rows[i]].row.kind == Kind::Baseline)

@@ -22,6 +22,7 @@ mod r17_sums;
 mod r18_loaders;
 pub(super) mod r19_hidden;
 mod r20_datasheet;
+pub(super) mod r21_probe;
 
 use serde::de::DeserializeOwned;
 
@@ -31,7 +32,7 @@ use korfinsts_base::json;
 
 /// One gate.
 pub struct Gate {
-    /// `R1` to `R20`.
+    /// `R1` to `R21`.
     pub id: &'static str,
     /// What it looks at.
     pub title: &'static str,
@@ -102,6 +103,7 @@ pub static GATES: &[Gate] = &[
     ),
     gate("R19", "hidden test sets", true, r19_hidden::run),
     gate("R20", "datasheet is complete", true, r20_datasheet::run),
+    gate("R21", "probes that do not read", false, r21_probe::run),
 ];
 
 /// The lines of a file that holds one object per line, each with its place; `None` where the file is not
