@@ -6,6 +6,7 @@
 #[derive(rust_embed::RustEmbed)]
 #[folder = "."]
 #[exclude = "*/releases/*"]
+#[exclude = "korfin-shift-2/*"]
 #[exclude = "*.rs"]
 #[exclude = "Cargo.toml"]
 #[exclude = "README.md"]

@@ -47,6 +47,7 @@ mod screens;
 mod server;
 mod shards;
 mod shift;
+mod shift_next;
 mod submission;
 mod suite_cli;
 mod suites;

@@ -152,11 +152,7 @@ fn sizes(model: &Model, texts: &[PreparedText], how: How) -> candle_core::Result
     sizes
 }
 
-fn of_batch(
-    model: &Model,
-    batch: &TokenBatch,
-    how: How,
-) -> candle_core::Result<Vec<u64>> {
+fn of_batch(model: &Model, batch: &TokenBatch, how: How) -> candle_core::Result<Vec<u64>> {
     // The graph, and the bytes of each value of it.
     let graph = |f: &dyn Fn() -> candle_core::Result<Tensor>| -> candle_core::Result<Vec<u64>> {
         let Some(bytes) = how.narrow else {
@@ -165,7 +161,9 @@ fn of_batch(
         let (output, narrow) = as_on_gpu(f);
         Ok(of_graph(&output?, &narrow, bytes))
     };
-    if how.checkpointing && let Some(layers) = model.layers(batch)? {
+    if how.checkpointing
+        && let Some(layers) = model.layers(batch)?
+    {
         let (transformer, prepared) = (layers.transformer, &layers.prepared);
         let input = transformer.embed(prepared)?.detach();
         let one = (input.elem_count() * input.dtype().size_in_bytes()) as u64;
@@ -270,7 +268,10 @@ impl Session<'_> {
         let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let here = match resident {
             Some(resident) if self.plan.device.is_cpu() && !narrow => {
-                let how = How { narrow: None, ..how };
+                let how = How {
+                    narrow: None,
+                    ..how
+                };
                 let graphs = Graphs::of(model, &ids, how).map_err(&failed)?;
                 let other = resident.saturating_sub(weights);
                 Some(parts(
