@@ -201,10 +201,10 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
         assert!((trained..trained * 11 / 10).contains(&part(of, "weights")));
         assert_eq!(part(of, "moments"), 2 * trained);
     }
-    // The fused attention keeps no weights; the composed one does.
+    // Attention keeps no weights, here and on a GPU, where the graph is the same in float32.
     assert_eq!(part("here", "attention"), 0);
-    assert!(part("gpu", "attention") > 0);
-    assert!(part("gpu", "activations") > part("here", "activations"));
+    assert_eq!(part("gpu", "attention"), 0);
+    assert_eq!(part("gpu", "activations"), part("here", "activations"));
     assert!(!korfinsts_base::fs::exists(&home.path("tiny")));
 }
 

@@ -26,7 +26,8 @@ pub fn detectable_difference(n: f64, discordance: f64, level: f64) -> f64 {
         let needed = alpha * d.sqrt() + beta * (d - delta * delta).max(0.0).sqrt();
         n.max(0.0).sqrt() * delta >= needed
     };
-    let (mut low, mut high) = (0.0, 1.0);
+    // No difference is larger than the share in which the two differ.
+    let (mut low, mut high) = (0.0, d);
     if !sees(high) {
         return 1.0;
     }
@@ -59,6 +60,7 @@ mod tests {
         assert_eq!(detectable_difference(2.0, 0.5, 0.95), 1.0);
         assert_eq!(detectable_difference(0.0, 0.5, 0.95), 1.0);
         let of = |n: f64| detectable_difference(n, 0.3, 0.95);
-        assert!(of(8.0) > of(16.0) && of(16.0) > of(160.0));
+        assert!(of(40.0) > of(80.0) && of(80.0) > of(160.0));
+        assert_eq!(of(8.0), 1.0);
     }
 }

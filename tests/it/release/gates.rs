@@ -1198,7 +1198,7 @@ fn waivers_hold_for_a_reason_and_a_time() {
             "gives no reason",
         ),
         (
-            "gate = \"R21\"\nreason = \"x\"\nexpires = \"2026-03-01\"",
+            "gate = \"R22\"\nreason = \"x\"\nexpires = \"2026-03-01\"",
             "2026-02-03",
             false,
             "does not exist",

@@ -62,10 +62,30 @@ impl Tiles {
 }
 
 /// The shape of a tensor of queries, keys and values.
+#[derive(Clone, Copy)]
 struct Sizes {
     rows: usize,
     width: usize,
     head: usize,
+}
+
+impl Tiles {
+    /// A kernel in a block for each own tile, head and row; `own` says how many own tiles it keeps.
+    fn launch<'a>(
+        &'a self,
+        device: &'a CudaDevice,
+        sizes: Sizes,
+        (kernel, heads, own): (&'a str, usize, usize),
+    ) -> Launch<'a> {
+        Launch {
+            device,
+            module: &self.module,
+            kernel,
+            grid: [sizes.width.div_ceil(self.own), heads, sizes.rows],
+            block: [2 * self.own as u32, 1, 1],
+            shared: (own * self.own + 2 * self.other) * self.row,
+        }
+    }
 }
 
 impl Joined {
@@ -86,7 +106,7 @@ impl Joined {
     }
 
     /// The arguments that all three kernels end with.
-    fn rest(&self, arguments: Arguments, sizes: &Sizes, bias: Option<View>) -> Result<Arguments> {
+    fn rest(&self, arguments: Arguments, sizes: Sizes, bias: Option<View>) -> Result<Arguments> {
         let reach = |n: usize| n.min(sizes.width);
         let seen = self.mask.seen.as_ref().map(View::of).transpose()?;
         let aligned = sizes.head % 8 == 0;
@@ -125,31 +145,13 @@ impl Joined {
             .values(View::of_storage(qkv, layout)?)
             .values(out)
             .values(logsum_out);
-        let arguments = self.rest(arguments, &sizes, bias)?;
-        self.launch(device, &tiles, "attention_forward", [&sizes], self.heads, 1)
+        let arguments = self.rest(arguments, sizes, bias)?;
+        tiles
+            .launch(device, sizes, ("attention_forward", self.heads, 1))
             .run(&arguments)?;
         // Only the first pass counts: the operation belongs to one node of a graph.
         let _ = self.logsum.set(tensor(logsum, logsum_shape));
         Ok((states, shape))
-    }
-
-    fn launch<'a>(
-        &self,
-        device: &'a CudaDevice,
-        tiles: &'a Tiles,
-        kernel: &'a str,
-        [sizes]: [&Sizes; 1],
-        heads: usize,
-        own: usize,
-    ) -> Launch<'a> {
-        Launch {
-            device,
-            module: &tiles.module,
-            kernel,
-            grid: [sizes.width.div_ceil(tiles.own), heads, sizes.rows],
-            block: [2 * tiles.own as u32, 1, 1],
-            shared: (own * tiles.own + 2 * tiles.other) * tiles.row,
-        }
     }
 
     /// Gradients of `qkv` and of the biases.
@@ -202,14 +204,12 @@ impl Joined {
                 .values(out)
         };
         let arguments = given().maybe(fixed.as_ref().map(View::of).transpose()?);
-        let arguments = self.rest(arguments, &sizes, bias)?;
-        let queries = "attention_backward_queries";
-        self.launch(&device, &tiles, queries, [&sizes], self.heads, 2)
-            .run(&arguments)?;
-        let arguments = self.rest(given(), &sizes, bias)?;
-        let keys = "attention_backward_keys";
-        self.launch(&device, &tiles, keys, [&sizes], self.groups, 2)
-            .run(&arguments)?;
+        let arguments = self.rest(arguments, sizes, bias)?;
+        let queries = ("attention_backward_queries", self.heads, 2);
+        tiles.launch(&device, sizes, queries).run(&arguments)?;
+        let arguments = self.rest(given(), sizes, bias)?;
+        let keys = ("attention_backward_keys", self.groups, 2);
+        tiles.launch(&device, sizes, keys).run(&arguments)?;
         let to_diagonals = diagonals
             .zip(fixed)
             .map(|(d, fixed)| {
