@@ -271,7 +271,10 @@ impl Linear {
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(packed) => packed.forward(x, Some(residual), Epilogue::None),
-            Form::Parts(parts) => sum(dropped(Self::joined(parts, x)?, self.1.as_ref())?, residual),
+            Form::Parts(parts) => sum(
+                &dropped(Self::joined(parts, x)?, self.1.as_ref())?,
+                residual,
+            ),
         }
     }
 
@@ -307,7 +310,7 @@ impl Linear {
     ) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(_) => self.forward_add(&inner.forward(x, epilogue)?, residual),
-            Form::Parts(_) => sum(self.behind(inner, x, epilogue)?, residual),
+            Form::Parts(_) => sum(&self.behind(inner, x, epilogue)?, residual),
         }
     }
 
@@ -343,7 +346,7 @@ impl Linear {
 }
 
 /// `y + residual` in the number type of the residual, which a layer's result may be narrower than.
-fn sum(y: Tensor, residual: &Tensor) -> Result<Tensor> {
+fn sum(y: &Tensor, residual: &Tensor) -> Result<Tensor> {
     y.to_dtype(residual.dtype())? + residual
 }
 

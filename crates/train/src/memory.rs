@@ -181,9 +181,10 @@ fn of_graph(output: &Tensor, narrow: &HashSet<TensorId>, bytes: u64) -> Vec<u64>
     let mut first: HashMap<usize, usize> = HashMap::new();
     let (mut sizes, mut variables) = (Vec::new(), HashSet::new());
     for (i, node) in output.sorted_nodes().into_iter().enumerate() {
-        let each = match narrow.contains(&node.id()) {
-            true => bytes,
-            false => node.dtype().size_in_bytes() as u64,
+        let each = if narrow.contains(&node.id()) {
+            bytes
+        } else {
+            node.dtype().size_in_bytes() as u64
         };
         let bytes = node.elem_count() as u64 * each;
         let storage = std::ptr::from_ref(&*node.storage_and_layout().0).addr();

@@ -214,10 +214,10 @@ fn equal_blocks<T: Eq>(a: &[T], b: &[T]) -> Vec<(usize, usize, usize)> {
     while let Some((a0, a1, b0, b1)) = open.pop() {
         let mut best = (a0, b0, 0);
         lengths[b0..=b1].fill(0);
-        for i in a0..a1 {
+        for (i, one) in a.iter().enumerate().take(a1).skip(a0) {
             // From the right: the entry to the left is still that of the row above.
             for j in (b0..b1).rev() {
-                let length = if a[i] == b[j] { lengths[j] + 1 } else { 0 };
+                let length = if *one == b[j] { lengths[j] + 1 } else { 0 };
                 lengths[j + 1] = length;
                 // Of blocks as long, the first in `a`, then in `b`.
                 let start = (i + 1 - length, j + 1 - length);
