@@ -7,6 +7,10 @@ fn main() {
 }
 
 #[cfg(feature = "cuda")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "cargo keeps what a build script writes"
+)]
 mod cuda {
     use std::path::{Path, PathBuf};
     use std::process::Command;

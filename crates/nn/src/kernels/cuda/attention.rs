@@ -109,7 +109,7 @@ impl Joined {
     fn rest(&self, arguments: Arguments, sizes: Sizes, bias: Option<View>) -> Result<Arguments> {
         let reach = |n: usize| n.min(sizes.width);
         let seen = self.mask.seen.as_ref().map(View::of).transpose()?;
-        let aligned = sizes.head % 8 == 0;
+        let aligned = sizes.head.is_multiple_of(8);
         Ok(arguments
             .values(View::of(&self.mask.spans)?)
             .maybe(seen)
