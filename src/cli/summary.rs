@@ -377,8 +377,8 @@ impl<'a> Summary<'a> {
     fn footnotes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let cells = || self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
-        let suites = 0..self.board.suites.len();
-        if suites.into_iter().any(|at| self.triplets(at, "").is_some()) {
+        let of_triplets = |at| self.rows().any(|(row, _)| self.accuracy(row, at).is_some());
+        if (0..self.board.suites.len()).any(of_triplets) {
             notes.push(self.texts.get("cli_triplets_note").to_owned());
         }
         if cells().any(|cell| !cell.trained_on && cell.beats_baselines == Some(true)) {

@@ -78,6 +78,15 @@ fn triples() -> Vec<(&'static str, String, Triple)> {
         .collect()
 }
 
+/// A row as the files have it: keys in this order, a space behind each comma and colon.
+pub fn row(fields: &[(&str, Value)]) -> String {
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("\"{key}\": {value}"))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
+}
+
 /// The rows of each split, and the lines of provenance, as files.
 fn made() -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
@@ -94,8 +103,7 @@ fn made() -> BTreeMap<String, String> {
             let triplet = format!("{stem}.{language}");
             for (end, text, score) in [("pos", positive, 1), ("neg", negative, 0)] {
                 let id = format!("{triplet}.{end}");
-                let mut row = String::new();
-                for (key, value) in [
+                let row = row(&[
                     ("id", json!(id)),
                     ("sentence1", json!(source)),
                     ("sentence2", json!(text)),
@@ -105,14 +113,11 @@ fn made() -> BTreeMap<String, String> {
                     ("variant", json!(variant)),
                     ("language", json!(language)),
                     ("triplet", json!(triplet)),
-                ] {
-                    let comma = if row.is_empty() { "" } else { ", " };
-                    write!(row, "{comma}\"{key}\": {value}").expect("written");
-                }
+                ]);
                 let rows = files
                     .entry(format!("data/{}.jsonl", triple.split))
                     .or_default();
-                writeln!(rows, "{{{row}}}").expect("written");
+                writeln!(rows, "{row}").expect("written");
                 let (hash, writer) = if file == "typology" {
                     // The file that release 1.0.0 was written from.
                     (

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use korfinsts_base::fs::sha256;
 use serde_json::{Map, Value, json};
 
+use super::shift::row;
 use super::support::repository;
 
 const FOLDER: &str = "benchmarks/korfin-shift-2";
@@ -63,8 +64,7 @@ fn made() -> BTreeMap<String, String> {
                 } else {
                     format!("{name}.{language}.{cell}")
                 };
-                let mut row = String::new();
-                for (key, value) in [
+                let row = row(&[
                     ("id", json!(id)),
                     ("sentence1", document[&format!("{from}_src")].clone()),
                     ("sentence2", document[&format!("{to}_{cell}")].clone()),
@@ -76,14 +76,11 @@ fn made() -> BTreeMap<String, String> {
                     ("triplet", json!(format!("{name}.{language}"))),
                     ("document", json!(name)),
                     ("cell", json!(cell.replace('_', "."))),
-                ] {
-                    let comma = if row.is_empty() { "" } else { ", " };
-                    write!(row, "{comma}\"{key}\": {value}").expect("written");
-                }
+                ]);
                 let rows = files
                     .entry(format!("data/{}.jsonl", text(&document, "split")))
                     .or_default();
-                writeln!(rows, "{{{row}}}").expect("written");
+                writeln!(rows, "{row}").expect("written");
             }
         }
     }

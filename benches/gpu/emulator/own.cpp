@@ -2,13 +2,7 @@
 #include "emulate.h"
 #ifdef HEAD
 #include "attention.cu"
-float emulated_value(unsigned short u) {
-#if TYPE == 0
-    return 0.0f;
-#else
-    return number(u);
-#endif
-}
+float emulated_value(unsigned short u) { return number(u); }
 #else
 #include "rows.cu"
 float emulated_value(unsigned short) { return 0.0f; }

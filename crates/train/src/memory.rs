@@ -77,8 +77,8 @@ struct Graphs {
 struct How {
     checkpointing: bool,
     draw: Draw,
-    /// Bytes of a value of a multiplication, where it is computed as on a GPU.
-    narrow: Option<u64>,
+    /// Bytes of a value of a multiplication.
+    narrow: u64,
 }
 
 /// What a graph keeps, in bytes.
@@ -155,11 +155,8 @@ fn sizes(model: &Model, texts: &[PreparedText], how: How) -> candle_core::Result
 fn of_batch(model: &Model, batch: &TokenBatch, how: How) -> candle_core::Result<Vec<u64>> {
     // The graph, and the bytes of each value of it.
     let graph = |f: &dyn Fn() -> candle_core::Result<Tensor>| -> candle_core::Result<Vec<u64>> {
-        let Some(bytes) = how.narrow else {
-            return Ok(of_graph(&f()?, &HashSet::new(), 0));
-        };
         let (output, narrow) = as_on_gpu(f);
-        Ok(of_graph(&output?, &narrow, bytes))
+        Ok(of_graph(&output?, &narrow, how.narrow))
     };
     if how.checkpointing
         && let Some(layers) = model.layers(batch)?
@@ -236,7 +233,7 @@ impl Session<'_> {
         let how = How {
             checkpointing: recipe.compute.gradient_checkpointing,
             draw,
-            narrow: Some(if narrow { 2 } else { 4 }),
+            narrow: if narrow { 2 } else { 4 },
         };
         let trained = model.size() as u64 * 4;
         let weights = match recipe.lora {
@@ -269,11 +266,6 @@ impl Session<'_> {
         let gpu = parts(&graphs.at(texts, tokens), ("CUDA", CUDA));
         let here = match resident {
             Some(resident) if self.plan.device.is_cpu() && !narrow => {
-                let how = How {
-                    narrow: None,
-                    ..how
-                };
-                let graphs = Graphs::of(model, &ids, how).map_err(&failed)?;
                 let other = resident.saturating_sub(weights);
                 Some(parts(
                     &graphs.at(texts, tokens),

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use super::{BuildInput, Prepared, Transformer};
 use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
+use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm};
 use crate::rope::Rope;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -209,13 +209,7 @@ impl Transformer for Body {
     }
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
-        let (rows, width) = prepared.ids.dims2()?;
-        let x = select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
-            rows,
-            width,
-            self.words.dim(1)?,
-        ))?;
-        dropped(x, self.dropout.as_ref())
+        dropped(prepared.words(&self.words)?, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

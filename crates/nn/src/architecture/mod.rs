@@ -19,7 +19,7 @@ use candle_core::{Result, Tensor};
 
 use super::config::Config;
 use super::mask::Mask;
-use super::ops::{Bias, Rotation};
+use super::ops::{Bias, Rotation, select};
 use super::weights::Weights;
 use crate::safetensors::Checkpoint;
 use crate::{NnError, TokenBatch};
@@ -106,6 +106,15 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Rows of `table [vocabulary, hidden]` for the tokens of the batch, `[rows, width, hidden]`.
+    ///
+    /// # Errors
+    /// When an id has no row or the device fails.
+    pub fn words(&self, table: &Tensor) -> Result<Tensor> {
+        let (rows, width) = self.ids.dims2()?;
+        select(table, &self.ids.flatten_all()?)?.reshape((rows, width, table.dim(1)?))
+    }
+
     /// A batch with ids and a mask only.
     #[must_use]
     pub fn new(ids: Tensor, mask: Mask) -> Self {

@@ -7,7 +7,7 @@ use super::{Architecture, BuildInput, Prepared, Transformer};
 use crate::config::Config;
 use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
-use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm, select};
+use crate::ops::{Activation, Attention, Epilogue, Linear, Mode, RmsNorm};
 use crate::relative::RelativeBias;
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
@@ -174,13 +174,7 @@ impl Transformer for Encoder {
     }
 
     fn embed(&self, prepared: &Prepared) -> Result<Tensor> {
-        let (rows, width) = prepared.ids.dims2()?;
-        let x = select(&self.words, &prepared.ids.flatten_all()?)?.reshape((
-            rows,
-            width,
-            self.words.dim(1)?,
-        ))?;
-        dropped(x, self.dropout.as_ref())
+        dropped(prepared.words(&self.words)?, self.dropout.as_ref())
     }
 
     fn layer(&self, index: usize, hidden: &Tensor, prepared: &Prepared) -> Result<Tensor> {

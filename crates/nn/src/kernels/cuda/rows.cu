@@ -3,15 +3,9 @@
 
 #include "common.cuh"
 
-// Normalises rows of `x`, or of `x + residual`; scale and shift are `parameters [1 or 2, width]`.
-// A block per row; shared memory: `width + 32` values.
-extern "C" __global__ void norm_forward(const void* x, int x_type, const void* residual, int residual_type,
-                                        const void* parameters, int parameters_type, void* y, int y_type,
-                                        int width, int shifted, int centre, float epsilon) {
-    SHARED(shared);
-    float* row = (float*)shared;
-    float* scratch = row + width;
-    size_t start = (size_t)blockIdx.x * width;
+// Reads a row of `x`, or of `x + residual`, into shared memory; its mean and the inverse of its deviation.
+__device__ __forceinline__ float2 take_row(float* row, float* scratch, const void* x, int x_type, const void* residual,
+                                           int residual_type, size_t start, int width, int centre, float epsilon) {
     float sum = 0.0f;
     for (int i = threadIdx.x; i < width; i += blockDim.x) {
         float v = load(x, x_type, start + i);
@@ -22,7 +16,20 @@ extern "C" __global__ void norm_forward(const void* x, int x_type, const void* r
     float mean = centre ? block_sum(sum, scratch) / width : 0.0f;
     float square = 0.0f;
     for (int i = threadIdx.x; i < width; i += blockDim.x) square += (row[i] - mean) * (row[i] - mean);
-    float scale = 1.0f / sqrtf(block_sum(square, scratch) / width + epsilon);
+    return {mean, 1.0f / sqrtf(block_sum(square, scratch) / width + epsilon)};
+}
+
+// Normalises rows of `x`, or of `x + residual`; scale and shift are `parameters [1 or 2, width]`.
+// A block per row; shared memory: `width + 32` values.
+extern "C" __global__ void norm_forward(const void* x, int x_type, const void* residual, int residual_type,
+                                        const void* parameters, int parameters_type, void* y, int y_type,
+                                        int width, int shifted, int centre, float epsilon) {
+    SHARED(shared);
+    float* row = (float*)shared;
+    float* scratch = row + width;
+    size_t start = (size_t)blockIdx.x * width;
+    float2 found = take_row(row, scratch, x, x_type, residual, residual_type, start, width, centre, epsilon);
+    float mean = found.x, scale = found.y;
     for (int i = threadIdx.x; i < width; i += blockDim.x) {
         float v = (row[i] - mean) * scale * load(parameters, parameters_type, i);
         if (shifted) v += load(parameters, parameters_type, width + i);
@@ -45,17 +52,8 @@ extern "C" __global__ void norm_backward(const void* x, int x_type, const void* 
     for (int i = threadIdx.x; i < width; i += blockDim.x) to_scale[i] = to_shift[i] = 0.0f;
     for (int r = blockIdx.x; r < rows; r += gridDim.x) {
         size_t start = (size_t)r * width;
-        float sum = 0.0f;
-        for (int i = threadIdx.x; i < width; i += blockDim.x) {
-            float v = load(x, x_type, start + i);
-            if (residual) v += load(residual, residual_type, start + i);
-            row[i] = v;
-            sum += v;
-        }
-        float mean = centre ? block_sum(sum, scratch) / width : 0.0f;
-        float square = 0.0f;
-        for (int i = threadIdx.x; i < width; i += blockDim.x) square += (row[i] - mean) * (row[i] - mean);
-        float scale = 1.0f / sqrtf(block_sum(square, scratch) / width + epsilon);
+        float2 found = take_row(row, scratch, x, x_type, residual, residual_type, start, width, centre, epsilon);
+        float mean = found.x, scale = found.y;
         float level = 0.0f, along = 0.0f;
         for (int i = threadIdx.x; i < width; i += blockDim.x) {
             float normal = (row[i] - mean) * scale;
