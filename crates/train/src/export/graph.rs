@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::proto::{self, Attribute, FLOAT, INT64, Message, node, tensor, value};
+use super::precision::{Precision, eight_bits};
+use super::proto::{self, Attribute, FLOAT, INT8, INT64, Message, node, tensor, value};
 use super::refused;
 use crate::TrainError;
 use crate::save::Values;
 
-/// One operator with the names of its inputs and output.
+/// One operator with the names of its inputs and outputs.
 struct Node {
     operator: &'static str,
     inputs: Vec<String>,
-    output: String,
+    outputs: Vec<String>,
     attributes: Vec<(&'static str, Stored)>,
 }
 
@@ -33,15 +34,17 @@ struct Constant {
 /// Nodes and tensors.
 pub(super) struct Graph {
     weights: BTreeMap<String, Values>,
+    precision: Precision,
     nodes: Vec<Node>,
     constants: Vec<Constant>,
     known: BTreeMap<String, String>,
 }
 
 impl Graph {
-    /// A graph over a model's tensors.
-    pub fn new(tensors: Vec<Values>) -> Self {
+    /// A graph over a model's tensors, whose matrices are stored as `precision` says.
+    pub fn new(tensors: Vec<Values>, precision: Precision) -> Self {
         Self {
+            precision,
             weights: tensors.into_iter().map(|t| (t.name.clone(), t)).collect(),
             nodes: Vec::new(),
             constants: Vec::new(),
@@ -107,31 +110,86 @@ impl Graph {
         Ok(self.constant(format!("{name}.0"), FLOAT, vec![width], bytes))
     }
 
+    /// Rows of the matrix `name`, by ids.
+    pub fn rows(&mut self, name: &str, ids: &str) -> Result<String, TrainError> {
+        let found = self.take(name)?;
+        let shape = found.shape.clone();
+        if self.precision == Precision::Int8 {
+            let (numbers, scales) = eight_bits(&found.values, shape.last().copied().unwrap_or(1));
+            let rows = self.constant(name.to_owned(), INT8, shape, bytes(&numbers));
+            let scale = self.constant(
+                format!("{name}.scale"),
+                FLOAT,
+                vec![scales.len(), 1],
+                floats(&scales),
+            );
+            let rows = self.op("Gather", &[&rows, ids], &[]);
+            let rows = self.op("Cast", &[&rows], &[("to", Attribute::Int(FLOAT))]);
+            let scale = self.op("Gather", &[&scale, ids], &[]);
+            return Ok(self.op("Mul", &[&rows, &scale], &[]));
+        }
+        let (element, stored) = self.precision.floats(&found.values);
+        let rows = self.constant(name.to_owned(), element, shape, stored);
+        let rows = self.op("Gather", &[&rows, ids], &[]);
+        Ok(self.as_float(element, rows))
+    }
+
     /// `x W^T + b` for the layer `name`, whose bias may be absent.
     pub fn linear(&mut self, x: &str, name: &str) -> Result<String, TrainError> {
         let found = self.take(&format!("{name}.weight"))?;
         let &[outputs, inputs] = found.shape.as_slice() else {
             return Err(refused(format!("`{name}.weight` is no matrix"), None));
         };
-        let mut turned = Vec::with_capacity(4 * inputs * outputs);
-        for column in 0..inputs {
-            for row in 0..outputs {
-                turned.extend(found.values[row * inputs + column].to_le_bytes());
-            }
-        }
-        let weight = self.constant(
-            format!("{name}.weight.T"),
-            FLOAT,
-            vec![inputs, outputs],
-            turned,
-        );
-        let y = self.op("MatMul", &[x, &weight], &[]);
+        let weight = format!("{name}.weight.T");
+        let y = if self.precision == Precision::Int8 {
+            let (numbers, scales) = eight_bits(&found.values, inputs);
+            let numbers = bytes(&transposed(&numbers, inputs));
+            let weight = self.constant(weight, INT8, vec![inputs, outputs], numbers);
+            let scale = self.constant(
+                format!("{name}.weight.scale"),
+                FLOAT,
+                vec![outputs],
+                floats(&scales),
+            );
+            self.product_of_integers(x, &weight, &scale)
+        } else {
+            let (element, stored) = self.precision.floats(&transposed(&found.values, inputs));
+            let weight = self.constant(weight, element, vec![inputs, outputs], stored);
+            let weight = self.as_float(element, weight);
+            self.op("MatMul", &[x, &weight], &[])
+        };
         let bias = format!("{name}.bias");
         if !self.weights.contains_key(&bias) {
             return Ok(y);
         }
         let bias = self.weight(&bias)?;
         Ok(self.op("Add", &[&y, &bias], &[]))
+    }
+
+    /// `x W` with `x` in unsigned 8-bit numbers of a range that is found while the graph runs, one for all rows,
+    /// and `W` in signed ones.
+    fn product_of_integers(&mut self, x: &str, weight: &str, scale: &str) -> String {
+        let numbers = match self.known.get(&format!("q{x}")) {
+            Some(numbers) => numbers.clone(),
+            None => {
+                let numbers = self.op_with("DynamicQuantizeLinear", &[x], &[], 3);
+                self.known.insert(format!("q{x}"), numbers.clone());
+                numbers
+            }
+        };
+        let (range, zero) = (format!("{numbers}.1"), format!("{numbers}.2"));
+        let y = self.op("MatMulInteger", &[&numbers, weight, &zero], &[]);
+        let y = self.op("Cast", &[&y], &[("to", Attribute::Int(FLOAT))]);
+        let scale = self.op("Mul", &[scale, &range], &[]);
+        self.op("Mul", &[&y, &scale], &[])
+    }
+
+    /// A tensor as float32, whatever it is stored as.
+    fn as_float(&mut self, element: i64, x: String) -> String {
+        if element == FLOAT {
+            return x;
+        }
+        self.op("Cast", &[&x], &[("to", Attribute::Int(FLOAT))])
     }
 
     /// Layer normalisation over the last axis.
@@ -184,11 +242,23 @@ impl Graph {
         inputs: &[&str],
         attributes: &[(&'static str, Attribute<'_>)],
     ) -> String {
+        self.op_with(operator, inputs, attributes, 1)
+    }
+
+    /// Adds a node with several outputs; gives the name of the first, to which the others add `.1`, `.2`.
+    fn op_with(
+        &mut self,
+        operator: &'static str,
+        inputs: &[&str],
+        attributes: &[(&'static str, Attribute<'_>)],
+        outputs: usize,
+    ) -> String {
         let output = format!("{operator}.{}", self.nodes.len());
+        let others = (1..outputs).map(|i| format!("{output}.{i}"));
         self.nodes.push(Node {
             operator,
             inputs: inputs.iter().map(|i| (*i).to_owned()).collect(),
-            output: output.clone(),
+            outputs: std::iter::once(output.clone()).chain(others).collect(),
             attributes: attributes
                 .iter()
                 .map(|(name, attribute)| {
@@ -207,11 +277,10 @@ impl Graph {
     /// Gives an output another name.
     pub fn rename(&mut self, from: &str, to: &str) {
         for node in &mut self.nodes {
-            if node.output == from {
-                to.clone_into(&mut node.output);
-            }
-            for input in node.inputs.iter_mut().filter(|i| *i == from) {
-                to.clone_into(input);
+            for name in node.outputs.iter_mut().chain(&mut node.inputs) {
+                if name == from {
+                    to.clone_into(name);
+                }
             }
         }
     }
@@ -240,7 +309,7 @@ impl Graph {
                     (*name, attribute)
                 })
                 .collect();
-            let encoded = node(found.operator, &inputs, &found.output, &attributes);
+            let encoded = node(found.operator, &inputs, &found.outputs, &attributes);
             graph = graph.message(1, &encoded);
         }
         graph = graph.text(2, "sentence-encoder");
@@ -249,7 +318,7 @@ impl Graph {
         for constant in self.constants {
             let mut message = tensor(&constant.name, constant.element, &constant.shape);
             // Shapes and axes are read before any file is.
-            if external && constant.element == FLOAT && constant.bytes.len() >= 1024 {
+            if external && constant.element != INT64 && constant.bytes.len() >= 1024 {
                 let length = constant.bytes.len();
                 for (key, value) in [
                     ("location", data_file.to_owned()),
@@ -296,5 +365,16 @@ impl Graph {
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    Precision::Float32.floats(values).1
+}
+
+fn bytes(numbers: &[i8]) -> Vec<u8> {
+    numbers.iter().map(|n| n.cast_unsigned()).collect()
+}
+
+/// A row-major matrix with rows of `width`, column by column.
+fn transposed<T: Copy>(values: &[T], width: usize) -> Vec<T> {
+    (0..width)
+        .flat_map(|column| values.iter().skip(column).step_by(width).copied())
+        .collect()
 }

@@ -5,6 +5,7 @@
 //! `encoder/backend/candle/architecture/` reads.
 
 mod graph;
+mod precision;
 mod proto;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use self::graph::Graph;
+pub use self::precision::Precision;
 use self::proto::Attribute;
 use super::TrainError;
 use super::model::{Model, ModelOptions};
@@ -25,7 +27,7 @@ use korfinsts_encoder::pooling::Pooling;
 /// Version of ONNX's operators.
 const OPSET: i64 = 17;
 /// Largest graph with its tensors inside: protobuf ends at 2 GiB.
-pub const INSIDE: usize = 2_000_000_000;
+const INSIDE: usize = 2_000_000_000;
 /// Name of the graph's file, and the suffix for the file of its tensors.
 const FILE: &str = "model.onnx";
 
@@ -36,13 +38,30 @@ fn refused(reason: String, hint: Option<&str>) -> TrainError {
     }
 }
 
-/// Writes `model.onnx` into `folder`, with tokenizer and configuration in the same folder. Tensors of more
-/// than `inside` bytes in all go to `model.onnx_data`.
+/// How a graph is written.
+#[derive(Debug, Clone, Copy)]
+pub struct GraphOptions {
+    /// Type of the matrices.
+    pub precision: Precision,
+    /// Tensors of more than this many bytes in all go to `model.onnx_data`.
+    pub inside: usize,
+}
+
+impl Default for GraphOptions {
+    fn default() -> Self {
+        Self {
+            precision: Precision::Float32,
+            inside: INSIDE,
+        }
+    }
+}
+
+/// Writes `model.onnx` into `folder`, with tokenizer and configuration in the same folder.
 ///
 /// # Errors
 /// When the model is of another architecture, has a module without a counterpart, or a file
 /// cannot be written.
-pub fn onnx(spec: &EncoderSpec, folder: &Path, inside: usize) -> Result<(), TrainError> {
+pub fn onnx(spec: &EncoderSpec, folder: &Path, options: GraphOptions) -> Result<(), TrainError> {
     if !family::of(&spec.architecture).exports_onnx {
         let exported = FAMILIES.iter().filter(|family| family.exports_onnx);
         let names: Vec<String> = exported
@@ -63,10 +82,10 @@ pub fn onnx(spec: &EncoderSpec, folder: &Path, inside: usize) -> Result<(), Trai
         ));
     }
     let model = Model::open(spec, ModelOptions::default())?;
-    let mut graph = Graph::new(save::network(&model)?);
+    let mut graph = Graph::new(save::network(&model)?, options.precision);
     transformer(&mut graph, spec)?;
     let dimension = behind(&mut graph, spec)?;
-    let (bytes, data) = graph.finish(OPSET, dimension, inside, &format!("{FILE}_data"));
+    let (bytes, data) = graph.finish(OPSET, dimension, options.inside, &format!("{FILE}_data"));
     for name in [
         "config.json",
         "tokenizer_config.json",
@@ -121,11 +140,9 @@ fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<(), TrainError> 
     let prefix = graph.prefix("embeddings.word_embeddings.weight")?;
     let name = |part: &str| format!("{prefix}{part}");
     positions(graph, spec, size("max_position_embeddings")?);
-    let words = graph.weight(&name("embeddings.word_embeddings.weight"))?;
-    let places = graph.weight(&name("embeddings.position_embeddings.weight"))?;
     let types = graph.first_row(&name("embeddings.token_type_embeddings.weight"))?;
-    let x = graph.op("Gather", &[&words, "input_ids"], &[]);
-    let p = graph.op("Gather", &[&places, "positions"], &[]);
+    let x = graph.rows(&name("embeddings.word_embeddings.weight"), "input_ids")?;
+    let p = graph.rows(&name("embeddings.position_embeddings.weight"), "positions")?;
     let x = graph.op("Add", &[&x, &p], &[]);
     let x = graph.op("Add", &[&x, &types], &[]);
     let mut x = graph.layer_norm(&x, &name("embeddings.LayerNorm"), epsilon)?;

@@ -6,8 +6,12 @@ pub use korfinsts_base::protobuf::Message;
 
 /// Element type `FLOAT`.
 pub const FLOAT: i64 = 1;
+/// Element type `INT8`.
+pub const INT8: i64 = 3;
 /// Element type `INT64`.
 pub const INT64: i64 = 7;
+/// Element type `FLOAT16`.
+pub const FLOAT16: i64 = 10;
 
 /// An attribute of a node.
 #[derive(Debug, Clone, Copy)]
@@ -34,19 +38,22 @@ impl Attribute<'_> {
     }
 }
 
-/// `NodeProto`.
+/// `NodeProto`, named after the first of its outputs.
 #[must_use]
 pub fn node(
     operator: &str,
     inputs: &[&str],
-    output: &str,
+    outputs: &[String],
     attributes: &[(&str, Attribute<'_>)],
 ) -> Message {
     let mut message = Message::default();
     for input in inputs {
         message = message.text(1, input);
     }
-    message = message.text(2, output).text(3, output).text(4, operator);
+    for output in outputs {
+        message = message.text(2, output);
+    }
+    message = message.text(3, &outputs[0]).text(4, operator);
     for (name, attribute) in attributes {
         message = message.message(5, &attribute.encode(name));
     }
