@@ -88,8 +88,7 @@ fn intervals(criterion: &mut Criterion) {
             one_core.install(|| {
                 permutation_test(
                     PairedStatistic::Spearman,
-                    &predicted,
-                    &other,
+                    [&predicted, &other],
                     &binary,
                     &options,
                 )

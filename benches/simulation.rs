@@ -99,7 +99,7 @@ impl World {
                 seed: seed as u64,
                 ..BootstrapOptions::default()
             };
-            let found = compare(self.statistic, &a, &b, &gold, &options).expect("scores vary");
+            let found = compare(self.statistic, [&a, &b], &gold, &options).expect("scores vary");
             held += usize::from(found.interval.contains(truth));
             rejected[0] += usize::from(found.permutation.p_value <= 0.05);
             rejected[1] += usize::from(found.p_bootstrap <= 0.05);

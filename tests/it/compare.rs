@@ -177,7 +177,7 @@ fn intervals_of_a_difference_cover_and_tests_hold_their_level() {
                 seed: seed as u64,
                 ..BootstrapOptions::default()
             };
-            let found = compare(PairedStatistic::Spearman, &a, &b, &gold, &options);
+            let found = compare(PairedStatistic::Spearman, [&a, &b], &gold, &options);
             let found = found.expect("scores vary");
             held += usize::from(found.interval.contains(truth));
             rejected[0] += usize::from(found.permutation.p_value <= 0.05);

@@ -138,7 +138,7 @@ fn permutation_tests_agree_with_scipy() {
             .collect();
         let b = noises(&z[2 * n..]);
         let options = BootstrapOptions::default();
-        let found = permutation_test(statistic, &a, &b, &gold, &options).unwrap();
+        let found = permutation_test(statistic, [&a, &b], &gold, &options).unwrap();
         let allowed = if found.exact {
             exact += 1;
             assert_eq!(found.permutations, 1 << n);

@@ -202,8 +202,8 @@ mod tests {
         );
         let statistic = PairedStatistic::Spearman;
         assert_eq!(
-            compare(statistic, &PREDICTED, &OTHER, &GOLD, how),
-            compare(statistic, &PREDICTED, &OTHER, &GOLD, &options)
+            compare(statistic, [&PREDICTED, &OTHER], &GOLD, how),
+            compare(statistic, [&PREDICTED, &OTHER], &GOLD, &options)
         );
         let options = BootstrapOptions {
             resamples: 200,
@@ -212,12 +212,11 @@ mod tests {
         assert_eq!(
             permutation_test(
                 statistic,
-                &PREDICTED,
-                &OTHER,
+                [&PREDICTED, &OTHER],
                 &GOLD,
                 options.by(Some(&ones))
             ),
-            permutation_test(statistic, &PREDICTED, &OTHER, &GOLD, &options)
+            permutation_test(statistic, [&PREDICTED, &OTHER], &GOLD, &options)
         );
     }
 
@@ -262,7 +261,7 @@ mod tests {
         let options = options(999);
         let how = options.by(Some(&clusters));
         let found =
-            permutation_test(PairedStatistic::Spearman, &PREDICTED, &OTHER, &GOLD, how).unwrap();
+            permutation_test(PairedStatistic::Spearman, [&PREDICTED, &OTHER], &GOLD, how).unwrap();
         assert!(found.exact);
         assert_eq!(found.permutations, 4);
         assert_eq!(found.p_value, 0.5);

@@ -77,7 +77,7 @@ pub struct Comparison {
 /// let gold = [5.0, 4.6, 4.2, 3.8, 3.0, 2.6, 2.2, 1.4, 0.8, 0.0];
 /// let a = [0.91, 0.72, 0.85, 0.60, 0.64, 0.31, 0.52, 0.28, 0.40, 0.11];
 /// let b = [0.20, 0.50, 0.10, 0.70, 0.40, 0.80, 0.30, 0.90, 0.60, 0.75];
-/// let found = compare(PairedStatistic::Spearman, &a, &b, &gold, &BootstrapOptions::default())?;
+/// let found = compare(PairedStatistic::Spearman, [&a, &b], &gold, &BootstrapOptions::default())?;
 /// assert_eq!(found.delta, found.a - found.b);
 /// assert!(found.interval.low <= found.delta && found.delta <= found.interval.high);
 /// assert!(found.permutation.p_value < 0.05);
@@ -100,8 +100,7 @@ pub struct Comparison {
 /// Where the level is not between 0 and 1.
 pub fn compare<'a>(
     statistic: PairedStatistic,
-    a: &[f64],
-    b: &[f64],
+    [a, b]: [&[f64]; 2],
     gold: &[f64],
     how: impl Into<Resampling<'a>>,
 ) -> Result<Comparison, Undefined> {
@@ -120,7 +119,7 @@ pub fn compare<'a>(
         delta: first - second,
         interval: Interval::of_replicates(&differences, how.options.level)?,
         p_bootstrap: p_of_zero(&differences),
-        permutation: permutation_test(statistic, a, b, gold, how)?,
+        permutation: permutation_test(statistic, [a, b], gold, how)?,
     })
 }
 
@@ -169,12 +168,12 @@ mod tests {
             (PairedStatistic::Auc, true),
         ] {
             let (a, b, gold) = models(120, binary);
-            let found = compare(statistic, &a, &b, &gold, &options).unwrap();
+            let found = compare(statistic, [&a, &b], &gold, &options).unwrap();
             assert_eq!(found.delta, found.a - found.b);
             assert!(found.interval.low > 0.0, "{found:?}");
             assert_eq!(found.permutation.p_value, 0.001, "{found:?}");
             assert_eq!(found.p_bootstrap, 0.002, "{found:?}");
-            let other = compare(statistic, &b, &a, &gold, &options).unwrap();
+            let other = compare(statistic, [&b, &a], &gold, &options).unwrap();
             assert_eq!(other.delta, -found.delta);
             assert!((other.interval.low + found.interval.high).abs() < 1e-15);
             assert_eq!(other.permutation.p_value, found.permutation.p_value);
@@ -186,7 +185,7 @@ mod tests {
         let (a, _, gold) = models(60, false);
         let image: Vec<f64> = a.iter().map(|v| v.exp() - 7.0).collect();
         let options = BootstrapOptions::default();
-        let found = compare(PairedStatistic::Spearman, &a, &image, &gold, &options).unwrap();
+        let found = compare(PairedStatistic::Spearman, [&a, &image], &gold, &options).unwrap();
         assert_eq!(found.delta, 0.0);
         assert_eq!((found.interval.low, found.interval.high), (0.0, 0.0));
         assert_eq!((found.p_bootstrap, found.permutation.p_value), (1.0, 1.0));

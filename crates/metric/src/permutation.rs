@@ -46,8 +46,7 @@ pub struct Permutation {
 )]
 pub fn permutation_test<'a>(
     statistic: PairedStatistic,
-    a: &[f64],
-    b: &[f64],
+    [a, b]: [&[f64]; 2],
     gold: &[f64],
     how: impl Into<Resampling<'a>>,
 ) -> Result<Permutation, Undefined> {
@@ -298,7 +297,7 @@ mod tests {
     #[test]
     fn random_swaps_come_near_all_swaps() {
         for statistic in [PairedStatistic::Spearman, PairedStatistic::Auc] {
-            let all = permutation_test(statistic, &A, &B, &GOLD, &options(256)).unwrap();
+            let all = permutation_test(statistic, [&A, &B], &GOLD, &options(256)).unwrap();
             assert!(all.exact);
             assert_eq!(all.permutations, 256);
             // The chunked random path cannot be reached for 8 pairs but with fewer resamples.
@@ -308,7 +307,7 @@ mod tests {
                     seed,
                     ..options(255)
                 };
-                let some = permutation_test(statistic, &A, &B, &GOLD, &options).unwrap();
+                let some = permutation_test(statistic, [&A, &B], &GOLD, &options).unwrap();
                 assert!(!some.exact);
                 shares.push(some.p_value);
             }
@@ -322,8 +321,7 @@ mod tests {
         for resamples in [200, 256] {
             let found = permutation_test(
                 PairedStatistic::Spearman,
-                &A,
-                &A,
+                [&A, &A],
                 &GOLD,
                 &options(resamples),
             );
@@ -357,11 +355,11 @@ mod tests {
             (&A, &B[..7], &GOLD),
             (&A, &B, &constant),
         ] {
-            let found = permutation_test(PairedStatistic::Spearman, a, b, gold, &options(10));
+            let found = permutation_test(PairedStatistic::Spearman, [a, b], gold, &options(10));
             assert!(found.is_err());
         }
         let graded = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0];
-        assert!(permutation_test(PairedStatistic::Auc, &A, &B, &graded, &options(10)).is_err());
-        assert!(permutation_test(PairedStatistic::Spearman, &A, &B, &GOLD, &options(0)).is_err());
+        assert!(permutation_test(PairedStatistic::Auc, [&A, &B], &graded, &options(10)).is_err());
+        assert!(permutation_test(PairedStatistic::Spearman, [&A, &B], &GOLD, &options(0)).is_err());
     }
 }

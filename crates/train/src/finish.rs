@@ -43,13 +43,15 @@ impl Session<'_> {
         let mut report = report::build(
             recipe,
             &self.outline()?,
-            before,
-            &after,
-            &beside,
+            report::Evaluations {
+                before,
+                after: &after,
+                beside: &beside,
+            },
             metrics,
-            &self.held_out,
         );
         report.best = trained.best;
+        report.held_out_of_evaluation.clone_from(&self.held_out);
         let beside = output.join(BESIDE);
         fs::write_atomic(&beside.join("recipe.toml"), &self.recipe_that_ran()?)?;
         let svg = chart::draw(&recipe.name, metrics)?;

@@ -72,17 +72,30 @@ pub struct Report {
 /// Names of other encoders and their evaluations on the same suites.
 pub type Beside = Vec<(String, Vec<Evaluation>)>;
 
-/// Puts a report together.
+/// The evaluations of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Evaluations<'a> {
+    /// Of the base, where there is one.
+    pub before: &'a [Evaluation],
+    /// Of the checkpoint.
+    pub after: &'a [Evaluation],
+    /// Of other encoders.
+    pub beside: &'a Beside,
+}
+
+/// Puts a report together, without a chosen step and without variants that were left out of the evaluation.
 #[must_use]
 pub fn build(
     recipe: &Recipe,
     outline: &Outline,
-    before: &[Evaluation],
-    after: &[Evaluation],
-    beside: &Beside,
+    evaluations: Evaluations<'_>,
     metrics: &[StepMetrics],
-    held_out: &[String],
 ) -> Report {
+    let Evaluations {
+        before,
+        after,
+        beside,
+    } = evaluations;
     let mut suites: Vec<Change> = after
         .iter()
         .map(|after| {
@@ -124,7 +137,7 @@ pub fn build(
         steps: metrics.len(),
         first_loss: mean(&losses[..tenth]),
         last_loss: mean(&losses[losses.len() - tenth..]),
-        held_out_of_evaluation: held_out.to_vec(),
+        held_out_of_evaluation: Vec::new(),
         best: None,
         suites,
     }
@@ -169,7 +182,7 @@ fn change(
     };
     let how = options.by(clusters.as_ref());
     if a.len() == b.len()
-        && let Ok(found) = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, how)
+        && let Ok(found) = metric::compare(PairedStatistic::Spearman, [&a, &b], &gold, how)
     {
         change.delta = Some(found.delta);
         change.interval = Some([found.interval.low, found.interval.high]);

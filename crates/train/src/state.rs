@@ -40,8 +40,10 @@ pub struct Position {
 }
 
 /// What a state keeps next to the weights as they are.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Kept<'a> {
+    /// Moments of the parameters.
+    pub optimiser: &'a AdamW,
     /// Of a stage of several runs.
     pub soup: Option<&'a Soup>,
     /// Of a run that is chosen by a dev split.
@@ -75,7 +77,6 @@ pub(super) fn write(
     folder: &Path,
     position: &Position,
     model: &Model,
-    optimiser: &AdamW,
     kept: Kept<'_>,
 ) -> Result<(), TrainError> {
     fs::create_dir(folder)?;
@@ -84,7 +85,7 @@ pub(super) fn write(
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for parameter in model.parameters() {
         parameters.push(values(&parameter.name, parameter.variable.as_tensor())?);
-        if let Some(moments) = optimiser.moments().get(&parameter.name) {
+        if let Some(moments) = kept.optimiser.moments().get(&parameter.name) {
             first.push(values(&parameter.name, moments.first.as_tensor())?);
             second.push(values(&parameter.name, moments.second.as_tensor())?);
         }

@@ -190,42 +190,55 @@ pub fn step(
     objective: &Objective,
     options: StepOptions<'_>,
 ) -> Outcome<(f64, Gradients)> {
-    step_of(model, texts, objective, options, &mut Alone)
+    step_of(
+        model,
+        TrainingBatch { texts, objective },
+        options,
+        &mut Alone,
+    )
 }
 
-/// Loss and gradients of one batch that several ranks compute together: `texts` and `objective`
-/// are those of the whole batch, and so are the loss and the gradients.
+/// What a batch is: its texts, and what they are to learn.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingBatch<'a> {
+    /// Tokens of the texts, in the order that the objective has.
+    pub texts: &'a [&'a PreparedText],
+    /// The loss of their embeddings.
+    pub objective: &'a Objective,
+}
+
+/// Loss and gradients of one batch that several ranks compute together: `batch` is that of the whole batch, and so are
+/// the loss and the gradients.
 ///
 /// # Errors
 /// When the shapes do not fit, the device fails, or another rank does.
 pub fn step_of(
     model: &Model,
-    texts: &[&PreparedText],
-    objective: &Objective,
+    batch: TrainingBatch<'_>,
     options: StepOptions<'_>,
     ranks: &mut dyn Ranks,
 ) -> Outcome<(f64, Gradients)> {
-    let outcome = dropping(model, texts, objective, options, ranks);
+    let outcome = dropping(model, batch, options, ranks);
     model.draws().end();
     let (loss, mut gradients) = outcome?;
-    keep_still(model, texts, &mut gradients).map_err(computing("a step"))?;
+    keep_still(model, batch.texts, &mut gradients).map_err(computing("a step"))?;
     Ok((loss, gradients))
 }
 
 /// [`step_of`], which leaves the draws of dropout as those of the last part.
 fn dropping(
     model: &Model,
-    texts: &[&PreparedText],
-    objective: &Objective,
+    batch: TrainingBatch<'_>,
     options: StepOptions<'_>,
     ranks: &mut dyn Ranks,
 ) -> Outcome<(f64, Gradients)> {
+    let TrainingBatch { texts, objective } = batch;
     let failed = computing("a step");
     let part = options.at_once(texts.len());
     if ranks.count() > 1 {
-        shared(model, texts, objective, options, ranks)
+        shared(model, batch, options, ranks)
     } else if part >= texts.len() && !options.checkpointing {
-        whole(model, texts, objective, options).map_err(failed)
+        whole(model, batch, options).map_err(failed)
     } else {
         let own: Vec<usize> = (0..texts.len()).collect();
         let parts = Parts::new(model, texts, &own, part);
@@ -256,8 +269,7 @@ fn keep_still(model: &Model, texts: &[&PreparedText], gradients: &mut Gradients)
 /// The whole batch at once.
 fn whole(
     model: &Model,
-    texts: &[&PreparedText],
-    objective: &Objective,
+    TrainingBatch { texts, objective }: TrainingBatch<'_>,
     options: StepOptions<'_>,
 ) -> Result<(f64, Gradients)> {
     let all: Vec<usize> = (0..texts.len()).collect();
@@ -359,8 +371,7 @@ impl Parts {
 /// A batch that several ranks embed, each its share.
 fn shared(
     model: &Model,
-    texts: &[&PreparedText],
-    objective: &Objective,
+    TrainingBatch { texts, objective }: TrainingBatch<'_>,
     options: StepOptions<'_>,
     ranks: &mut dyn Ranks,
 ) -> Outcome<(f64, Gradients)> {

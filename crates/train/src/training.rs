@@ -15,7 +15,7 @@ use super::ranks::Ranks;
 use super::session::{BESIDE, MEAN, Others, Session, Watch};
 use super::soup::{self, Soup};
 use super::state::{self, Kept, Position};
-use super::step::{Objective, StepOptions, step_of};
+use super::step::{Objective, StepOptions, TrainingBatch, step_of};
 use super::task::Task;
 use super::{TrainError, held_out};
 use korfinsts_encoder::PreparedText;
@@ -313,7 +313,11 @@ impl<'t> Training<'t> {
                 share: task.stage.dropout,
             },
         };
-        let (loss, gradients) = step_of(&session.model, &texts, &objective, options, self.ranks)?;
+        let batch = TrainingBatch {
+            texts: &texts,
+            objective: &objective,
+        };
+        let (loss, gradients) = step_of(&session.model, batch, options, self.ranks)?;
         let norm = optim::norm(&gradients).map_err(computing("the norm of the gradients"))?;
         for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
             if !value.is_finite() {
@@ -371,8 +375,8 @@ impl<'t> Training<'t> {
                 &folder,
                 &self.position,
                 &self.session.model,
-                optimiser,
                 Kept {
+                    optimiser,
                     soup,
                     best: self.best.as_ref(),
                 },

@@ -614,7 +614,7 @@ fn differences(found: &mut SuiteComparison, sides: &Sides<'_>, binary: bool) -> 
     let mut missing = Vec::new();
     found.spearman_a = metric::spearman(first, gold).ok();
     found.spearman_b = metric::spearman(second, gold).ok();
-    match metric::compare(PairedStatistic::Spearman, first, second, gold, how) {
+    match metric::compare(PairedStatistic::Spearman, [first, second], gold, how) {
         Ok(c) => {
             found.delta_spearman = Some(c.delta);
             found.interval = Some([c.interval.low, c.interval.high]);
@@ -627,7 +627,7 @@ fn differences(found: &mut SuiteComparison, sides: &Sides<'_>, binary: bool) -> 
     if !binary {
         return missing;
     }
-    match metric::compare(PairedStatistic::Auc, first, second, gold, how) {
+    match metric::compare(PairedStatistic::Auc, [first, second], gold, how) {
         Ok(c) => {
             found.auc = Some(AucComparison {
                 auc_a: c.a,
@@ -663,7 +663,7 @@ fn domains(
         let own = members.iter().map(|&i| pairs[i].cluster.as_deref());
         let clusters = metric::Clusters::new(own);
         let how = options.bootstrap.by(clusters.as_ref());
-        let found = metric::compare(PairedStatistic::Spearman, &a, &b, &gold, how).ok();
+        let found = metric::compare(PairedStatistic::Spearman, [&a, &b], &gold, how).ok();
         parts.push(PartComparison {
             name: visible(domain, NAME_LENGTH),
             n: members.len(),
