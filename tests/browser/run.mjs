@@ -1,4 +1,4 @@
-// The leaderboard page in a real browser. `KORFINSTS=path/to/korfinsts node run.mjs [SCREENSHOTS]`
+// The leaderboard page and the form of raters in a real browser. `KORFINSTS=path/to/korfinsts node run.mjs [SCREENSHOTS]`
 // builds a page from made records, opens it from the disk and from the loopback server, and exits
 // with 1 where anything is not as promised. CHROMIUM names the browser [default: /usr/bin/chromium],
 // TEMPLATES a folder of templates to test instead of the built-in ones.
@@ -500,6 +500,60 @@ await test('ten models on twelve suites stay small', {}, async () => {
     const { size } = statSync(join(home, 'ten-page', name));
     assert.ok(size <= 150_000, `${name}: ${size} bytes`);
   }
+});
+
+await test('the form of raters scores, keeps and downloads, from the disk', { acceptDownloads: true }, async (page) => {
+  const kit = join(home, 'kit');
+  korfinsts('suite', 'annotate', 'korfin-shift-2:dev', '-o', kit, '--sample', '1');
+  const form = pathToFileURL(join(kit, 'form.html')).href;
+  await page.goto(form);
+  assert.equal(await page.locator('html').getAttribute('lang'), 'ko');
+  assert.deepEqual(await violations(page), []);
+  await shot(page, 'annotate-start');
+  const texts = () => page.locator('.text').allTextContents();
+  for (const rater of [1, 2, 3]) {
+    await page.locator('#raters button').nth(rater - 1).click();
+    const first = await texts();
+    await page.keyboard.press('4');
+    assert.notDeepEqual(await texts(), first, 'a score goes on to the next pair');
+    await page.keyboard.press('ArrowLeft');
+    assert.deepEqual(await texts(), first);
+    assert.equal(await page.locator('[data-score][aria-pressed=true] b').textContent(), '4');
+    // A note is text: digits in it score nothing.
+    await page.keyboard.press('n');
+    await page.keyboard.type('=1+1, "2"');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('0');
+    assert.ok((await page.locator('#done').textContent()).includes('2'));
+    // The browser was closed and opened again: the scores are there, and the first open pair is shown.
+    await page.goto(form);
+    await page.locator('#raters button').nth(rater - 1).click();
+    assert.ok((await page.locator('#place').textContent()).includes('3'));
+    assert.ok((await page.locator('#done').textContent()).includes('2'));
+    for (let i = 2; i < 12; i += 1) await page.keyboard.press(String(i % 6));
+    if (rater === 2) {
+      await page.locator('#language').click();
+      assert.ok((await page.locator('#done').textContent()).startsWith('12 of 12'));
+      assert.deepEqual(await violations(page), []);
+      await shot(page, 'annotate-en');
+      await page.locator('#language').click();
+      await shot(page, 'annotate-ko');
+      await page.setViewportSize({ width: 360, height: 740 });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'fits a phone');
+      await shot(page, 'annotate-phone', true);
+      await page.setViewportSize({ width: 1280, height: 900 });
+    }
+    const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#save').click()]);
+    assert.equal(download.suggestedFilename(), `sheet-${rater}.csv`);
+    await download.saveAs(join(kit, `sheet-${rater}.csv`));
+    await page.locator('#other').click();
+  }
+  const sheet = readFileSync(join(kit, 'sheet-1.csv'), 'utf8');
+  assert.ok(sheet.includes(`"'=1+1, ""2"""`), sheet.slice(0, 400));
+  const found = JSON.parse(korfinsts('suite', 'annotate', '--read', kit, '--format', 'json'));
+  assert.deepEqual(found.raters.map((r) => [r.scored, r.missing]), [[12, 0], [12, 0], [12, 0]]);
+  assert.equal(found.agreement.all.pairs, 12);
 });
 
 await browser.close();

@@ -444,3 +444,71 @@ fn a_suite_is_fetched_at_its_pinned_revision_and_stays() {
             });
     assert!(asked.contains_key("/api/datasets/nmixx-fin/NMIXX_kor_fin_STS_datasets/revision/main"));
 }
+
+/// Manifests whose rows were not seen when they were written: the names of files and columns are those of the benchmarks' code.
+#[test]
+fn suites_of_other_benchmarks_are_fetched_by_their_names() {
+    use std::io::Write as _;
+    const PINNED: &str = "faeb762787bd10488a50c8b5be4a3b82e411949c";
+    const HEAD: &str = "0123456789012345678901234567890123456789";
+    let sets = [
+        ("korfinmteb-disclosure", "NMIXX_kor_fin_DART_report_STS"),
+        ("korfinmteb-report", "NMIXX_kor_fin_report_STS"),
+        ("korfinmteb-law", "NMIXX_kor_fin_law_STS"),
+        ("korfinmteb-news", "NMIXX_kor_fin_news_STS"),
+    ];
+    let sts17: String = (0..2846)
+        .map(|i| format!("{{\"sentence1\": \"가 {i}\", \"sentence2\": \"나\", \"score\": {}, \"lang\": \"ko-ko\"}}\n", i % 6))
+        .collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(sts17.as_bytes()).expect("packed");
+    let packed = packed.finish().expect("packed");
+    let server = Server::new(move |seen, _| {
+        let listing = |sha: &str, file: &str| {
+            let siblings = serde_json::json!([{ "rfilename": file }, { "rfilename": "README.md" }]);
+            let body = serde_json::json!({ "sha": sha, "siblings": siblings }).to_string();
+            Answer::status(200).body(body.as_bytes())
+        };
+        let file = |body: &[u8]| Answer::status(200).with("etag", "\"weak-tag\"").body(body);
+        if seen.path == format!("/api/datasets/mteb/sts17-crosslingual-sts/revision/{PINNED}") {
+            return listing(PINNED, "test/ko-ko.jsonl.gz");
+        }
+        if seen.path
+            == format!("/datasets/mteb/sts17-crosslingual-sts/resolve/{PINNED}/test/ko-ko.jsonl.gz")
+        {
+            return file(&packed);
+        }
+        for (_, repo) in sets {
+            if seen.path == format!("/api/datasets/nmixx-fin/{repo}/revision/main") {
+                return listing(HEAD, "train.csv");
+            }
+            if seen.path == format!("/datasets/nmixx-fin/{repo}/resolve/{HEAD}/train.csv") {
+                return file("text1,text2,score\n가나다,가나,1\n라마,,0\n".as_bytes());
+            }
+        }
+        Answer::status(404)
+    });
+    let cache = tempfile::tempdir().expect("a cache");
+    let home = tempfile::tempdir().expect("a data home");
+    let registry = Registry::open(home.path()).expect("valid");
+    let hub = Hub::new(settings(&server.address, cache.path()));
+    for (id, _) in sets {
+        let manifest = registry.find(id).expect("a suite");
+        registry.fetch(&manifest, &hub).expect("it is fetched");
+        let suite = registry.load(&manifest, None).expect("it loads");
+        assert_eq!(suite.pairs.len(), 2, "{id}");
+        assert_eq!(suite.hub_revision.as_deref(), Some(HEAD), "{id}");
+        assert!(
+            suite
+                .warnings
+                .iter()
+                .any(|w| w.contains("1 pairs have an empty text")),
+            "{id}"
+        );
+    }
+    let manifest = registry.find("sts17-ko").expect("a suite");
+    registry.fetch(&manifest, &hub).expect("it is fetched");
+    let suite = registry.load(&manifest, None).expect("it loads");
+    assert_eq!((suite.pairs.len(), suite.pairs[5].gold), (2846, 5.0));
+    assert_eq!(suite.hub_revision.as_deref(), Some(PINNED));
+}

@@ -49,6 +49,7 @@ mod shards;
 mod shift;
 mod shift_next;
 mod submission;
+mod suite_annotate;
 mod suite_cli;
 mod suites;
 mod support;

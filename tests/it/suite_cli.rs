@@ -83,7 +83,7 @@ fn the_built_in_suite_passes_its_check_and_has_statistics() {
         .assert()
         .code(1)
         .stdout(contains("cap Spearman's correlation at 0.866"))
-        .stderr(contains("error: 0 errors and 2 warnings"));
+        .stderr(contains("error: 0 errors and 4 warnings"));
     let stats = json(korfinsts(home.path()).args(["suite", "stats", "--format", "json"]));
     for (at, split, pairs) in [(0, "dev", 444), (1, "test", 888)] {
         assert_eq!(stats[at]["split"], split);

@@ -55,15 +55,23 @@ fn every_built_in_suite_has_a_card_and_a_licence_note() {
             "finsts",
             "klue-sts",
             "korfin-shift",
+            "korfin-shift-2",
+            "korfinmteb-disclosure",
+            "korfinmteb-law",
+            "korfinmteb-news",
+            "korfinmteb-report",
             "korfinsts",
             "korsts",
             "korsts-mteb",
+            "nmixx-law",
+            "nmixx-news",
             "sickr",
             "sts12",
             "sts13",
             "sts14",
             "sts15",
             "sts16",
+            "sts17-ko",
             "stsb"
         ]
     );
@@ -91,6 +99,189 @@ fn finsts_has_370_pairs_207_zeros_and_163_ones() {
     assert_eq!((count(suite, 0.0), count(suite, 1.0)), (207, 163));
     assert_eq!(suite.mteb_task.as_deref(), Some("FinSTS"));
     assert!(!suite.redistributable);
+}
+
+#[test]
+fn the_authors_own_pairs_are_498_of_news_and_999_of_law() {
+    let Some(news) = real("nmixx-news", "data/korfin_twice", &["test"]) else {
+        return;
+    };
+    assert_eq!((count(&news[0], 0.0), count(&news[0], 1.0)), (244, 254));
+    let law = real("nmixx-law", "data/korfin_twice", &["test"]).expect("the same folder");
+    let law = &law[0];
+    assert_eq!((count(law, 0.0), count(law, 1.0)), (500, 499));
+    // Both texts of a row, but for the one that has one text.
+    let rows: BTreeMap<&str, usize> = law.pairs.iter().fold(BTreeMap::new(), |mut rows, pair| {
+        *rows.entry(pair.labels["row"].as_str()).or_default() += 1;
+        rows
+    });
+    assert_eq!(rows.len(), 500);
+    assert_eq!(
+        rows.iter().filter(|(_, n)| **n == 1).collect::<Vec<_>>(),
+        [(&"test-32", &1)]
+    );
+    assert_eq!(law.pairs[1].id, "test-1-2");
+    let marked = |text: &str| text.contains("<<<") || text.trim() != text;
+    assert!(!law.pairs.iter().any(|p| marked(&p.sentence2)));
+    assert!(!law.redistributable && !news[0].redistributable);
+}
+
+/// Words for scores and several texts in a cell, in every format that has cells.
+#[test]
+fn several_texts_of_a_cell_are_pairs_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = |rows: &str, cluster: &str| {
+        format!(
+            "schema = 1\nid = \"own\"\nversion = \"1.0.0\"\ntitle = \"t\"\ndescription = \"d\"\nlanguages = [\"kor-Hang\"]\n\
+             licence = \"MIT\"\nredistributable = true\ndefault_split = \"test\"\n{cluster}\n\
+             scale = {{ kind = \"binary\", min = 0, max = 1 }}\n[splits.test]\n[[source]]\nname = \"own\"\n\
+             format = {{ kind = \"auto\" }}\nfiles = {{ test = [{{ name = \"{rows}\" }}] }}\n[source.columns]\n\
+             sentence1 = \"s\"\nsentence2 = \"t\"\nscore = \"g\"\nscores = {{ yes = 1, no = 0 }}\nmarks = [\"[1]\", \"[2]\"]\n"
+        )
+    };
+    let load = |name: &str, rows: &str, cluster: &str| {
+        std::fs::write(folder.path().join(name), rows).expect("written");
+        let path = folder.path().join("suite.toml");
+        std::fs::write(path, manifest(name, cluster)).expect("written");
+        let registry = registry(folder.path());
+        let manifest = registry.find(folder.path().to_str().expect("UTF-8"))?;
+        registry.load(&manifest, None)
+    };
+    let csv = "s,t,g\na,[1] x [2]y,yes\nb,z,no\nc,[2]w[1],1\n";
+    let jsonl = "{\"s\": \"a\", \"t\": \"[1] x [2]y\", \"g\": \"yes\"}\n{\"s\": \"b\", \"t\": \"z\", \"g\": \"no\"}\n\
+                 {\"s\": \"c\", \"t\": \"[2]w[1]\", \"g\": 1}\n";
+    for (name, rows) in [("p.csv", csv), ("p.jsonl", jsonl)] {
+        let suite = load(name, rows, "cluster = \"row\"").expect("loaded");
+        let found: Vec<(&str, &str, f64)> = suite
+            .pairs
+            .iter()
+            .map(|p| (p.id.as_str(), p.sentence2.as_str(), p.gold))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("test-1-1", "x", 1.0),
+                ("test-1-2", "y", 1.0),
+                ("test-2-1", "z", 0.0),
+                ("test-3-1", "w", 1.0)
+            ]
+        );
+        assert_eq!(suite.pairs[1].labels["row"], "test-1");
+    }
+    let empty = load("p.csv", "s,t,g\na,[1] [2],yes\n", "").expect_err("refused");
+    assert!(
+        empty.to_string().contains("p.csv:2: `t` is empty"),
+        "{empty}"
+    );
+    let unknown = load("p.csv", "s,t,g\na,x,maybe\n", "").expect_err("refused");
+    assert!(
+        unknown.to_string().contains("the gold score `maybe`"),
+        "{unknown}"
+    );
+}
+
+/// A sealed split: the file is with its makers, its hash in the manifest.
+#[test]
+fn a_sealed_split_is_read_by_whoever_holds_its_file() {
+    let home = super::support::Home::new();
+    let rows: String = (0..4)
+        .map(|i| format!("{{\"id\": \"r{}\", \"sentence1\": \"가 {i}\", \"sentence2\": \"나 {i}\", \"score\": {}}}\n", 3 - i, i % 2))
+        .collect();
+    std::fs::write(home.path("rows.jsonl"), rows).expect("written");
+    std::fs::write(home.path("salt"), "0123456789abcdef\n").expect("written");
+    let seal = |rows: &str, out: &str| {
+        let output = home
+            .command(&["release", "commit", rows, "--salt", "salt", "--seal", out])
+            .output()
+            .expect("run");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (code, hash, said) = seal("rows.jsonl", "sealed.jsonl");
+    assert_eq!(code, Some(0), "{said}");
+    let sealed = std::fs::read(home.path("sealed.jsonl")).expect("the file");
+    let hash = hash.trim();
+    assert_eq!(hash, korfinsts_base::fs::sha256(&sealed));
+    let first = String::from_utf8_lossy(&sealed)
+        .lines()
+        .next()
+        .expect("a row")
+        .to_owned();
+    assert!(
+        first.starts_with("{\"id\":\"r0\"") && first.ends_with("\"salt\":\"0123456789abcdef\"}"),
+        "{first}"
+    );
+    let suite = |sha256: &str, sealed: &str| {
+        let folder = home.path("own");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(
+            folder.join("open.jsonl"),
+            "{\"sentence1\": \"a\", \"sentence2\": \"b\", \"score\": 1}\n",
+        )
+        .expect("written");
+        let source = "format = { kind = \"jsonl\" }\ncolumns = { sentence1 = \"sentence1\", sentence2 = \"sentence2\", score = \"score\" }";
+        let text = format!(
+            "schema = 1\nid = \"own\"\nversion = \"1.0.0\"\ntitle = \"t\"\ndescription = \"d\"\nlanguages = [\"kor-Hang\"]\n\
+             licence = \"MIT\"\nredistributable = true\ndefault_split = \"test\"\nscale = {{ kind = \"binary\", min = 0, max = 1 }}\n\
+             [splits.test]\n[splits.sealed]\n{sealed}\n[[source]]\nname = \"own\"\n{source}\n[source.files]\n\
+             test = [{{ name = \"open.jsonl\" }}]\nsealed = [{{ name = \"sealed.jsonl\"{sha256} }}]\n"
+        );
+        std::fs::write(folder.join("suite.toml"), text).expect("written");
+        folder.display().to_string()
+    };
+    let own = suite(&format!(", sha256 = \"{hash}\""), "sealed = true");
+    let evaluated = |more: &str| {
+        let mut command = home.command(&["eval", "--resamples", "100", "--suite"]);
+        command.arg(format!("{own}{more}")).assert()
+    };
+    // Without the file, it is said who has it.
+    evaluated(":sealed")
+        .code(3)
+        .stderr(predicates::str::contains("its makers keep the file"));
+    // Another file is not taken for it.
+    let other = home.path("other");
+    std::fs::create_dir_all(&other).expect("a folder");
+    std::fs::write(other.join("sealed.jsonl"), [&sealed[..], b"\n"].concat()).expect("written");
+    home.command(&["suite", "import", &own, "other"])
+        .assert()
+        .code(3)
+        .stderr(predicates::str::contains(format!("expected sha256 {hash}")));
+    // With it, the split is a split like any other, whose texts nobody is shown.
+    home.command(&["suite", "import", &own, "sealed.jsonl"])
+        .assert()
+        .success();
+    evaluated(":sealed").success();
+    evaluated("").success();
+    let registry = registry(&home.data());
+    let manifest = registry.find(&own).expect("found");
+    let suite_of = |split: &str| registry.load(&manifest, Some(split)).expect("loaded");
+    assert!(!suite_of("sealed").redistributable && suite_of("test").redistributable);
+    assert_eq!(suite_of("sealed").pairs.len(), 4);
+    // What a sealed split must say, and may not be.
+    let refused = |folder: String| registry.find(&folder).expect_err("refused").to_string();
+    let open = refused(suite("", "sealed = true"));
+    assert!(
+        open.contains("`sealed` is sealed, but `sealed.jsonl` has no `sha256`"),
+        "{open}"
+    );
+    for (row, missing) in [
+        ("{\"id\": \"a\", \"score\": 1}", "sentence1"),
+        (
+            "{\"id\": \"a\", \"sentence1\": \"x\", \"sentence2\": \"y\"}",
+            "score",
+        ),
+    ] {
+        std::fs::write(home.path("bad.jsonl"), row).expect("written");
+        let (code, _, said) = seal("bad.jsonl", "out");
+        assert!(
+            code == Some(3) && said.contains(&format!("line 1: found no `{missing}`")),
+            "{said}"
+        );
+    }
 }
 
 #[test]

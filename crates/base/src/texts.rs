@@ -51,6 +51,14 @@ impl Texts {
         text.map_or(key, String::as_str)
     }
 
+    /// Every text whose key starts so, by its key: what a page with a language of its own shows.
+    #[must_use]
+    pub fn starting_with(&self, prefix: &str) -> BTreeMap<String, String> {
+        let keys = self.english.keys().filter(|key| key.starts_with(prefix));
+        keys.map(|key| (key.clone(), self.get(key).to_owned()))
+            .collect()
+    }
+
     /// A text with its placeholders filled in.
     #[must_use]
     pub fn fill(&self, key: &str, values: &[(&str, &str)]) -> String {

@@ -4,6 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;
 use serde::{Deserialize, Serialize};
 
+use super::clusters::Resampling;
 use super::random::index_below;
 
 /// Kind of labels, which decides how far two of them are apart.
@@ -52,21 +53,71 @@ pub fn krippendorff(
     resamples: usize,
     seed: u64,
 ) -> Option<Agreement> {
-    if units.iter().flatten().any(|x| !x.is_finite()) {
-        return None;
-    }
-    let units: Vec<&Vec<f64>> = units.iter().filter(|u| u.len() >= 2).collect();
-    let mut values: Vec<f64> = units.iter().flat_map(|u| u.iter().copied()).collect();
-    let labels = values.len();
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    if units.len() < 2 || values.len() < 2 {
-        return None;
-    }
-    // Each unit as its count of each value.
-    let counted: Vec<Vec<(usize, f64)>> = units
-        .iter()
-        .map(|unit| {
+    let table = Table::new(units)?;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let n = table.units.len() as u32;
+    let draw = || {
+        (0..n)
+            .map(|_| index_below(&mut random, n) as usize)
+            .collect()
+    };
+    table.agreement(measurement, resamples, draw)
+}
+
+/// As [`krippendorff`], with an interval over resamples of whole clusters, as the pairs of one document; without clusters it is
+/// the same to the bit. The level of `how` is not used: the interval is the 95 % one.
+///
+/// # Panics
+/// When the clusters are not of as many units.
+#[must_use]
+pub fn krippendorff_clustered(
+    units: &[Vec<f64>],
+    measurement: Measurement,
+    how: Resampling<'_>,
+) -> Option<Agreement> {
+    let options = how.options;
+    let Some(clusters) = how.clusters else {
+        return krippendorff(units, measurement, options.resamples, options.seed);
+    };
+    assert_eq!(clusters.pairs(), units.len(), "one unit for each pair");
+    let table = Table::new(units)?;
+    let kept = units.iter().scan(0, |next, unit| {
+        let place = (unit.len() >= 2).then_some(*next);
+        *next += usize::from(place.is_some());
+        Some(place)
+    });
+    let place: Vec<Option<usize>> = kept.collect();
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let n = clusters.count() as u32;
+    let draw = || {
+        let drawn = (0..n).map(|_| index_below(&mut random, n));
+        let members = drawn.flat_map(|cluster| clusters.member(cluster));
+        members.filter_map(|&unit| place[unit as usize]).collect()
+    };
+    table.agreement(measurement, options.resamples, draw)
+}
+
+/// Units with at least two labels, each as its count of each value.
+struct Table {
+    units: Vec<Vec<(usize, f64)>>,
+    values: Vec<f64>,
+    labels: usize,
+}
+
+impl Table {
+    fn new(units: &[Vec<f64>]) -> Option<Self> {
+        if units.iter().flatten().any(|x| !x.is_finite()) {
+            return None;
+        }
+        let units: Vec<&Vec<f64>> = units.iter().filter(|u| u.len() >= 2).collect();
+        let mut values: Vec<f64> = units.iter().flat_map(|u| u.iter().copied()).collect();
+        let labels = values.len();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        if units.len() < 2 || values.len() < 2 {
+            return None;
+        }
+        let counted = units.iter().map(|unit| {
             let mut counts = vec![0.0; values.len()];
             for x in *unit {
                 counts[values.partition_point(|v| v < x)] += 1.0;
@@ -76,28 +127,35 @@ pub fn krippendorff(
                 .enumerate()
                 .filter(|(_, n)| *n > 0.0)
                 .collect()
+        });
+        Some(Self {
+            units: counted.collect(),
+            values,
+            labels,
         })
-        .collect();
-    let all: Vec<usize> = (0..counted.len()).collect();
-    let alpha = alpha(&counted, &all, &values, measurement)?;
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut found: Vec<f64> = (0..resamples)
-        .filter_map(|_| {
-            let drawn: Vec<usize> = (0..counted.len())
-                .map(|_| index_below(&mut random, counted.len() as u32) as usize)
-                .collect();
-            self::alpha(&counted, &drawn, &values, measurement)
+    }
+
+    /// Alpha, and its interval over the units that each call of `draw` gives.
+    fn agreement(
+        &self,
+        measurement: Measurement,
+        resamples: usize,
+        mut draw: impl FnMut() -> Vec<usize>,
+    ) -> Option<Agreement> {
+        let all: Vec<usize> = (0..self.units.len()).collect();
+        let alpha_of = |drawn: &[usize]| alpha(&self.units, drawn, &self.values, measurement);
+        let alpha = alpha_of(&all)?;
+        let mut found: Vec<f64> = (0..resamples).filter_map(|_| alpha_of(&draw())).collect();
+        found.sort_by(f64::total_cmp);
+        let at = |share: f64| found.get((share * found.len() as f64) as usize).copied();
+        Some(Agreement {
+            alpha,
+            low: at(0.025).unwrap_or(alpha),
+            high: at(0.975).unwrap_or(alpha),
+            units: self.units.len(),
+            labels: self.labels,
         })
-        .collect();
-    found.sort_by(f64::total_cmp);
-    let at = |share: f64| found.get((share * found.len() as f64) as usize).copied();
-    Some(Agreement {
-        alpha,
-        low: at(0.025).unwrap_or(alpha),
-        high: at(0.975).unwrap_or(alpha),
-        units: units.len(),
-        labels,
-    })
+    }
 }
 
 fn alpha(
@@ -163,6 +221,7 @@ fn alpha(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BootstrapOptions, Clusters};
 
     /// Four annotators, twelve units: the example of Krippendorff's paper.
     fn classic() -> Vec<Vec<f64>> {
@@ -206,6 +265,33 @@ mod tests {
             );
             assert_eq!((found.units, found.labels), (11, 40));
         }
+    }
+
+    #[test]
+    fn clusters_widen_the_interval_and_leave_alpha_alone() {
+        // Every unit of the classic example three times: as clusters, they tell no more than once.
+        let units: Vec<Vec<f64>> = classic().into_iter().flat_map(|u| vec![u; 3]).collect();
+        let names: Vec<String> = (0..units.len()).map(|i| (i / 3).to_string()).collect();
+        let clusters = Clusters::new(names.iter().map(|n| Some(n.as_str())));
+        let options = BootstrapOptions {
+            resamples: 1_000,
+            ..BootstrapOptions::default()
+        };
+        let found = |clusters: Option<&Clusters>| {
+            krippendorff_clustered(&units, Measurement::Interval, options.by(clusters))
+                .expect("defined")
+        };
+        let (alone, together) = (found(None), found(clusters.as_ref()));
+        assert_eq!(
+            Some(alone),
+            krippendorff(&units, Measurement::Interval, 1_000, 0)
+        );
+        assert_eq!(alone.alpha, together.alpha);
+        let width = |a: Agreement| a.high - a.low;
+        assert!(
+            width(together) > 1.4 * width(alone),
+            "{together:?} {alone:?}"
+        );
     }
 
     #[test]

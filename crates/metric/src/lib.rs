@@ -28,7 +28,7 @@ mod similarity;
 mod triplet;
 mod undefined;
 
-pub use agreement::{Agreement, Measurement, krippendorff};
+pub use agreement::{Agreement, Measurement, krippendorff, krippendorff_clustered};
 pub use binary::{Classes, auc, average_precision, classes, spearman_from_auc};
 pub use bootstrap::{
     BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,

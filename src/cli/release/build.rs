@@ -233,7 +233,12 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Print the commitment to the labels of a hidden split
+/// Print the commitment to the labels of a hidden split, or to the rows of a sealed one
+///
+/// With `--seal`, the rows are whole ({"id", "sentence1", "sentence2", "score", ...} per line). They are written to FILE, sorted by id,
+/// each with the salt, and the SHA-256 of FILE is printed: it is the commitment to texts and labels. It goes into korfinsts.toml
+/// (`sealed = true`, `commitment`) and, as `sha256` of the file, into suite.toml. Keep FILE outside of the repository. Whoever holds
+/// it runs `korfinsts suite import SUITE FILE`, which compares the SHA-256, and then evaluates on `SUITE:SPLIT`.
 #[derive(Debug, Args)]
 pub struct CommitArgs {
     /// JSONL file of the labels: {"id", "score"} per line
@@ -242,6 +247,9 @@ pub struct CommitArgs {
     /// File with the salt: at least 16 characters that nobody can guess
     #[arg(long, value_name = "FILE")]
     salt: PathBuf,
+    /// Write the file of a sealed split here
+    #[arg(long, value_name = "FILE")]
+    seal: Option<PathBuf>,
 }
 
 pub(super) fn commit(args: &CommitArgs) -> anyhow::Result<()> {
@@ -255,24 +263,53 @@ pub(super) fn commit(args: &CommitArgs) -> anyhow::Result<()> {
         )
         .into());
     }
+    let asked: &[&str] = match args.seal {
+        Some(_) => &["id", "score", "sentence1", "sentence2"],
+        None => &["id", "score"],
+    };
+    let hint = match args.seal {
+        Some(_) => {
+            "one object per line: {\"id\": \"...\", \"sentence1\": \"...\", \"sentence2\": \"...\", \"score\": 1}"
+        }
+        None => "one object per line: {\"id\": \"...\", \"score\": 1.0}",
+    };
     let invalid = |line: usize, reason: String| ReleaseError::Invalid {
         path: args.labels.clone(),
         reason: format!("line {line}: {reason}"),
-        hint: Some("one object per line: {\"id\": \"...\", \"score\": 1.0}".into()),
+        hint: Some(hint.into()),
     };
     let lines = strict::parse_lines(&fs::read(&args.labels)?).map_err(|(l, e)| invalid(l, e))?;
-    let mut labels = BTreeMap::new();
-    for (i, line) in lines.iter().enumerate() {
-        let (Some(id), Some(score)) = (line["id"].as_str(), line["score"].as_f64()) else {
-            return Err(invalid(i + 1, "found no `id` and `score`".into()).into());
+    let (mut labels, mut rows) = (BTreeMap::new(), BTreeMap::new());
+    for (i, line) in lines.into_iter().enumerate() {
+        let is_there = |key: &&str| match *key {
+            "score" => line[key].as_f64().is_some(),
+            key => line[key].is_string(),
         };
-        if labels.insert(id.to_owned(), score).is_some() {
+        if let Some(missing) = asked.iter().find(|key| !is_there(key)) {
+            return Err(invalid(i + 1, format!("found no `{missing}`")).into());
+        }
+        let (id, score) = (
+            line["id"].as_str().unwrap_or_default(),
+            line["score"].as_f64(),
+        );
+        if labels
+            .insert(id.to_owned(), score.unwrap_or_default())
+            .is_some()
+        {
             return Err(invalid(
                 i + 1,
                 format!("the id `{}` stands twice", id.escape_debug()),
             )
             .into());
         }
+        if let serde_json::Value::Object(row) = &line {
+            rows.insert(id.to_owned(), row.clone());
+        }
+    }
+    if let Some(path) = &args.seal {
+        let sealed = release::seal(&salt, &rows);
+        fs::write_atomic(path, &sealed)?;
+        return output::print(&format!("{}\n", fs::sha256(&sealed)));
     }
     output::print(&format!("{}\n", release::commitment(&salt, &labels)))
 }

@@ -103,7 +103,7 @@ fn subject(args: &CheckArgs, global: &Global) -> anyhow::Result<Subject> {
     }
     let mut subject = Subject::open(path, context)?;
     if let Some(folder) = &args.submissions {
-        subject.context.submissions = submissions::stored(folder, &subject.id)?;
+        subject.context.submissions = submissions::stored(folder, &subject)?;
     }
     Ok(subject)
 }

@@ -1,15 +1,18 @@
 //! `korfinsts release diff` and `bump`.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ContextArgs;
 use crate::cli::output::{self, OutputArgs, Table};
 use crate::cli::{CliError, Global, submissions};
 use korfinsts_base::fs;
-use korfinsts_publish::release::{self, Bump, Context, MANIFEST, Subject};
+use korfinsts_publish::release::{
+    self, Bump, Context, Difference, MANIFEST, StoredScores, Subject,
+};
 
 /// Compare two releases row by row, and score stored submissions again without running a model
 #[derive(Debug, Args)]
@@ -23,6 +26,9 @@ pub struct DiffArgs {
     /// Folder of submission bundles to score again
     #[arg(long, value_name = "DIR")]
     submissions: Option<PathBuf>,
+    /// Folder of records with their scores by pair, as `eval` writes it, to score again
+    #[arg(long, value_name = "DIR")]
+    records: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -43,10 +49,13 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         .into());
     }
     let difference = release::difference(&before.splits, &after.splits);
-    let stored = match &args.submissions {
-        Some(folder) => submissions::stored(folder, &before.id)?,
+    let mut stored = match &args.submissions {
+        Some(folder) => submissions::stored(folder, &after)?,
         None => Vec::new(),
     };
+    if let Some(folder) = &args.records {
+        stored.extend(submissions::of_records(folder, &after)?);
+    }
     let scores = release::rescore(&stored, &before.splits, &after.splits);
     let mut changes = Table::new(
         &format!(
@@ -76,7 +85,6 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             "#ρ shared after",
         ],
     );
-    let show = |rho: Option<f64>| rho.map_or("none".to_owned(), |r| format!("{r:.4}"));
     for s in &scores {
         rescored.push(vec![
             s.name.clone(),
@@ -88,6 +96,8 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             show(s.after.1),
         ]);
     }
+    let (whole, wholes) = wholes(&stored, [&before, &after]);
+    let counts = counts(&difference, [&before, &after]);
     let document = json!({
         "suite": before.id,
         "before": before.version,
@@ -95,12 +105,81 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         "bump": difference.bump(),
         "changes": difference.changes,
         "submissions": scores,
+        "whole": wholes,
     });
-    let tables: Vec<Table> = [changes, rescored]
+    let tables: Vec<Table> = [counts, rescored, whole, changes]
+        .map(Table::without_empty_columns)
         .into_iter()
         .filter(|t| !t.rows.is_empty())
         .collect();
     args.output.show(&document, &tables)
+}
+
+fn show(rho: Option<f64>) -> String {
+    rho.map_or("none".to_owned(), |r| format!("{r:.4}"))
+}
+
+/// The scores on each of two releases as a whole, as a table and as JSON.
+fn wholes(stored: &[StoredScores], releases: [&Subject; 2]) -> (Table, Vec<Value>) {
+    let head = [
+        "submission",
+        "split",
+        "#pairs before",
+        "#ρ before",
+        "#pairs after",
+        "#ρ after",
+    ];
+    let mut table = Table::new("each release as a whole", &head);
+    let mut documents = Vec::new();
+    for s in stored {
+        let sides = releases.map(|release| release::scored(s, &release.splits));
+        if sides.iter().all(Option::is_none) {
+            continue;
+        }
+        let mut row = vec![s.name.clone(), s.split.clone()];
+        for side in sides {
+            row.push(side.map_or_else(String::new, |(n, _)| n.to_string()));
+            row.push(side.map_or_else(String::new, |(_, rho)| show(rho)));
+        }
+        table.push(row);
+        let [before, after] = sides;
+        documents
+            .push(json!({ "name": s.name, "split": s.split, "before": before, "after": after }));
+    }
+    (table, documents)
+}
+
+/// Rows of each kind of change, and the documents that they are of.
+fn counts(difference: &Difference, releases: [&Subject; 2]) -> Table {
+    let mut table = Table::new("what changed", &["change", "#rows", "#documents"]);
+    let cluster_of = clusters(releases);
+    for (change, ids) in &difference.changes {
+        let of = ids.iter().filter_map(|id| cluster_of.get(id));
+        let documents = match of.collect::<BTreeSet<_>>().len() {
+            0 => String::new(),
+            n => n.to_string(),
+        };
+        table.push(vec![change.to_string(), ids.len().to_string(), documents]);
+    }
+    table
+}
+
+/// The cluster of each row of two releases, where one of them declares clusters.
+fn clusters(releases: [&Subject; 2]) -> HashMap<&String, &String> {
+    let mut found = HashMap::new();
+    for release in releases {
+        let Some(name) = &release.cluster else {
+            continue;
+        };
+        for split in &release.splits {
+            for row in &split.rows {
+                if let Some(cluster) = row.labels.get(name) {
+                    found.insert(&row.id, cluster);
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Say which version the rows ask for since the latest earlier release, and write it down
@@ -148,7 +227,7 @@ pub(super) fn bump(args: &BumpArgs, global: &Global) -> anyhow::Result<()> {
         _ => earlier.version.bumped(asked).to_string(),
     };
     let stored = match &args.submissions {
-        Some(folder) => submissions::stored(folder, &subject.id)?,
+        Some(folder) => submissions::stored(folder, &subject)?,
         None => Vec::new(),
     };
     let scores = release::rescore(&stored, &earlier.splits, &subject.splits);

@@ -1,5 +1,6 @@
 //! `korfinsts suite`: which suites there are, how their rows get here, and what they look like.
 
+mod annotate;
 mod new;
 mod probe;
 mod stats;
@@ -60,6 +61,16 @@ enum SuiteCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Write what three blind raters need to score pairs, or read back what they scored
+    ///
+    /// Writes a sheet (CSV) for each rater, a form (form.html) that works from the disk without a network, and key.json. The order of the
+    /// pairs and of the two texts is drawn for each rater; nothing in a sheet or in the form says which pair it is. Give the raters the form
+    /// or their sheet, and keep key.json. When the sheets are back in the folder, `--read` says how far the raters agree with each other
+    /// and with the gold scores.
+    #[command(after_help = "Examples:
+  korfinsts suite annotate korfin-shift-2:dev -o kit --sample 20
+  korfinsts suite annotate --read kit")]
+    Annotate(annotate::AnnotateArgs),
     /// Write the folder of a suite from a file of pairs
     New(new::NewArgs),
     /// Parse all rows and report each kind of problem with its lines; exit code 1 when there is one
@@ -116,6 +127,7 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
             output,
         } => import(&registry, suite, path, output, global),
         SuiteCommand::Fetch { suites, output } => fetch(&registry, suites, output, global),
+        SuiteCommand::Annotate(args) => annotate::run(args, &registry, global),
         SuiteCommand::New(args) => new::run(args, &registry, global),
         SuiteCommand::Check {
             suites,

@@ -294,6 +294,47 @@ fn a_second_release_is_bumped_built_and_compared() {
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(printed["bump"], "major");
     assert_eq!(printed["changes"]["label"], serde_json::json!(["test-000"]));
+    // The figures of records, on each release as a whole and on what they share.
+    let records = home.path("records");
+    for (id, folder) in [("fixture", &folder), ("fixture-2", &folder)] {
+        let suite = home.path(&format!("suites/{id}"));
+        std::fs::create_dir_all(&suite).expect("a folder");
+        let version = if id == "fixture" { "1.0.0" } else { "2.0.0" };
+        let rows = folder.join(format!("releases/fixture-{version}/data/test.jsonl"));
+        std::fs::copy(rows, suite.join("test.jsonl")).expect("copied");
+        let text = format!(
+            "schema = 1\nid = \"{id}\"\nversion = \"{version}\"\ntitle = \"t\"\ndescription = \"d\"\nlanguages = [\"kor-Hang\"]\n\
+             licence = \"MIT\"\nredistributable = true\ndefault_split = \"test\"\nscale = {{ kind = \"interval\", min = 0, max = 5 }}\n\
+             [splits.test]\n[[source]]\nname = \"own\"\nformat = {{ kind = \"jsonl\" }}\nfiles = {{ test = [{{ name = \"test.jsonl\" }}] }}\n\
+             columns = {{ id = [\"id\"], sentence1 = \"sentence1\", sentence2 = \"sentence2\", score = \"score\" }}\n"
+        );
+        std::fs::write(suite.join("suite.toml"), text).expect("written");
+        home.command(&["eval", "--resamples", "100", "--results"])
+            .arg(&records)
+            .arg("--suite")
+            .arg(&suite)
+            .assert()
+            .success();
+    }
+    let output = home
+        .command(&["release", "diff", "--format", "json"])
+        .arg(releases.join("fixture-1.0.0.zip"))
+        .arg(releases.join("fixture-2.0.0.zip"))
+        .arg("--records")
+        .arg(&records)
+        .output()
+        .expect("run");
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let whole = &printed["whole"][0];
+    let rho = |side: &str| {
+        assert_eq!(whole[side][0], 60, "{printed}");
+        whole[side][1].as_f64().expect("a correlation")
+    };
+    assert!(
+        (rho("before") - rho("after")).abs() > 1e-6,
+        "a label changed: {printed}"
+    );
+    assert_eq!(printed["submissions"][0]["after"][1], whole["after"][1]);
     // Without the earlier release at hand, the second cannot be checked.
     std::fs::remove_file(releases.join("fixture-1.0.0.zip")).expect("removed");
     home.command(&["release", "check"])

@@ -1110,6 +1110,44 @@ fn r19_hidden_labels() {
 }
 
 #[test]
+fn r19_sealed_splits() {
+    let sealed = |commitment: Option<&str>, file: bool| {
+        let mut fixture = Fixture::new();
+        let mut split = toml::Table::from_iter([("sealed".to_owned(), true.into())]);
+        if let Some(commitment) = commitment {
+            split.insert("commitment".into(), commitment.into());
+        }
+        fixture.set("splits.sealed", split);
+        if file {
+            fixture
+                .texts
+                .insert("data/sealed.jsonl".into(), b"{}\n".to_vec());
+        }
+        fixture
+    };
+    let good = "ab".repeat(32);
+    let clean = sealed(Some(&good), false);
+    let report = clean.check();
+    assert!(report.passed, "{:#?}", report.findings);
+    // The card says it, and no file of the split is made.
+    let built = korfinsts_publish::release::build(&clean.subject()).expect("built");
+    let card = String::from_utf8_lossy(&built.files["README.md"]);
+    assert!(card.contains(&format!("| sealed | `{good}` |")), "{card}");
+    assert!(!built.files.keys().any(|name| name.contains("sealed")));
+    found(
+        &sealed(None, false).check(),
+        "R19",
+        "is sealed, but commits to no rows",
+    );
+    found(&sealed(Some("x"), false).check(), "R19", "is not 64");
+    found(
+        &sealed(Some(&good), true).check(),
+        "R19",
+        "is sealed, but `data/sealed.jsonl` is there",
+    );
+}
+
+#[test]
 fn r20_datasheet() {
     let keys: Vec<String> = korfinsts_publish::release::QUESTIONS
         .keys()

@@ -53,19 +53,21 @@ impl Registry {
     pub fn choose(&self, asked: &Selection) -> Result<Chosen, SuiteError> {
         let mut chosen = Chosen::default();
         for (manifest, split) in self.wanted(asked)? {
+            let sealed = manifest.splits.get(&split).is_some_and(|s| s.sealed);
             match self.availability(&manifest, Some(&split))? {
-                Availability::Available => {
+                Availability::Missing { command, file } if !sealed => chosen.absent.push(Absent {
+                    id: manifest.id,
+                    command,
+                    file,
+                }),
+                // Of a sealed split that is not here, loading says who has it.
+                _ => {
                     let suite = self.load(&manifest, Some(&split));
                     chosen.suites.push(suite.map_err(|e| SuiteError::Unusable {
                         suite: manifest.id.clone(),
                         source: Box::new(e),
                     })?);
                 }
-                Availability::Missing { command, file } => chosen.absent.push(Absent {
-                    id: manifest.id,
-                    command,
-                    file,
-                }),
             }
         }
         if chosen.suites.is_empty() {

@@ -414,6 +414,21 @@ pub enum SuiteError {
     /// Nothing is left of the suites that were named.
     #[error("no suite is left: {0}")]
     NoneLeft(String),
+    /// A filled-in sheet of raters, or the key of its kit, that cannot be read.
+    #[error("{}{}: {reason}", path.display(), line.map(|l| format!(":{l}")).unwrap_or_default())]
+    Sheet {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: Option<u64>,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A document that cannot be made.
+    #[error(transparent)]
+    Template(#[from] korfinsts_base::template::TemplateError),
     /// The rows of a suite are not on this machine.
     #[error(
         "the rows of `{suite}` ({split}) are not on this machine{}",
@@ -428,6 +443,8 @@ pub enum SuiteError {
         file: Option<PathBuf>,
         /// What brings them here.
         command: String,
+        /// Whether the makers of the suite keep the file.
+        sealed: bool,
     },
     /// A file has other bytes than the manifest (or the import) says.
     #[error(
@@ -508,6 +525,8 @@ impl SuiteError {
                 Some(hint.map_or(rest.clone(), |h| format!("{h} ({rest})")))
             }
             Self::Pairs { first, .. } => first.problem.hint(),
+            Self::Sheet { hint, .. } => Some((*hint).to_owned()),
+            Self::Template(_) => None,
             Self::NewSuite { .. } => {
                 Some("choose another name, or another folder with `-o DIR`".into())
             }
@@ -529,6 +548,13 @@ impl SuiteError {
             Self::UnknownSplit { suite, .. } => {
                 Some(format!("`korfinsts suite info {suite}` shows them"))
             }
+            Self::Missing {
+                command,
+                sealed: true,
+                ..
+            } => Some(format!(
+                "its makers keep the file, so that no model is trained on it: whoever holds it runs `{command}`"
+            )),
             Self::Missing { command, file, .. } => Some(match file {
                 Some(_) => format!("put the file there, or run `{command}`"),
                 None => format!("run `{command}`"),
@@ -561,7 +587,7 @@ impl SuiteError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Fs(_) => FailureClass::Runtime,
+            Self::Fs(_) | Self::Template(_) => FailureClass::Runtime,
             Self::Hub(e) => e.class(),
             Self::Unusable { source, .. } => source.class(),
             Self::Damaged(error) => error.class(),
@@ -575,6 +601,7 @@ impl SuiteError {
             Self::Manifest { .. }
             | Self::Content { .. }
             | Self::Pairs { .. }
+            | Self::Sheet { .. }
             | Self::Missing { .. }
             | Self::WrongBytes { .. }
             | Self::NothingToImport { .. }

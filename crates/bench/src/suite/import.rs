@@ -124,7 +124,8 @@ impl Registry {
         let id = RepoId::new(RepoKind::Dataset, repo)?;
         let snapshot = hub.resolve(&id, revision.unwrap_or("main"))?;
         let mut found = Vec::new();
-        for (split, files) in &source.files {
+        let sealed = |split: &str| manifest.splits.get(split).is_some_and(|s| s.sealed);
+        for (split, files) in source.files.iter().filter(|(split, _)| !sealed(split)) {
             let mut located = Vec::new();
             for file in files {
                 let names = matching(&snapshot.files, &file.name, &file.or);

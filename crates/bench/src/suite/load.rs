@@ -7,7 +7,7 @@ use korfinsts_base::text::nfc;
 
 use super::error::{Finding, Level, Place, Problem};
 use super::format::{Cell, Findings, Lookup, Record, Table, read, read_parallel};
-use super::manifest::{Column, Domains, Format, Manifest, Source, SourceFile, Tolerance};
+use super::manifest::{Column, Domains, Format, Manifest, ROW, Source, SourceFile, Tolerance};
 use super::stats::narrow;
 use super::{Pair, Scale, ScaleKind, Suite, SuiteError};
 
@@ -177,16 +177,23 @@ pub(super) fn read_split(
                     }
                 }
             }
-            match ids.get(&pair.id) {
-                Some((path, first)) => {
-                    findings.add(record.place, duplicate(&pair.id, path, *first));
-                }
-                None => {
-                    ids.insert(pair.id.clone(), (file.path.clone(), record.place));
-                }
+            let pairs = apart(pair, &source.columns.marks);
+            if pairs.is_empty() {
+                let column = columns.sentence2.name.clone();
+                findings.add(record.place, Problem::EmptyText { column });
             }
-            reading.pairs.push(pair);
-            reading.places.push((file.path.clone(), record.place));
+            for pair in pairs {
+                match ids.get(&pair.id) {
+                    Some((path, first)) => {
+                        findings.add(record.place, duplicate(&pair.id, path, *first));
+                    }
+                    None => {
+                        ids.insert(pair.id.clone(), (file.path.clone(), record.place));
+                    }
+                }
+                reading.pairs.push(pair);
+                reading.places.push((file.path.clone(), record.place));
+            }
         }
         reading.rows += table.total;
     }
@@ -226,6 +233,28 @@ pub(super) fn read_split(
             .push("a byte order mark at the start of a file was skipped".to_owned());
     }
     reading
+}
+
+/// A pair for each text between marks in the second one, without outer white space, numbered from 1; the pair itself
+/// where there are no marks.
+fn apart(pair: Pair, marks: &[String]) -> Vec<Pair> {
+    if marks.is_empty() {
+        return vec![pair];
+    }
+    let mut texts = vec![pair.sentence2.as_str()];
+    for mark in marks {
+        texts = texts.iter().flat_map(|t| t.split(mark.as_str())).collect();
+    }
+    let texts = texts.iter().map(|t| t.trim()).filter(|t| !t.is_empty());
+    let mut labels = pair.labels.clone();
+    labels.insert(ROW.to_owned(), pair.id.clone());
+    let numbered = texts.zip(1..).map(|(text, number)| Pair {
+        id: format!("{}-{number}", pair.id),
+        sentence2: text.to_owned(),
+        labels: labels.clone(),
+        ..pair.clone()
+    });
+    numbered.collect()
 }
 
 /// What the only record of a file is, where it is a document and no row: it lacks the first text.
@@ -379,7 +408,7 @@ fn pair(
         },
         None => file.domain.clone(),
     };
-    let gold = match gold(record, &columns.score, scale) {
+    let gold = match gold(record, &columns.score, &source.columns.scores, scale) {
         Ok(gold) => gold,
         Err(problem) => {
             findings.add(record.place, problem);
@@ -396,10 +425,19 @@ fn pair(
     })
 }
 
-fn gold(record: &Record, column: &Lookup, scale: Scale) -> Result<f64, Problem> {
+fn gold(
+    record: &Record,
+    column: &Lookup,
+    named: &BTreeMap<String, f64>,
+    scale: Scale,
+) -> Result<f64, Problem> {
     let (number, written) = match record.cell(column)? {
         Cell::Number(number) => (Some(number), number.to_string()),
-        Cell::Text(text) => (text.trim().parse().ok(), text.to_owned()),
+        Cell::Text(text) => {
+            let name = text.trim();
+            let number = named.get(name).copied();
+            (number.or_else(|| name.parse().ok()), text.to_owned())
+        }
         Cell::Other(found) => (None, found),
     };
     let gold: f64 = number
@@ -570,7 +608,7 @@ pub(super) fn finish(
         scale: manifest.scale_of(declared),
         pairs: reading.pairs,
         release_id: release_id(files),
-        redistributable: manifest.redistributable,
+        redistributable: manifest.redistributable && !declared.sealed,
         triplets: manifest.triplets.clone(),
         cluster: manifest.cluster.clone(),
         mteb_task: declared.mteb_task.clone(),

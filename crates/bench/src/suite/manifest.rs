@@ -11,6 +11,9 @@ use korfinsts_base::{language, strict_toml};
 /// The version of the manifest format that this program reads.
 pub const SCHEMA: u32 = 1;
 
+/// The label that names the row of a pair, where a row is several pairs ([`Columns::marks`]).
+pub const ROW: &str = "row";
+
 /// A suite as its `suite.toml` declares it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +134,10 @@ pub struct Split {
     /// Task name in mteb's result files, where mteb scores this split.
     #[serde(default)]
     pub mteb_task: Option<String>,
+    /// Whether its makers keep the file, so that no model can have been trained on it: it is imported by whoever
+    /// holds it, its texts are shown to nobody, and the SHA-256 of the file says that it was not changed.
+    #[serde(default)]
+    pub sealed: bool,
     /// What a user should know about this split.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -239,6 +246,13 @@ pub struct Columns {
     /// Gold score; absent where the input file has a gold file.
     #[serde(default)]
     pub score: Option<Column>,
+    /// Gold score of each word that stands in `score` instead of a number.
+    #[serde(default)]
+    pub scores: BTreeMap<String, f64>,
+    /// Marks between which `sentence2` holds several texts: each is the second text of a pair of its own, whose id ends
+    /// with its number, and whose label [`ROW`] names the row.
+    #[serde(default)]
+    pub marks: Vec<String>,
     /// Columns that make up the id; none: `<split>-<row>`, rows of the source counted from 1.
     #[serde(default)]
     pub id: Vec<Column>,
@@ -431,7 +445,9 @@ impl Manifest {
         let named = triplets.map(|column| ("triplets", column));
         for (key, column) in named.chain(self.cluster.iter().map(|column| ("cluster", column))) {
             let mut sources = self.sources.iter();
-            if !sources.all(|s| s.columns.labels.contains(column)) {
+            let is_there =
+                |c: &Columns| c.labels.contains(column) || !c.marks.is_empty() && column == ROW;
+            if !sources.all(|s| is_there(&s.columns)) {
                 return Err(format!(
                     "`{key}` names the column `{column}`, which is not in `labels` of every source"
                 ));
@@ -470,6 +486,22 @@ impl Manifest {
         {
             return Err(format!("no source has files for the split `{name}`"));
         }
+        if split.sealed {
+            let mut files = self.sources.iter().filter_map(|s| s.files.get(key));
+            let open = files.find_map(|files| files.iter().find(|f| f.sha256.is_none()));
+            if let Some(file) = open {
+                return Err(format!(
+                    "the split `{name}` is sealed, but `{}` has no `sha256`; without it nobody can tell whether the \
+                     file was changed",
+                    file.name
+                ));
+            }
+            if name == self.default_split {
+                return Err(format!(
+                    "the split `{name}` is sealed, so it cannot be the default one"
+                ));
+            }
+        }
         let counted: usize = split.domains.values().sum();
         match split.rows {
             Some(rows) if !split.domains.is_empty() && counted != rows => Err(format!(
@@ -501,6 +533,9 @@ impl Manifest {
             } else {
                 "`columns` names no `score`".into()
             });
+        }
+        if source.columns.marks.iter().any(String::is_empty) {
+            return Err("`marks` holds an empty text".into());
         }
         for (split, files) in &source.files {
             if !self.splits.contains_key(split) {

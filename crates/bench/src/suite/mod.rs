@@ -6,6 +6,7 @@
 //! A file of pairs without a manifest is one too: `pairs`. To add a suite: a folder under `benchmarks/` with a `suite.toml`. To add a format: one file
 //! under `format/` and one line in its list.
 
+pub mod annotate;
 mod check;
 mod choose;
 mod error;

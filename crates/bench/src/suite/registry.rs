@@ -319,6 +319,7 @@ impl Registry {
             split: split.to_owned(),
             file: absent(manifest, key),
             command: command(manifest),
+            sealed: manifest.splits.get(key).is_some_and(|s| s.sealed),
         };
         let imported = self.imported(manifest)?.ok_or_else(missing)?;
         let record = imported.splits.get(key).ok_or_else(missing)?;

@@ -194,6 +194,16 @@ pub fn rescore(
     found
 }
 
+/// Pairs and Spearman of a submission on the whole split of a release; `None` where it did not score every row of it.
+#[must_use]
+pub fn scored(submission: &StoredScores, splits: &[SplitRows]) -> Option<(usize, Option<f64>)> {
+    let split = splits.iter().find(|s| s.name == submission.split)?;
+    let both = |row: &Row| Some((*submission.scores.get(&row.id)?, row.score?));
+    let pairs: Option<Vec<(f64, f64)>> = split.rows.iter().map(both).collect();
+    let (predicted, gold): (Vec<f64>, Vec<f64>) = pairs?.into_iter().unzip();
+    Some((gold.len(), spearman(&predicted, &gold).ok()))
+}
+
 /// What the changelog says of a change: every id, and the table of scores.
 #[must_use]
 pub fn section(difference: &Difference, scores: &[Rescored]) -> String {
@@ -314,6 +324,9 @@ mod tests {
         assert_eq!(found[0].before, (4, Some(1.0)));
         assert_eq!(found[0].shared, (3, Some(1.0)));
         assert_eq!(found[0].after, (3, Some(-1.0)));
+        // As a whole, the later release is not scored: it has a row that is new.
+        assert_eq!(scored(&stored[0], &old), Some((4, Some(1.0))));
+        assert_eq!(scored(&stored[0], &new), None);
         let text = section(&difference(&old, &new), &found);
         assert!(
             text.contains("m\\|x") && text.contains("-2.0000") && text.contains("`e`"),

@@ -156,6 +156,10 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
             })
         })
         .collect();
+    let sealed = manifest.splits.iter().filter(|(_, split)| split.sealed);
+    let sealed: Vec<Value> = sealed
+        .map(|(name, split)| json!({ "name": name, "commitment": split.commitment }))
+        .collect();
     let languages: Vec<Value> = manifest
         .languages
         .iter()
@@ -190,6 +194,7 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
         "triplets": manifest.triplets,
         "labels": manifest.labels,
         "splits": splits,
+        "sealed": sealed,
         "previous": manifest.previous,
         "waivers": manifest.waivers,
         "agreement": manifest.agreement,

@@ -104,7 +104,12 @@ pub struct Split {
     /// Whether its labels are kept back.
     #[serde(default)]
     pub hidden: bool,
-    /// Salted commitment to the labels that are kept back: 64 hexadecimal digits.
+    /// Whether its rows are kept back, texts and labels: the release has no file of it.
+    #[serde(default)]
+    pub sealed: bool,
+    /// Salted commitment to what is kept back, 64 hexadecimal digits: of hidden labels that of
+    /// [`commitment`](super::commitment), of sealed rows the SHA-256 of the file that
+    /// [`seal`](super::seal) makes.
     #[serde(default)]
     pub commitment: Option<String>,
 }
@@ -244,6 +249,14 @@ impl Manifest {
                 "`default_split` is `{}`, which is not under `[splits]`",
                 self.default_split.escape_debug()
             ));
+        }
+        for (name, split) in &self.splits {
+            if split.sealed && (split.hidden || *name == self.default_split) {
+                return Err(format!(
+                    "the split `{}` is sealed, so it can be neither hidden nor the default one",
+                    name.escape_debug()
+                ));
+            }
         }
         for name in self
             .splits

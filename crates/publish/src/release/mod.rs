@@ -30,10 +30,10 @@ mod verify;
 
 pub use build::{Built, build, rebuild};
 pub use check::check;
-pub use diff::{Change, Difference, Rescored, StoredScores, difference, rescore, section};
+pub use diff::{Change, Difference, Rescored, StoredScores, difference, rescore, scored, section};
 pub use document::QUESTIONS;
 pub use error::ReleaseError;
-pub use gate::r19_hidden::commitment;
+pub use gate::r19_hidden::{commitment, seal};
 pub use manifest::{Agreement, Author, MANIFEST, Manifest, Previous, Source, Split, Waiver};
 pub use report::{Fact, Finding, GateResult, Level, Report, Status, Waived};
 pub use rows::{Row, SplitRows};

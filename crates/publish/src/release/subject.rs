@@ -116,7 +116,7 @@ pub(super) fn is_input(name: &str, manifest: &Manifest) -> bool {
         || (name.strip_prefix("licenses/"))
             .and_then(|n| n.strip_suffix(".txt"))
             .is_some_and(|n| manifest.sources.iter().any(|s| s.name == n))
-        || manifest.splits.keys().any(|s| rows::data_name(s) == name)
+        || (manifest.splits.iter()).any(|(s, split)| !split.sealed && rows::data_name(s) == name)
 }
 
 impl Subject {
@@ -187,7 +187,7 @@ impl Subject {
         let manifest = Manifest::parse(&text(bytes, &shown)?, &shown)?;
         let mut drafts = Vec::new();
         let mut splits = Vec::new();
-        for (name, split) in &manifest.splits {
+        for (name, split) in manifest.splits.iter().filter(|(_, s)| !s.sealed) {
             let file = rows::data_name(name);
             match files.get(&file) {
                 Some(bytes) => {

@@ -1,10 +1,16 @@
-//! R19: where labels are kept back, none is there, and a salted commitment says that they cannot be
-//! changed later: sha256 of the salt, LF, and `<id>\t<score>\n` per row, sorted by id.
+//! R19: what is kept back is not there, and a salted commitment says that it cannot be changed later.
+//! Of hidden labels that is the sha256 of the salt, LF, and `<id>\t<score>\n` per row, sorted by id;
+//! of a sealed split the sha256 of its file, whose rows hold the salt.
 
-use super::super::Subject;
+use std::collections::BTreeMap;
+
+use korfinsts_base::fs::sha256;
+use serde_json::{Map, Value};
+
 use super::super::manifest::is_sha256;
 use super::super::report::Notes;
 use super::super::rows::data_name;
+use super::super::{Subject, parquet};
 
 /// Columns that would give a label away.
 const TELLING: [&str; 7] = [
@@ -22,17 +28,22 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
         return;
     };
     for (name, split) in &manifest.splits {
-        if !split.hidden {
+        if !split.hidden && !split.sealed {
             if split.commitment.is_some() {
                 notes.error(
                     None,
                     format!("`{name}` has a commitment, but its labels are not hidden"),
-                    "set `hidden = true`, or remove the commitment",
+                    "set `hidden = true` or `sealed = true`, or remove the commitment",
                 );
             }
             continue;
         }
         match &split.commitment {
+            None if split.sealed => notes.error(
+                None,
+                format!("`{name}` is sealed, but commits to no rows"),
+                "set `commitment` to what `korfinsts release commit ROWS --seal FILE` prints",
+            ),
             None => notes.error(
                 None,
                 format!("`{name}` hides its labels, but commits to none"),
@@ -46,6 +57,18 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
             Some(_) => {}
         }
         let file = data_name(name);
+        if split.sealed {
+            for kept in [file, parquet::name(name)] {
+                if subject.files.contains_key(&kept) {
+                    notes.error(
+                        None,
+                        format!("`{name}` is sealed, but `{kept}` is there"),
+                        "keep the file outside of the folder of the release",
+                    );
+                }
+            }
+            continue;
+        }
         let text = subject
             .files
             .get(&file)
@@ -95,10 +118,24 @@ pub(super) fn run(subject: &Subject, notes: &mut Notes) {
 
 /// The commitment to labels: whoever knows salt and labels computes the same, nobody else can.
 #[must_use]
-pub fn commitment(salt: &str, labels: &std::collections::BTreeMap<String, f64>) -> String {
+pub fn commitment(salt: &str, labels: &BTreeMap<String, f64>) -> String {
     let mut text = format!("{salt}\n");
     for (id, score) in labels {
         text.push_str(&format!("{id}\t{score}\n"));
     }
-    korfinsts_base::fs::sha256(text.as_bytes())
+    sha256(text.as_bytes())
+}
+
+/// The file of a sealed split: its rows sorted by id, one a line, each with the `salt`. The SHA-256 of the file is the
+/// commitment to its texts and labels: nobody can find them from it, nor change them without changing it.
+#[must_use]
+pub fn seal(salt: &str, rows: &BTreeMap<String, Map<String, Value>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for row in rows.values() {
+        let mut row = row.clone();
+        row.insert("salt".to_owned(), salt.into());
+        out.extend_from_slice(Value::Object(row).to_string().as_bytes());
+        out.push(b'\n');
+    }
+    out
 }
