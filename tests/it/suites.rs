@@ -275,7 +275,7 @@ fn a_sealed_split_is_read_by_whoever_holds_its_file() {
             "score",
         ),
     ] {
-        std::fs::write(home.path("bad.jsonl"), row).expect("written");
+        std::fs::write(home.path("bad.jsonl"), format!("{row}\n")).expect("written");
         let (code, _, said) = seal("bad.jsonl", "out");
         assert!(
             code == Some(3) && said.contains(&format!("line 1: found no `{missing}`")),
