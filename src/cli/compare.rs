@@ -18,8 +18,9 @@ use korfinsts_publish::leaderboard::entry;
 ///
 /// Δρ is the score of A minus the score of B: above zero, A is better. ± is half of its 95 %
 /// interval, from a paired bootstrap over pairs. p is from a permutation test, and p (Holm) is
-/// corrected for the number of suites. The means over suites show what a model gained on finance
-/// and what it lost on general text.
+/// corrected for the number of suites. On a suite of triplets, triplet accuracy is tested and ρ is
+/// not. Pairs that A or B was trained on are left out (†). The means over suites show what a model
+/// gained on finance and what it lost on general text.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts compare adapted-model base-model
@@ -154,46 +155,43 @@ fn page(report: &Report, wide: bool, format: Format) -> String {
         return tables;
     }
     let mut parts = vec![tables];
-    let trained = report.suites.values().any(|s| s.trained != [false; 2]);
-    let note = trained.then(|| texts().get("cli_trained_whole").to_owned());
-    let sentences: Vec<String> = note.into_iter().chain(report.trade_off()).collect();
-    parts.extend(
-        sentences
-            .iter()
-            .map(|sentence| wrapped(&texts().said(sentence)) + "\n"),
-    );
-    parts.extend(triplets(report));
+    let sentences = notes(report).into_iter().chain(report.trade_off());
+    parts.extend(sentences.map(|sentence| wrapped(&texts().said(&sentence)) + "\n"));
     let withheld: Vec<String> = report
         .suites
         .iter()
         .filter_map(|(name, s)| {
             let reason = s.texts_withheld.as_ref()?;
-            Some(format!("texts of {name} are not shown: {reason}\n"))
+            let said = texts().said(&format!("texts of {name} are not shown: {reason}"));
+            Some(wrapped(&said) + "\n")
         })
         .collect();
     parts.extend(withheld);
     parts.join("\n")
 }
 
-/// Triplet accuracy of the two, a line for each suite that has triplets.
-fn triplets(report: &Report) -> Vec<String> {
-    let line = |(name, suite): (&String, &SuiteComparison)| {
-        let found = suite.triplets?;
-        let unit = match suite.clusters {
-            Some(n) => format!("{} triplets of {n} clusters", found.n),
-            None => format!("{} triplets", found.n),
-        };
-        let line = format!(
-            "{name}: triplet accuracy A {:.4}, B {:.4}, Δ {:+.4} {}, p {} ({unit})",
-            found.a,
-            found.b,
-            found.delta,
-            interval(found.interval),
-            probability(Some(found.p_value)),
-        );
-        Some(wrapped(&line) + "\n")
-    };
-    ordered(report).into_iter().filter_map(line).collect()
+/// What a reader of the first table must know.
+fn notes(report: &Report) -> Vec<String> {
+    let suites = || report.suites.values();
+    let mut notes = Vec::new();
+    if suites().any(|s| s.triplets.is_some()) {
+        notes.push(texts().get("cli_triplets_compared").to_owned());
+    }
+    let mut left: Vec<Option<usize>> = suites()
+        .filter(|s| s.trained != [false; 2])
+        .map(|s| (s.left_out > 0).then_some(s.n_pairs))
+        .collect();
+    left.dedup();
+    notes.extend(match left[..] {
+        [] => None,
+        [Some(pairs)] => {
+            let pairs = [("pairs", &*pairs.to_string())];
+            Some(texts().fill("cli_trained", &pairs))
+        }
+        _ if left.contains(&None) => Some(texts().get("cli_trained_whole").to_owned()),
+        _ => Some(texts().get("cli_trained_parts").to_owned()),
+    });
+    notes
 }
 
 /// Finance first, then by name.
@@ -261,19 +259,29 @@ fn suites(report: &Report, wide: bool) -> Table {
         "A = {}, B = {}: Spearman's ρ on the same pairs",
         report.a, report.b
     );
-    let delta = |s: &SuiteComparison| {
-        let half = s.interval.map(|[low, high]| (high - low) / 2.0);
-        signed(s.delta_spearman) + &half.map_or_else(String::new, |h| format!("±{h:.3}"))
+    let delta = |delta: Option<f64>, interval: Option<[f64; 2]>| {
+        let half = interval.map(|[low, high]| (high - low) / 2.0);
+        signed(delta) + &half.map_or_else(String::new, |h| format!("±{h:.3}"))
     };
     if !wide {
         let head = ["suite", "#ρ A", "#ρ B", "#Δρ", "#p (Holm)", "at 5 %"];
         let mut table = Table::new(&title, &head);
         for (name, s) in ordered(report) {
+            if let Some(t) = &s.triplets {
+                table.push(vec![
+                    texts().fill("cli_triplets", &[("suite", name)]),
+                    marked(Some(t.a), s.trained[0]),
+                    marked(Some(t.b), s.trained[1]),
+                    delta(Some(t.delta), t.interval),
+                    probability(t.p_holm),
+                    verdict(Some(t.delta), t.p_holm),
+                ]);
+            }
             table.push(vec![
                 name.clone(),
                 marked(s.spearman_a, s.trained[0]),
                 marked(s.spearman_b, s.trained[1]),
-                delta(s),
+                delta(s.delta_spearman, s.interval),
                 probability(s.p_holm),
                 verdict(s.delta_spearman, s.p_holm),
             ]);
@@ -299,6 +307,22 @@ fn suites(report: &Report, wide: bool) -> Table {
     ];
     let mut table = Table::new(&title, &head);
     for (name, s) in ordered(report) {
+        if let Some(t) = &s.triplets {
+            let mut row = vec![
+                texts().fill("cli_triplets", &[("suite", name)]),
+                s.area.to_string(),
+                t.n.to_string(),
+                marked(Some(t.a), s.trained[0]),
+                marked(Some(t.b), s.trained[1]),
+                signed(Some(t.delta)),
+                interval(t.interval),
+                probability(Some(t.p_value)),
+                probability(t.p_holm),
+                verdict(Some(t.delta), t.p_holm),
+            ];
+            row.resize(table.head.len(), String::new());
+            table.push(row);
+        }
         let auc = s.auc.as_ref();
         table.push(vec![
             name.clone(),
@@ -452,11 +476,12 @@ fn tidy(report: &Report) -> Table {
         "high",
         "p_value",
         "p_holm",
+        "detectable",
     ];
     let mut table = Table::new("", &head);
     let raw = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
     for (name, s) in ordered(report) {
-        let mut row = |part: &str, n: usize, statistic: &str, numbers: [Option<f64>; 7]| {
+        let mut row = |part: &str, n: usize, statistic: &str, numbers: [Option<f64>; 8]| {
             let mut row = vec![
                 report.a.clone(),
                 report.b.clone(),
@@ -476,20 +501,20 @@ fn tidy(report: &Report) -> Table {
             "",
             s.n_pairs,
             "spearman",
-            [a, b, delta, low, high, s.p_value, s.p_holm],
+            [a, b, delta, low, high, s.p_value, s.p_holm, None],
         );
+        if let Some(t) = &s.triplets {
+            let [low, high] = bounds(t.interval);
+            let [a, b, delta, p] = [t.a, t.b, t.delta, t.p_value].map(Some);
+            let numbers = [a, b, delta, low, high, p, t.p_holm, None];
+            row("", t.n, "triplet_accuracy", numbers);
+        }
         if let Some(a) = &s.auc {
             let [low, high] = a.interval;
-            let numbers = [
-                a.auc_a,
-                a.auc_b,
-                a.delta_auc,
-                low,
-                high,
-                a.p_value,
-                a.p_holm,
-            ];
-            row("", s.n_pairs, "auc", numbers.map(Some));
+            let [a, b, delta, p, holm] =
+                [a.auc_a, a.auc_b, a.delta_auc, a.p_value, a.p_holm].map(Some);
+            let numbers = [a, b, delta, Some(low), Some(high), p, holm, None];
+            row("", s.n_pairs, "auc", numbers);
         }
         for part in &s.parts {
             let statistic = if part.interval.is_none() {
@@ -499,7 +524,8 @@ fn tidy(report: &Report) -> Table {
             };
             let [low, high] = bounds(part.interval);
             let [a, b, delta] = [part.a, part.b, part.delta];
-            let numbers = [a, b, delta, low, high, part.p_value, part.p_holm];
+            let [p, holm, sees] = [part.p_value, part.p_holm, part.detectable];
+            let numbers = [a, b, delta, low, high, p, holm, sees];
             row(&part.name, part.n, statistic, numbers);
         }
     }
@@ -517,6 +543,7 @@ fn tidy(report: &Report) -> Table {
             raw(Some(found.mean_delta)),
             raw(Some(found.interval[0])),
             raw(Some(found.interval[1])),
+            String::new(),
             String::new(),
             String::new(),
         ]);

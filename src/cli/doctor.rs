@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::output::print;
+use super::output::{print, screen_width};
 use super::runtime::Format;
 use super::{CliError, Global, model};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_base::hub::{Hub, HubSettings, without_password};
+use korfinsts_base::table::wrap;
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::backend::onnxruntime::{self, Loaded, cuda, library};
 
@@ -91,7 +92,10 @@ pub fn run(args: &DoctorArgs, global: &Global) -> anyhow::Result<()> {
     let checks = examine(args, global);
     match args.format {
         Format::Json => print(&(serde_json::to_string_pretty(&checks)? + "\n"))?,
-        Format::Table => print(&table(&checks))?,
+        Format::Table => {
+            let screen = screen_width().unwrap_or(usize::MAX);
+            print(&table(&checks, screen))?;
+        }
     }
     let failed: Vec<&str> = checks
         .iter()
@@ -434,15 +438,18 @@ fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / GIB as f64)
 }
 
-fn table(checks: &[Check]) -> String {
+/// The checks, one a line of at most `screen` characters where it has spaces.
+fn table(checks: &[Check], screen: usize) -> String {
     use std::fmt::Write as _;
     let width = checks.iter().map(|c| c.what.len()).max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {
         let (status, what) = (check.status.name(), check.what);
-        let _ = writeln!(text, "{status:<4}  {what:<width$}  {}", check.found);
+        let line = format!("{status:<4}  {what:<width$}  {}", check.found);
+        let _ = writeln!(text, "{}", wrap(&line, screen, width + 8));
         if let Some(remedy) = check.remedy.as_ref().filter(|r| !r.is_empty()) {
-            let _ = writeln!(text, "      {:width$}  -> {remedy}", "");
+            let line = format!("      {:width$}  -> {remedy}", "");
+            let _ = writeln!(text, "{}", wrap(&line, screen, width + 11));
         }
     }
     text
@@ -480,8 +487,9 @@ mod tests {
             Check::bad(Status::Warn, "ONNX Runtime", "none", "install it"),
         ];
         assert_eq!(
-            table(&checks),
+            table(&checks, 80),
             "ok    cores         2\nwarn  ONNX Runtime  none\n                    -> install it\n"
         );
+        assert!(table(&checks, 31).ends_with("-> install\n                       it\n"));
     }
 }

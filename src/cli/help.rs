@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
 
+use korfinsts_base::texts::Texts;
+
 use super::Cli;
+use super::texts::texts;
 
 /// Subcommands in groups; an example for each.
 const GROUPS: &[(&str, &[(&str, &str)])] = &[
@@ -62,24 +65,83 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// The command with its help.
+/// The command with its help, in the language of the reader.
 pub fn command() -> clap::Command {
-    let command = Cli::command();
+    command_in(texts())
+}
+
+fn command_in(texts: &Texts) -> clap::Command {
+    let mut command = Cli::command();
+    if !texts.is("en") {
+        command.build();
+        command = said(command, texts);
+    }
     let about = |name: &str| {
         let found = command.find_subcommand(name);
         let about = found.and_then(clap::Command::get_about);
         about.map(ToString::to_string).unwrap_or_default()
     };
-    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    let usage = texts.said("Usage:");
+    let mut text = format!("{{about-with-newline}}\n{usage} {{usage}}\n");
     for (group, commands) in GROUPS {
-        let _ = writeln!(text, "\n{group}:");
+        let _ = writeln!(text, "\n{}:", texts.said(group));
         for (name, example) in *commands {
             let _ = writeln!(text, "  {name:11}  {}", about(name));
             let _ = writeln!(text, "  {:11}  $ {example}", "");
         }
     }
-    text.push_str("\n`korfinsts COMMAND --help` explains a command.\n\nGlobal options:\n{options}");
+    let explains = texts.said("`korfinsts COMMAND --help` explains a command.");
+    let options = texts.said("Global options");
+    let _ = write!(text, "\n{explains}\n\n{options}:\n{{options}}");
     command.help_template(text)
+}
+
+/// A command that was built, and its subcommands, with every help text that the file of texts has.
+fn said(command: clap::Command, texts: &Texts) -> clap::Command {
+    // clap takes headings that stay; the program makes its help once.
+    let heading = |english: &str| -> &'static str { texts.said(english).leak() };
+    let argument = |argument: clap::Arg| {
+        let heading = heading(match argument.get_help_heading() {
+            Some(heading) => heading,
+            None if argument.is_positional() => "Arguments",
+            None => "Options",
+        });
+        let argument = argument.help_heading(heading);
+        let Some(help) = argument.get_help().map(ToString::to_string) else {
+            return argument;
+        };
+        let own = texts.said(&help);
+        let argument = match argument.get_long_help().map(ToString::to_string) {
+            Some(long) => argument.long_help(long.replacen(&help, &own, 1)),
+            None => argument,
+        };
+        argument.help(own)
+    };
+    let about = command.get_about().map(ToString::to_string);
+    let about = about.unwrap_or_default();
+    let own = texts.said(&about);
+    // Paragraphs after the first one stay English.
+    let long = command.get_long_about().map(ToString::to_string);
+    let long = long.unwrap_or_default().replacen(&about, &own, 1);
+    let after = command.get_after_help().map(ToString::to_string);
+    let after = after.unwrap_or_default();
+    let examples = texts.said("Examples:");
+    let after = after.replacen("Examples:", &examples, 1);
+    let template = format!(
+        "{{about-with-newline}}\n{} {{usage}}\n\n{{all-args}}{{after-help}}",
+        texts.said("Usage:")
+    );
+    let command = match long.is_empty() {
+        true => command,
+        false => command.long_about(long),
+    };
+    command
+        .about(own)
+        .after_help(after)
+        .subcommand_help_heading(heading("Commands"))
+        .help_template(template)
+        .mut_args(argument)
+        .mut_subcommands(|sub| said(sub, texts))
 }
 
 #[cfg(test)]
@@ -105,6 +167,54 @@ mod tests {
         for line in help.lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }
+    }
+
+    /// No text of the help in Korean is of an argument that is no more.
+    #[test]
+    fn the_help_is_in_korean() {
+        let korean = Texts::of("ko");
+        let mut command = Cli::command();
+        command.build();
+        let mut english: BTreeSet<String> = GROUPS.iter().map(|g| g.0.to_owned()).collect();
+        visit(&command, "korfinsts", &mut |_, command| {
+            let about = command.get_about().map(ToString::to_string);
+            let headings = command.get_arguments().filter_map(|a| a.get_help_heading());
+            english.extend(headings.map(str::to_owned));
+            let helps = command.get_arguments().filter_map(|a| a.get_help());
+            english.extend(helps.map(ToString::to_string).chain(about));
+        });
+        let stale: Vec<&str> = korean
+            .sentences("said_help_")
+            .filter(|text| {
+                !english.contains(*text)
+                    && !["Usage:", "Examples:"].contains(text)
+                    && !text.contains("COMMAND --help")
+            })
+            .collect();
+        let own = ["Print this message or the help of the given subcommand(s)"];
+        let of_clap = ["Arguments", "Commands", "Options"];
+        assert!(
+            stale.iter().all(|t| own.contains(t) || of_clap.contains(t)),
+            "{stale:?}"
+        );
+        let help = |arguments: &[&str]| {
+            let found = command_in(&korean).try_get_matches_from(arguments);
+            found.expect_err("help").to_string()
+        };
+        for arguments in [
+            &["korfinsts", "--help"][..],
+            &["korfinsts", "eval", "--help"],
+            &["korfinsts", "compare", "-h"],
+            &["korfinsts", "suite", "check", "-h"],
+            &["korfinsts", "leaderboard", "build", "-h"],
+        ] {
+            let help = help(arguments);
+            for english in ["Usage", "Options", "Arguments", "Commands", "Print help"] {
+                assert!(!help.contains(english), "{arguments:?}: {help}");
+            }
+            assert!(help.contains("사용법:") && help.contains("옵션"), "{help}");
+        }
+        assert!(help(&["korfinsts", "-h"]).contains("인코더를 평가셋으로 평가합니다"));
     }
 
     fn visit(command: &clap::Command, path: &str, check: &mut dyn FnMut(&str, &clap::Command)) {

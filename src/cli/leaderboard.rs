@@ -176,7 +176,7 @@ fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
         .map_or(0, |f| f.content.len());
     global.note(&format!(
         "{} models, {} suites: statistics in {:.1} s, page in {:.2} s, {:.0} kB",
-        board.rows.len(),
+        board.models.len(),
         board.suites.len(),
         statistics.as_secs_f64(),
         begun.elapsed().as_secs_f64(),

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::texts::texts;
 use korfinsts_base::fs;
-pub use korfinsts_base::table::{Table, text_width};
+pub use korfinsts_base::table::Table;
+use korfinsts_base::table::wrap;
 use korfinsts_base::text::printable;
 
 /// Formats of a report.
@@ -116,24 +117,8 @@ pub fn screen_width() -> Option<usize> {
 /// A sentence in lines that fit the terminal, cut at spaces; on one line in a pipe.
 #[must_use]
 pub fn wrapped(sentence: &str) -> String {
-    let Some(width) = screen_width() else {
-        return sentence.to_owned();
-    };
-    let mut out = String::new();
-    let mut used = 0;
-    for (at, word) in sentence.split(' ').enumerate() {
-        let length = text_width(word);
-        if used > 2 && used + 1 + length > width {
-            out.push_str("\n  ");
-            used = 2;
-        } else if at > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += length;
-    }
-    out
+    let width = screen_width();
+    width.map_or_else(|| sentence.to_owned(), |width| wrap(sentence, width, 2))
 }
 
 /// Prints a line on stderr, with what others wrote in it made harmless; one that nobody reads any more

@@ -51,8 +51,9 @@ impl ColumnArgs {
             let name = PathBuf::from("stdin");
             OwnPairs::read(&name, &stdin(&name)?, &options)?
         } else {
-            let bytes = fs::read(path)
-                .map_err(|e| CliError::new(FailureClass::Data, e.to_string(), e.hint()))?;
+            let bytes = fs::read(path).map_err(|e| {
+                CliError::new(FailureClass::Data, format!("{e}: {}", e.source), e.hint())
+            })?;
             OwnPairs::read(path, &bytes, &options)?
         };
         for line in &own.said {

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::texts::texts as said;
 use korfinsts_bench::run::engine::{Amount, Progress};
 use korfinsts_encoder::Usage;
 
 /// How long the recent past is from which the time left follows.
 const RECENT: Duration = Duration::from_secs(30);
+/// The shortest past that says anything of the rest.
+const SHORTEST: f64 = 1.0;
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,7 +38,7 @@ impl Pace {
         }
     }
 
-    /// `1,230 texts/s, 2m 15s left`; empty before two batches are done.
+    /// `1,230 texts/s, 2m 15s left`; empty in the first second.
     fn sentence(&self) -> String {
         let (Some(first), Some(last)) = (self.recent.front(), self.recent.back()) else {
             return String::new();
@@ -46,20 +49,24 @@ impl Pace {
         let (texts, bytes) = since.fold((0, 0), |(texts, bytes), amount| {
             (texts + amount.texts, bytes + amount.bytes)
         });
-        if seconds <= 0.0 || bytes == 0 {
+        if seconds < SHORTEST || bytes == 0 {
             return String::new();
         }
         let left = self.left.bytes as f64 * seconds / bytes as f64;
-        format!(
-            "{} texts/s, {} left",
-            rate(texts as f64 / seconds),
-            time(left)
-        )
+        let values = [
+            ("rate", &*rate(texts as f64 / seconds)),
+            ("left", &time(left)),
+        ];
+        said().fill("cli_pace", &values)
     }
 
     /// The line for a file.
     fn line(&self) -> String {
-        let done = format!("encoded {} of {} texts", self.done, self.total);
+        let values = [
+            ("done", &*self.done.to_string()),
+            ("total", &self.total.to_string()),
+        ];
+        let done = said().fill("cli_encoded", &values);
         match self.sentence() {
             rate if rate.is_empty() => done,
             rate => format!("{done}, {rate}"),
@@ -125,7 +132,7 @@ impl Progress for Bar {
         if missing.texts == 0 || self.quiet || !std::io::stderr().is_terminal() {
             return;
         }
-        let style = ProgressStyle::with_template("encoding {wide_bar} {pos}/{len} texts  {msg}")
+        let style = ProgressStyle::with_template(said().get("cli_bar"))
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         self.drawn = ProgressBar::with_draw_target(
             Some(total as u64),
@@ -210,8 +217,10 @@ mod tests {
             ..Pace::default()
         };
         assert_eq!(pace.line(), "encoded 206 of 3498 texts");
-        // A slow start is forgotten.
-        pace.advance(Duration::from_secs(50), amount(2, 10_000));
+        // A slow start is forgotten, and two batches at once say nothing.
+        pace.advance(Duration::from_secs(50), amount(1, 5_000));
+        pace.advance(Duration::from_millis(50_010), amount(1, 5_000));
+        assert_eq!(pace.line(), "encoded 208 of 3498 texts");
         for second in 100..=140 {
             pace.advance(Duration::from_secs(second), amount(10, 1_000));
         }

@@ -109,7 +109,7 @@ pub(super) fn incomplete(paths: &[PathBuf]) -> Option<[String; 2]> {
             "{folder}: {} of the run is missing or not finished",
             names.join(", ")
         ),
-        format!("run it, then join the shards: `korfinsts merge {folder} --into DIR`"),
+        format!("run it, then join the shards: `korfinsts merge {folder} --results DIR`"),
     ])
 }
 
@@ -218,6 +218,13 @@ fn differences(path: &Path, record: &Record) -> anyhow::Result<Vec<String>> {
         compare("triplets", json(&record.triplets), json(&again.triplets));
     }
     compare("clusters", json(&record.clusters), json(&again.clusters));
+    // So have those of pairs that say nothing of training.
+    if let Some(trained) = &record.trained_on
+        && pairs.iter().any(|pair| pair.trained)
+    {
+        let again = score::trained_on(&pairs, trained.variants, &record.bootstrap.options());
+        compare("trained_on", json(&trained), json(&again));
+    }
     Ok(differences)
 }
 

@@ -9,9 +9,11 @@ use super::texts::texts;
 use korfinsts_base::text::visible;
 use korfinsts_base::texts::Texts;
 use korfinsts_bench::run::record::{Timing, TripletPart};
+use korfinsts_bench::run::triplets::Compared;
 use korfinsts_metric::holm;
-use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, Row, SuiteColumn};
+use korfinsts_publish::leaderboard::board::{Board, BoardOptions, Inputs, Kind, Row};
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
+use korfinsts_publish::leaderboard::compare;
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Most characters of a name in a terminal, where they tell the encoders apart.
@@ -130,6 +132,12 @@ impl<'a> Summary<'a> {
         Some((cell.score?, cell.interval, cell.trained_on))
     }
 
+    /// The score on a data set: on the first of its suites that the row was run on.
+    fn score_of(&self, row: usize, set: &[usize]) -> Option<f64> {
+        set.iter()
+            .find_map(|&suite| Some(self.score(row, suite)?.0))
+    }
+
     fn cell(&self, row: usize, suite: usize) -> String {
         let Some((rho, interval, trained)) = self.score(row, suite) else {
             let there = self.board.rows[row].cells[suite].is_some();
@@ -180,14 +188,11 @@ impl<'a> Summary<'a> {
         if cells.iter().all(String::is_empty) {
             return None;
         }
-        let rows = self.board.rows.iter().enumerate();
-        let baselines = rows.filter(|(_, row)| row.kind == Kind::Baseline);
-        let best = baselines
-            .filter_map(|(at_row, row)| Some((self.accuracy(at_row, at)?.0.accuracy, &row.name)))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        cells.push(best.map_or_else(String::new, |(value, name)| {
-            format!("{} {name}", short(value))
-        }));
+        let best = self.best_baseline(at).and_then(|row| {
+            let value = self.accuracy(row, at)?.0.accuracy;
+            Some(format!("{} {}", short(value), self.board.rows[row].name))
+        });
+        cells.push(best.unwrap_or_default());
         let suite = &self.board.suites[at].key;
         Some(Column {
             group: group.to_owned(),
@@ -224,7 +229,7 @@ impl<'a> Summary<'a> {
             // Suites of one release are one data set under two names.
             if subset.suites.len() > 1 {
                 let mean = |row: usize| {
-                    let scores = (subset.suites.iter()).map(|set| Some(self.score(row, set[0])?.0));
+                    let scores = subset.suites.iter().map(|set| self.score_of(row, set));
                     let scores: Option<Vec<f64>> = scores.collect();
                     scores.map(|s| mean_of(&s))
                 };
@@ -403,13 +408,13 @@ impl<'a> Summary<'a> {
     }
 
     /// One sentence per encoder: against the best baselines where there is one encoder, else
-    /// against the encoder with the highest mean. By Holm over suites, at 5 %.
+    /// against the encoder with the highest mean. By triplet accuracy on a suite of triplets, by ρ on
+    /// others; by Holm over suites, at 5 %.
     fn verdicts(&self) -> Vec<String> {
         let encoders: Vec<usize> = self.rows().map(|(at, _)| at).collect();
         let mean = |row: usize| {
-            let scores: Vec<f64> = (0..self.board.suites.len())
-                .filter_map(|suite| Some(self.score(row, suite)?.0))
-                .collect();
+            let sets = self.board.subsets.iter().flat_map(|s| &s.suites);
+            let scores: Vec<f64> = sets.filter_map(|set| self.score_of(row, set)).collect();
             if scores.is_empty() {
                 -1.0
             } else {
@@ -439,18 +444,15 @@ impl<'a> Summary<'a> {
     fn verdict(&self, row: usize, rival: Option<usize>) -> Option<String> {
         let board = &self.board;
         let name = |row: usize| self.name(&board.rows[row]);
-        let rival_on = |suite: &SuiteColumn| {
-            rival.or_else(|| {
-                let best = &suite.best_baseline.as_ref()?.0;
-                let is_best = |r: &Row| r.kind == Kind::Baseline && r.name == *best;
-                board.rows.iter().position(is_best)
-            })
-        };
         let mut tested: Vec<(usize, f64, f64)> = Vec::new();
-        for (at, suite) in board.suites.iter().enumerate() {
-            let Some(rival) = rival_on(suite) else {
+        for at in 0..board.suites.len() {
+            let Some(rival) = rival.or_else(|| self.best_baseline(at)) else {
                 continue;
             };
+            if let Some(found) = self.triplets_of(at, [row, rival]) {
+                tested.push((at, found.delta, found.p_value));
+                continue;
+            }
             let found = board
                 .differences
                 .iter()
@@ -484,15 +486,37 @@ impl<'a> Summary<'a> {
             let values = [("rival", rival.as_str()), ("suites", &self.list(suites))];
             said.push(self.texts.fill(key, &values));
         }
-        said.extend(self.unseen(row));
+        let is_tested = |at: usize| tested.iter().any(|t| t.0 == at);
+        said.extend(self.unseen(row, is_tested));
         (!said.is_empty()).then(|| format!("{}: {}", name(row), said.join(", ")))
     }
 
-    /// What the scores over pairs that a model was not trained on say: they are not tested against
-    /// scores over all pairs.
-    fn unseen(&self, row: usize) -> Vec<String> {
+    /// The baseline with the highest figure to read.
+    fn best_baseline(&self, at: usize) -> Option<usize> {
+        let rows = self.board.rows.iter().enumerate();
+        let baselines = rows.filter(|(_, row)| row.kind == Kind::Baseline);
+        let accuracy = |row| Some((self.accuracy(row, at)?.0.accuracy, row));
+        let by_triplets = baselines.clone().filter_map(|(row, _)| accuracy(row));
+        let best = by_triplets.max_by(|a, b| a.0.total_cmp(&b.0)).map(|b| b.1);
+        best.or_else(|| {
+            let (best, _) = self.board.suites[at].best_baseline.as_ref()?;
+            let mut named = baselines.filter(|(_, row)| row.name == *best);
+            named.next().map(|(row, _)| row)
+        })
+    }
+
+    /// Two rows on the triplets of a suite that neither was trained on.
+    fn triplets_of(&self, at: usize, rows: [usize; 2]) -> Option<Compared> {
+        let [a, b] = rows.map(|row| self.entry(row, at));
+        let bootstrap = a?.record.bootstrap.options();
+        compare::triplets(a?, b?, &bootstrap).ok().flatten()
+    }
+
+    /// What the scores over pairs that a model was not trained on say where no test compares them.
+    fn unseen(&self, row: usize, is_tested: impl Fn(usize) -> bool) -> Vec<String> {
         let mut on: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (at, suite) in self.board.suites.iter().enumerate() {
+        let suites = self.board.suites.iter().enumerate();
+        for (at, suite) in suites.filter(|(at, _)| !is_tested(*at)) {
             if let Some((_, Some([low, high]), true)) = self.score(row, at) {
                 let word = match () {
                     () if low > 0.0 => "cli_above_zero",

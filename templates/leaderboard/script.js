@@ -67,8 +67,8 @@ const sort = () => {
   }
   show();
 };
-// The first hundred stand in the document, until the reader asks for all.
-const most = 100, more = $('more'), live = $('live'), word = live.textContent.replace(/^[\d\s/]*/, '');
+// The first fifty are in the document, until the reader asks for all.
+const most = 50, more = $('more'), live = $('live'), word = live.textContent.replace(/^[\d\s/]*/, '');
 const show = () => {
   const on = bodies.filter(b => !b.off), shown = state.get('all') ? on : on.slice(0, most), rest = on.length - shown.length, h = table.querySelector('[aria-sort]');
   for (const b of [...table.tBodies]) b.remove();
@@ -214,7 +214,7 @@ const compare = () => {
   if (!ids.length) return;
   const bars = grid(ids.map(id => title(body.get(id))).join(' · '), [[t.suite], ['ρ', 'plot']]);
   const shown = heads.map((h, c) => c).filter(c => (heads[c].dataset.area || names[c].startsWith('mean-')) && ids.some(id => !isNaN(number(main(body.get(id), c)))));
-  const found = shown.flatMap(c => ids.map(id => number(main(body.get(id), c)))).filter(v => !isNaN(v)), low = Math.min(0, ...found), high = Math.max(.1, ...found), x = v => 82 * (v - low) / (high - low) + '%';
+  const found = shown.flatMap(c => ids.map(id => number(main(body.get(id), c)))).filter(v => !isNaN(v)), low = Math.min(0, ...found), high = Math.max(.1, ...found), x = v => (innerWidth < 600 ? 58 : 82) * (v - low) / (high - low) + '%';
   for (const c of shown) {
     const svg = draws('svg', {class: 'bars', height: 18 * ids.length, role: 'img', 'aria-label': label(c)});
     svg.append(draws('line', {x1: x(0), x2: x(0), y1: 0, y2: '100%', class: 'guide'}));

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use korfinsts_bench::run::record::{Record, RecordFiles, ScoredPair, Timing};
+use korfinsts_bench::run::score;
 use korfinsts_metric::{BootstrapOptions, PairedStatistic, compare};
 use predicates::prelude::*;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -288,6 +289,11 @@ fn every_format_says_who_is_better() {
     );
     let parts = suite["parts"].as_array().expect("parts");
     assert_eq!((parts.len(), &parts[0]["name"]), (2, &"legal".into()));
+    assert!(
+        parts[0]["detectable"]
+            .as_f64()
+            .is_some_and(|d| d > 0.0 && d < 1.0)
+    );
     assert_eq!(parts[0]["n"], 60);
     let pairs = suite["disagreements"].as_array().expect("pairs");
     assert_eq!(pairs.len(), 4);
@@ -526,6 +532,181 @@ fn patterns_compare_triplets() {
         .assert()
         .success()
         .stdout(predicate::str::contains("sees Δ of").and(predicate::str::contains("0.64")));
+}
+
+/// Triplets of two languages of a suite that the first model was trained on half of: it sees those, and
+/// of the others as many as the second model. Gives its record.
+fn trained_on_half(home: &Home, marks: bool) -> PathBuf {
+    let files = [("trained", true), ("clean", false)].map(|(name, trained)| {
+        let mut pairs = Vec::new();
+        for triplet in 0..40 {
+            let known = triplet < 20;
+            let sees = if known { trained } else { triplet % 4 < 3 };
+            for (gold, score) in [(1.0, 0.5), (0.0, if sees { 0.1 } else { 0.9 })] {
+                let mut pair = pair(pairs.len(), gold, score + f64::from(triplet) * 1e-3);
+                pair.triplet = Some(triplet.to_string());
+                pair.group = Some("polarity".into());
+                pair.trained = trained && known;
+                pairs.push(pair);
+            }
+        }
+        let mut record = record(name, "korfin-shift", "binary", &pairs);
+        let options = record.bootstrap.options();
+        record.trained_on = score::trained_on(&pairs, 1, &options);
+        for pair in &mut pairs {
+            pair.trained &= marks;
+        }
+        keep(&home.results(), record, &pairs)
+    });
+    let [trained, _] = files;
+    trained
+}
+
+#[test]
+fn pairs_that_a_model_was_trained_on_are_left_out() {
+    let home = Home::new();
+    let file = trained_on_half(&home, true);
+    let of = |home: &Home, a: &str, b: &str| {
+        report(home, &["compare", a, b, "--format", "json"])["suites"]["korfin-shift"].clone()
+    };
+    let found = of(&home, "trained", "clean");
+    assert_eq!(
+        (&found["n_pairs"], &found["left_out"]),
+        (&40.into(), &40.into())
+    );
+    assert_eq!(found["trained"], serde_json::json!([true, false]));
+    assert_eq!(found["triplets"]["n"], 20);
+    assert_eq!(
+        (&found["triplets"]["delta"], &found["delta_spearman"]),
+        (&0.0.into(), &0.0.into())
+    );
+    // Either order leaves the same pairs out.
+    assert_eq!(of(&home, "clean", "trained")["left_out"], 40);
+    // What `eval` shows of the model is what `compare` shows of it.
+    let record = Record::read(&file).expect("a record");
+    let shown = record.trained_on.expect("some were seen");
+    assert_eq!(
+        found["spearman_a"].as_f64(),
+        shown.cosine_spearman_of_others
+    );
+    let accuracy = shown.triplets_of_others.expect("triplets").accuracy;
+    assert_eq!(found["triplets"]["a"].as_f64(), Some(accuracy));
+    home.command(&["compare", "trained", "clean"])
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("the score is of the 40 other pairs")
+                .and(predicate::str::contains("not told apart"))
+                .and(predicate::str::contains("is better").not()),
+        );
+    home.command(&["record", "recompute"])
+        .arg(home.results())
+        .assert()
+        .success();
+    // In the sentence of `record show` too.
+    home.command(&["record", "show"])
+        .arg(home.results())
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::is_match("not told apart from (clean|trained) on korfin-shift\n")
+                .expect("an expression"),
+        );
+
+    // Files of earlier versions do not say which pairs those were.
+    let home = Home::new();
+    trained_on_half(&home, false);
+    let found = of(&home, "trained", "clean");
+    assert_eq!(
+        (&found["n_pairs"], found.get("left_out")),
+        (&80.into(), None)
+    );
+    home.command(&["compare", "trained", "clean"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("those it was trained on included"))
+        .stderr(predicate::str::contains(
+            "do not say which pairs a model was trained on",
+        ));
+}
+
+#[test]
+fn triplet_accuracy_decides_on_a_suite_of_triplets() {
+    let home = Home::new();
+    // The first sees every triplet by a little; ρ of the second is higher, for its scores of different
+    // sources are on one scale.
+    for (name, near) in [("sees", true), ("ranks", false)] {
+        let mut pairs = Vec::new();
+        for triplet in 0..60 {
+            let source = f64::from(triplet % 20);
+            let (positive, negative) = match (near, triplet % 3) {
+                (true, _) => (source + 0.1, source),
+                (false, 0) => (0.4, 0.5),
+                (false, _) => (0.9, 0.1),
+            };
+            for (gold, score) in [(1.0, positive), (0.0, negative)] {
+                let mut pair = pair(pairs.len(), gold, score);
+                pair.triplet = Some(triplet.to_string());
+                pair.group = Some("polarity".into());
+                pairs.push(pair);
+            }
+        }
+        keep(
+            &home.results(),
+            record(name, "korfin-shift", "binary", &pairs),
+            &pairs,
+        );
+    }
+    let found = report(&home, &["compare", "sees", "ranks", "--format", "json"]);
+    let found = &found["suites"]["korfin-shift"];
+    assert!(
+        found["delta_spearman"].as_f64().expect("Δρ") < -0.1,
+        "{found}"
+    );
+    assert!(
+        found["triplets"]["delta"].as_f64().expect("Δ") > 0.3,
+        "{found}"
+    );
+    assert_eq!(found["p_holm"], Value::Null);
+    assert_eq!(found["triplets"]["p_holm"], found["triplets"]["p_value"]);
+    let table = home.command(&["compare", "sees", "ranks", "--fail-if-worse"]);
+    let output = table_of(table);
+    assert!(
+        output.contains("korfin-shift triplets") && output.contains("A is better"),
+        "{output}"
+    );
+    assert!(!output.contains("B is better"), "{output}");
+    let shown = home.results().display().to_string();
+    let output = table_of(home.command(&["record", "show", &shown]));
+    assert!(
+        output.contains("sees: better than ranks on korfin-shift")
+            || output.contains("ranks: worse than sees on korfin-shift"),
+        "{output}"
+    );
+    let csv = table_of(home.command(&[
+        "compare", "sees", "ranks", "--by", "pattern", "--format", "csv",
+    ]));
+    let row = csv
+        .lines()
+        .find(|l| l.contains(",,60,triplet_accuracy,1,"))
+        .expect("a row");
+    assert!(
+        row.split(',').count() == 15 && csv.starts_with("a,b,suite"),
+        "{csv}"
+    );
+    let part = csv
+        .lines()
+        .find(|l| l.contains(",polarity,60,triplet_accuracy,"));
+    let sees = part.expect("a part").rsplit(',').next().expect("a cell");
+    assert!(
+        (0.0..1.0).contains(&sees.parse::<f64>().expect("detectable")),
+        "{csv}"
+    );
+}
+
+fn table_of(mut command: assert_cmd::Command) -> String {
+    let output = command.assert().success().get_output().stdout.clone();
+    String::from_utf8(output).expect("UTF-8")
 }
 
 /// A document gives two triplets that go together: they are one piece of evidence, not two.

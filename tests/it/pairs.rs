@@ -557,7 +557,7 @@ fn a_part_of_a_run_is_shown_and_what_it_lacks_is_said() {
     std::fs::write(home.path("my.csv"), rows).expect("written");
     eval(&home, &["--pairs", "my.csv", "--shard", "1/2"]).success();
     let lacks = "korfinsts-results: `--shard 2/2` of the run is missing or not finished";
-    let remedy = "`korfinsts merge korfinsts-results --into DIR`";
+    let remedy = "`korfinsts merge korfinsts-results --results DIR`";
     for command in ["show", "recompute"] {
         home.command(&["record", command, "korfinsts-results"])
             .assert()

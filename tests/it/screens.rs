@@ -224,6 +224,11 @@ fn compile(xelatex: &Path, folder: &Path, name: &str, tables: &str) {
     assert!(output.status.success(), "{name}: {log}\n{tables}");
     let log = std::fs::read(folder.join(format!("{name}.log"))).expect("a log");
     let log = String::from_utf8_lossy(&log).into_owned();
+    let missing = log.lines().find(|line| {
+        // Other fonts have no Hangul.
+        line.starts_with("Missing character") && line.contains("font NanumMyeongjo")
+    });
+    assert!(missing.is_none(), "{name}: {missing:?}");
     let wide = log.lines().find(|line| {
         let width = line
             .strip_prefix("Overfull \\hbox (")

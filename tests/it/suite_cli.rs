@@ -70,6 +70,59 @@ fn info_names_sources_hashes_and_splits() {
         .code(2)
         .stderr(contains("error: no suite is called `korst`; there are"))
         .stderr(contains("hint: did you mean `korsts`?"));
+    let folder = home.path().join("empty");
+    std::fs::create_dir(&folder).expect("made");
+    let empty = folder.to_str().expect("UTF-8");
+    for command in [
+        ["suite", "check"],
+        ["suite", "probe"],
+        ["suite", "stats"],
+        ["eval", "--suite"],
+    ] {
+        for (path, error, hint) in [
+            (
+                "./nope",
+                "error: `./nope` does not exist",
+                "name a folder with suite.toml",
+            ),
+            (
+                "nope/suite.toml",
+                "error: `nope/suite.toml` does not exist",
+                "suite list",
+            ),
+            (
+                "/nope:test",
+                "error: `/nope` does not exist",
+                "name a folder",
+            ),
+            (
+                empty,
+                "holds no `suite.toml`",
+                "hint: `korfinsts suite new NAME FILE`",
+            ),
+        ] {
+            korfinsts(home.path())
+                .args(command)
+                .arg(path)
+                .assert()
+                .code(2)
+                .stderr(contains(error))
+                .stderr(contains(hint));
+        }
+    }
+    for arguments in [
+        &["eval", "length", "--pairs", "nope.csv"][..],
+        &["suite", "new", "x", "nope.csv"],
+        &["encode", "nmixx-mini", "-i", "nope.csv", "-o", "x.npy"],
+    ] {
+        korfinsts(home.path())
+            .args(arguments)
+            .assert()
+            .failure()
+            .stderr(contains(
+                "error: cannot read `nope.csv`: No such file or directory",
+            ));
+    }
 }
 
 #[test]

@@ -52,8 +52,8 @@ impl FsError {
                     .into(),
             ),
             io::ErrorKind::ResourceBusy => Some(
-                "wait for it to end, or give this run a folder of its own: `--results DIR`, \
-                 `--output DIR`, `--dir DIR` or `--to DIR`"
+                "wait for it to end, or give this run a folder of its own: `--results DIR` or \
+                 `--output DIR`"
                     .into(),
             ),
             _ => None,

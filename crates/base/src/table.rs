@@ -29,6 +29,28 @@ pub struct Table {
     pub bold: BTreeSet<(usize, usize)>,
 }
 
+/// A text in lines of at most `width` characters of a terminal, cut at spaces; lines after the first begin
+/// with `indent` spaces. A longer word is not cut.
+#[must_use]
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for (at, word) in text.split(' ').enumerate() {
+        let length = text_width(word);
+        if used > indent && used + 1 + length > width {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            used = indent;
+        } else if at > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
+}
+
 /// A column of text that is wider than this may be wrapped, in characters.
 const WRAPPED: usize = 16;
 
@@ -91,9 +113,15 @@ impl Table {
         self
     }
 
-    /// Columns of text before the first numeric one; at least one.
+    /// Columns that are repeated where a table is cut: as many of the text before the first number as tell
+    /// the rows apart; at least one.
     fn lead(&self) -> usize {
-        let lead = self.numeric.iter().take_while(|n| !**n).count();
+        let text = self.numeric.iter().take_while(|n| !**n).count();
+        let apart = |lead: &usize| {
+            let mut seen = BTreeSet::new();
+            self.rows.iter().all(|row| seen.insert(&row[..*lead]))
+        };
+        let lead = (1..text).find(apart).unwrap_or(text);
         lead.max(1).min(self.head.len())
     }
 
@@ -135,6 +163,12 @@ impl Table {
     /// the columns follow one another in several tables.
     #[must_use]
     pub fn to_terminal_within(&self, width: usize) -> String {
+        if text_width(&self.title) > width {
+            let mut titled = self.clone();
+            titled.title.clear();
+            let title = wrap(&printable(&self.title), width, 2);
+            return format!("{title}\n{}", titled.to_terminal_within(width));
+        }
         if self.width() <= width {
             return self.to_terminal();
         }
@@ -341,6 +375,37 @@ mod tests {
             assert!(table.to_markdown().ends_with(&format!("| {markdown} |\n")));
             assert_eq!(table.to_csv(), format!("x\n{csv}\n"));
         }
+    }
+
+    #[test]
+    fn a_table_for_a_narrow_terminal_is_no_wider() {
+        let title = "a title of twelve words which is wider than the terminal that prints it";
+        let mut table = Table::new(
+            title,
+            &["id", "name", "language", "#pairs", "licence", "rows"],
+        );
+        for id in ["first", "second", "a-third-one"] {
+            let cells = [
+                id,
+                "A suite with a longer name",
+                "kor-Hang",
+                "1379",
+                "CC-BY-SA-4.0",
+            ];
+            let rows = "korfinsts suite fetch a-third-one";
+            table.push(cells.into_iter().chain([rows]).map(str::to_owned).collect());
+        }
+        for width in [50, 60, 80, 120] {
+            let text = table.to_terminal_within(width);
+            let widest = text.lines().map(text_width).max().unwrap_or(0);
+            assert!(widest <= width, "{width}: {widest}\n{text}");
+        }
+        // What is repeated is what tells the rows apart.
+        assert_eq!(table.lead(), 1);
+        table.rows[0][0] = "second".into();
+        assert_eq!(table.lead(), 3);
+        assert_eq!(wrap("one two three", 8, 2), "one two\n  three");
+        assert_eq!(wrap("한국어 문장", 8, 0), "한국어\n문장");
     }
 
     #[test]

@@ -65,9 +65,32 @@ impl Texts {
         fill(self.get(key), values)
     }
 
-    /// An English sentence in this language; the sentence itself where the file does not have it.
+    /// An English sentence in this language. Of one that the file does not have, the parts between colons:
+    /// a place and a reason, an error and its cause. The sentence itself where it has none of them.
     #[must_use]
     pub fn said(&self, sentence: &str) -> String {
+        if self.is("en") {
+            return sentence.to_owned();
+        }
+        self.found(sentence).unwrap_or_else(|| {
+            let (first, rest) = sentence.split_once(": ").unwrap_or((sentence, ""));
+            if rest.is_empty() {
+                return sentence.to_owned();
+            }
+            let first = self.found(first).unwrap_or_else(|| first.to_owned());
+            format!("{first}: {}", self.said(rest))
+        })
+    }
+
+    /// The English sentences whose keys begin with this.
+    pub fn sentences(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let keys = self.english.iter();
+        keys.filter(move |(key, _)| key.starts_with(prefix))
+            .map(|(_, text)| text.as_str())
+    }
+
+    /// A sentence of the file.
+    fn found(&self, sentence: &str) -> Option<String> {
         let sentences = self
             .english
             .iter()
@@ -84,9 +107,9 @@ impl Texts {
                 })
                 .collect();
             let values: Vec<(&str, &str)> = values.iter().map(|(n, v)| (*n, v.as_str())).collect();
-            return self.fill(key, &values);
+            return Some(self.fill(key, &values));
         }
-        sentence.to_owned()
+        None
     }
 }
 
@@ -208,6 +231,11 @@ mod tests {
                 "cannot read `a.onnx`: No such file or directory (os error 2)",
                 "a.onnx",
             ),
+            (
+                "cannot evaluate on `korsts`: a/test.tsv:990: expected 7 fields, found 3",
+                "a/test.tsv:990: 필드가 7개",
+            ),
+            ("a.csv:3: `x` is empty", "a.csv:3: `x`이(가)"),
         ] {
             let said = korean.said(english);
             assert!(said != english && said.contains(part), "{said}");

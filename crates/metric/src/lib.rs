@@ -44,7 +44,7 @@ pub use family::holm;
 pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, flip_test, permutation_test};
-pub use power::detectable_difference;
+pub use power::{detectable_difference, detectable_shift};
 pub use rank::{mid_ranks, tie_share};
 pub use ranking::{Difference, Field, Part, RankRange, rank_ranges};
 pub use resampled::{

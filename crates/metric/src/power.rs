@@ -42,6 +42,13 @@ pub fn detectable_difference(n: f64, discordance: f64, level: f64) -> f64 {
     high
 }
 
+/// The smallest difference that a two-sided test of `level` (as 0.95) sees with a power of 80 %, where the
+/// difference is estimated with a normal error of this standard deviation: (z₁ + z₂) σ.
+#[must_use]
+pub fn detectable_shift(standard_error: f64, level: f64) -> f64 {
+    (normal_quantile(level) + normal_quantile(2.0 * POWER - 1.0)) * standard_error
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +65,8 @@ mod tests {
             assert!((found - delta).abs() < 1e-4, "{n} {d}: {found}");
         }
         assert_eq!(detectable_difference(2.0, 0.5, 0.95), 1.0);
+        // scipy.stats.norm.ppf(.975) + norm.ppf(.8), by the error.
+        assert!((detectable_shift(0.02, 0.95) - 0.056_031_7).abs() < 1e-6);
         assert_eq!(detectable_difference(0.0, 0.5, 0.95), 1.0);
         let of = |n: f64| detectable_difference(n, 0.3, 0.95);
         assert!(of(40.0) > of(80.0) && of(80.0) > of(160.0));

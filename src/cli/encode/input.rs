@@ -103,8 +103,9 @@ impl Input<'_> {
 
     fn bytes(&self) -> anyhow::Result<Vec<u8>> {
         if self.path.as_os_str() != DASH {
-            return Ok(fs::read(self.path)
-                .map_err(|e| CliError::new(FailureClass::Data, e.to_string(), e.hint()))?);
+            return Ok(fs::read(self.path).map_err(|e| {
+                CliError::new(FailureClass::Data, format!("{e}: {}", e.source), e.hint())
+            })?);
         }
         let mut bytes = Vec::new();
         std::io::stdin()

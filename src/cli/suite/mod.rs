@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Format, OutputArgs, Table};
+use super::texts::texts;
 use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::hub::{Hub, Progress};
@@ -569,13 +570,16 @@ fn grouped(findings: &[Finding], remedies: &mut BTreeSet<String>) -> String {
     let mut lines = String::new();
     for (_, group) in groups {
         for finding in group.iter().take(SHOWN) {
-            let _ = writeln!(lines, "{}: {finding}", word(finding.problem.level()));
+            let line = format!("{}: {finding}", word(finding.problem.level()));
+            let _ = writeln!(lines, "{}", texts().said(&line));
             if let Some(remedy) = finding
                 .problem
                 .hint()
                 .filter(|r| remedies.insert(r.clone()))
             {
-                let _ = writeln!(lines, "  hint: {remedy}");
+                let hint = texts().said(&remedy);
+                let line = texts().fill("cli_hint", &[("hint", &hint)]);
+                let _ = writeln!(lines, "  {line}");
             }
         }
         if let Some(more) = group.len().checked_sub(SHOWN + 1) {

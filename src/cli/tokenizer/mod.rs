@@ -13,6 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Global;
 use super::output::{Format, OutputArgs, Table, rendered, wrapped};
+use super::texts::texts;
 
 /// Measure and extend tokenizers
 #[derive(Debug, Args)]
@@ -97,6 +98,7 @@ impl Page {
             .collect();
         let mut out = tables.join("\n");
         for (title, lines) in self.notes {
+            let title = texts().said(&title);
             let (heading, mark) = match format {
                 ReportFormat::Md => (format!("**{title}**\n"), "-"),
                 ReportFormat::Latex => (format!("% {title}"), "%"),
@@ -104,7 +106,7 @@ impl Page {
             };
             let _ = writeln!(out, "\n{heading}");
             for line in lines {
-                let line = format!("{mark} {line}");
+                let line = format!("{mark} {}", texts().said(&line));
                 let _ = match format {
                     ReportFormat::Table => writeln!(out, "{}", wrapped(&line)),
                     _ => writeln!(out, "{line}"),

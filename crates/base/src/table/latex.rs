@@ -200,6 +200,8 @@ fn escaped(text: &str) -> String {
             '−' => "-",
             '±' => "\\pm",
             '×' => "\\times",
+            '⟨' => "\\langle",
+            '⟩' => "\\rangle",
             '≠' => "\\neq",
             '≤' => "\\leq",
             '≥' => "\\geq",

@@ -121,7 +121,7 @@ pub fn encoder(
             stores[0].set(),
             stores.last().map_or(stores[0].set(), Store::set),
         ];
-        let scored = score_pairs(suite, options.limited(suite), sets, spec, prompting)?;
+        let mut scored = score_pairs(suite, options.limited(suite), sets, spec, prompting)?;
         let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
         let mut record = assemble(numbers, &scored.pairs, suite, &options);
         record.encoder = facts(spec, prompting, sets[0].dimension(), open);
@@ -142,7 +142,8 @@ pub fn encoder(
         record
             .warnings
             .extend(spec.warnings.iter().chain(opened).cloned());
-        record.trained_on = trained_on(spec, suite, &scored.pairs, &options.bootstrap);
+        let variants = mark_trained(spec, suite, &mut scored.pairs);
+        record.trained_on = score::trained_on(&scored.pairs, variants, &options.bootstrap);
         record
             .warnings
             .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
@@ -486,19 +487,15 @@ fn facts(
         decisions: spec.decisions.clone(),
     }
 }
-/// Where a suite holds variants of triplets that a model was trained on: how many, and its score
-/// on the others. `pairs` are the suite's first pairs, scored.
-fn trained_on(
-    spec: &EncoderSpec,
-    suite: &Suite,
-    pairs: &[ScoredPair],
-    bootstrap: &BootstrapOptions,
-) -> Option<TrainedOn> {
-    let scored = suite.pairs.iter().take(pairs.len());
-    let found: Vec<Option<&String>> = scored
-        .map(|pair| pair.variant_among(&spec.trained_variants))
-        .collect();
-    let variants: BTreeSet<&String> = found.iter().flatten().copied().collect();
-    let seen: Vec<bool> = found.iter().map(Option::is_some).collect();
-    score::trained_on(pairs, &seen, variants.len(), bootstrap)
+
+/// Marks the pairs of variants of triplets that a model was trained on, and counts the variants. `pairs`
+/// are the suite's first pairs, scored.
+fn mark_trained(spec: &EncoderSpec, suite: &Suite, pairs: &mut [ScoredPair]) -> usize {
+    let mut variants = BTreeSet::new();
+    for (scored, pair) in pairs.iter_mut().zip(&suite.pairs) {
+        let variant = pair.variant_among(&spec.trained_variants);
+        scored.trained = variant.is_some();
+        variants.extend(variant);
+    }
+    variants.len()
 }

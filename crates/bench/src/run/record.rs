@@ -435,6 +435,9 @@ pub struct ScoredPair {
     /// Cluster that is resampled whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Whether the model was trained on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained: bool,
 }
 
 /// The clusters of scored pairs, where one of them names its cluster.
@@ -462,6 +465,7 @@ impl ScoredPair {
             cell: label(triplets.and_then(|t| t.cell.as_ref())),
             language: label(triplets.and_then(|t| t.language.as_ref())),
             cluster: label(suite.cluster.as_ref()),
+            trained: false,
         }
     }
 

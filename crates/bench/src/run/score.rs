@@ -91,24 +91,17 @@ impl Asked {
 /// Backend that records of lexical baselines name.
 pub const LEXICAL: &str = "lexical";
 
-/// The score over the pairs that a model was not trained on, where it was trained on some: `seen`
-/// says of each pair whether it was.
+/// The score over the pairs that a model was not trained on, where it was trained on some.
 #[must_use]
 pub fn trained_on(
     pairs: &[ScoredPair],
-    seen: &[bool],
     variants: usize,
     bootstrap: &BootstrapOptions,
 ) -> Option<TrainedOn> {
-    if !seen.contains(&true) {
+    let others: Vec<ScoredPair> = pairs.iter().filter(|p| !p.trained).cloned().collect();
+    if others.len() == pairs.len() {
         return None;
     }
-    let others: Vec<ScoredPair> = pairs
-        .iter()
-        .zip(seen)
-        .filter(|(_, seen)| !**seen)
-        .map(|(pair, _)| pair.clone())
-        .collect();
     let asked = Asked {
         binary: false,
         breakdown: false,
@@ -380,20 +373,20 @@ mod tests {
 
     #[test]
     fn what_was_trained_on_has_a_score_over_the_rest() {
-        let pairs: Vec<ScoredPair> = (0..60)
-            .map(|i| {
-                let score = if i % 3 == 0 { i } else { i * 7 % 61 };
-                pair(i, i as f64, Some(score as f64))
-            })
-            .collect();
-        let seen: Vec<bool> = (0..60).map(|i| i % 3 == 0).collect();
-        let found = trained_on(&pairs, &seen, 4, &options()).expect("some were seen");
-        let rest: Vec<ScoredPair> = pairs
-            .iter()
-            .zip(&seen)
-            .filter(|(_, seen)| !**seen)
-            .map(|(pair, _)| pair.clone())
-            .collect();
+        let pairs = |trained: &dyn Fn(usize) -> bool| -> Vec<ScoredPair> {
+            let one = |i: usize| {
+                let score = if i.is_multiple_of(3) { i } else { i * 7 % 61 };
+                ScoredPair {
+                    trained: trained(i),
+                    ..pair(i, i as f64, Some(score as f64))
+                }
+            };
+            (0..60).map(one).collect()
+        };
+        let third = |i: usize| i.is_multiple_of(3);
+        let found = trained_on(&pairs(&third), 4, &options()).expect("some were seen");
+        let mut rest = pairs(&third);
+        rest.retain(|pair| !pair.trained);
         let alone = numbers(&rest, ENCODER, Some(&options()));
         assert_eq!(
             (found.variants, found.pairs, found.other_pairs),
@@ -407,8 +400,8 @@ mod tests {
             found.interval_of_others.as_ref(),
             alone.interval.get("cosine_spearman")
         );
-        assert_eq!(trained_on(&pairs, &[false; 60], 0, &options()), None);
-        let all = trained_on(&pairs, &[true; 60], 4, &options()).expect("all were seen");
+        assert_eq!(trained_on(&pairs(&|_| false), 0, &options()), None);
+        let all = trained_on(&pairs(&|_| true), 4, &options()).expect("all were seen");
         assert_eq!((all.other_pairs, all.cosine_spearman_of_others), (0, None));
         assert!(all.sentence().ends_with("no correlation"));
     }

@@ -171,6 +171,7 @@ impl<'a> Triplets<'a> {
             delta: sample.mean(),
             interval: interval.map(bounds),
             p_value: metric::flip_test(&moved, options),
+            p_holm: None,
         })
     }
 }
@@ -190,6 +191,9 @@ pub struct Compared {
     pub interval: Option<[f64; 2]>,
     /// Two-sided p.
     pub p_value: f64,
+    /// The same, by Holm over what it is reported with; `None` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_holm: Option<f64>,
 }
 
 fn numbers(seen: &[bool]) -> Vec<f64> {

@@ -473,6 +473,14 @@ pub enum SuiteError {
         /// The path.
         path: PathBuf,
     },
+    /// The path of a suite leads to no folder with `suite.toml`.
+    #[error("`{}` {}", path.display(), if *exists { "holds no `suite.toml`" } else { "does not exist" })]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+        /// Whether there is a folder.
+        exists: bool,
+    },
     /// Nothing at the path belongs to the suite.
     #[error("nothing under `{}` belongs to `{suite}`: looked for {}", path.display(), list(wanted))]
     NothingToImport {
@@ -568,6 +576,12 @@ impl SuiteError {
             Self::NoSuchPath { .. } => {
                 Some("name a file, or a folder that is searched by file name and hash".into())
             }
+            Self::NoFolder { exists: true, .. } => Some(
+                "`korfinsts suite new NAME FILE` writes the folder of a suite from a file of pairs".into(),
+            ),
+            Self::NoFolder { .. } => Some(
+                "name a folder with suite.toml, or a suite that `korfinsts suite list` shows".into(),
+            ),
             Self::NothingToImport { suite, .. } => Some(format!(
                 "`korfinsts suite info {suite}` says where the files come from"
             )),
@@ -597,6 +611,7 @@ impl SuiteError {
             | Self::NoneLeft(_)
             | Self::NewSuite { .. }
             | Self::NoSuchPath { .. }
+            | Self::NoFolder { .. }
             | Self::NoHubCopy { .. } => FailureClass::Usage,
             Self::Manifest { .. }
             | Self::Content { .. }

@@ -190,6 +190,14 @@ impl Registry {
                 reason: reason.clone(),
             });
         }
+        // Ids hold no separators. A colon may begin the name of a split.
+        let is_path = id_or_path.contains(['/', '\\']) || id_or_path.starts_with('.');
+        if path.exists() && !path.is_file() || is_path && !path.exists() {
+            return Err(SuiteError::NoFolder {
+                path: path.to_owned(),
+                exists: path.exists(),
+            });
+        }
         let known: Vec<String> = self.manifests.iter().map(|m| m.id.clone()).collect();
         let wanted = id_or_path.to_lowercase();
         let nearest = known

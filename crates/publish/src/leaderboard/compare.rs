@@ -72,11 +72,15 @@ pub struct SuiteComparison {
     pub release_id: String,
     /// Protocol of each model.
     pub protocols: [String; 2],
-    /// Pairs, the same for both.
+    /// Pairs that are compared, the same for both.
     pub n_pairs: usize,
-    /// Whether A, and B, was trained on part of the suite: its score here is over all pairs.
+    /// Whether A, and B, was trained on part of the suite.
     #[serde(skip_serializing_if = "neither")]
     pub trained: [bool; 2],
+    /// Pairs that are left out because one of the two was trained on them; 0 where the per-pair scores do not
+    /// say which: then all are compared.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: usize,
     /// ρ of the first model; `null` with the reason in the warnings.
     pub spearman_a: Option<f64>,
     /// ρ of the second.
@@ -93,7 +97,8 @@ pub struct SuiteComparison {
     pub interval: Option<[f64; 2]>,
     /// Two-sided permutation test.
     pub p_value: Option<f64>,
-    /// The same, by Holm over the suites of this report.
+    /// The same, by Holm over the figures to read of the suites of this report; `null` where the suite has
+    /// triplets, whose accuracy is that figure.
     pub p_holm: Option<f64>,
     /// Two-sided p of the bootstrap.
     pub p_bootstrap: Option<f64>,
@@ -186,20 +191,30 @@ pub struct AreaComparison {
     pub interval: [f64; 2],
 }
 
+impl SuiteComparison {
+    /// The difference of the figure to read and its p by Holm: of triplet accuracy where the suite has
+    /// triplets, else of ρ.
+    #[must_use]
+    pub fn headline(&self) -> (Option<f64>, Option<f64>) {
+        match &self.triplets {
+            Some(triplets) => (Some(triplets.delta), triplets.p_holm),
+            None => (self.delta_spearman, self.p_holm),
+        }
+    }
+}
+
 impl Report {
-    /// Suites on which the first model is worse than the second by more than `threshold`, with a
-    /// p-value by Holm of at most `1 − level`.
+    /// Suites on which the first model is worse than the second by more than `threshold` in the figure to
+    /// read, with a p-value by Holm of at most `1 − level`.
     #[must_use]
     pub fn worse_by(&self, threshold: f64) -> Vec<&str> {
         let alpha = 1.0 - self.level + 1e-12;
-        self.suites
-            .iter()
-            .filter(|(_, s)| {
-                s.delta_spearman.is_some_and(|d| d < -threshold)
-                    && s.p_holm.is_some_and(|p| p <= alpha)
-            })
-            .map(|(name, _)| name.as_str())
-            .collect()
+        let worse = |(_, s): &(&String, &SuiteComparison)| {
+            let (delta, p) = s.headline();
+            delta.is_some_and(|d| d < -threshold) && p.is_some_and(|p| p <= alpha)
+        };
+        let suites = self.suites.iter().filter(worse);
+        suites.map(|(name, _)| name.as_str()).collect()
     }
 
     /// What the two areas say together, where both are there.
@@ -244,6 +259,14 @@ impl Report {
 )]
 fn neither(trained: &[bool; 2]) -> bool {
     *trained == [false; 2]
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Compares two models on every suite that both have records of.
@@ -440,12 +463,34 @@ fn by_protocol<'a>(
     found
 }
 
-/// Predicted scores of two models on the same pairs.
+/// Predicted scores of two models on the same pairs, less those that one of them was trained on.
 struct Aligned {
     pairs: Vec<ScoredPair>,
     gold: Vec<f64>,
     a: Vec<Option<f64>>,
     b: Vec<Option<f64>>,
+    left_out: usize,
+}
+
+/// Triplet accuracy of two encoders on the triplets of a suite that neither was trained on; `None` where
+/// there are none, or their per-pair scores do not say which those are.
+///
+/// # Errors
+/// When the two were not run on the same pairs, or a file is broken.
+pub fn triplets(
+    a: &Entry,
+    b: &Entry,
+    options: &BootstrapOptions,
+) -> Result<Option<Compared>, LeaderboardError> {
+    let found = align(&a.record.suite.id, a, b, &[a.name(), b.name()])?;
+    if found.left_out == 0 && [a, b].iter().any(|e| e.record.trained_on.is_some()) {
+        return Ok(None);
+    }
+    let scores = |scores: &[Option<f64>]| scores.iter().copied().collect::<Option<Vec<f64>>>();
+    let (Some(a), Some(b)) = (scores(&found.a), scores(&found.b)) else {
+        return Ok(None);
+    };
+    Ok(Triplets::of(&found.pairs).compare([&a, &b], options))
 }
 
 fn align(
@@ -466,7 +511,7 @@ fn align(
         let reason = format!("the releases differ: {} and {}", releases[0], releases[1]);
         return Err(refuse(reason, again));
     }
-    let (pairs, others) = (a.pairs()?, b.pairs()?);
+    let (mut pairs, others) = (a.pairs()?, b.pairs()?);
     let by_id: HashMap<&str, &ScoredPair> = others.iter().map(|p| (p.id.as_str(), p)).collect();
     let missing = pairs.iter().find(|p| !by_id.contains_key(p.id.as_str()));
     if missing.is_some() || pairs.len() != others.len() {
@@ -484,7 +529,7 @@ fn align(
         return Err(refuse(reason, again));
     }
     let mut scores = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
+    for pair in &mut pairs {
         let other = by_id[pair.id.as_str()];
         if other.gold != pair.gold {
             let reason = format!(
@@ -495,9 +540,15 @@ fn align(
             );
             return Err(refuse(reason, again));
         }
-        scores.push(other.score);
+        pair.trained |= other.trained;
+        if !pair.trained {
+            scores.push(other.score);
+        }
     }
+    let all = pairs.len();
+    pairs.retain(|pair| !pair.trained);
     Ok(Aligned {
+        left_out: all - pairs.len(),
         gold: pairs.iter().map(|p| p.gold).collect(),
         a: pairs.iter().map(|p| p.score).collect(),
         b: scores,
@@ -522,12 +573,20 @@ fn suite(
             protocols[0], protocols[1]
         ));
     }
+    let trained = [a, b].map(|entry| entry.record.trained_on.is_some());
+    if !neither(&trained) && aligned.left_out == 0 {
+        warnings.push(format!(
+            "{key}: its per-pair scores do not say which pairs a model was trained on, so all are compared: \
+             run `korfinsts eval` again"
+        ));
+    }
     let mut found = SuiteComparison {
         area: catalogue.area(&a.record.suite.id),
         release_id: visible(&a.record.suite.release_id, 64),
         protocols,
         n_pairs: aligned.gold.len(),
-        trained: [a, b].map(|entry| entry.record.trained_on.is_some()),
+        trained,
+        left_out: aligned.left_out,
         spearman_a: None,
         spearman_b: None,
         delta_spearman: None,
@@ -673,7 +732,10 @@ fn domains(
             interval: found.map(|c| [c.interval.low, c.interval.high]),
             p_value: found.map(|c| c.permutation.p_value),
             p_holm: None,
-            detectable: None,
+            detectable: found.map(|c| {
+                let error = c.interval.standard_error;
+                metric::detectable_shift(error, options.bootstrap.level)
+            }),
         });
     }
     parts
@@ -781,14 +843,13 @@ pub fn disagreements(pairs: &[ScoredPair], a: &[f64], b: &[f64], most: usize) ->
         .collect()
 }
 
-/// Holm over the suites for ρ, over the binary ones for AUC, and over the parts of each suite.
+/// Holm over the suites for the figure to read, over the binary ones for AUC, and over the parts of each
+/// suite.
 fn correct(report: &mut Report) {
-    holm(
-        report
-            .suites
-            .values_mut()
-            .map(|s| (s.p_value, &mut s.p_holm)),
-    );
+    holm(report.suites.values_mut().map(|s| match &mut s.triplets {
+        Some(triplets) => (Some(triplets.p_value), &mut triplets.p_holm),
+        None => (s.p_value, &mut s.p_holm),
+    }));
     let mut areas: Vec<&mut AucComparison> = report
         .suites
         .values_mut()

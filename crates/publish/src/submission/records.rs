@@ -78,7 +78,7 @@ fn record(
     bootstrap: &BootstrapOptions,
 ) -> (Record, Vec<ScoredPair>) {
     let suite = joined.suite;
-    let pairs = joined.pairs();
+    let mut pairs = joined.pairs();
     let numbers = score::numbers(&pairs, Asked::of_suite(suite), Some(bootstrap));
     let disclosed: HashSet<&str> = bundle
         .manifest
@@ -87,11 +87,10 @@ fn record(
         .iter()
         .filter_map(|id| id.strip_prefix(&suite.id)?.strip_prefix('/'))
         .collect();
-    let seen: Vec<bool> = pairs
-        .iter()
-        .map(|pair| disclosed.contains(pair.id.as_str()))
-        .collect();
-    let trained_on = score::trained_on(&pairs, &seen, 0, bootstrap);
+    for pair in &mut pairs {
+        pair.trained = disclosed.contains(pair.id.as_str());
+    }
+    let trained_on = score::trained_on(&pairs, 0, bootstrap);
     let mut record = numbers.record();
     record.warnings.extend(suite.warnings.iter().cloned());
     record
