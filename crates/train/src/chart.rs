@@ -15,7 +15,8 @@ type Curve = Vec<(usize, f64)>;
 struct Line {
     name: String,
     class: usize,
-    points: String,
+    /// Points of each run.
+    runs: Vec<String>,
     last: String,
     y: f64,
 }
@@ -32,71 +33,91 @@ const HEIGHT: f64 = 220.0;
 /// Losses below are drawn as it: the axis is logarithmic.
 const LEAST_LOSS: f64 = 1e-4;
 
-/// Draws the losses, one line for each kind of data since their scales differ, and the scores of
-/// suites where there are any; marks where a stage, and a run of a stage, begins.
+/// Draws the losses, one line for each kind of data and run since their scales differ, and the scores of
+/// suites where there are any. Runs of a stage lie over one another; marks where a stage begins.
 ///
 /// # Errors
 /// When the template fails.
 pub fn draw(title: &str, metrics: &[StepMetrics]) -> Result<String, TrainError> {
-    let steps = metrics.last().map_or(1, |m| m.step).max(1) as f64;
-    let across = |step: usize| tenths(step as f64 / steps * WIDTH);
-    let mut losses: BTreeMap<&str, Curve> = BTreeMap::new();
-    let mut scores: BTreeMap<&str, Curve> = BTreeMap::new();
-    let mut stages: Vec<Mark> = Vec::new();
+    let mut losses: BTreeMap<&str, Vec<Curve>> = BTreeMap::new();
+    let mut scores: BTreeMap<&str, Vec<Curve>> = BTreeMap::new();
+    // Steps of one run of each stage, and where a stage and a run begin.
+    let (mut steps, mut runs) = (0, 1);
+    let (mut stage_at, mut run_at) = (0, 0);
+    let mut stages: Vec<(usize, String)> = Vec::new();
     let mut before: Option<&StepMetrics> = None;
     for line in metrics {
-        let loss = (line.step, f64::from(line.loss).max(LEAST_LOSS).log10());
-        losses.entry(&line.kind).or_default().push(loss);
-        for (suite, score) in &line.evaluation {
-            scores.entry(suite).or_default().push((line.step, *score));
-        }
         let same_stage = before.is_some_and(|b| b.stage == line.stage);
-        if !same_stage || before.is_some_and(|b| b.run != line.run) {
-            stages.push(Mark {
-                at: across(line.step - 1),
-                text: if same_stage {
-                    String::new()
-                } else {
-                    line.stage.clone()
-                },
-            });
+        let same_run = same_stage && before.is_some_and(|b| b.run == line.run);
+        if !same_run {
+            run_at = line.step - 1;
+            for curves in losses.values_mut().chain(scores.values_mut()) {
+                curves.push(Vec::new());
+            }
+        }
+        if !same_stage {
+            stage_at = steps;
+            stages.push((steps, line.stage.clone()));
+        }
+        runs = runs.max(line.run);
+        let at = stage_at + line.step - run_at;
+        steps = steps.max(at);
+        let loss = f64::from(line.loss).max(LEAST_LOSS).log10();
+        add(&mut losses, &line.kind, (at, loss));
+        for (suite, score) in &line.evaluation {
+            add(&mut scores, suite, (at, *score));
         }
         before = Some(line);
     }
-    for curve in losses.values_mut() {
+    for curves in losses.values_mut().chain(scores.values_mut()) {
+        curves.retain(|curve| !curve.is_empty());
+    }
+    for curve in losses.values_mut().flatten() {
         *curve = smoothed(curve);
     }
+    let steps = steps.max(1);
+    let across = |step: usize| tenths(step as f64 / steps as f64 * WIDTH);
     let line =
-        |name: String, class: usize, curve: &Curve, (low, high): (f64, f64), last: String| {
-            let points: Vec<String> = curve
-                .iter()
-                .map(|(step, value)| format!("{},{}", across(*step), place(*value, low, high)))
-                .collect();
+        |name: String, class: usize, curves: &[Curve], (low, high): (f64, f64), last: String| {
+            let points = |curve: &Curve| {
+                let points = curve
+                    .iter()
+                    .map(|(step, value)| format!("{},{}", across(*step), place(*value, low, high)));
+                points.collect::<Vec<_>>().join(" ")
+            };
             Line {
                 name,
                 class,
-                points: points.join(" "),
+                runs: curves.iter().map(points).collect(),
                 last,
-                y: place(curve.last().map_or(low, |p| p.1), low, high),
+                y: place(end(curves).unwrap_or(low), low, high),
             }
         };
-    let ends = range(losses.values());
-    let loss_lines = losses.iter().enumerate().map(|(i, (kind, curve))| {
+    let ends = range(losses.values().flatten());
+    let loss_lines = losses.iter().enumerate().map(|(i, (kind, curves))| {
         let name = match *kind {
             "" => "loss".to_owned(),
             kind => format!("loss of {kind}"),
         };
-        let last = format!("{:.3}", 10_f64.powf(curve.last().map_or(0.0, |p| p.1)));
-        line(name, i % CLASSES, curve, ends, last)
+        let last = format!("{:.3}", 10_f64.powf(end(curves).unwrap_or(0.0)));
+        line(name, i % CLASSES, curves, ends, last)
     });
-    let (low, high) = range(scores.values());
-    let score_lines = scores.iter().enumerate().map(|(i, (suite, curve))| {
-        let last = format!("{:.3}", curve.last().map_or(0.0, |p| p.1));
-        line((*suite).to_owned(), i % CLASSES, curve, (low, high), last)
+    let (low, high) = range(scores.values().flatten());
+    let score_lines = scores.iter().enumerate().map(|(i, (suite, curves))| {
+        let last = format!("{:.3}", end(curves).unwrap_or(0.0));
+        line((*suite).to_owned(), i % CLASSES, curves, (low, high), last)
     });
+    let stages: Vec<Mark> = stages
+        .into_iter()
+        .map(|(step, text)| Mark {
+            at: across(step),
+            text,
+        })
+        .collect();
     let values = json!({
         "title": title,
-        "steps": steps as usize,
+        "steps": steps,
+        "runs": runs,
         "losses": apart(loss_lines.collect()),
         "scores": apart(score_lines.collect()),
         "ticks": ticks(ends),
@@ -107,6 +128,19 @@ pub fn draw(title: &str, metrics: &[StepMetrics]) -> Result<String, TrainError> 
         "height": HEIGHT,
     });
     template::fill("training-curve.svg", &values, true)
+}
+
+/// Adds a point to the last curve of a name.
+fn add<'a>(curves: &mut BTreeMap<&'a str, Vec<Curve>>, name: &'a str, point: (usize, f64)) {
+    let curves = curves.entry(name).or_insert_with(|| vec![Vec::new()]);
+    if let Some(curve) = curves.last_mut() {
+        curve.push(point);
+    }
+}
+
+/// The last value of the last curve.
+fn end(curves: &[Curve]) -> Option<f64> {
+    Some(curves.last()?.last()?.1)
 }
 
 /// Colours of lines.
@@ -159,9 +193,9 @@ fn apart(mut lines: Vec<Line>) -> Vec<Line> {
     lines
 }
 
-/// At most 200 points, each the mean of its neighbours.
+/// At most 60 points, each the mean of its neighbours.
 fn smoothed(curve: &Curve) -> Curve {
-    let part = curve.len().div_ceil(200).max(1);
+    let part = curve.len().div_ceil(60).max(1);
     curve
         .chunks(part)
         .map(|points| {
@@ -228,12 +262,10 @@ mod tests {
         ] {
             assert!(svg.contains(expected), "{expected}\n{svg}");
         }
-        assert_eq!(
-            svg.matches("class=\"mark\"").count(),
-            3,
-            "two stages, of which one has two runs"
-        );
-        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert_eq!(svg.matches("class=\"mark\"").count(), 2, "two stages");
+        // Two runs of the first stage lie over one another.
+        assert_eq!(svg.matches("<polyline").count(), 4);
+        assert!(svg.contains("30 steps, runs of a stage over one another"));
     }
 
     #[test]
