@@ -181,7 +181,9 @@ impl Names {
             let Some(name) = groups.iter().find_map(|group| captures.name(group)) else {
                 break;
             };
-            at = name.end();
+            // The last character may be what stands before the next name.
+            let last = name.as_str().chars().next_back();
+            at = name.end() - last.map_or(0, char::len_utf8);
             if !self.words.iter().any(|w| w == name.as_str()) {
                 found.push(name.range());
             }
