@@ -1,4 +1,4 @@
-//! Data of `korfinsts`, embedded: templates of documents, pages and prompts.
+//! Data of `korfinsts`, embedded: templates of documents and pages, and prompts (`mine/prompts/`, a file or folder per step).
 //!
 //! This crate holds files and no code. The crate `korfinsts` reads them.
 

@@ -6,6 +6,7 @@
 #[derive(rust_embed::RustEmbed)]
 #[folder = "."]
 #[include = "corpora/*"]
+#[include = "personal/*"]
 #[include = "quality/*"]
 #[include = "recipes/*"]
 #[include = "terms/*"]

@@ -160,7 +160,7 @@ pub fn sample(folder: &RunFolder, options: SampleOptions) -> Result<Vec<Sampled>
 }
 
 /// The position of a passage in a draw.
-fn lot(id: &str, seed: u64) -> u64 {
+pub(crate) fn lot(id: &str, seed: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
     hasher.update(id.as_bytes());

@@ -77,6 +77,18 @@ impl RunFolder {
         self.0.join("triplets.jsonl")
     }
 
+    /// Passages rewritten as disclosures: [`Document`](super::Document)s, one JSON object a line.
+    #[must_use]
+    pub fn synthetic(&self) -> PathBuf {
+        self.0.join("synthetic.jsonl")
+    }
+
+    /// What the rewriting counted.
+    #[must_use]
+    pub fn synthesis(&self) -> PathBuf {
+        self.0.join("synthesis.json")
+    }
+
     /// The report, with the ending of its format.
     #[must_use]
     pub fn report(&self, ending: &str) -> PathBuf {

@@ -35,6 +35,10 @@ pub struct Generation {
     pub variants: BTreeMap<String, Yield>,
     /// Negatives and positives by rule, where the generator is `rules`.
     pub rules: BTreeMap<String, RuleCount>,
+    /// Variants that no rule makes of a document, with what makes them: `slot templates`, or `a model`. Empty
+    /// where a model writes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beyond_rules: BTreeMap<String, String>,
     /// Triplets by source.
     pub triplets_by_source: BTreeMap<String, usize>,
     /// Triplets by language of the anchor, `kor-Hang`.

@@ -39,7 +39,7 @@ pub fn markdown(typology: &Typology) -> String {
                 };
                 let _ = write!(
                     out,
-                    "\n**`{}`** ({origin}). {}\n\n- Changes: {}\n- Keeps: {}\n- Trap: {}\n\n",
+                    "\n**`{}`** ({origin}). {}\n\n- Changes: {}\n- Keeps: {}\n- Wrong if {}\n\n",
                     variant.id,
                     variant.applies_when,
                     variant.negative_changes,

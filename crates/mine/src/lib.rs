@@ -4,6 +4,8 @@
 //! ([`setup`]), the steps over single documents ([`sift`]) and over all of them ([`join`]), both
 //! listed in [`step`]; limits of quality ([`quality`]).
 //!
+//! [`generate`] turns passages into triplets, and [`synthesis`] into texts in the form of a disclosure.
+//!
 //! [`negatives`] finds hard negatives for pairs that exist.
 //!
 //! May import `run`, `coverage`, `suite`, `encoder` and the ground floor.
@@ -27,6 +29,7 @@ pub mod setup;
 mod shipped;
 pub mod sift;
 pub mod step;
+pub mod synthesis;
 pub mod transform;
 pub mod triplet;
 pub mod typology;

@@ -235,7 +235,7 @@ impl Report {
 
     fn reasons(&self) -> Table {
         let mut table = Table::new(
-            "Why documents were dropped",
+            "Why documents were dropped or changed",
             &["step", "reason", "#documents", "#% of rows"],
         );
         let total = self.total();
@@ -248,6 +248,14 @@ impl Report {
                     percent(*n, total.rows),
                 ]);
             }
+        }
+        for (reason, n) in &total.masked {
+            table.push(vec![
+                "personal".into(),
+                format!("{reason}: masked, not dropped"),
+                count(*n),
+                percent(*n, total.rows),
+            ]);
         }
         table
     }
@@ -502,6 +510,11 @@ impl Report {
                 let what = format!("probe: {probe}, {language}: AUC");
                 facts.push(vec![what, shown(&found[probe]["auc"])]);
             }
+        }
+        let beyond = generation["beyond_rules"].as_object();
+        for (variant, maker) in beyond.into_iter().flatten() {
+            let what = format!("no rule makes {variant} of a document");
+            facts.push(vec![what, format!("only {}", shown(maker))]);
         }
         vec![steps, judges, sides, facts]
     }

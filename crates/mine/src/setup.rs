@@ -10,6 +10,7 @@ use super::quality::entropy::{Calibrated, calibrate};
 use super::quality::{self, Measures, Quality, Scratch};
 use super::step::PoolOptions;
 use super::step::contamination::SuiteIndex;
+use super::step::personal::PersonalData;
 use super::{Document, MineError, RunFolder, document_id};
 use korfinsts_base::fs;
 use korfinsts_bench::coverage::Subject;
@@ -25,6 +26,9 @@ pub struct Options {
     pub max_tokens: u64,
     /// Whether documents that stay get verdicts, too.
     pub keep_verdicts: bool,
+    /// What is done with personal data.
+    #[serde(default = "PersonalData::unsaid")]
+    pub personal: PersonalData,
     /// What the steps over all documents are told.
     pub pool: PoolOptions,
 }
@@ -35,6 +39,7 @@ impl Default for Options {
             min_tokens: 128,
             max_tokens: 4096,
             keep_verdicts: false,
+            personal: PersonalData::default(),
             pool: PoolOptions::default(),
         }
     }

@@ -21,6 +21,7 @@ use super::minhash::Signature;
 use super::pool::{Group, PooledPassage, Writer};
 use super::setup::{Setup, document};
 use super::step::contamination::Search;
+use super::step::personal::ID as PERSONAL;
 use super::step::{Candidate, Drop, INGEST, Measured, ROW_STEPS, RowStep, Verdict};
 use super::{MineError, Place, RunFolder};
 use korfinsts_base::{fs, json};
@@ -63,6 +64,9 @@ pub struct Tally {
     pub cleaned: u64,
     /// Rows dropped, by step and reason.
     pub dropped: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Rows in which personal data was overwritten, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked: BTreeMap<String, u64>,
     /// Rows by the power of two of their text's bytes.
     pub lengths: BTreeMap<u32, u64>,
     /// What steps measured of the rows that came so far, by figure.
@@ -81,6 +85,9 @@ impl Tally {
             for (reason, n) in reasons {
                 *own.entry(reason.clone()).or_default() += n;
             }
+        }
+        for (reason, n) in &other.masked {
+            *self.masked.entry(reason.clone()).or_default() += n;
         }
         for (length, n) in &other.lengths {
             *self.lengths.entry(*length).or_default() += n;
@@ -324,6 +331,7 @@ impl Worker<'_> {
                 document,
                 tokens: None,
                 measured: Vec::new(),
+                masked: Vec::new(),
             };
             let drop = self.judge(&mut candidate, &mut out.verdicts)?;
             if let Some(tally) = out.tallies.get_mut(&group) {
@@ -331,6 +339,9 @@ impl Worker<'_> {
                 tally.bytes += length as u64;
                 tally.cleaned += u64::from(marked);
                 tally.measure(&candidate.measured);
+                for (reason, _) in &candidate.masked {
+                    *tally.masked.entry((*reason).to_owned()).or_default() += 1;
+                }
                 *tally
                     .lengths
                     .entry(usize::BITS - length.leading_zeros())
@@ -371,7 +382,8 @@ impl Worker<'_> {
         }
         for (i, (step, entry)) in self.steps.iter_mut().zip(&ROW_STEPS).enumerate() {
             let drop = step.judge(candidate)?;
-            if drop.is_some() || self.setup.options.keep_verdicts {
+            let masked = entry.id == PERSONAL && !candidate.masked.is_empty();
+            if drop.is_some() || masked || self.setup.options.keep_verdicts {
                 say(&mut verdicts[i + 1], candidate, drop.as_ref());
             }
             if let Some(drop) = drop {
@@ -418,11 +430,23 @@ impl Worker<'_> {
 }
 
 fn say(out: &mut Vec<u8>, candidate: &Candidate, drop: Option<&Drop>) {
+    let masked = candidate.masked.iter();
     let verdict = Verdict {
         id: &candidate.document.id,
-        verdict: if drop.is_some() { "drop" } else { "keep" },
+        verdict: match drop {
+            Some(_) => "drop",
+            None if !candidate.masked.is_empty() => "mask",
+            None => "keep",
+        },
         reason: drop.map(|d| d.reason),
-        metrics: drop.map(|d| d.metrics.clone()).unwrap_or_default(),
+        metrics: drop.map_or_else(
+            || {
+                masked
+                    .map(|(reason, n)| (*reason, (*n as f64).into()))
+                    .collect()
+            },
+            |d| d.metrics.clone(),
+        ),
         corpus: &candidate.document.corpus,
         origin: &candidate.document.origin,
     };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use regex::Regex;
 use serde::Deserialize;
 
 use super::{MineError, Place};
@@ -24,6 +25,8 @@ const SHIPPED: Shipped = Shipped {
 pub const KINDS: [&str; 3] = ["negative", "positive", "translation"];
 /// Greatest total of a rubric.
 pub const MOST: u8 = 10;
+/// What a variant names among its contrasts where figures differ.
+pub const FIGURES: &str = "figures";
 
 /// A typology.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +55,8 @@ pub struct Typology {
     pub variants: Vec<Variant>,
     /// Words of different values, for the offline judge; may be empty.
     pub contrasts: Vec<Contrast>,
+    /// Texts in the wordings that prompts ask for; may be empty.
+    pub examples: Vec<Wordings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +71,8 @@ struct File {
     variant: Vec<Variant>,
     #[serde(default)]
     contrast: Vec<Contrast>,
+    #[serde(default)]
+    example: Vec<Wordings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,7 +123,31 @@ pub struct SourceType {
     pub name: BTreeMap<String, String>,
     /// Register by language.
     pub register: BTreeMap<String, String>,
+    /// By language, patterns that texts of this kind match and texts of other kinds do not.
+    #[serde(default)]
+    pub signs: BTreeMap<String, Vec<Sign>>,
 }
+
+/// A pattern that a kind of text is known by.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Sign(Regex);
+
+impl TryFrom<String> for Sign {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        crate::transform::rule::pattern(&text).map(Self)
+    }
+}
+
+impl PartialEq for Sign {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Sign {}
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -164,6 +195,9 @@ pub struct Variant {
     pub trap: String,
     /// Rules that make it.
     pub transforms: Vec<String>,
+    /// Contrasts of which one differs between a text and its negative, or [`FIGURES`]: what the offline judge asks for. Empty: any.
+    #[serde(default)]
+    pub contrasts: Vec<String>,
     /// A triple by language.
     pub texts: BTreeMap<String, Triple>,
 }
@@ -178,6 +212,26 @@ pub struct Contrast {
     pub language: String,
     /// Words of each value.
     pub values: Vec<Vec<String>>,
+}
+
+/// A text in other wordings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wordings {
+    /// Its kind.
+    pub source: String,
+    /// Its language.
+    pub language: String,
+    /// The text.
+    pub text: String,
+    /// The same with a few other words.
+    pub light: String,
+    /// The same reworded.
+    pub free: String,
+    /// Variant of `loose`.
+    pub variant: String,
+    /// A negative, reworded.
+    pub loose: String,
 }
 
 /// A triple.
@@ -232,6 +286,7 @@ impl Typology {
             patterns: file.pattern,
             variants: file.variant,
             contrasts: file.contrast,
+            examples: file.example,
         };
         match found.flaw(&origins) {
             None => Ok(found),
@@ -298,6 +353,12 @@ impl Typology {
             }
         }
         for pattern in &self.patterns {
+            if !pattern.id.starts_with(&format!("{}.", pattern.source)) {
+                return Some(format!(
+                    "pattern `{}`: its id must begin with its source, `{}.`",
+                    pattern.id, pattern.source
+                ));
+            }
             if self.source(&pattern.source).is_none() {
                 return Some(format!(
                     "pattern `{}`: no source `{}`",
@@ -308,6 +369,17 @@ impl Typology {
                 return Some(format!(
                     "pattern `{}`: no axis `{}`",
                     pattern.id, pattern.axis
+                ));
+            }
+        }
+        for example in &self.examples {
+            let known = self.source(&example.source).is_some()
+                && self.language(&example.language).is_some()
+                && self.variant(&example.variant).is_some();
+            if !known {
+                return Some(format!(
+                    "the example `{}` names a source, a language or a variant that is not here",
+                    example.text
                 ));
             }
         }
@@ -358,6 +430,10 @@ impl Typology {
                 ));
             }
         }
+        let known = |id: &String| id == FIGURES || self.contrasts.iter().any(|c| c.id == *id);
+        if let Some(other) = variant.contrasts.iter().find(|c| !known(c)) {
+            return Some(format!("variant `{id}`: no contrast `{other}`"));
+        }
         if let Some(other) = variant.texts.keys().find(|k| self.language(k).is_none()) {
             return Some(format!("variant `{id}`: no language `{other}`"));
         }
@@ -400,11 +476,33 @@ impl Typology {
         self.axes.iter().find(|a| a.id == id)
     }
 
+    /// The example of wordings for a kind of text in a language.
+    #[must_use]
+    pub fn example(&self, source: &str, language: &str) -> Option<&Wordings> {
+        let mut all = self.examples.iter();
+        all.find(|e| e.source == source && e.language == language)
+    }
+
     /// Variants of the patterns of a source.
     pub fn of_source<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Variant> {
         self.variants
             .iter()
             .filter(move |v| self.pattern(&v.pattern).is_some_and(|p| p.source == source))
+    }
+
+    /// Whether a text is of a kind: it has signs of it, and no other kind has more. A kind without signs in
+    /// the language takes every text.
+    #[must_use]
+    pub fn reads_as(&self, source: &str, text: &str, language: &str) -> bool {
+        let count = |source: &SourceType| {
+            let signs = source.signs.get(language)?;
+            Some(signs.iter().filter(|s| s.0.is_match(text)).count())
+        };
+        let Some(own) = self.source(source).and_then(count) else {
+            return true;
+        };
+        let most = self.sources.iter().filter_map(count).max();
+        own > 0 && most == Some(own)
     }
 
     /// The sub-scores of a kind of pair.
@@ -444,6 +542,33 @@ mod tests {
             (4, 4, 12, 37)
         );
         assert_eq!(typology.of_source("legal").count(), 10);
+    }
+
+    #[test]
+    fn a_trap_completes_it_is_wrong_if_and_every_kind_of_text_has_its_example() {
+        let typology = Typology::built_in("ko-en").expect("built in");
+        for Variant { id, trap, .. } in &typology.variants {
+            let first = trap.chars().next().expect("a trap");
+            assert!(!first.is_uppercase(), "{id}: {trap}");
+            let body = trap.strip_suffix('.').expect("a full stop");
+            assert!(!body.contains(". "), "one condition: {id}: {trap}");
+            for advice in ["drop", "skip", "use only", "a positive"] {
+                assert!(!trap.to_lowercase().contains(advice), "{id}: {trap}");
+            }
+        }
+        for source in &typology.sources {
+            for language in &typology.languages {
+                let found = typology
+                    .example(&source.id, &language.id)
+                    .expect("an example");
+                let texts = [&found.text, &found.light, &found.free, &found.loose];
+                assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), 4);
+                let own = typology
+                    .of_source(&source.id)
+                    .any(|v| v.id == found.variant);
+                assert!(own, "{}", found.variant);
+            }
+        }
     }
 
     #[test]

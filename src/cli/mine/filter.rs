@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::FolderArgs;
@@ -21,12 +21,13 @@ use korfinsts_mine::quality::Quality;
 use korfinsts_mine::setup::{FilterPlan, Options, Setup, SetupInputs, suites};
 use korfinsts_mine::sift::{Progress, Shard, sift};
 use korfinsts_mine::step::PoolOptions;
+use korfinsts_mine::step::personal::PersonalData;
 use korfinsts_mine::{RunFolder, join, report};
 
 /// The tokenizer of the paper's lengths.
 const QWEN: &str = "Qwen/Qwen2.5-0.5B";
 
-/// Filter corpora to passages: licence, length, quality, duplicates, contamination, balance
+/// Filter corpora to passages: licence, length, quality, personal data, duplicates, contamination, balance
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts mine filter --tokenizer qwen2.5/
@@ -84,12 +85,26 @@ pub struct ChoiceArgs {
     /// Seed of the draw
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// What to do with personal data: overwrite it, drop its document, or keep it
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
+    personal: PersonalArg,
     /// Write a verdict for documents that stay, too: a line for each step and document
     #[arg(long)]
     keep_verdicts: bool,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum PersonalArg {
+    /// Digits become 0, letters of an address x, a given name ○○
+    #[default]
+    Mask,
+    /// The document is dropped
+    Drop,
+    /// Nothing is looked for
+    Keep,
 }
 
 /// Runs the subcommand.
@@ -271,6 +286,11 @@ fn setup(choice: &ChoiceArgs, global: &Global) -> anyhow::Result<Setup> {
         corpora,
         tokenizer,
         options: Options {
+            personal: match choice.personal {
+                PersonalArg::Mask => PersonalData::Mask,
+                PersonalArg::Drop => PersonalData::Drop,
+                PersonalArg::Keep => PersonalData::Keep,
+            },
             min_tokens: choice.min_tokens,
             max_tokens: choice.max_tokens,
             keep_verdicts: choice.keep_verdicts,

@@ -4,23 +4,20 @@ use crate::cli::runtime::Format;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::super::output::{self, Table};
 use super::super::{CliError, Global, interrupt, model};
 use super::FolderArgs;
-use korfinsts_base::failure::FailureClass;
-use korfinsts_base::http::Patience;
+use super::server::{Opening, ServerArgs, interrupted, price, progress};
 use korfinsts_bench::suite::{Availability, Registry, Suite};
 use korfinsts_encoder::Encoder;
 use korfinsts_encoder::open::read_files;
-use korfinsts_mine::generate::ask::{LimitedBackend, Role};
-use korfinsts_mine::generate::backend::{self, BACKENDS, Setting};
+use korfinsts_mine::generate::ask::Role;
+use korfinsts_mine::generate::backend::BACKENDS;
 use korfinsts_mine::generate::estimate::{Estimate, Models, estimate};
 use korfinsts_mine::generate::flow::{MiningOptions, Mix};
-use korfinsts_mine::generate::limit::Rate;
 use korfinsts_mine::generate::prompt::Prompts;
 use korfinsts_mine::generate::session::{GenerationPlan, RunOutcome, passages};
 use korfinsts_mine::generation::{Generation, Status};
@@ -42,15 +39,9 @@ pub struct GenerateArgs {
     /// Backend that judges them; it must not be the generator's model
     #[arg(long, value_name = "BACKEND", default_value = "rules")]
     judge: String,
-    /// Typology: a name that is built in, or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "ko-en")]
-    typology: String,
     /// Rules: a name that is built in, or a file [default: the typology's name]
     #[arg(long, value_name = "NAME|FILE")]
     transforms: Option<String>,
-    /// Folder with prompts of your own (`mine/prompts/…`), used before the built-in ones
-    #[arg(long, value_name = "DIR")]
-    templates: Option<PathBuf>,
     /// Wordings: `balanced` passes the shortcut check, `naive` shows why it is needed
     #[arg(long, value_enum, default_value_t)]
     mix: MixArg,
@@ -76,48 +67,14 @@ pub struct GenerateArgs {
     /// Least accuracy of the calibration, from 0 to 1 [default: .8, and .5 for the judge of `rules`]
     #[arg(long, value_name = "SHARE")]
     min_calibration: Option<f64>,
-    /// Use the first documents only
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Documents worked on at once [default: 8 with a server, the cores with rules]
-    #[arg(long, value_name = "N")]
-    concurrency: Option<NonZeroUsize>,
-    /// Requests per minute to each server
-    #[arg(long, value_name = "N")]
-    requests_per_minute: Option<u64>,
-    /// Tokens per minute to each server, prompts and the most an answer may have
-    #[arg(long, value_name = "N")]
-    tokens_per_minute: Option<u64>,
-    /// Dollars per million tokens of the generator, prompt and answer
-    #[arg(long, value_name = "IN,OUT", value_parser = price)]
-    price_generator: Option<[f64; 2]>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Dollars per million tokens of the judge, prompt and answer
     #[arg(long, value_name = "IN,OUT", value_parser = price)]
     price_judge: Option<[f64; 2]>,
-    /// Stop before more than this many dollars are spent, over all runs of the folder
-    #[arg(long, value_name = "DOLLARS")]
-    max_cost: Option<f64>,
     /// Estimate calls, tokens and cost from above, and stop
     #[arg(long)]
     dry_run: bool,
-    /// Temperature of the generator; a judge has 0
-    #[arg(long, value_name = "T", default_value_t = 0.7)]
-    temperature: f64,
-    /// How a server is asked for JSON
-    #[arg(long, default_value = "json_schema", value_parser = ["json_schema", "json_object", "none"])]
-    structured: String,
-    /// Maximum number of replies to one question that cannot be parsed
-    #[arg(long, value_name = "N", default_value = "2")]
-    attempts: u32,
-    /// Maximum number of attempts of one request
-    #[arg(long, value_name = "N", default_value = "8")]
-    retries: u32,
-    /// Seconds that a server may take to begin its answer
-    #[arg(long, value_name = "SECONDS", default_value = "300")]
-    timeout: u64,
-    /// Output and error files of a batch, as its service gave them
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    batch_results: Vec<PathBuf>,
     /// Write every answer of the folder to this file, for `replay:FILE`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -167,72 +124,35 @@ fn after_help() -> String {
     text
 }
 
-fn price(text: &str) -> Result<[f64; 2], String> {
-    let wrong = || format!("`{text}` is no price; give two numbers from 0 on: `2.5,10`");
-    let (i, o) = text.split_once(',').ok_or_else(wrong)?;
-    let number = |t: &str| {
-        t.trim()
-            .parse()
-            .ok()
-            .filter(|n: &f64| n.is_finite() && *n >= 0.0)
-    };
-    match (number(i), number(o)) {
-        (Some(i), Some(o)) => Ok([i, o]),
-        _ => Err(wrong()),
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors
 /// When a file, a backend or a check fails.
 pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     check(args)?;
+    args.server.check()?;
     let folder = args.folder.folder();
-    let typology = Arc::new(Typology::read(&args.typology)?);
+    let typology = Arc::new(Typology::read(&args.server.typology)?);
     let rules = args.transforms.as_deref().unwrap_or(&typology.name);
     let transforms = Arc::new(Transforms::read(rules)?);
-    let model =
-        |role: Role, text: &str, price: Option<[f64; 2]>| -> Result<LimitedBackend, MineError> {
-            let setting = Setting {
-                role,
-                typology: Arc::clone(&typology),
-                transforms: Arc::clone(&transforms),
-                temperature: if role == Role::Judge {
-                    0.0
-                } else {
-                    args.temperature
-                },
-                structured: args.structured.clone(),
-                patience: Patience {
-                    attempts: args.retries.max(1),
-                    first: Duration::from_millis(500),
-                    longest: Duration::from_mins(2),
-                },
-                timeout: Duration::from_secs(args.timeout.max(1)),
-                requests: folder.path().to_owned(),
-                results: args.batch_results.clone(),
-            };
-            Ok(LimitedBackend {
-                backend: backend::open(text, &setting)?,
-                price,
-                rate: Rate::new(args.requests_per_minute, args.tokens_per_minute),
-            })
-        };
-    let generator = model(Role::Generator, &args.generator, args.price_generator)?;
-    let judge = model(Role::Judge, &args.judge, args.price_judge)?;
-    if global.offline && [&generator, &judge].iter().any(|s| s.backend.is_limited()) {
-        return Err(CliError::new(
-            FailureClass::Network,
-            "a server is named, and `--offline` forbids the network",
-            Some("leave `--offline` out, or take `rules`, `batch` or `replay`".into()),
-        )
-        .into());
-    }
+    let opening = Opening {
+        folder: &folder,
+        typology: &typology,
+        transforms: &transforms,
+        offline: global.offline,
+    };
+    let server = &args.server;
+    let generator = server.open(
+        Role::Generator,
+        &args.generator,
+        server.price_generator,
+        &opening,
+    )?;
+    let judge = server.open(Role::Judge, &args.judge, args.price_judge, &opening)?;
     let options = options(args, generator.backend.is_free());
-    let prompts = Prompts::new(args.templates.as_deref());
+    let prompts = Prompts::new(args.server.templates.as_deref());
     if args.dry_run {
-        let documents = passages(&folder, args.limit)?;
+        let documents = passages(&folder, args.server.limit)?;
         let models = Models {
             prompts: &prompts,
             generator: &generator,
@@ -249,12 +169,7 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (suites, absent_suites) = suites(global)?;
     let least = if judge.backend.is_free() { 0.5 } else { 0.8 };
-    let quiet = global.quiet;
-    let progress = move |done: usize, all: usize| {
-        if !quiet && (done == all || done.is_multiple_of(1000)) {
-            crate::cli::output::say(&format!("{done} of {all} documents"));
-        }
-    };
+    let progress = progress(global);
     let plan = GenerationPlan {
         folder,
         typology,
@@ -263,14 +178,15 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
         generator,
         judge,
         options,
-        max_cost: args.max_cost,
+        max_cost: args.server.max_cost,
         concurrency: args
+            .server
             .concurrency
             .map_or(if local { cores } else { 8 }, NonZeroUsize::get),
-        attempts: args.attempts,
+        attempts: args.server.attempts,
         calibration: args.calibration,
         least_accuracy: args.min_calibration.unwrap_or(least),
-        limit: args.limit,
+        limit: args.server.limit,
         template_percent: args.slot_templates,
         encoder: encoder(&args.margin, global)?,
         suites,
@@ -307,16 +223,6 @@ fn check(args: &GenerateArgs) -> anyhow::Result<()> {
         )
         .into());
     }
-    if args.max_cost.is_some_and(|m| !(m.is_finite() && m >= 0.0)) {
-        return Err(CliError::usage("`--max-cost` is no amount", "give dollars, 0 or more").into());
-    }
-    if !(0.0..=2.0).contains(&args.temperature) {
-        return Err(CliError::usage(
-            format!("`--temperature` is {}", args.temperature),
-            "give a number from 0 to 2",
-        )
-        .into());
-    }
     Ok(())
 }
 
@@ -336,12 +242,7 @@ fn finish(args: &GenerateArgs, global: &Global, ended: RunOutcome) -> anyhow::Re
         return Err(error.into());
     }
     if ended.interrupted {
-        return Err(CliError::new(
-            FailureClass::Interrupted,
-            "stopped; answers are kept",
-            Some("run the same command again to go on".into()),
-        )
-        .into());
+        return Err(interrupted());
     }
     let shortcut = &ended.generation.shortcut;
     if ended.generation.status == Status::Complete && shortcut.passed == Some(false) {
@@ -480,6 +381,20 @@ fn describe(found: &Generation) -> String {
             probes.pairs, area.auc
         ));
     }
+    for maker in ["slot templates", "a model"] {
+        let ids: Vec<&str> = found
+            .beyond_rules
+            .iter()
+            .filter(|(_, by)| *by == maker)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        if !ids.is_empty() {
+            text.push_str(&format!(
+                "no rule makes these of a document, only {maker}: {}\n",
+                ids.join(", ")
+            ));
+        }
+    }
     if let Some(calibration) = &found.calibration {
         text.push_str(&format!(
             "judge on {} known triples: {:.1} % right (negatives kept {:.0} %, positives kept {:.0} %, positives refused as negatives {:.0} %, negatives refused as positives {:.0} %)\n",
@@ -500,17 +415,4 @@ fn describe(found: &Generation) -> String {
         ));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_price_is_two_numbers() {
-        assert_eq!(price("2.5, 10"), Ok([2.5, 10.0]));
-        for wrong in ["2.5", "a,b", "-1,2", "inf,1", "1,2,3"] {
-            assert!(price(wrong).is_err(), "{wrong}");
-        }
-    }
 }

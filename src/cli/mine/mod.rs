@@ -10,6 +10,8 @@ mod generate;
 mod negatives;
 mod report;
 mod run;
+mod server;
+mod synthesise;
 mod typology;
 
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ enum MineCommand {
     Corpora(corpora::CorporaArgs),
     Generate(Box<generate::GenerateArgs>),
     Negatives(Box<negatives::NegativesArgs>),
+    Synthesise(Box<synthesise::SynthesiseArgs>),
     Typology(typology::TypologyArgs),
 }
 
@@ -51,6 +54,7 @@ pub fn run(args: &MineArgs, global: &Global) -> anyhow::Result<()> {
         MineCommand::Corpora(args) => corpora::run(args, global),
         MineCommand::Generate(args) => generate::run(args, global),
         MineCommand::Negatives(args) => negatives::run(args, global),
+        MineCommand::Synthesise(args) => synthesise::run(args, global),
         MineCommand::Typology(args) => typology::run(args),
     }
 }

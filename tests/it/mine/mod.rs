@@ -7,8 +7,10 @@ mod generate;
 mod kill;
 mod language;
 mod negatives;
+mod personal;
 mod planted;
 mod rules;
+mod synthesise;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -351,19 +351,12 @@ impl Subject<'_> {
         }
     }
 
-    /// Which variants it can express, at most so many. Those of its own source come first; the
-    /// others are offered too where `all`.
+    /// Which variants of its source it can express, at most so many.
     #[must_use]
-    pub fn axis(&self, most: usize, all: bool) -> Call {
-        let own = self.typology.of_source(self.source);
-        let others = self.typology.variants.iter().filter(|v| {
-            all && self
-                .typology
-                .pattern(&v.pattern)
-                .is_some_and(|p| p.source != self.source)
-        });
-        let variants: Vec<Value> = own
-            .chain(others)
+    pub fn axis(&self, most: usize) -> Call {
+        let variants: Vec<Value> = self
+            .typology
+            .of_source(self.source)
             .map(|v| {
                 json!({"id": v.id, "applies_when": v.applies_when, "negative_changes": v.negative_changes})
             })
@@ -378,12 +371,18 @@ impl Subject<'_> {
     /// A negative of a variant at a span, in a wording (`close`, `loose`).
     #[must_use]
     pub fn negative(&self, variant: &Variant, span: &str, wording: &str) -> Call {
-        // The example is of the text's language, and never the text itself.
-        let example = variant
-            .texts
-            .get(&self.language.id)
-            .filter(|t| t.source != self.text)
-            .map(|t| json!({"source": t.source, "negative": t.negative}));
+        // The example is of the wording and of the text's language, and never the text itself.
+        let example = if wording == "loose" {
+            self.typology
+                .example(self.source, &self.language.id)
+                .map(|e| (&e.text, &e.loose, &e.variant))
+        } else {
+            let triple = variant.texts.get(&self.language.id);
+            triple.map(|t| (&t.source, &t.negative, &variant.id))
+        };
+        let example = example
+            .filter(|(source, ..)| *source != self.text)
+            .map(|(source, text, id)| json!({"source": source, "text": text, "variant": id}));
         self.call(
             Step::Negative,
             &variant.pattern,
@@ -400,10 +399,19 @@ impl Subject<'_> {
     /// A positive in a wording (`light`, `free`).
     #[must_use]
     pub fn positive(&self, wording: &str) -> Call {
+        let example = self.typology.example(self.source, &self.language.id);
+        let example = example.map(|e| {
+            let text = if wording == "light" {
+                &e.light
+            } else {
+                &e.free
+            };
+            json!({"source": e.text, "text": text})
+        });
         self.call(
             Step::Positive,
             "",
-            json!({"text": self.text, "wording": wording}),
+            json!({"text": self.text, "wording": wording, "example": example}),
         )
     }
 
@@ -421,16 +429,31 @@ impl Subject<'_> {
         )
     }
 
+    /// The text in the form of another kind of text.
+    #[must_use]
+    pub fn rewrite(&self, as_source: &str) -> Call {
+        let target = Subject {
+            source: as_source,
+            ..*self
+        };
+        target.call(
+            Step::Synthesis,
+            "",
+            json!({"text": self.text, "from": self.source}),
+        )
+    }
+
     /// The two calls, one per order, that judge a pair.
     #[must_use]
     pub fn judge(&self, kind: &str, variant: Option<&Variant>, candidate: &str) -> [Call; 2] {
         let pattern = variant.map_or("", |v| v.pattern.as_str());
-        let of = |first: &str, second: &str| {
+        let of = |original: &str, first: &str, second: &str| {
             self.call(
                 Step::Judge,
                 pattern,
                 json!({
                     "kind": kind,
+                    "original": original,
                     "variant": variant.map(|v| self.variant(v)),
                     "first": first,
                     "second": second,
@@ -438,7 +461,10 @@ impl Subject<'_> {
                 }),
             )
         };
-        [of(self.text, candidate), of(candidate, self.text)]
+        [
+            of("first", self.text, candidate),
+            of("second", candidate, self.text),
+        ]
     }
 
     fn variant(&self, variant: &Variant) -> Value {
@@ -464,10 +490,11 @@ pub fn every_kind(
 ) -> Vec<Call> {
     let subject = Subject::of(typology, variant, language, triple);
     let mut calls = vec![
-        subject.axis(2, false),
+        subject.axis(2),
         subject.negative(variant, &triple.source, "loose"),
         subject.positive("light"),
         subject.translation(language),
+        subject.rewrite("disclosure"),
     ];
     calls.extend(subject.judge("negative", Some(variant), &triple.negative));
     calls.extend(subject.judge("positive", None, &triple.positive));

@@ -1,5 +1,7 @@
 //! Which triplets are taken of what was kept.
 
+use std::collections::HashSet;
+
 use super::diff;
 use super::flow::{DocumentOutcome, Scored};
 use super::shortcut::features;
@@ -17,6 +19,8 @@ pub struct Assembler {
     length: i64,
     /// Features of the plain wordings, where there were such.
     naive: Vec<[[f64; 2]; 2]>,
+    /// Anchors and negatives taken before: one text has one label.
+    taken: HashSet<[String; 2]>,
 }
 
 fn sign([positive, negative]: [f64; 2]) -> i64 {
@@ -29,6 +33,11 @@ impl Assembler {
     #[must_use]
     pub fn naive(&self) -> &[[[f64; 2]; 2]] {
         &self.naive
+    }
+
+    fn is_taken(&self, anchor: &str, negative: &str) -> bool {
+        let pair = [anchor.to_owned(), negative.to_owned()];
+        self.taken.contains(&pair)
     }
 
     /// The triplets of a document, one per variant, and one more per variant and language of
@@ -55,7 +64,7 @@ impl Assembler {
             let negatives: Vec<&Scored> = outcome
                 .negatives
                 .iter()
-                .filter(|(v, _)| v == id)
+                .filter(|(v, n)| v == id && !self.is_taken(&outcome.anchor, &n.text))
                 .map(|(_, n)| n)
                 .collect();
             let mut best: Option<(i64, [[f64; 2]; 2], &Scored, &Scored)> = None;
@@ -79,6 +88,8 @@ impl Assembler {
                 self.overlap += sign(found[0]);
                 self.length += sign(found[1]);
                 taken.push(shared.triplet(id, positive, negative));
+                let pair = [outcome.anchor.clone(), negative.text.clone()];
+                self.taken.insert(pair);
             }
         }
         for translation in &outcome.translations {
@@ -87,7 +98,8 @@ impl Assembler {
                 let Some((id, original)) = outcome.negatives.get(*at) else {
                     continue;
                 };
-                if positive.text == negative.text {
+                let pair = [outcome.anchor.clone(), negative.text.clone()];
+                if positive.text == negative.text || !self.taken.insert(pair) {
                     continue;
                 }
                 let mut triplet = shared.triplet(id, positive, negative);
@@ -149,7 +161,7 @@ impl Shared<'_> {
 #[must_use]
 pub fn from_templates(transforms: &Transforms, typology: &Typology, count: usize) -> Vec<Triplet> {
     let mut taken: Vec<Triplet> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     if transforms.templates.is_empty() {
         return taken;
     }
@@ -160,7 +172,7 @@ pub fn from_templates(transforms: &Transforms, typology: &Typology, count: usize
         }
         let template = &transforms.templates[(seed % transforms.templates.len() as u64) as usize];
         let rendered = template.render(seed, transforms.particles.as_ref());
-        let Some(variant) = typology.variant(&template.text.variant) else {
+        let Some(variant) = typology.variant(&rendered.variant) else {
             continue;
         };
         let turn = seed / transforms.templates.len() as u64;
@@ -181,7 +193,7 @@ pub fn from_templates(transforms: &Transforms, typology: &Typology, count: usize
         };
         let negative = &rendered.negative[other];
         let id = triplet_id(anchor, positive, negative);
-        if !seen.insert(id.clone()) {
+        if !seen.insert([anchor.clone(), negative.clone()]) {
             continue;
         }
         let code = |id: &str| {

@@ -21,6 +21,8 @@ pub enum Step {
     Positive,
     /// The text in another language.
     Translation,
+    /// The text in the form of a disclosure.
+    Synthesis,
     /// How well a pair is what it should be.
     Judge,
 }
@@ -34,6 +36,7 @@ impl Step {
             Self::Negative => "negative",
             Self::Positive => "positive",
             Self::Translation => "translation",
+            Self::Synthesis => "synthesis",
             Self::Judge => "judge",
         }
     }
@@ -44,7 +47,7 @@ impl Step {
         let text = text.len() as u64;
         match self {
             Self::Axis | Self::Judge => 600,
-            Self::Negative | Self::Positive | Self::Translation => 300 + text,
+            Self::Negative | Self::Positive | Self::Translation | Self::Synthesis => 300 + text,
         }
     }
 }
@@ -127,10 +130,12 @@ impl Call {
                 }));
                 object(json!({"variants": {"type": "array", "items": item}}))
             }
-            Step::Negative | Step::Positive | Step::Translation => object(json!({
-                "possible": {"type": "boolean"},
-                "text": {"type": "string"},
-            })),
+            Step::Negative | Step::Positive | Step::Translation | Step::Synthesis => {
+                object(json!({
+                    "possible": {"type": "boolean"},
+                    "text": {"type": "string"},
+                }))
+            }
             Step::Judge => {
                 let scores: serde_json::Map<String, Value> = self
                     .rubric()
@@ -186,7 +191,7 @@ impl Call {
                 }
                 Ok(Answer::Axis(found))
             }
-            Step::Negative | Step::Positive | Step::Translation => {
+            Step::Negative | Step::Positive | Step::Translation | Step::Synthesis => {
                 let mut found: TextAnswer = json::parse_as(reply.as_bytes())?;
                 if found.possible {
                     let source = self.text("text");

@@ -108,16 +108,20 @@ pub fn estimate(
         };
         let negatives = wordings * variants.len() as u64;
         let judged = 2 * u64::from(options.samples.max(1));
-        add(Role::Generator, &subject.axis(options.variants, false), 1)?;
-        add(
-            Role::Generator,
-            &subject.negative(variant, &document.text, "close"),
-            negatives,
-        )?;
+        add(Role::Generator, &subject.axis(options.variants), 1)?;
+        let longest = |calls: [Call; 2]| -> Result<Call, MineError> {
+            let [a, b] = calls;
+            let longer = prompts.render(&a)?.tokens() >= prompts.render(&b)?.tokens();
+            Ok(if longer { a } else { b })
+        };
+        let call =
+            longest(["close", "loose"].map(|w| subject.negative(variant, &document.text, w)))?;
+        add(Role::Generator, &call, negatives)?;
         let [call, _] = subject.judge("negative", Some(variant), &document.text);
         add(Role::Judge, &call, judged * negatives)?;
         let positives = if variants.len() > 1 || both { 2 } else { 1 };
-        add(Role::Generator, &subject.positive("free"), positives)?;
+        let call = longest(["light", "free"].map(|w| subject.positive(w)))?;
+        add(Role::Generator, &call, positives)?;
         let [call, _] = subject.judge("positive", None, &document.text);
         add(Role::Judge, &call, judged * positives)?;
         if options.translate {

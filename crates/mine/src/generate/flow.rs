@@ -261,8 +261,18 @@ impl<'a> Work<'a> {
 
     /// Variants and the words they apply to, and the reason where there are none.
     fn axis(&mut self) -> Result<(Vec<Tag>, &'static str), Stop> {
-        let all = self.asker.generator.backend.crosses_sources();
-        let call = self.subject.axis(self.options.variants, all);
+        let Subject {
+            typology,
+            text,
+            source,
+            language,
+            ..
+        } = self.subject;
+        let rules = !self.asker.generator.backend.is_prompted();
+        if rules && !typology.reads_as(source, text, &language.id) {
+            return Ok((Vec::new(), "reads as another kind of text"));
+        }
+        let call = self.subject.axis(self.options.variants);
         Ok(match self.asker.ask(Role::Generator, &call)? {
             CallOutcome::Answer(Answer::Axis(found)) => {
                 let mut tags: Vec<Tag> = Vec::new();

@@ -218,6 +218,30 @@ mod tests {
                         call.step,
                         variant.id
                     );
+                    if call.step == Step::Judge {
+                        let original = ["first", "second"]
+                            .into_iter()
+                            .find(|side| call.text(side) == triple.source)
+                            .expect("one is the original");
+                        assert_eq!(call.text("original"), original);
+                        if call.text("kind") == "negative" {
+                            assert!(
+                                prompt
+                                    .user
+                                    .contains(&format!("The {original} text is the original"))
+                            );
+                            assert!(
+                                prompt
+                                    .user
+                                    .contains(&format!("The pair is wrong if {}", variant.trap))
+                            );
+                        }
+                        assert!(prompt.user.contains(call.text("register")));
+                    }
+                    if matches!(call.step, Step::Negative | Step::Positive) {
+                        assert!(prompt.user.contains("keep their format"), "{}", prompt.user);
+                        assert!(prompt.user.contains("Example"), "{}", variant.id);
+                    }
                     if call.step == Step::Negative {
                         assert!(prompt.user.contains(&variant.trap), "{}", variant.id);
                         let guide = prompts.template(&call).expect("there").guide;

@@ -175,7 +175,14 @@ impl GenerationPlan<'_> {
         let outcomes = if stopped.is_some() {
             vec![None; documents.len()]
         } else {
-            let (outcomes, why) = self.work(&documents, &asker);
+            let work = Work {
+                documents: &documents,
+                concurrency: self.concurrency,
+                stop: self.stop,
+                progress: self.progress,
+            };
+            let (outcomes, why) =
+                work.each(|document| flow::mine(document, &self.typology, self.options, &asker));
             stopped = why;
             outcomes
         };
@@ -216,6 +223,11 @@ impl GenerationPlan<'_> {
             judges: counted.judges(&self.typology),
             variants: counted.variants,
             rules: counted.rules,
+            beyond_rules: if self.generator.backend.is_prompted() {
+                BTreeMap::new()
+            } else {
+                self.transforms.beyond(&self.typology)
+            },
             triplets_by_source: by(triplets, |t| &t.source),
             triplets_by_language: by(triplets, |t| &t.language),
             triplets_by_licence: by(triplets, |t| &t.licence),
@@ -304,55 +316,6 @@ impl GenerationPlan<'_> {
         }
     }
 
-    /// Works on documents, several at once. Outcomes are in the order of the documents, whatever
-    /// order they were finished in.
-    fn work(
-        &self,
-        documents: &[Document],
-        asker: &Asker<'_>,
-    ) -> (Vec<Option<DocumentOutcome>>, Option<Stop>) {
-        let next = AtomicUsize::new(0);
-        let done = AtomicUsize::new(0);
-        let outcomes: Mutex<Vec<Option<DocumentOutcome>>> = Mutex::new(vec![None; documents.len()]);
-        let stopped: Mutex<Option<Stop>> = Mutex::default();
-        let ended = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..self.concurrency.clamp(1, documents.len().max(1)) {
-                scope.spawn(|| {
-                    while !ended.load(Ordering::Relaxed) {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(document) = documents.get(at) else {
-                            return;
-                        };
-                        if self.stop.load(Ordering::Relaxed) {
-                            stop_with(&stopped, &ended, Stop::Interrupted);
-                            return;
-                        }
-                        match flow::mine(document, &self.typology, self.options, asker) {
-                            Ok(outcome) => {
-                                let mut all =
-                                    outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                                all[at] = Some(outcome);
-                            }
-                            Err(stop) => {
-                                stop_with(&stopped, &ended, stop);
-                                return;
-                            }
-                        }
-                        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                        (self.progress)(done, documents.len());
-                    }
-                });
-            }
-        });
-        (
-            outcomes
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            stopped.into_inner().unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-
     fn assemble(
         &self,
         documents: &[Document],
@@ -409,6 +372,64 @@ impl GenerationPlan<'_> {
     }
 }
 
+/// Documents to be worked on, several at once.
+pub(crate) struct Work<'a> {
+    pub(crate) documents: &'a [Document],
+    pub(crate) concurrency: usize,
+    pub(crate) stop: &'a AtomicBool,
+    pub(crate) progress: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+impl Work<'_> {
+    /// What becomes of each document, in their order, whatever order they were finished in; and why it stopped.
+    pub(crate) fn each<T: Send + Clone>(
+        &self,
+        make: impl Fn(&Document) -> Result<T, Stop> + Sync,
+    ) -> (Vec<Option<T>>, Option<Stop>) {
+        let count = self.documents.len();
+        let next = AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
+        let outcomes: Mutex<Vec<Option<T>>> = Mutex::new(vec![None; count]);
+        let stopped: Mutex<Option<Stop>> = Mutex::default();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..self.concurrency.clamp(1, count.max(1)) {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(document) = self.documents.get(at) else {
+                            return;
+                        };
+                        if self.stop.load(Ordering::Relaxed) {
+                            stop_with(&stopped, &ended, Stop::Interrupted);
+                            return;
+                        }
+                        match make(document) {
+                            Ok(outcome) => {
+                                let mut all =
+                                    outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                                all[at] = Some(outcome);
+                            }
+                            Err(stop) => {
+                                stop_with(&stopped, &ended, stop);
+                                return;
+                            }
+                        }
+                        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                        (self.progress)(done, count);
+                    }
+                });
+            }
+        });
+        (
+            outcomes
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            stopped.into_inner().unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
 /// The triplets of a run.
 struct Assembled {
     triplets: Vec<Triplet>,
@@ -441,7 +462,7 @@ fn stop_with(stopped: &Mutex<Option<Stop>>, ended: &AtomicBool, stop: Stop) {
     }
 }
 
-fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), MineError> {
+pub(crate) fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), MineError> {
     fs::write_atomic_with(path, |file| {
         for row in rows {
             serde_json::to_writer(&mut *file, row)?;

@@ -9,6 +9,7 @@ pub mod contamination;
 pub mod duplicate;
 mod length;
 mod licence;
+pub mod personal;
 pub(super) mod quality;
 
 use serde::Serialize;
@@ -70,6 +71,8 @@ pub struct Candidate {
     pub tokens: Option<TokenBounds>,
     /// Figures that steps took of it, for the report.
     pub measured: Vec<Measured>,
+    /// What was overwritten in it, by reason.
+    pub masked: Vec<(&'static str, u64)>,
 }
 
 /// A figure of a document.
@@ -141,7 +144,12 @@ impl Default for PoolOptions {
 }
 
 /// The steps that look at one document, in order.
-pub const ROW_STEPS: [RowEntry; 3] = [licence::ENTRY, length::ENTRY, quality::ENTRY];
+pub const ROW_STEPS: [RowEntry; 4] = [
+    licence::ENTRY,
+    length::ENTRY,
+    quality::ENTRY,
+    personal::ENTRY,
+];
 
 /// The steps that look at all documents, in order.
 pub const POOL_STEPS: [PoolEntry; 4] = [
@@ -166,12 +174,12 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 pub struct Verdict<'a> {
     /// Id of the document.
     pub id: &'a str,
-    /// `drop` or `keep`.
+    /// `drop`, `mask` or `keep`.
     pub verdict: &'static str,
     /// Why, where it was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// The figures that decided.
+    /// The figures that decided; what was masked, and how often.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
     pub metrics: Vec<(&'static str, Metric)>,
     /// Id of its corpus.

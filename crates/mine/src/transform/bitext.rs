@@ -19,19 +19,27 @@ pub type Slots = BTreeMap<String, Vec<BTreeMap<String, String>>>;
 pub struct TemplateText {
     /// Id.
     pub id: String,
-    /// Variant of the typology.
-    pub variant: String,
     /// The text, by language.
     pub texts: BTreeMap<String, String>,
     /// The same in other words, by language.
     #[serde(default)]
     pub paraphrases: BTreeMap<String, String>,
-    /// Slots of which another value makes a negative.
+    /// Slots of which another value makes a negative, each with the variant of that negative.
     #[serde(default)]
-    pub changes: Vec<String>,
-    /// The text with another claim, by name and language: negatives that no slot makes.
+    pub changes: BTreeMap<String, String>,
+    /// The text with another claim, by name: negatives that no slot makes.
     #[serde(default)]
-    pub shifts: BTreeMap<String, BTreeMap<String, String>>,
+    pub shifts: BTreeMap<String, Shift>,
+}
+
+/// A text with another claim.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shift {
+    /// Variant of the typology.
+    pub variant: String,
+    /// The text, by language.
+    pub texts: BTreeMap<String, String>,
 }
 
 /// A template that can be rendered.
@@ -53,6 +61,8 @@ pub struct Rendered {
     pub negative: BTreeMap<String, String>,
     /// What was changed: a slot, or a name of `shifts`.
     pub changed: String,
+    /// Variant of the change.
+    pub variant: String,
 }
 
 impl Template {
@@ -66,7 +76,7 @@ impl Template {
             .texts
             .iter()
             .chain(&text.paraphrases)
-            .chain(text.shifts.values().flatten());
+            .chain(text.shifts.values().flat_map(|s| &s.texts));
         for (language, pattern) in all {
             for name in names(pattern) {
                 let values = slots
@@ -82,7 +92,7 @@ impl Template {
                 used.insert(name.to_owned(), values.clone());
             }
         }
-        for name in &text.changes {
+        for name in text.changes.keys() {
             match used.get(name) {
                 None => return Err(format!("`changes` names `{name}`, no slot of its texts")),
                 Some(values) if values.len() < 2 => {
@@ -94,12 +104,18 @@ impl Template {
         if text.changes.is_empty() && text.shifts.is_empty() {
             return Err("neither `changes` nor `shifts`: nothing makes a negative".into());
         }
-        for (name, texts) in &text.shifts {
-            if !texts.keys().eq(text.texts.keys()) {
+        for (name, shift) in &text.shifts {
+            if !shift.texts.keys().eq(text.texts.keys()) {
                 return Err(format!("`shifts.{name}` has other languages than `texts`"));
             }
         }
         Ok(Self { text, slots: used })
+    }
+
+    /// Variants that its negatives are of.
+    pub fn variants(&self) -> impl Iterator<Item = &str> {
+        let shifts = self.text.shifts.values().map(|s| &s.variant);
+        self.text.changes.values().chain(shifts).map(String::as_str)
     }
 
     /// A rendering that `seed` decides.
@@ -120,25 +136,26 @@ impl Template {
         let paraphrase = all(&self.text.paraphrases, &chosen);
         let ways = self.text.changes.len() + self.text.shifts.len();
         let way = random.random_range(0..ways);
-        let (changed, negative) = if let Some(slot) = self.text.changes.get(way) {
-            let count = self.slots[slot].len();
-            let other = (chosen[slot.as_str()] + random.random_range(1..count)) % count;
-            let mut changed = chosen.clone();
-            changed.insert(slot, other);
-            (slot.clone(), all(&self.text.texts, &changed))
-        } else {
-            let at = way - self.text.changes.len();
-            let (name, texts) =
-                self.text.shifts.iter().nth(at).unwrap_or_else(|| {
+        let (changed, variant, negative) =
+            if let Some((slot, variant)) = self.text.changes.iter().nth(way) {
+                let count = self.slots[slot].len();
+                let other = (chosen[slot.as_str()] + random.random_range(1..count)) % count;
+                let mut changed = chosen.clone();
+                changed.insert(slot, other);
+                (slot, variant, all(&self.text.texts, &changed))
+            } else {
+                let at = way - self.text.changes.len();
+                let (name, shift) = self.text.shifts.iter().nth(at).unwrap_or_else(|| {
                     unreachable!("`way` is below the number of changes and shifts")
                 });
-            (name.clone(), all(texts, &chosen))
-        };
+                (name, &shift.variant, all(&shift.texts, &chosen))
+            };
         Rendered {
             source,
             paraphrase,
             negative,
-            changed,
+            changed: changed.clone(),
+            variant: variant.clone(),
         }
     }
 
@@ -155,6 +172,8 @@ impl Template {
                 text = text.replace(&format!("{{{name}}}"), wording);
             }
         }
+        // A name that ends in s takes the apostrophe alone.
+        let text = text.replace("s's ", "s' ");
         match particles {
             Some(particles) => particles.resolve("", &text),
             None => text,
@@ -204,23 +223,23 @@ mod tests {
     fn a_template_that_cannot_be_rendered_is_refused() {
         let file = |slots: &str, fields: &str| {
             format!(
-                "[meta]\nname = \"x\"\nversion = \"1\"\n[slots]\n{slots}\n[[bitext]]\nid = \"B\"\nvariant = \"v\"\n{fields}"
+                "[meta]\nname = \"x\"\nversion = \"1\"\n[slots]\n{slots}\n[[bitext]]\nid = \"B\"\n{fields}"
             )
         };
         for (slots, fields, reason) in [
             (
                 "",
-                "texts.ko = \"{a}\"\nchanges = [\"a\"]",
+                "texts.ko = \"{a}\"\nchanges.a = \"v\"",
                 "the slot `a` has no values",
             ),
             (
                 "a = [{ en = \"x\" }]",
-                "texts.ko = \"{a}\"\nchanges = [\"a\"]",
+                "texts.ko = \"{a}\"\nchanges.a = \"v\"",
                 "no wording in `ko`",
             ),
             (
                 "a = [{ ko = \"x\" }]",
-                "texts.ko = \"{a}\"\nchanges = [\"a\"]",
+                "texts.ko = \"{a}\"\nchanges.a = \"v\"",
                 "one value and cannot change",
             ),
             (
@@ -230,7 +249,7 @@ mod tests {
             ),
             (
                 "a = [{ ko = \"x\" }, { ko = \"y\" }]",
-                "texts.ko = \"{a}\"\nchanges = [\"b\"]",
+                "texts.ko = \"{a}\"\nchanges.b = \"v\"",
                 "`changes` names `b`",
             ),
         ] {

@@ -9,7 +9,6 @@ pub mod bitext;
 mod krw_scale;
 pub mod particle;
 mod quarter_shift;
-mod role_swap;
 pub mod rule;
 pub mod sentence;
 mod table;
@@ -33,7 +32,6 @@ pub static OPS: &[&dyn Op] = &[
     &table::Table,
     &krw_scale::KrwScale,
     &quarter_shift::QuarterShift,
-    &role_swap::RoleSwap,
 ];
 
 /// The rules that ship in the binary: the folder `training/transforms/`.
@@ -144,6 +142,9 @@ impl Transforms {
                     if !ids.insert(id.clone()) {
                         return Err(wrong(&id, "the id stands twice".into()));
                     }
+                    if negative {
+                        text.sources = sources(&text).map_err(|reason| wrong(&id, reason))?;
+                    }
                     if negative == text.variants.is_empty() {
                         return Err(wrong(
                             &id,
@@ -218,11 +219,33 @@ impl Transforms {
             }
         }
         for template in &self.templates {
-            if typology.variant(&template.text.variant).is_none() {
-                return wrong(&template.text.id, "variant", &template.text.variant);
+            for variant in template.variants() {
+                if typology.variant(variant).is_none() {
+                    return wrong(&template.text.id, "variant", variant);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Variants of the typology that no rule makes of a document, with what makes them: `slot templates`, or `a
+    /// model`.
+    #[must_use]
+    pub fn beyond(&self, typology: &Typology) -> BTreeMap<String, String> {
+        let templates: BTreeSet<&str> =
+            self.templates.iter().flat_map(Template::variants).collect();
+        let by_rule = |id: &String| self.negatives.iter().any(|r| r.text.variants.contains(id));
+        let all = typology.variants.iter().map(|v| &v.id);
+        all.filter(|id| !by_rule(id))
+            .map(|id| {
+                let maker = if templates.contains(id.as_str()) {
+                    "slot templates"
+                } else {
+                    "a model"
+                };
+                (id.clone(), maker.to_owned())
+            })
+            .collect()
     }
 
     /// Examples that do not hold, in words.
@@ -246,7 +269,8 @@ impl Transforms {
         found
     }
 
-    /// Every negative that a rule makes of `text`, by variant, in the order of the rules.
+    /// Every negative that a rule makes of `text`, by variant of its source, in the order of the rules. A text that
+    /// two rules make is the first one's: no text has two labels.
     #[must_use]
     pub fn negatives(
         &self,
@@ -255,30 +279,18 @@ impl Transforms {
         source: &str,
     ) -> BTreeMap<String, Vec<Made>> {
         let mut found: BTreeMap<String, Vec<Made>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for rule in self.negatives.iter().filter(|r| r.is_for(language, source)) {
+            let Some(variant) = rule.text.variants.iter().find(|v| source_of(v) == source) else {
+                continue;
+            };
             for made in self.made(rule, text) {
-                for variant in &rule.text.variants {
-                    found.entry(variant.clone()).or_default().push(made.clone());
+                if seen.insert(made.text.clone()) {
+                    found.entry(variant.clone()).or_default().push(made);
                 }
             }
         }
         found
-    }
-
-    /// The negatives of one variant: what [`Self::negatives`] has for it.
-    #[must_use]
-    pub fn negatives_of(
-        &self,
-        variant: &str,
-        text: &str,
-        language: &str,
-        source: &str,
-    ) -> Vec<Made> {
-        self.negatives
-            .iter()
-            .filter(|r| r.is_for(language, source) && r.text.variants.iter().any(|v| v == variant))
-            .flat_map(|rule| self.made(rule, text))
-            .collect()
     }
 
     fn made(&self, rule: &Rule, text: &str) -> Vec<Made> {
@@ -318,6 +330,31 @@ impl Transforms {
         }
         (made.text != text).then_some(made)
     }
+}
+
+/// The kind of text that a variant is of: ids of variants begin with it.
+fn source_of(variant: &str) -> &str {
+    variant
+        .split_once('.')
+        .map_or(variant, |(source, _)| source)
+}
+
+/// Kinds of text of a negative rule: those of its variants, one variant each.
+fn sources(rule: &RuleText) -> Result<Vec<String>, String> {
+    if !rule.sources.is_empty() {
+        return Err("a negative has no `sources`: they are those of its `variants`".into());
+    }
+    let mut found: Vec<String> = Vec::new();
+    for variant in &rule.variants {
+        let source = source_of(variant).to_owned();
+        if found.contains(&source) {
+            return Err(format!(
+                "`variants` names two of the source `{source}`: a text has one label"
+            ));
+        }
+        found.push(source);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -362,6 +399,31 @@ mod tests {
             .flat_map(|v| v.transforms.iter().map(|t| (v.id.as_str(), t.as_str())))
             .collect();
         assert_eq!(by_rule, by_variant, "both files name the same pairs");
+    }
+
+    #[test]
+    fn a_text_has_one_label_and_it_is_of_its_kind() {
+        let rules = rules();
+        let examples: Vec<&String> = rules
+            .negatives
+            .iter()
+            .flat_map(|r| r.text.ex.iter().map(|[input, _]| input))
+            .collect();
+        let mut made = 0;
+        for text in examples {
+            for (language, source) in ["ko", "en"]
+                .into_iter()
+                .flat_map(|l| ["news", "report", "disclosure", "legal"].map(|s| (l, s)))
+            {
+                let found = rules.negatives(text, language, source);
+                let texts: Vec<&str> = found.values().flatten().map(|m| m.text.as_str()).collect();
+                let different: BTreeSet<&str> = texts.iter().copied().collect();
+                assert_eq!(different.len(), texts.len(), "{text}");
+                assert!(found.keys().all(|v| source_of(v) == source), "{text}");
+                made += texts.len();
+            }
+        }
+        assert!(made > 60, "{made}");
     }
 
     #[test]
@@ -428,7 +490,15 @@ mod tests {
                 "rule `A`: `(` is no pattern",
             ),
             (rule("op = \"krw_scale\""), "`factors` must be"),
-            (rule("op = \"role_swap\"\nm = \"a\""), "needs four groups"),
+            (rule("op = \"krw_scale\"\nm = \"a\""), "unknown field `m`"),
+            (
+                rule("op = \"table\"\nsources = [\"v\"]"),
+                "a negative has no `sources`",
+            ),
+            (
+                rule("op = \"table\"").replace("[\"v\"]", "[\"news.a.b\", \"news.c.d\"]"),
+                "two of the source `news`",
+            ),
             (rule("op = \"table\"\nskip = true"), "unknown field `skip`"),
             (
                 rule("op = \"table\"\ndeny_lists = [\"q\"]\n[lists]\nplain = [\"z\"]"),

@@ -17,10 +17,11 @@ pub struct RuleText {
     pub name: String,
     /// Languages it is for, ids of the typology.
     pub languages: Vec<String>,
-    /// Variants of the typology it makes negatives of; none for a rule that keeps meaning.
+    /// Variants of the typology it makes negatives of, at most one of each source; none for a rule that keeps
+    /// meaning.
     #[serde(default)]
     pub variants: Vec<String>,
-    /// Kinds of text where it may fire; none: all.
+    /// Kinds of text where it may fire; none: all. A negative's are those of its variants.
     #[serde(default)]
     pub sources: Vec<String>,
     /// Operation, a name of [`OPS`].
@@ -58,15 +59,6 @@ pub struct RuleText {
     /// Factors of a scale.
     #[serde(default)]
     pub factors: Vec<f64>,
-    /// Pattern of a swap.
-    #[serde(default)]
-    pub m: Option<String>,
-    /// Names of entities.
-    #[serde(default)]
-    pub entities: Vec<String>,
-    /// Endings of names of entities.
-    #[serde(default)]
-    pub suffixes: Vec<String>,
     /// Examples: in, out.
     #[serde(default)]
     pub ex: Vec<[String; 2]>,

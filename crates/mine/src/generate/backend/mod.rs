@@ -6,6 +6,8 @@ mod replay;
 mod rules;
 mod signature;
 
+pub(crate) use signature::figures;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,11 +143,6 @@ pub trait Backend: Send + Sync {
 
     /// Whether requests go to a server as they are asked: limits hold for it.
     fn is_limited(&self) -> bool {
-        false
-    }
-
-    /// Whether it tags variants of other sources than the text's own.
-    fn crosses_sources(&self) -> bool {
         false
     }
 

@@ -68,17 +68,15 @@ impl Backend for Rules {
         true
     }
 
-    fn crosses_sources(&self) -> bool {
-        true
-    }
-
     fn answer(&self, _: &str, call: &Call, _: &Prompt) -> Result<Reply, Failure> {
         let answer = match call.step {
             Step::Axis => serde_json::to_value(self.axis(call)),
             Step::Negative => serde_json::to_value(self.negative(call)),
             Step::Positive => serde_json::to_value(self.positive(call)),
-            // No rule translates: exact translations offline come from slot templates.
-            Step::Translation | Step::Judge => serde_json::to_value(TextAnswer::default()),
+            // No rule translates or writes a disclosure: exact translations offline come from slot templates.
+            Step::Translation | Step::Synthesis | Step::Judge => {
+                serde_json::to_value(TextAnswer::default())
+            }
         };
         Ok(Reply {
             text: answer.unwrap_or_default().to_string(),
@@ -130,13 +128,11 @@ impl Rules {
             .pointer("/variant/id")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let made = self
-            .transforms
-            .negatives_of(variant, text, language, &call.source);
-        let Some(made) = pick(&made, &[&call.document, variant]) else {
+        let all = self.transforms.negatives(text, language, &call.source);
+        let made = all.get(variant).map_or(&[][..], Vec::as_slice);
+        let Some(mut made) = pick(made, &[&call.document, variant]).cloned() else {
             return TextAnswer::default();
         };
-        let mut made = made.clone();
         if call.text("wording") == "loose"
             && let Some(reworded) = self.transforms.free(&made.text, language, &call.source)
         {

@@ -1,7 +1,7 @@
 //! The offline judge. It knows no rule: it reads figures, and words of the typology's contrasts
 //! (direction, degree, modality, …), in both texts, and compares what it found.
 //!
-//! A negative must differ in a contrast or a figure and share most words; a positive may differ in
+//! A negative must differ in a contrast of its variant (any contrast or figure, where the variant names none) and share most words; a positive may differ in
 //! none. Either must be sound: no particle that does not fit, no word twice, nothing unbalanced,
 //! that the first text has not too. Calibration says how far this goes on free wordings.
 
@@ -15,6 +15,7 @@ use super::{Backend, Failure, Reply};
 use crate::generate::call::{Call, JudgeAnswer};
 use crate::generate::diff;
 use crate::generate::prompt::Prompt;
+use crate::typology::FIGURES;
 use crate::{Transforms, Typology};
 
 /// A number with what multiplies it and what it counts.
@@ -91,7 +92,20 @@ impl Judge {
         let sound = self.sound(first, second);
         let quality = match call.text("kind") {
             "negative" => {
-                let differs = !figures || !differing.is_empty();
+                let named = call
+                    .input
+                    .pointer("/variant/id")
+                    .and_then(Value::as_str)
+                    .and_then(|id| self.typology.variant(id))
+                    .map_or(&[][..], |v| &v.contrasts);
+                let differs = if named.is_empty() {
+                    !figures || !differing.is_empty()
+                } else {
+                    named.iter().any(|id| match id.as_str() {
+                        FIGURES => !figures,
+                        id => differing.contains(&id),
+                    })
+                };
                 let kept = match shared {
                     s if s >= 0.4 => 1.0,
                     s if s >= 0.2 => 0.67,
@@ -186,7 +200,7 @@ fn count(text: &str, words: &[(&str, usize)], values: usize) -> Vec<usize> {
 
 /// Figures of a text, sorted: `1조 2,000억` and `1.2조` are the same, so are `0.25%포인트` and
 /// `25bp`, and a date in either form; `%` and `%포인트` are not.
-fn figures(text: &str) -> Vec<String> {
+pub(crate) fn figures(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut sum: Option<(f64, usize)> = None;
     let settle = |sum: &mut Option<(f64, usize)>, found: &mut Vec<String>| {
@@ -290,6 +304,61 @@ impl Backend for Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_negative_of_a_template_makes_the_shift_of_its_label_and_no_other() {
+        let typology = Arc::new(Typology::built_in("ko-en").expect("built in"));
+        let transforms = Arc::new(Transforms::built_in("ko-en").expect("built in"));
+        let judge = Judge::new(Arc::clone(&typology), Arc::clone(&transforms));
+        // Variants that no contrast shows: words that the negative has and the text has not.
+        let shown = |variant: &str| match variant {
+            "report.scope.micro_to_macro" => ["업종", "sector"],
+            "report.scope.macro_to_micro" => ["의 ", "'"],
+            "disclosure.emerging.external" => ["관세", "duties"],
+            "disclosure.emerging.subsequent_event" => ["보고기간 후", "after the reporting period"],
+            other => panic!("no words for {other}"),
+        };
+        let mut patterns = std::collections::BTreeSet::new();
+        for template in &transforms.templates {
+            for seed in 0..200 {
+                let made = template.render(seed, transforms.particles.as_ref());
+                let variant = typology.variant(&made.variant).expect("checked");
+                patterns.insert(variant.pattern.as_str());
+                let place = format!("{}/{}: {made:?}", template.text.id, made.changed);
+                for (language, text) in &made.source {
+                    let negative = &made.negative[language];
+                    if variant.contrasts.is_empty() {
+                        let at = usize::from(language == "en");
+                        assert!(negative.contains(shown(&variant.id)[at]), "{place}");
+                        continue;
+                    }
+                    let (a, b) = (
+                        judge.signature(text, language),
+                        judge.signature(negative, language),
+                    );
+                    let named = |id: &str| variant.contrasts.iter().any(|c| c == id);
+                    let mut differing: Vec<&str> = a
+                        .values
+                        .iter()
+                        .filter(|(id, counts)| b.values[*id] != **counts)
+                        .map(|(id, _)| id.as_str())
+                        .collect();
+                    if a.figures != b.figures {
+                        differing.push(FIGURES);
+                    }
+                    assert!(!differing.is_empty(), "{place}");
+                    assert!(
+                        differing.iter().all(|id| named(id)),
+                        "{differing:?}, {place}"
+                    );
+                }
+                assert!(!format!("{made:?}").contains("s's"), "{place}");
+            }
+        }
+        for reached in ["report.scope", "disclosure.emerging"] {
+            assert!(patterns.contains(reached), "{reached}");
+        }
+    }
 
     #[test]
     fn a_figure_is_the_same_in_another_form() {
