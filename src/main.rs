@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 mod cli;
+mod guard;
 
 fn main() -> ExitCode {
+    guard::files_that_may_not_grow();
     cli::main()
 }

@@ -243,7 +243,7 @@ fn serve_folder(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
     print(&format!("{}\n", server.address()))?;
     global.note("for this machine only; stop with Ctrl-C");
     loop {
-        server.answer()?;
+        server.answer();
     }
 }
 

@@ -1,11 +1,11 @@
 //! Files of pairs of one's own: flags, and how they are read.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{CliError, Global};
+use korfinsts_base::budget::{WHOLE_FILE, read_to_end};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::{fs, language};
 use korfinsts_bench::suite::{OwnPairs, PairsOptions, Role};
@@ -64,10 +64,6 @@ impl ColumnArgs {
 }
 
 fn stdin(name: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut stdin = std::io::stdin();
-    stdin
-        .read_to_end(&mut bytes)
-        .map_err(fs::at("read", name))?;
-    Ok(bytes)
+    let read = read_to_end(std::io::stdin(), WHOLE_FILE);
+    Ok(read.map_err(fs::at("read", name))?)
 }

@@ -4,6 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::mine;
 use super::submission::fixture;
@@ -81,23 +86,9 @@ fn tried(name: &str, scene: &Scene, stride: usize) {
                         assert_eq!(code, Some(6), "{name} {fault}: {said}");
                         assert!(said.contains("error: "), "{name} {fault}: {said}");
                     }
-                    let (code, said) = run(scene, None);
-                    let done =
-                        scene.twice && code == Some(1) && said.contains("was taken in before");
-                    assert!(code == Some(0) || done, "{name} after {fault}: {said}");
+                    rerun(&format!("{name} after {fault}"), scene);
                 }
-                let found = files(&output);
-                assert_eq!(
-                    found.keys().collect::<Vec<_>>(),
-                    expected.keys().collect::<Vec<_>>(),
-                    "{name} after {fault}"
-                );
-                for (file, bytes) in &expected {
-                    assert!(
-                        found[file] == *bytes,
-                        "{name} after {fault}: `{file}` differs"
-                    );
-                }
+                same(&format!("{name} after {fault}"), &output, &expected);
                 // A fault that is survived (a folder that cannot be swept) is not the last one.
                 if untouched && n > 3 {
                     break;
@@ -106,6 +97,75 @@ fn tried(name: &str, scene: &Scene, stride: usize) {
         }
     }
     assert!(hits >= 4, "{name}: {hits} faults were met");
+    eprintln!("| {name} | {hits} faults | the files of an undisturbed run |");
+    killed(name, scene, &kept, &expected);
+}
+
+/// Runs a command again after one that was cut off; it completes, or says that all is done.
+fn rerun(after: &str, scene: &Scene) {
+    let (code, said) = run(scene, None);
+    let done = scene.twice && code == Some(1) && said.contains("was taken in before");
+    assert!(code == Some(0) || done, "{after}: {said}");
+}
+
+/// The folder holds the expected files and nothing else.
+fn same(after: &str, output: &Path, expected: &BTreeMap<String, Vec<u8>>) {
+    let found = files(output);
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&found), names(expected), "{after}");
+    for (file, bytes) in expected {
+        assert!(found[file] == *bytes, "{after}: `{file}` differs");
+    }
+}
+
+/// Kills the command at moments that nothing chooses (`KORFINSTS_KILLS` of them), up to three times in a
+/// row, and runs it again.
+fn killed(name: &str, scene: &Scene, kept: &Path, expected: &BTreeMap<String, Vec<u8>>) {
+    let wanted = std::env::var("KORFINSTS_KILLS");
+    let wanted = wanted.map_or(2, |n| n.parse().expect("KORFINSTS_KILLS is a number"));
+    let output = scene.home.path(scene.output);
+    let fresh = || {
+        let _ = std::fs::remove_dir_all(&output);
+        scene.home.copy(kept, &output);
+    };
+    fresh();
+    let begun = Instant::now();
+    run(scene, None);
+    let undisturbed = begun.elapsed();
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(20_261_128);
+    let (mut kills, mut attempts) = (0, 0);
+    while kills < wanted {
+        fresh();
+        let mut moments = Vec::new();
+        for _ in 0..random.random_range(1..=3) {
+            attempts += 1;
+            assert!(
+                attempts < 20 * (wanted + 5),
+                "{name}: {kills} of {attempts} kills met it"
+            );
+            let moment = undisturbed.mul_f64(random.random_range(0.0..1.0));
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_korfinsts"));
+            let mut child = scene
+                .home
+                .settled(&mut command)
+                .args(&scene.arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("it starts");
+            std::thread::sleep(moment);
+            if child.try_wait().expect("asked").is_none() {
+                child.kill().expect("killed");
+                kills += 1;
+                moments.push(moment);
+            }
+            child.wait().expect("gone");
+        }
+        let after = format!("{name} killed after {moments:?}");
+        rerun(&after, scene);
+        same(&after, &output, expected);
+    }
+    eprintln!("| {name} | {kills} kills in {attempts} runs | the files of an undisturbed run |");
 }
 
 /// Whether the run asks for a fault at every call: minutes for each command.

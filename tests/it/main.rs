@@ -9,6 +9,8 @@
 )]
 //! The one integration binary: what the command does, against references made by other software.
 
+mod attacks;
+mod budgets;
 mod candle;
 mod compare;
 mod coverage;
@@ -36,6 +38,7 @@ mod metric_coverage;
 mod metric_properties;
 mod metric_reference;
 mod mine;
+mod mutated;
 mod onnx;
 mod onnx_padding;
 mod outputs;

@@ -109,6 +109,21 @@ impl Home {
         command
     }
 
+    /// A command of this home that is started and killed, which a command of `assert_cmd` cannot be.
+    pub fn settled<'a>(
+        &self,
+        command: &'a mut std::process::Command,
+    ) -> &'a mut std::process::Command {
+        command
+            .current_dir(self.folder.path())
+            .env("KORFINSTS_DATA", self.data())
+            .env("HF_HUB_CACHE", self.path("hub"))
+            .env("HF_HUB_OFFLINE", "1")
+            .env("KORFINSTS_LANG", "en")
+            .env_remove("HF_TOKEN")
+            .env_remove("HF_ENDPOINT")
+    }
+
     /// Whether an ONNX Runtime library is found here.
     pub fn has_onnxruntime(&self) -> bool {
         let output = self

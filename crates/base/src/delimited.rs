@@ -223,18 +223,28 @@ impl<R: BufRead> Rows<R> {
     /// Whether each line of the row that begins at `start` has as many fields as the row, and it is
     /// no chance: tabs hardly occur in text, and of other rows one column is a number in every line.
     fn joins_rows(&self, start: usize, fields: usize) -> bool {
-        let lines: Vec<Vec<&[u8]>> = self.buffer[start..self.at]
-            .split(|b| *b == b'\n')
-            .map(|line| line.split(|b| *b == self.delimiter).collect())
-            .collect();
         let number = |field: &[u8]| {
             let text = std::str::from_utf8(field).unwrap_or_default();
             text.trim_matches(['"', '\r']).parse::<f64>().is_ok()
         };
-        fields > 1
-            && lines.iter().all(|line| line.len() == fields)
-            && (self.delimiter == b'\t'
-                || (0..fields).any(|i| lines.iter().all(|line| number(line[i]))))
+        if fields < 2 {
+            return false;
+        }
+        let mut numbers = vec![true; fields];
+        for line in self.buffer[start..self.at].split(|b| *b == b'\n') {
+            let mut found = 0;
+            for field in line.split(|b| *b == self.delimiter) {
+                match numbers.get_mut(found) {
+                    Some(all) => *all = *all && number(field),
+                    None => return false,
+                }
+                found += 1;
+            }
+            if found != fields {
+                return false;
+            }
+        }
+        self.delimiter == b'\t' || numbers.contains(&true)
     }
 
     /// Column of a byte of the buffer in its line, in characters from 1.

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::budget;
+
 pub use commit::{Commit, sync_dir};
 use fault::Call;
 pub use lock::FolderLock;
@@ -85,12 +87,32 @@ pub fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) ->
     }
 }
 
-/// Reads a whole file.
+/// Reads a whole file of up to [`budget::WHOLE_FILE`] bytes.
 ///
 /// # Errors
-/// When the file cannot be opened or read.
+/// When the file cannot be opened or read, or is longer.
 pub fn read(path: &Path) -> Result<Vec<u8>, FsError> {
-    fs::read(path).map_err(at("read", path))
+    read_up_to(path, budget::WHOLE_FILE)
+}
+
+/// Reads a whole file of up to `most` bytes.
+///
+/// # Errors
+/// When the file cannot be opened or read, or is longer.
+pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>, FsError> {
+    let file = open(path).map_err(|e| at("read", path)(e.source))?;
+    // The length of a device or of a file of `/proc` is 0: they are counted while they are read.
+    let length = file.metadata().map_or(0, |m| m.len());
+    if length > most {
+        return Err(at("read", path)(budget::Over { most }.into()));
+    }
+    let mut bytes = Vec::new();
+    let reserved = bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX));
+    reserved
+        .map_err(io::Error::other)
+        .and_then(|()| budget::Bounded::new(file, most).read_to_end(&mut bytes))
+        .map_err(at("read", path))?;
+    Ok(bytes)
 }
 
 /// Opens a file for reading.

@@ -26,6 +26,51 @@ pub fn agent(connect: Duration, answer: Duration) -> Agent {
         .new_agent()
 }
 
+/// Variables that may name a proxy.
+const PROXIES: [&str; 6] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+];
+
+/// What is wrong with the proxy that the environment names, and what to do, where it cannot be used: a
+/// request would go past it. Addresses of this machine need no proxy.
+#[must_use]
+pub fn unusable_proxy(url: &str) -> Option<(String, &'static str)> {
+    let named = |name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?));
+    unusable(url, PROXIES.into_iter().find_map(named))
+}
+
+/// [`unusable_proxy`] for the variable that counts, the first that is set.
+fn unusable(url: &str, named: Option<(&str, String)>) -> Option<(String, &'static str)> {
+    let uri: ureq::http::Uri = url.parse().ok()?;
+    let host = uri.host().unwrap_or_default();
+    if host == "localhost" || host == "[::1]" || host.starts_with("127.") {
+        return None;
+    }
+    let (name, value) = named?;
+    let usable = |proxy: ureq::Proxy| {
+        matches!(
+            proxy.protocol(),
+            ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https
+        )
+    };
+    if ureq::Proxy::new(&value).is_ok_and(usable) {
+        return None;
+    }
+    // The rest of the value may hold a password.
+    let scheme = value.split_once("://").map_or("", |(scheme, _)| scheme);
+    let reason =
+        format!("`{name}` names a proxy of kind `{scheme}`, and only HTTP proxies are used");
+    Some((
+        reason,
+        "name an HTTP proxy (`ALL_PROXY=http://HOST:PORT`), or unset the variable",
+    ))
+}
+
 /// A header as text; `None` where it is absent or no ASCII.
 #[must_use]
 pub fn header(response: &Response<Body>, name: &str) -> Option<String> {
@@ -117,6 +162,28 @@ mod tests {
         ] {
             let found = parse_retry_after(text, now).map(|d| d.as_secs_f64());
             assert_eq!(found, seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_used_is_said() {
+        let away = "https://example.org/x";
+        let socks = "socks5://u:secret@h:1";
+        for (url, named, said) in [
+            (away, vec![("ALL_PROXY", socks)], true),
+            (away, vec![("all_proxy", "ftp://h:1")], true),
+            (away, vec![("HTTPS_PROXY", "http://h:1")], false),
+            (away, vec![], false),
+            (
+                "http://127.0.0.1:8000/v1",
+                vec![("ALL_PROXY", socks)],
+                false,
+            ),
+            ("http://localhost/v1", vec![("ALL_PROXY", socks)], false),
+        ] {
+            let found = unusable(url, named.first().map(|(n, v)| (*n, (*v).to_owned())));
+            assert_eq!(found.is_some(), said, "{url} {named:?}");
+            assert!(found.is_none_or(|(reason, _)| !reason.contains("secret")));
         }
     }
 

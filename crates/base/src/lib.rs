@@ -2,6 +2,7 @@
 //!
 //! Most users want the crate `korfinsts`; this one promises no stable interface before version 1.
 //!
+//! - [`budget`]: how large an input may become once it is decoded
 //! - [`fs`]: file-system calls that name the path in their errors; [`sums`]: `SHA256SUMS`
 //! - [`failure`]: the class of a failure, which decides the exit code
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
@@ -16,6 +17,7 @@
 //! Imports no other crate of the project but the data of `templates/`.
 
 pub mod archive;
+pub mod budget;
 pub mod delimited;
 pub mod embedded;
 pub mod encoding;

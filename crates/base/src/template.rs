@@ -47,22 +47,38 @@ pub fn find(name: &str, folder: Option<&Path>) -> Result<Option<String>, Templat
         name: name.to_owned(),
         reason,
     };
-    let bytes = match folder.map(|f| f.join(name)).filter(|p| fs::exists(p)) {
-        Some(path) if path.is_symlink() => {
-            return Err(wrong(format!(
-                "`{}` is a link: copy the file",
-                path.display()
-            )));
-        }
-        Some(path) => fs::read(&path).map_err(|e| wrong(format!("{e}: {}", e.source)))?,
-        None => match SHIPPED.bytes(name) {
-            Some(bytes) => bytes.into_owned(),
-            None => return Ok(None),
-        },
+    let bytes = match folder {
+        Some(folder) => replacement(name, folder)?,
+        None => None,
+    };
+    let shipped = || SHIPPED.bytes(name).map(std::borrow::Cow::into_owned);
+    let Some(bytes) = bytes.or_else(shipped) else {
+        return Ok(None);
     };
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|e| wrong(e.to_string()))
+}
+
+/// The file of a folder that replaces a template; `None` where it holds none of that name.
+///
+/// # Errors
+/// When it is a link, which may lead anywhere, or cannot be read.
+pub fn replacement(name: &str, folder: &Path) -> Result<Option<Vec<u8>>, TemplateError> {
+    let path = folder.join(name);
+    let wrong = |reason: String| TemplateError {
+        name: name.to_owned(),
+        reason,
+    };
+    if path.is_symlink() {
+        let path = path.display();
+        return Err(wrong(format!("`{path}` is a link: copy the file")));
+    }
+    if !fs::exists(&path) {
+        return Ok(None);
+    }
+    let read = fs::read(&path).map_err(|e| wrong(format!("{e}: {}", e.source)))?;
+    Ok(Some(read))
 }
 
 /// Renders a text as a template. Filters beyond minijinja's own: `json` (any value, one line; also

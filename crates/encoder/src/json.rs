@@ -32,6 +32,9 @@ pub(super) fn malformed(path: &Path, error: &serde_json::Error) -> EncoderError 
     }
 }
 
+/// Longest JSON file of a model's settings, in bytes; real ones have up to two million.
+const LONGEST: u64 = 16 << 20;
+
 /// Reads a JSON file; `None` when it is not there.
 ///
 /// # Errors
@@ -40,7 +43,7 @@ pub(super) fn load(path: &Path) -> Result<Option<Value>, EncoderError> {
     if !fs::exists(path) {
         return Ok(None);
     }
-    let bytes = fs::read(path)?;
+    let bytes = fs::read_up_to(path, LONGEST)?;
     serde_json::from_slice(&bytes)
         .map(|Unique(value)| Some(value))
         .map_err(|e| malformed(path, &e))

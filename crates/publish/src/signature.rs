@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
 /// A key or a signature that is wrong.
@@ -35,13 +37,13 @@ impl Signer {
     /// When the key cannot be read, or not with that password.
     pub fn open(secret_key: &str, password: Option<String>) -> Result<Self, SignatureError> {
         const HINT: &str = "a secret key is made by `minisign -G`; its password is read from the \
-                            environment variable KORFINSTS_KEY_PASSWORD; keys without one \
-                            (`minisign -G -W`) are not read";
+                            environment variable KORFINSTS_KEY_PASSWORD";
         let sealed = SecretKeyBox::from_string(secret_key)
             .map_err(|e| wrong(format!("the secret key cannot be read: {e}"), HINT))?;
-        let secret = match password {
-            Some(password) => sealed.into_secret_key(Some(password)),
-            None => sealed.into_unencrypted_secret_key(),
+        let secret = match (without_checksum(secret_key), password) {
+            (Some(bytes), _) => SecretKey::from_bytes(&bytes),
+            (None, Some(password)) => sealed.into_secret_key(Some(password)),
+            (None, None) => sealed.into_unencrypted_secret_key(),
         }
         .map_err(|e| wrong(format!("the secret key cannot be opened: {e}"), HINT))?;
         let public = PublicKey::from_secret_key(&secret)
@@ -73,6 +75,15 @@ impl Signer {
         .map(SignatureBox::into_string)
         .map_err(|e| wrong(format!("cannot sign: {e}"), HINT))
     }
+}
+
+/// The bytes of a key as `minisign -G -W` writes it: neither sealed nor with a checksum.
+fn without_checksum(secret_key: &str) -> Option<Vec<u8>> {
+    // Algorithms of signature, sealing and checksum (2 bytes each), parameters of sealing (48), number of
+    // the key (8), key (64), checksum (32).
+    let bytes = STANDARD.decode(secret_key.lines().nth(1)?.trim()).ok()?;
+    let zero = |range: std::ops::Range<usize>| bytes[range].iter().all(|b| *b == 0);
+    (bytes.len() == 158 && zero(2..4) && zero(126..158)).then_some(bytes)
 }
 
 /// Verifies a signature against a list of checksums; returns the trusted comment.
@@ -119,6 +130,27 @@ mod tests {
     use minisign::KeyPair;
 
     use super::*;
+
+    /// A key that `minisign -G -W` of version 0.11 wrote, and its public key.
+    #[test]
+    fn a_key_without_password_as_minisign_writes_it_signs() {
+        const SECRET: &str = "untrusted comment: minisign encrypted secret key\n\
+            RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAFDbpzS26Jo8LY3QUpwwn\
+            2X5LNlYLytREkkbHPgDgEEcU8eZxH/ZHBcp0KMO+AR1TSs6+jJUKYCSZuSb/Xgyxj2a5kY0jGIGvAAAAAAAAAAAAAAAAAAAA\
+            AAAAAAAAAAAAAAAAAAAAAAA=\n";
+        const PUBLIC: &str = "RWQUNunNLbomj8p0KMO+AR1TSs6+jJUKYCSZuSb/Xgyxj2a5kY0jGIGv";
+        for password in [None, Some("not needed".to_owned())] {
+            let signer = Signer::open(SECRET, password).expect("a key");
+            assert_eq!(signer.public_key(), PUBLIC);
+            let signature = signer.sign(b"list", "of a test").expect("signed");
+            assert!(verify_signature(b"list", signature.as_bytes(), PUBLIC).is_ok());
+            assert!(verify_signature(b"lisT", signature.as_bytes(), PUBLIC).is_err());
+        }
+        // Cut short, or of another kind.
+        for damaged in [&SECRET[..200], &SECRET.replace("RWQAAEIy", "RWRTY0Iy")] {
+            assert!(Signer::open(damaged, None).is_err());
+        }
+    }
 
     #[test]
     fn a_signature_is_of_one_list_and_one_key() {

@@ -223,6 +223,17 @@ pub struct PlanOptions {
     pub seed: u64,
 }
 
+/// Most rows of all batches of a stage, which are planned before the first step; 16 bytes each.
+pub const MOST_ROWS: f64 = (1 << 27) as f64;
+
+/// Rows in all batches of [`plan`], at least; counted without planning them.
+#[must_use]
+pub fn planned_rows(sources: &[Source], options: PlanOptions) -> f64 {
+    let rows = |source: &Source| source.examples.len() as f64 * source.passes.max(0.0);
+    let one: f64 = sources.iter().map(rows).sum();
+    one * (1.0 + options.extra.max(0.0)) * options.epochs as f64
+}
+
 /// Every batch of a stage. Parallel texts of all sources, and texts without a translation, are mixed within batches, so that
 /// similarities are learnt across them; a batch of another kind has one source, so that the other
 /// rows of a batch are no easy negatives and gold scores one scale. Batches take turns at random.

@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use super::TrainError;
 use super::augment::VocabularyReport;
 use super::base;
-use super::batch::{BatchPlan, Example, Kind, PlanOptions, Source, examples, of_kind};
+use super::batch::{self, BatchPlan, Example, Kind, PlanOptions, Source, examples, of_kind};
 use super::data::{self, Places};
 use super::error::computing;
 use super::evaluator::{self, Evaluator};
@@ -191,11 +191,21 @@ impl<'a> Session<'a> {
                         .wrapping_add(1000 * (i as u64 + 1))
                         .wrapping_add(1_000_000 * lap as u64),
                 };
-                (0..stage.soup)
-                    .map(|l| super::batch::plan(sources, lap(l)))
-                    .collect()
+                let rows = batch::planned_rows(sources, lap(0)) * stage.soup as f64;
+                if rows > batch::MOST_ROWS {
+                    return Err(plan.wrong(format!(
+                        "stage `{}` would train on {rows:.0} rows ({} epochs), allowed are {:.0}: split \
+                         it into stages of fewer `epochs`",
+                        stage.name,
+                        stage.epochs,
+                        batch::MOST_ROWS
+                    )));
+                }
+                Ok((0..stage.soup)
+                    .map(|l| batch::plan(sources, lap(l)))
+                    .collect())
             })
-            .collect();
+            .collect::<Result<_, TrainError>>()?;
         let run = run_key(&plan, &stages, &base)?;
         let dev = held_out::dev_suites(&plan, &trained_variants)?;
         if recipe.evaluate.every > 0 && dev.is_empty() {

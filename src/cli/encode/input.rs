@@ -1,6 +1,5 @@
 //! Texts to encode: from a file whose ending, or `--input-format`, says how it is read.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -11,7 +10,8 @@ use crate::cli::CliError;
 use korfinsts_base::delimited::Rows;
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::json::{ONE_A_LINE, Unique};
-use korfinsts_base::{fs, sniff, text};
+use korfinsts_base::records::objects;
+use korfinsts_base::{budget, fs, sniff, text};
 
 /// Formats of a file of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,6 +27,9 @@ pub(in crate::cli) enum InputFormat {
     /// One string or object a line
     Jsonl,
 }
+
+/// Most lines of a file of texts.
+const MOST_TEXTS: usize = 1 << 24;
 
 /// The field or column of the texts where none is named.
 const FIELD: &str = "text";
@@ -56,6 +59,15 @@ impl Input<'_> {
             let reason = "found bytes that are not UTF-8";
             self.wrong(&line.to_string(), reason, Some(text::CONVERT))
         })?;
+        if content.matches('\n').count() > MOST_TEXTS {
+            let reason =
+                format!("it has more than {MOST_TEXTS} lines, the most that are encoded at once");
+            return Err(self.wrong(
+                "",
+                &reason,
+                Some("split the file: `split -l 10000000 FILE`"),
+            ));
+        }
         let content = content.strip_prefix('\u{feff}').unwrap_or(content);
         let texts = match format {
             InputFormat::Txt => content.lines().map(str::to_owned).collect(),
@@ -107,11 +119,8 @@ impl Input<'_> {
                 CliError::new(FailureClass::Data, format!("{e}: {}", e.source), e.hint())
             })?);
         }
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(fs::at("read", Path::new("stdin")))?;
-        Ok(bytes)
+        let read = budget::read_to_end(std::io::stdin(), budget::WHOLE_FILE);
+        Ok(read.map_err(fs::at("read", Path::new("stdin")))?)
     }
 
     fn rows(&self, content: &str, delimiter: u8) -> anyhow::Result<Vec<String>> {
@@ -142,15 +151,21 @@ impl Input<'_> {
     }
 
     fn array(&self, content: &str) -> anyhow::Result<Vec<String>> {
-        let items: Vec<Unique> = serde_json::from_str(content).map_err(|e| {
-            let reason = format!("not one JSON array: {e}");
+        let wrong = |line: usize, reason: &str| {
             let hint = "an array of strings or objects is read; name a file of one a line `.jsonl`";
-            self.wrong(&e.line().to_string(), &reason, Some(hint))
-        })?;
-        let texts = items.iter().enumerate();
-        texts
-            .map(|(i, Unique(item))| self.text(item, &format!(" element {}", i + 1)))
-            .collect()
+            self.wrong(
+                &line.to_string(),
+                &format!("not one JSON array: {reason}"),
+                Some(hint),
+            )
+        };
+        let items = objects::array(content).map_err(|(line, reason)| wrong(line, &reason))?;
+        let texts = items.enumerate().map(|(i, (line, element))| {
+            let Unique(item) =
+                serde_json::from_str(element).map_err(|e| wrong(line, &objects::reason(&e)))?;
+            self.text(&item, &format!(" element {}", i + 1))
+        });
+        texts.collect()
     }
 
     fn lines(&self, content: &str) -> anyhow::Result<Vec<String>> {

@@ -75,6 +75,7 @@ fn sheet(args: &SheetArgs, global: &Global) -> anyhow::Result<()> {
         }
     }
     let folder = args.folder.folder();
+    let _lock = args.folder.locked()?;
     let sampled = audit::sample(
         &folder,
         SampleOptions {
@@ -96,6 +97,7 @@ fn sheet(args: &SheetArgs, global: &Global) -> anyhow::Result<()> {
 fn agreement(args: &AgreementArgs) -> anyhow::Result<()> {
     args.output.check()?;
     let folder = args.folder.folder();
+    let _lock = args.folder.locked()?;
     let own = [audit::sheet(&folder, 1), audit::sheet(&folder, 2)];
     let sheets = match &args.sheets[..] {
         [a, b] => [a.as_path(), b.as_path()],

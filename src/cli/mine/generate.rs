@@ -165,6 +165,7 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
             output::print(&describe_estimate(&found))
         };
     }
+    let _lock = args.folder.locked()?;
     let local = [&generator, &judge].iter().all(|s| s.backend.is_free());
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (suites, absent_suites) = suites(global)?;

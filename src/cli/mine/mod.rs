@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Global;
+use korfinsts_base::fs::{FolderLock, FsError};
 use korfinsts_mine::{RunFolder, folder};
 
 /// Build training triplets from corpora
@@ -70,5 +71,12 @@ struct FolderArgs {
 impl FolderArgs {
     fn folder(&self) -> RunFolder {
         RunFolder::new(&self.results)
+    }
+
+    /// The lock of the folder of a run, for a step that writes into it; nothing where there is no run yet,
+    /// which the step then says.
+    fn locked(&self) -> Result<Option<FolderLock>, FsError> {
+        let run = Some(&self.results).filter(|folder| folder.is_dir());
+        run.map(|folder| FolderLock::acquire(folder)).transpose()
     }
 }

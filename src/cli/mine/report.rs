@@ -28,6 +28,7 @@ pub struct ReportArgs {
 pub fn run(args: &ReportArgs, _global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
     let folder = args.folder.folder();
+    let _lock = args.folder.locked()?;
     let report = Report::of(&folder)?;
     report.write(&folder, args.templates.as_deref())?;
     let joined = |each: fn(&korfinsts_base::table::Table) -> String| {

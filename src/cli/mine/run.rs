@@ -39,6 +39,7 @@ pub fn run(args: &RunArgs, global: &Global) -> anyhow::Result<()> {
     let generated = generate::run(&args.generate, global);
     // A run whose shortcut check fails has a report all the same.
     if fs::exists(&folder.filter()) {
+        let _lock = args.generate.folder.locked()?;
         Report::of(&folder)?.write(&folder, None)?;
     }
     generated

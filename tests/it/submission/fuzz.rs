@@ -10,10 +10,10 @@ use super::fixture::{Parts, SCORES, good};
 use crate::support::repository;
 
 /// Numbers that look random and are the same everywhere.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// Bytes with one to eight changes: flips, cuts, repeats, numbers that are odd.
-    fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
         const ODD: [&[u8]; 10] = [
             b"\0",
             b"\xFF\xFF\xFF\xFF",

@@ -2,7 +2,7 @@
 
 mod checks;
 pub mod fixture;
-mod fuzz;
+pub mod fuzz;
 mod hostile;
 mod models;
 mod trust;

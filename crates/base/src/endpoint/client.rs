@@ -1,5 +1,6 @@
 //! Requests to an endpoint: sent with the key, tried again where that may help, counted.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,11 +11,17 @@ use ureq::http::{HeaderMap, Request};
 
 use super::refusal::{TooLong, message, says_not_a_number, too_long};
 use super::{EndpointError, Key};
+use crate::budget;
 use crate::failure::FailureClass;
 use crate::http::{self, Patience};
 
-/// Largest answer that is read.
-const LARGEST_ANSWER: u64 = 1 << 30;
+/// Largest answer that is read, unpacked: a request holds at most 32 texts, and 32 embeddings of 16,384 numbers
+/// have 14 million bytes when they are written out.
+const LARGEST_ANSWER: u64 = 64 << 20;
+/// Largest description of a server or a list of its models, which becomes a tree of values.
+const LARGEST_DESCRIPTION: u64 = 16 << 20;
+/// Largest text of an error.
+const LARGEST_REFUSAL: u64 = 1 << 20;
 /// How often an answer that breaks the protocol is asked for again: what is wrong once may be a
 /// proxy's doing, what is wrong again is the server's.
 const WRONG_ANSWERS: u32 = 3;
@@ -245,6 +252,17 @@ impl Client {
         let request = request
             .body(body.unwrap_or_default().to_owned())
             .map_err(|e| Attempt::Final(Refusal::Failed(self.broken(url, &e.to_string()))))?;
+        if let Some((reason, hint)) = http::unusable_proxy(url) {
+            let url = url.to_owned();
+            let (hint, class) = (Some(hint.into()), FailureClass::Usage);
+            let error = EndpointError::Server {
+                url,
+                reason,
+                hint,
+                class,
+            };
+            return Err(Attempt::Final(Refusal::Failed(error)));
+        }
         let mut response = self
             .agent
             .run(request)
@@ -253,15 +271,23 @@ impl Client {
         let asked = http::retry_after(&response);
         let location = http::header(&response, "location");
         let headers = response.headers().clone();
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(LARGEST_ANSWER)
-            .read_to_vec()
-            // The connection broke off in the middle of the answer.
-            .map_err(|e| self.unreachable(url, &e));
-        if (200..300).contains(&status) {
-            return body.map(|body| (body, headers));
+        let succeeded = (200..300).contains(&status);
+        let most = match (succeeded, body) {
+            (false, _) => LARGEST_REFUSAL,
+            (true, None) => LARGEST_DESCRIPTION,
+            (true, Some(_)) => LARGEST_ANSWER,
+        };
+        let body = budget::read_to_end(response.body_mut().as_reader(), most);
+        if succeeded {
+            return match body {
+                Ok(body) => Ok((body, headers)),
+                Err(e) if e.kind() == ErrorKind::InvalidData => {
+                    let what = format!("the answer cannot be read: {e}");
+                    Err(Attempt::Final(Refusal::Failed(self.broken(url, &what))))
+                }
+                // The connection broke off in the middle of the answer.
+                Err(e) => Err(self.unreachable(url, &ureq::Error::Io(e))),
+            };
         }
         let said = self.redact(&message(&body.unwrap_or_default()));
         let error = self.status(url, status, &said, location.as_deref());

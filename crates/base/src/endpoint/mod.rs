@@ -52,6 +52,15 @@ impl EndpointError {
         }
     }
 
+    /// The same error with a further remark on what was sent to the server.
+    #[must_use]
+    pub fn noting(mut self, remark: &str) -> Self {
+        if let Self::Server { reason, .. } = &mut self {
+            *reason = format!("{reason} ({remark})");
+        }
+        self
+    }
+
     /// The class of the failure.
     #[must_use]
     pub fn class(&self) -> FailureClass {

@@ -11,6 +11,7 @@ use ureq::http::{Response, Uri};
 
 use super::cache::{Cache, hash, is_commit, kind_of_tag};
 use super::{HubError, RepoId, Snapshot};
+use crate::budget;
 use crate::fs;
 use crate::http::{self, Patience, header};
 use crate::sniff::{self, Kind};
@@ -19,6 +20,10 @@ use crate::sniff::{self, Kind};
 const MAX_REDIRECTS: usize = 10;
 /// Longest wait that a server may ask for; a longer one ends the attempt.
 const MAX_WAIT: Duration = Duration::from_mins(1);
+/// Longest description of a revision with the list of its files.
+const LONGEST_LISTING: u64 = 64 << 20;
+/// Longest file whose size the hub does not say; it says that of every file that is large.
+const LONGEST_UNDECLARED: u64 = 1 << 30;
 
 /// What a download reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,12 +226,10 @@ impl Hub {
         );
         let what = format!("{} `{}` at `{revision}`", noun(id), id.name());
         let listed = match self.get(&url, None, &what, id) {
-            Ok(mut response) => response
-                .body_mut()
-                .with_config()
-                .limit(64 << 20)
-                .read_to_vec()
-                .map_err(|e| unreachable(&url, &e)),
+            Ok(mut response) => {
+                budget::read_to_end(response.body_mut().as_reader(), LONGEST_LISTING)
+                    .map_err(|e| unreachable(&url, &ureq::Error::Io(e)))
+            }
             Err(e) => Err(e),
         };
         let body = match listed {
@@ -394,6 +397,7 @@ impl Hub {
                     }
                 }
                 let mut file = fs::open_append(&incomplete)?;
+                let mut written = fs::metadata(&incomplete)?.len();
                 let mut body = response.body_mut().as_reader();
                 let mut buffer = vec![0_u8; 1 << 16];
                 loop {
@@ -405,6 +409,12 @@ impl Hub {
                     };
                     if n == 0 {
                         break;
+                    }
+                    written += n as u64;
+                    if written > meta.size.unwrap_or(LONGEST_UNDECLARED) {
+                        drop(file);
+                        fs::remove_file(&incomplete)?;
+                        return Err(Attempt::Final(too_long(url, meta)));
                     }
                     file.write_all(&buffer[..n])
                         .map_err(fs::at("write", &incomplete))?;
@@ -533,6 +543,9 @@ impl Hub {
                 reason: e.to_string(),
             })
         })?;
+        if let Some((reason, hint)) = http::unusable_proxy(url) {
+            return Err(Attempt::Final(HubError::Proxy { reason, hint }));
+        }
         self.agent
             .run(request)
             .map_err(|e| Attempt::Again(unreachable(url, &e), None))
@@ -644,6 +657,21 @@ fn unreachable(url: &str, error: &ureq::Error) -> HubError {
     HubError::Unreachable {
         url: url.to_owned(),
         reason: error.to_string(),
+    }
+}
+
+/// The error of a file that is longer than the hub says, or than is taken without its word.
+fn too_long(url: &str, meta: &Meta) -> HubError {
+    let reason = match meta.size {
+        Some(size) => format!("it sends more than the {size} bytes that it declares"),
+        None => format!(
+            "it declares no size and sends more than {LONGEST_UNDECLARED} bytes, the most that is taken \
+             without one"
+        ),
+    };
+    HubError::Protocol {
+        url: url.to_owned(),
+        reason,
     }
 }
 

@@ -35,6 +35,14 @@ pub enum HubError {
         /// What the network said.
         reason: String,
     },
+    /// The environment names a proxy that cannot be used.
+    #[error("{reason}")]
+    Proxy {
+        /// The variable, and what is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The hub wants a token, or one with more rights (401, 403).
     #[error("the hub refuses access to {what} (status {status})")]
     Refused {
@@ -137,6 +145,7 @@ impl HubError {
                 "the hub asks for patience: try again in a few minutes".into()
             }
             Self::Status { .. } => "try again later".into(),
+            Self::Proxy { hint, .. } => (*hint).into(),
             Self::Protocol { .. } => "does `HF_ENDPOINT` name a hub?".into(),
             Self::Foreign { .. } => {
                 "nothing was kept: does a proxy or a sign-in page answer in place of the hub? Then \
@@ -154,7 +163,7 @@ impl HubError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Fs(_) => FailureClass::Runtime,
-            Self::Name { .. } => FailureClass::Usage,
+            Self::Name { .. } | Self::Proxy { .. } => FailureClass::Usage,
             _ => FailureClass::Network,
         }
     }

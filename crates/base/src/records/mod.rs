@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
+use crate::budget;
 use crate::delimited::{LONGEST_ROW, RowError, Rows};
 use crate::fs::{self, FsError};
 use crate::sniff::{self, Kind};
@@ -148,11 +149,10 @@ fn each_of_table<E: From<RecordsError>>(
 
 fn each_of_array<E: From<RecordsError>>(
     path: &Path,
-    mut input: Box<dyn BufRead>,
+    input: Box<dyn BufRead>,
     visit: Visit<'_, E>,
 ) -> Result<(), E> {
-    let mut bytes = Vec::new();
-    input.read_to_end(&mut bytes).map_err(at(path))?;
+    let bytes = budget::read_to_end(input, budget::WHOLE_FILE).map_err(at(path))?;
     let text =
         utf8(&bytes).map_err(|line| broken(path, Some(line), "not UTF-8".into(), Some(CONVERT)))?;
     let elements = objects::array(text.trim_start_matches('\u{feff}'))

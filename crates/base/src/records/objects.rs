@@ -16,13 +16,23 @@ pub fn object(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Most elements of an array, which is read whole.
+const MOST_ELEMENTS: usize = 1 << 24;
+
 /// The elements of a JSON array, each with the line on which it begins, from 1.
 ///
 /// # Errors
 /// The line of what is no JSON array, and the reason.
 pub fn array(text: &str) -> Result<impl Iterator<Item = (usize, &str)>, (usize, String)> {
-    serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text)
-        .map_err(|e| (e.line().max(1), reason(&e)))?;
+    let all: Vec<serde::de::IgnoredAny> =
+        serde_json::from_str(text).map_err(|e| (e.line().max(1), reason(&e)))?;
+    if all.len() > MOST_ELEMENTS {
+        let found = all.len();
+        let reason = format!(
+            "the array has {found} elements, allowed are {MOST_ELEMENTS}: write one object a line (JSONL)"
+        );
+        return Err((1, reason));
+    }
     let (mut line, mut seen) = (1, 0);
     Ok(elements(text).into_iter().map(move |(offset, element)| {
         line += text[seen..offset].bytes().filter(|b| *b == b'\n').count();

@@ -24,6 +24,9 @@ use korfinsts_metric::{BootstrapOptions, Clusters, Similarity};
 /// Version of the schema that this build writes. Every older one still loads.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Longest record, in bytes; real ones have some thousands.
+const LONGEST: u64 = 64 << 20;
+
 /// Most resamples that a record may ask for: each is a number of eight bytes.
 const MOST_RESAMPLES: usize = 10_000_000;
 
@@ -608,7 +611,7 @@ impl Record {
     /// # Errors
     /// When the file cannot be read, is not JSON, or is no record of a known version.
     pub fn read(path: &Path) -> Result<Self, RunError> {
-        let bytes = fs::read(path)?;
+        let bytes = fs::read_up_to(path, LONGEST)?;
         let wrong = |line: usize, reason: String| RunError::Record {
             path: path.into(),
             line,

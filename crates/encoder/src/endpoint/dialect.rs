@@ -67,11 +67,16 @@ pub trait Dialect: Send + Sync + Debug {
     fn refuses(&self) -> bool;
 }
 
+/// Longest answer that is looked at for an error, in bytes.
+const LONGEST_ERROR: usize = 1 << 16;
+
 /// What an answer says that has the status of a success and is an error all the same, as some
 /// servers and gateways send.
 #[must_use]
 pub fn disguised(body: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(body).ok()?;
+    // An error is short; a long answer as a tree of values takes sixteen times its bytes.
+    let value: Value =
+        serde_json::from_slice(body.get(..LONGEST_ERROR).map_or(body, |_| &[])).ok()?;
     let error = value.get("error").is_some_and(|e| !e.is_null());
     error.then(|| format!("an error in the place of embeddings: {}", message(body)))
 }

@@ -98,12 +98,18 @@ impl Endpoint {
         let mut hasty = settings.clone();
         hasty.patience.attempts = hasty.patience.attempts.min(4);
         let asking = Client::new(hasty);
-        let found = probe::ask(&asking, &address)?;
+        // Whatever the server is, the key has been sent by then.
+        let sent = warnings.first().cloned();
+        let warned = |error: EncoderError| match (error, &sent) {
+            (EncoderError::Endpoint(error), Some(sent)) => error.noting(sent).into(),
+            (error, _) => error,
+        };
+        let found = probe::ask(&asking, &address).map_err(warned)?;
         let dialect = found.dialect.ok_or_else(|| EncoderError::Unsupported {
             what: format!("no dialect is known for {}", address.url),
             hint: None,
         })?;
-        let (answer, base64, doubt) = probe::embed(&asking, &found, dialect)?;
+        let (answer, base64, doubt) = probe::embed(&asking, &found, dialect).map_err(warned)?;
         warnings.extend(doubt);
         let row = answer.rows.first().map_or(&[][..], Vec::as_slice);
         Ok(Self {

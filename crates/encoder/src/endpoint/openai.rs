@@ -1,7 +1,8 @@
 //! The `OpenAI` protocol: `POST /v1/embeddings`. Spoken by `OpenAI`, vLLM, TEI, llama.cpp, Ollama,
 //! infinity and most gateways.
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use ureq::http::HeaderMap;
 
@@ -29,16 +30,40 @@ struct Row {
     embedding: Coded,
 }
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "an embedding is neither base64 nor a list of numbers; a list of lists is one \
-                 per token: start the server with a pooling (`--pooling` of llama.cpp)"
-)]
 enum Coded {
     Base64(String),
-    /// `null` is how some servers write NaN.
-    Floats(Vec<Option<f32>>),
+    Floats(Vec<f32>),
+}
+
+impl<'de> Deserialize<'de> for Coded {
+    /// Number by number: an `untagged` enum would keep the whole list as values first, which take
+    /// sixteen times the memory of the answer.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Coded;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("base64 or a list of numbers")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Coded, E> {
+                Ok(Coded::Base64(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Coded, A::Error> {
+                let mut values = Vec::new();
+                // `null` is how some servers write NaN.
+                while let Some(value) = list.next_element::<Option<f32>>().map_err(|_| {
+                    serde::de::Error::custom(
+                        "an embedding is neither base64 nor a list of numbers; a list of lists is one \
+                         per token: start the server with a pooling (`--pooling` of llama.cpp)",
+                    )
+                })? {
+                    values.push(value.unwrap_or(f32::NAN));
+                }
+                Ok(Coded::Floats(values))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,7 +76,7 @@ struct Usage {
 impl Coded {
     fn values(self) -> Result<Vec<f32>, String> {
         match self {
-            Self::Floats(values) => Ok(values.into_iter().map(|v| v.unwrap_or(f32::NAN)).collect()),
+            Self::Floats(values) => Ok(values),
             Self::Base64(text) => {
                 let bytes = base64::decode(&text).ok_or("an embedding is no base64")?;
                 let (words, rest) = bytes.as_chunks::<4>();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 
 use korfinsts_base::protobuf::{Field, Payload, Reader, WireError};
 
@@ -15,6 +15,13 @@ pub(super) type Wire = Reader<BufReader<File>>;
 const MAX_DEPTH: usize = 8;
 /// More dimensions than this do not occur.
 const MAX_RANK: usize = 64;
+/// Most numbers of a tensor that is looked at for a size: one for each dimension, two for padding.
+const MOST_CONSTANTS: usize = 2 * MAX_RANK;
+/// Most elements that an operator may make where the file alone says how many; a causal mask of 16,384
+/// tokens has as many.
+const MOST_ELEMENTS: u128 = 1 << 28;
+/// Most turns of a loop.
+const MOST_TURNS: i64 = 1 << 16;
 
 /// One dimension of a declared shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +65,70 @@ pub(crate) struct Graph {
     /// Number of tensor elements by element type.
     pub(super) elements: BTreeMap<&'static str, u64>,
     functions: BTreeSet<(String, String)>,
+    /// Small whole numbers that the file itself holds, by name.
+    constants: BTreeMap<String, Vec<i64>>,
+    /// Nodes whose result is as large as one of their inputs says.
+    growing: Vec<Growing>,
+    /// What is known to run without end, or a loop within a loop.
+    endless: Option<String>,
+    loops: usize,
     initialised: BTreeSet<String>,
     seen: Seen,
+}
+
+/// A node whose result is as large as one of its inputs, or an attribute, says.
+#[derive(Debug)]
+struct Growing {
+    operator: String,
+    inputs: Vec<String>,
+    attributes: Vec<(String, Vec<i64>)>,
+}
+
+impl Growing {
+    /// Operators of this kind, and loops.
+    const ALL: [&str; 11] = [
+        "ConstantOfShape",
+        "Expand",
+        "Tile",
+        "Upsample",
+        "Resize",
+        "OneHot",
+        "Pad",
+        "Range",
+        "RandomNormal",
+        "RandomUniform",
+        "Loop",
+    ];
+
+    /// Elements of the result for each element of what goes in, where the file alone decides it.
+    fn elements(&self, constants: &BTreeMap<String, Vec<i64>>) -> Option<u128> {
+        let held = |input: usize| constants.get(self.inputs.get(input)?);
+        let attribute = |name: &str| Some(&self.attributes.iter().find(|(n, _)| n == name)?.1);
+        let positive = |n: &i64| u128::from(n.unsigned_abs()).max(1) * u128::from(*n > 0);
+        let product = |sizes: &Vec<i64>| {
+            let sizes = sizes.iter().map(|n| positive(n).max(1));
+            sizes.fold(1_u128, u128::saturating_mul)
+        };
+        let only = |input: usize| match held(input)?[..] {
+            [number] => Some(i128::from(number)),
+            _ => None,
+        };
+        match self.operator.as_str() {
+            "ConstantOfShape" => held(0).map(product),
+            "Expand" | "Tile" | "OneHot" | "Upsample" => held(1).map(product),
+            "Resize" => held(3).map(product),
+            "RandomNormal" | "RandomUniform" => attribute("shape").map(product),
+            "Pad" => held(1)
+                .or(attribute("pads"))
+                .map(|p| p.iter().map(positive).sum()),
+            "Range" => {
+                let (from, to, step) = (only(0)?, only(1)?, only(2)?);
+                let count = (to - from).checked_div(step).unwrap_or(i128::MAX);
+                Some(u128::try_from(count).unwrap_or(0))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +197,34 @@ pub(super) fn read(wire: &mut Wire) -> Result<Graph, WireError> {
 }
 
 impl Graph {
+    /// What of the graph would take all memory or never end, whatever text it is given: a size that the
+    /// file itself holds, or a loop without a bound that it holds.
+    pub(super) fn boundless(&self) -> Option<String> {
+        let large = self.growing.iter().find_map(|node| {
+            let elements = node
+                .elements(&self.constants)
+                .filter(|n| *n > MOST_ELEMENTS)?;
+            Some(format!(
+                "an operator `{}` makes {elements} elements of one, allowed are {MOST_ELEMENTS}",
+                node.operator
+            ))
+        });
+        large.or_else(|| self.endless.clone()).or_else(|| {
+            let loops = self.growing.iter().filter(|node| node.operator == "Loop");
+            let turns =
+                |node: &Growing| match node.inputs.first().and_then(|n| self.constants.get(n)) {
+                    Some(turns) => turns.iter().all(|n| *n <= MOST_TURNS),
+                    None => false,
+                };
+            loops.into_iter().find(|node| !turns(node)).map(|_| {
+                format!(
+                    "an operator `Loop` has no number of turns in the file, or more than the \
+                     {MOST_TURNS} that are allowed"
+                )
+            })
+        })
+    }
+
     fn model(&mut self, wire: &mut Wire) -> Result<(), WireError> {
         let end = wire.length();
         while let Some(field) = wire.next(end)? {
@@ -152,7 +249,10 @@ impl Graph {
             match (field.number, field.payload) {
                 (1, Payload::Bytes { end }) => self.node(wire, end, depth)?,
                 (5, Payload::Bytes { end }) => {
-                    let name = self.tensor(wire, end)?;
+                    let (name, numbers) = self.tensor(wire, end)?;
+                    if !numbers.is_empty() {
+                        self.constants.insert(name.clone(), numbers);
+                    }
                     if depth == 0 {
                         self.initialised.insert(name);
                     }
@@ -174,30 +274,66 @@ impl Graph {
 
     fn node(&mut self, wire: &mut Wire, end: u64, depth: usize) -> Result<(), WireError> {
         let (mut operator, mut domain) = (String::new(), String::new());
+        let (mut inputs, mut output, mut attributes) = (Vec::new(), None, Vec::new());
+        let outside = self.loops;
         while let Some(field) = wire.next(end)? {
             match (field.number, field.payload) {
+                (1, Payload::Bytes { end }) if inputs.len() < 4 => inputs.push(wire.string(end)?),
+                (2, Payload::Bytes { end }) if output.is_none() => output = Some(wire.string(end)?),
                 (4, Payload::Bytes { end }) => operator = wire.string(end)?,
                 (7, Payload::Bytes { end }) => domain = wire.string(end)?,
-                (5, Payload::Bytes { end }) => self.attribute(wire, end, depth)?,
+                (5, Payload::Bytes { end }) => {
+                    attributes.extend(self.attribute(wire, end, depth)?);
+                }
                 _ => wire.skip(field)?,
             }
+        }
+        if matches!(operator.as_str(), "Loop" | "Scan") {
+            if self.loops > outside {
+                self.endless = Some(format!("an operator `{operator}` holds another loop"));
+            }
+            self.loops += 1;
+        }
+        match (operator.as_str(), output) {
+            ("Constant", Some(name)) => {
+                self.constants
+                    .extend(attributes.pop().map(|(_, value)| (name, value)));
+            }
+            (known, _) if Growing::ALL.contains(&known) => self.growing.push(Growing {
+                operator: operator.clone(),
+                inputs,
+                attributes,
+            }),
+            _ => {}
         }
         self.operators.insert((domain, operator));
         Ok(())
     }
 
-    fn attribute(&mut self, wire: &mut Wire, end: u64, depth: usize) -> Result<(), WireError> {
+    /// Reads an attribute; its name and value, where that is a few whole numbers.
+    fn attribute(
+        &mut self,
+        wire: &mut Wire,
+        end: u64,
+        depth: usize,
+    ) -> Result<Option<(String, Vec<i64>)>, WireError> {
+        let (mut name, mut numbers) = (String::new(), Vec::new());
         while let Some(field) = wire.next(end)? {
             match (field.number, field.payload) {
-                (5 | 10, Payload::Bytes { end }) => {
+                (1, Payload::Bytes { end }) => name = wire.string(end)?,
+                (3 | 8, Payload::Varint(number)) => numbers.push(number as i64),
+                (8, Payload::Bytes { end }) => packed(wire, end, &mut numbers)?,
+                (5, Payload::Bytes { end }) => numbers = self.tensor(wire, end)?.1,
+                (10, Payload::Bytes { end }) => {
                     self.tensor(wire, end)?;
                 }
                 (6 | 11, Payload::Bytes { end }) => self.graph(wire, end, depth + 1)?,
                 (22 | 23, Payload::Bytes { end }) => self.sparse(wire, end)?,
                 _ => wire.skip(field)?,
             }
+            numbers.truncate(MOST_CONSTANTS);
         }
-        Ok(())
+        Ok((!numbers.is_empty()).then_some((name, numbers)))
     }
 
     fn function(&mut self, wire: &mut Wire, end: u64) -> Result<(), WireError> {
@@ -218,7 +354,7 @@ impl Graph {
         while let Some(field) = wire.next(end)? {
             match (field.number, field.payload) {
                 (1 | 2, Payload::Bytes { end }) => {
-                    let name = self.tensor(wire, end)?;
+                    let (name, _) = self.tensor(wire, end)?;
                     self.initialised.insert(name);
                 }
                 _ => wire.skip(field)?,
@@ -227,8 +363,9 @@ impl Graph {
         Ok(())
     }
 
-    /// Reads all of a tensor but its values, and returns its name.
-    fn tensor(&mut self, wire: &mut Wire, end: u64) -> Result<String, WireError> {
+    /// Reads all of a tensor but its values, and returns its name; and its values where they are a few
+    /// 64-bit whole numbers.
+    fn tensor(&mut self, wire: &mut Wire, end: u64) -> Result<(String, Vec<i64>), WireError> {
         let mut tensor = Tensor::default();
         while let Some(field) = wire.next(end)? {
             match (field.number, field.payload) {
@@ -241,8 +378,16 @@ impl Graph {
                 }
                 (2, Payload::Varint(code)) => tensor.element = element_name(code),
                 (8, Payload::Bytes { end }) => tensor.name = wire.string(end)?,
+                (7, Payload::Varint(number)) if tensor.numbers.len() < MOST_CONSTANTS => {
+                    tensor.numbers.push(number as i64);
+                }
+                (7, Payload::Bytes { end }) => packed(wire, end, &mut tensor.numbers)?,
                 (9, Payload::Bytes { end }) => {
-                    tensor.raw = Some(end - wire.position());
+                    let length = end - wire.position();
+                    tensor.raw = Some(length);
+                    if length <= 8 * MOST_CONSTANTS as u64 {
+                        tensor.bytes = wire.bytes(end)?;
+                    }
                     wire.skip(field)?;
                 }
                 (13, Payload::Bytes { end }) => {
@@ -267,8 +412,26 @@ impl Graph {
                 tensor.name
             )));
         }
-        Ok(tensor.name)
+        let (words, _) = tensor.bytes.as_chunks::<8>();
+        tensor
+            .numbers
+            .extend(words.iter().map(|w| i64::from_le_bytes(*w)));
+        if tensor.element != "int64" {
+            tensor.numbers.clear();
+        }
+        Ok((tensor.name, tensor.numbers))
     }
+}
+
+/// Whole numbers of a packed field, a few of them.
+fn packed(wire: &mut Wire, end: u64, numbers: &mut Vec<i64>) -> Result<(), WireError> {
+    while wire.position() < end && numbers.len() < MOST_CONSTANTS {
+        numbers.push(wire.varint(end)? as i64);
+    }
+    wire.skip(Field {
+        number: 0,
+        payload: Payload::Bytes { end },
+    })
 }
 
 #[derive(Default)]
@@ -279,6 +442,10 @@ struct Tensor {
     count: Option<u64>,
     rank: usize,
     raw: Option<u64>,
+    /// The raw values, where they are few.
+    bytes: Vec<u8>,
+    /// Values of the field for 64-bit whole numbers.
+    numbers: Vec<i64>,
     external: bool,
     entries: BTreeMap<String, String>,
 }
@@ -318,7 +485,16 @@ impl Tensor {
     }
 }
 
-fn entry(wire: &mut Wire, end: u64) -> Result<(String, String), WireError> {
+/// Key and value of an entry that is whole in memory.
+#[cfg(feature = "rten")]
+pub(super) fn entry_of(bytes: &[u8]) -> Result<(String, String), WireError> {
+    entry(
+        &mut Reader::new(std::io::Cursor::new(bytes), bytes.len() as u64),
+        bytes.len() as u64,
+    )
+}
+
+fn entry<R: Read + Seek>(wire: &mut Reader<R>, end: u64) -> Result<(String, String), WireError> {
     let (mut key, mut value) = (String::new(), String::new());
     while let Some(field) = wire.next(end)? {
         match (field.number, field.payload) {

@@ -6,6 +6,8 @@
 
 mod constant;
 mod graph;
+#[cfg(feature = "rten")]
+pub(crate) mod located;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 pub(crate) mod plan;
 mod sniff;
@@ -154,13 +156,24 @@ fn read(path: &Path) -> Result<Graph, EncoderError> {
     }
     let length = fs::metadata(path)?.len();
     let file = BufReader::with_capacity(1 << 14, fs::open(path)?);
-    graph::read(&mut Reader::new(file, length)).map_err(|WireError { at, what }| {
+    let graph = graph::read(&mut Reader::new(file, length)).map_err(|WireError { at, what }| {
         EncoderError::Invalid {
             path: path.to_owned(),
             reason: format!("not a whole ONNX file: at byte {at}: {what}"),
             hint: Some("fetch or export the file again: it is cut off or damaged".into()),
         }
-    })
+    })?;
+    match graph.boundless() {
+        None => Ok(graph),
+        Some(reason) => Err(invalid(
+            path,
+            reason,
+            Some(
+                "export it again by tracing (`torch.onnx.export`), which writes loops out, with sizes that \
+                  follow the input",
+            ),
+        )),
+    }
 }
 
 fn info(value: &Value) -> ValueInfo {

@@ -12,6 +12,9 @@ use crate::pooling::Pooling;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
+/// Most modules of a model; real ones have up to six.
+const MOST_MODULES: usize = 64;
+
 /// What `modules.json` describes.
 #[derive(Debug, Default)]
 pub(super) struct Described {
@@ -41,12 +44,15 @@ pub(super) fn read(root: &Path) -> Result<Option<Described>, EncoderError> {
         hint: None,
     };
     let mut entries = Vec::new();
-    for (i, entry) in value
-        .as_array()
-        .ok_or_else(|| invalid("expected a list of modules".into()))?
-        .iter()
-        .enumerate()
-    {
+    let listed = value.as_array();
+    let listed = listed.ok_or_else(|| invalid("expected a list of modules".into()))?;
+    if listed.len() > MOST_MODULES {
+        let found = listed.len();
+        return Err(invalid(format!(
+            "it lists {found} modules, allowed are {MOST_MODULES}"
+        )));
+    }
+    for (i, entry) in listed.iter().enumerate() {
         let kind = json::text(&path, entry, "type")?
             .ok_or_else(|| invalid(format!("module {i} has no `type`")))?;
         let idx = match entry.get("idx") {
@@ -271,6 +277,12 @@ fn pooling_modes(path: &Path, config: &Value) -> Result<Vec<Pooling>, EncoderErr
     match config.get("pooling_mode") {
         None | Some(Value::Null) => {}
         Some(Value::Array(names)) if !names.is_empty() => {
+            // Each mode once: the embedding is the results side by side.
+            if names.len() > Pooling::ALL.len() {
+                let found = names.len().into();
+                let allowed = format!("a list of up to {}", Pooling::ALL.len());
+                return Err(json::wrong_field(path, "pooling_mode", &found, &allowed));
+            }
             return names.iter().map(parse).collect();
         }
         Some(name) => return Ok(vec![parse(name)?]),

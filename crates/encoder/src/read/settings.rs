@@ -14,6 +14,9 @@ use crate::spec::{Setting, WeightsFormat};
 use crate::{EncoderError, json};
 use korfinsts_metric::Similarity;
 
+/// Longest prompt, in bytes: it is put before every text.
+const LONGEST_PROMPT: usize = 1 << 16;
+
 /// Named prompts, and the name of the one used when none is asked for.
 pub(super) type Prompts = (BTreeMap<String, String>, Option<String>);
 
@@ -140,6 +143,11 @@ impl Reader<'_> {
                         Value::String(text) => text,
                         other => return Err(json::wrong_field(path, "prompts", other, "a text")),
                     };
+                    if prompt.len() > LONGEST_PROMPT {
+                        let allowed = format!("at most {LONGEST_PROMPT} bytes long");
+                        let field = format!("prompts.{name}");
+                        return Err(json::wrong_field(path, &field, &prompt.into(), &allowed));
+                    }
                     prompts.insert(name.clone(), prompt.to_owned());
                 }
             }

@@ -29,7 +29,7 @@ pub(super) fn from_json(
     config: &Value,
     names: &SpecialNames,
 ) -> Result<Tokenizer, EncoderError> {
-    let bytes = fs::read(path)?;
+    let bytes = fs::read_up_to(path, check::LONGEST_FILE)?;
     // Serde would take a list for a struct.
     if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return Err(EncoderError::Invalid {
@@ -206,15 +206,20 @@ fn add_tokens(
     inner
         .add_tokens(entries.into_iter().map(|e| e.token))
         .map_err(|e| format!("added_tokens: {e}"))?;
-    for (token, id) in wanted {
-        if let Some(given) = inner.token_to_id(&token)
-            && given != id
-        {
-            warnings.push(format!(
-                "token {token:?} is declared with id {id} but its place in the vocabulary gives \
-                 it {given}, as in the tokenizers library"
-            ));
-        }
+    let mut others = wanted.into_iter().filter_map(|(token, id)| {
+        let given = inner.token_to_id(&token).filter(|given| *given != id)?;
+        Some((token, id, given))
+    });
+    // One warning, whether one token is concerned or a hundred thousand.
+    if let Some((token, id, given)) = others.next() {
+        let more = match others.count() {
+            0 => String::new(),
+            more => format!("; so it is with {more} more tokens"),
+        };
+        warnings.push(format!(
+            "token {token:?} is declared with id {id} but its place in the vocabulary gives \
+             it {given}, as in the tokenizers library{more}"
+        ));
     }
     Ok(())
 }

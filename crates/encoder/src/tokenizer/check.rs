@@ -7,6 +7,13 @@ use super::document::{Document, Merge, Model, Vocab};
 use super::guard::quietly;
 use crate::base64;
 
+/// Longest file of a tokenizer, in bytes; real ones have up to 40 million.
+pub(super) const LONGEST_FILE: u64 = 128 << 20;
+/// Bytes of all tokens of a Unigram vocabulary together; real ones have up to 4 million. A byte takes up to
+/// 120 bytes of memory in the trie.
+const MAX_UNIGRAM: usize = 16 << 20;
+/// Tokens that are added to a vocabulary; real files add up to some thousands.
+const MAX_ADDED_TOKENS: usize = 1 << 18;
 /// Ids are row numbers of an embedding matrix; no vocabulary is near this.
 const MAX_ID: u32 = 1 << 24;
 /// The Unigram trie has one node, and one stack frame when it is dropped, per byte of a token.
@@ -40,6 +47,12 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
         return Err(format!("version `{version}` is not known, only `1.0` is"));
     }
     check_model(&document.model)?;
+    let added = document.added_tokens.len();
+    if added > MAX_ADDED_TOKENS {
+        return Err(format!(
+            "the file adds {added} tokens to the vocabulary, allowed are {MAX_ADDED_TOKENS}"
+        ));
+    }
     for entry in &document.added_tokens {
         check_id(&entry.token.content, entry.id)?;
         check_length(&entry.token.content, MAX_TOKEN)?;
@@ -121,6 +134,12 @@ fn check_model(model: &Model) -> Result<(), String> {
                 && unk >= n
             {
                 return Err(format!("`unk_id` is {unk}, the vocabulary has {n} tokens"));
+            }
+            let bytes: usize = list.iter().map(|(token, _)| token.len()).sum();
+            if bytes > MAX_UNIGRAM {
+                return Err(format!(
+                    "the tokens of the vocabulary have {bytes} bytes together, allowed are {MAX_UNIGRAM}"
+                ));
             }
             if let Some((token, score)) = list.iter().find(|(_, score)| !score.is_finite()) {
                 return Err(format!("token {token:?} has the score {score}"));

@@ -139,10 +139,12 @@ impl Folder<'_> {
 
 /// A text file, which must be UTF-8.
 pub(super) fn utf8(path: &Path) -> Result<String, EncoderError> {
-    String::from_utf8(fs::read(path)?).map_err(|e| EncoderError::Invalid {
-        path: path.to_owned(),
-        reason: format!("byte {} is not UTF-8", e.utf8_error().valid_up_to()),
-        hint: None,
+    String::from_utf8(fs::read_up_to(path, super::check::LONGEST_FILE)?).map_err(|e| {
+        EncoderError::Invalid {
+            path: path.to_owned(),
+            reason: format!("byte {} is not UTF-8", e.utf8_error().valid_up_to()),
+            hint: None,
+        }
     })
 }
 

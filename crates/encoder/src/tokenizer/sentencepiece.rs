@@ -75,7 +75,7 @@ pub(super) fn read(
     names: &SpecialNames,
     mut added: Vec<AddedTokenEntry>,
 ) -> Result<(Document, SpecialNames), EncoderError> {
-    let bytes = fs::read(path)?;
+    let bytes = fs::read_up_to(path, super::check::LONGEST_FILE)?;
     let proto = parse(&bytes).map_err(|reason| EncoderError::Invalid {
         path: path.to_owned(),
         reason: format!("this is no SentencePiece model: {reason}"),
@@ -109,9 +109,10 @@ pub(super) fn read(
             });
         }
     }
-    document
-        .added_tokens
-        .retain(|e| !added.iter().any(|a| a.token.content == e.token.content));
+    let told: std::collections::HashSet<&str> =
+        added.iter().map(|a| a.token.content.as_str()).collect();
+    let untold = |e: &AddedTokenEntry| !told.contains(e.token.content.as_str());
+    document.added_tokens.retain(untold);
     document.added_tokens.append(&mut added);
     document.added_tokens.sort_by_key(|e| e.id);
     Ok((document, names))

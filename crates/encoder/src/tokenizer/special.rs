@@ -1,6 +1,7 @@
 //! Special and added tokens: what `tokenizer_config.json`, `special_tokens_map.json` and
 //! `added_tokens.json` say of them.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ pub(super) fn merge_added_tokens(
     settings: &Value,
     entries: &mut Vec<AddedTokenEntry>,
 ) -> Result<(), EncoderError> {
-    let bytes = fs::read(path)?;
+    let bytes = fs::read_up_to(path, super::check::LONGEST_FILE)?;
     let table: std::collections::BTreeMap<String, u32> =
         serde_json::from_slice(&bytes).map_err(|e| read_json::malformed(path, &e))?;
     let more: Vec<&str> = settings
@@ -80,8 +81,9 @@ pub(super) fn merge_added_tokens(
         .flatten()
         .filter_map(read_json::token_content)
         .collect();
+    let known: HashSet<String> = entries.iter().map(|e| e.token.content.clone()).collect();
     for (token, id) in table {
-        if entries.iter().any(|e| e.token.content == token) {
+        if known.contains(&token) {
             continue;
         }
         let named = [

@@ -97,7 +97,7 @@ impl Folder<'_> {
         merges_path: &Path,
     ) -> Result<Tokenizer, EncoderError> {
         class::refuse(Files::ByteLevel, vocab_path, self.settings, self.config)?;
-        let bytes = fs::read(vocab_path)?;
+        let bytes = fs::read_up_to(vocab_path, super::check::LONGEST_FILE)?;
         let vocab: AHashMap<String, u32> =
             serde_json::from_slice(&bytes).map_err(|e| read_json::malformed(vocab_path, &e))?;
         let merges = merges(merges_path)?;

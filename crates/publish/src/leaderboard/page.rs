@@ -22,7 +22,7 @@ use super::view::{self, Files, Page, Texts};
 use korfinsts_base::embedded::Folder;
 use korfinsts_base::fs;
 use korfinsts_base::strict_toml;
-use korfinsts_base::template::value;
+use korfinsts_base::template::{self, value};
 
 /// The templates that ship in the binary.
 const SHIPPED: Folder = Folder::new::<korfinsts_templates::Templates>("leaderboard/");
@@ -85,21 +85,18 @@ impl Templates {
     pub fn text(&self, name: &str) -> Result<Option<String>, LeaderboardError> {
         // A name is a bare file name: a template includes nothing from elsewhere.
         let bare = Path::new(name).components().count() == 1 && !name.contains(['/', '\\']);
-        let beside = self.folder.as_ref().filter(|_| bare).map(|f| f.join(name));
-        let bytes = match beside.filter(|p| fs::exists(p)) {
-            Some(path) => fs::read(&path)?,
-            None => match SHIPPED.bytes(name) {
-                Some(bytes) => bytes.into_owned(),
-                None => return Ok(None),
-            },
+        let wrong = |reason: String| LeaderboardError::Template {
+            name: name.to_owned(),
+            line: None,
+            reason,
         };
-        String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|e| LeaderboardError::Template {
-                name: name.to_owned(),
-                line: None,
-                reason: e.to_string(),
-            })
+        let bytes = match self.folder.as_ref().filter(|_| bare) {
+            Some(folder) => template::replacement(name, folder).map_err(|e| wrong(e.reason))?,
+            None => None,
+        };
+        let shipped = || SHIPPED.bytes(name).map(std::borrow::Cow::into_owned);
+        let text = bytes.or_else(shipped).map(String::from_utf8).transpose();
+        text.map_err(|e| wrong(e.to_string()))
     }
 
     fn needed(&self, name: &str) -> Result<String, LeaderboardError> {

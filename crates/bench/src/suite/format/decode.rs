@@ -1,16 +1,20 @@
 //! Bytes become text: gzip is unpacked, and what is not UTF-8 is named rather than guessed at.
 
 use std::fmt;
-use std::io::Read;
 
 use crate::suite::error::{Place, Problem};
+use korfinsts_base::budget;
 use korfinsts_base::encoding::looks_korean;
 use korfinsts_base::sniff::{self, Kind};
 
 use super::Findings;
 
-/// Most bytes a compressed file may unpack to: a suite is text for people to annotate.
-const MAX_UNPACKED: u64 = 1 << 30;
+/// Most bytes of a file of a suite, unpacked: a suite is text for people to annotate.
+const LONGEST: u64 = 128 << 20;
+/// Most rows of a file of a suite.
+pub(super) const MOST_ROWS: usize = 2_000_000;
+/// Most fields or values of a file of a suite, rows together.
+pub(super) const MOST_FIELDS: usize = 1 << 24;
 
 /// What bytes that are not UTF-8 look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,20 +53,18 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// The bytes, unpacked where they are gzip.
+/// The bytes, unpacked where they are gzip, of up to [`LONGEST`] bytes.
 pub(in crate::suite) fn unpack(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
-    if !bytes.starts_with(&[0x1F, 0x8B]) {
-        return Ok(bytes.into());
+    if bytes.starts_with(&[0x1F, 0x8B]) {
+        let unpacked = flate2::read::MultiGzDecoder::new(bytes);
+        return budget::read_to_end(unpacked, LONGEST)
+            .map(Into::into)
+            .map_err(|e| e.to_string());
     }
-    let mut unpacked = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(MAX_UNPACKED + 1)
-        .read_to_end(&mut unpacked)
-        .map_err(|e| e.to_string())?;
-    if unpacked.len() as u64 > MAX_UNPACKED {
-        return Err(format!("it unpacks to more than {MAX_UNPACKED} bytes"));
+    match bytes.len() as u64 > LONGEST {
+        true => Err(budget::Over { most: LONGEST }.to_string()),
+        false => Ok(bytes.into()),
     }
-    Ok(unpacked.into())
 }
 
 /// The text of a UTF-8 file without its byte order mark, which is reported.
@@ -76,6 +78,13 @@ pub(super) fn text<'a>(bytes: &'a [u8], findings: &mut Findings<'_>) -> Option<&
                 encoding,
             },
         );
+        return None;
+    }
+    if bytes.iter().filter(|b| **b == b'\n').count() > MOST_FIELDS {
+        let reason =
+            format!("it has more than {MOST_FIELDS} lines, the most that is read of one file");
+        let format = "suite";
+        findings.add(Place::File, Problem::Format { format, reason });
         return None;
     }
     match std::str::from_utf8(bytes) {
@@ -116,6 +125,7 @@ fn utf16(bytes: &[u8]) -> Option<Encoding> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::path::Path;
 
     use super::*;

@@ -20,6 +20,7 @@ use korfinsts_base::sniff::{self, Kind};
 
 pub use decode::Encoding;
 pub(super) use decode::unpack;
+use decode::{MOST_FIELDS, MOST_ROWS};
 pub(super) use parallel::read as read_parallel;
 
 /// The cells of one record.
@@ -89,7 +90,11 @@ pub(super) fn read(bytes: &[u8], format: &Format, findings: &mut Findings<'_>) -
             findings.add(
                 Place::File,
                 Problem::Format {
-                    format: "gzip",
+                    format: if bytes.starts_with(&[0x1F, 0x8B]) {
+                        "gzip"
+                    } else {
+                        "file"
+                    },
                     reason,
                 },
             );
@@ -119,6 +124,20 @@ pub(super) fn read(bytes: &[u8], format: &Format, findings: &mut Findings<'_>) -
     let Some(text) = decode::text(bytes, findings) else {
         return Table::default();
     };
+    let parts = match format {
+        Format::Delimited { delimiter, .. } => [
+            ('\n', MOST_ROWS, "lines"),
+            (*delimiter, MOST_FIELDS, "fields"),
+        ],
+        _ => [('}', MOST_ROWS, "objects"), (',', MOST_FIELDS, "values")],
+    };
+    let many = |(ends, most, _): &(char, usize, _)| text.matches(*ends).count() > *most;
+    if let Some((_, most, parts)) = parts.into_iter().find(many) {
+        let reason = format!("it has more than {most} {parts}, the most that is read of one file");
+        let format = "suite";
+        findings.add(Place::File, Problem::Format { format, reason });
+        return Table::default();
+    }
     match format {
         Format::Delimited { .. } => delimited::read(text, format, findings),
         Format::Json | Format::Jsonl => json::read(text, findings),

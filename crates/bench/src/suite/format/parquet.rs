@@ -4,6 +4,7 @@ use korfinsts_base::records::parquet::rows_of_bytes;
 
 use crate::suite::error::{Place, Problem};
 
+use super::decode::MOST_ROWS;
 use super::{Cells, Findings, Record, Table};
 
 pub(super) fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Table {
@@ -17,6 +18,13 @@ pub(super) fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Table {
         }
     };
     for row in rows {
+        if table.total == MOST_ROWS {
+            let reason =
+                format!("it has more than {MOST_ROWS} rows, the most that is read of one file");
+            let format = "suite";
+            findings.add(Place::Row(table.total), Problem::Format { format, reason });
+            return table;
+        }
         table.total += 1;
         match row {
             Ok(row) => table.records.push(Record {

@@ -13,6 +13,7 @@ use rten_tensor::Layout as _;
 use super::super::OpenOptions;
 use super::super::lanes::Lanes;
 use crate::network::{FixedShape, Network, NetworkOutput, TokenBatch};
+use crate::onnx::located::{located, renamed};
 use crate::onnx::plan::{Element, Fed, Plan, file, shaped, unable};
 use crate::{EncoderError, EncoderSpec};
 use korfinsts_base::fs;
@@ -93,12 +94,12 @@ fn load(spec: &EncoderSpec, plan: &Plan) -> Result<Model, EncoderError> {
         }
     };
     let loaded = match loaded {
-        // Names of files are stricter here than ONNX asks: give it the bytes instead.
+        // Names of files and places of external data are stricter here than ONNX asks: give it the bytes.
         Err(error)
             if matches!(
                 error.kind(),
                 LoadErrorKind::UnknownFileType | LoadErrorKind::ExternalDataError
-            ) =>
+            ) || error.to_string().contains("external data") =>
         {
             load_from_memory(path, plan, options)?
         }
@@ -113,11 +114,17 @@ fn load_from_memory(
     mut options: ModelOptions,
 ) -> Result<Result<Model, LoadError>, EncoderError> {
     let folder = path.parent().unwrap_or(Path::new(""));
+    let bytes = fs::read_up_to(path, u64::MAX)?;
+    let length = |name: &str| fs::metadata(&folder.join(name)).map_or(0, |m| m.len());
+    let bytes = located(&bytes, &length).map_err(|e| failed(e.to_string()))?;
     for file in &plan.external_files {
         let name = file.strip_prefix(folder).unwrap_or(file);
-        options.external_data(&name.to_string_lossy(), fs::read(file)?);
+        options.external_data(
+            &renamed(&name.to_string_lossy()),
+            fs::read_up_to(file, u64::MAX)?,
+        );
     }
-    Ok(options.load(fs::read(path)?))
+    Ok(options.load(bytes))
 }
 
 fn refused(path: &Path, error: &LoadError, hint: String) -> EncoderError {
