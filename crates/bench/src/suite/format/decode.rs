@@ -61,10 +61,10 @@ pub(in crate::suite) fn unpack(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]
             .map(Into::into)
             .map_err(|e| e.to_string());
     }
-    match bytes.len() as u64 > LONGEST {
-        true => Err(budget::Over { most: LONGEST }.to_string()),
-        false => Ok(bytes.into()),
+    if bytes.len() as u64 > LONGEST {
+        return Err(budget::Over { most: LONGEST }.to_string());
     }
+    Ok(bytes.into())
 }
 
 /// The text of a UTF-8 file without its byte order mark, which is reported.
