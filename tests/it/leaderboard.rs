@@ -696,7 +696,7 @@ fn folders_of_mteb_results_become_reported_figures() {
     ])
     .assert()
     .success()
-    .stderr(predicate::str::contains("KorDartReportSTS"));
+    .stderr(predicate::str::contains("35 result files read, 8 models"));
     let text = std::fs::read_to_string(home.path("figures.toml")).expect("written");
     let figures: toml::Table = toml::from_str(&text).expect("TOML");
     assert_eq!(figures["source"].as_str(), Some("The authors' files"));

@@ -415,7 +415,7 @@ fn what_is_tested_on_chooses_no_checkpoint() {
         ),
         (
             "korfinsts:train",
-            "dev splits: `korfin-shift:dev`, `korsts:dev`, `stsb:dev`",
+            "dev splits: `korfin-shift:dev`, `korfin-shift-2:dev`, `korsts:dev`, `stsb:dev`",
         ),
         ("korsts:train", "`korsts:train` is no dev split"),
     ] {
