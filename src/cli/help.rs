@@ -112,7 +112,7 @@ fn said(command: clap::Command, texts: &Texts) -> clap::Command {
         };
         let own = texts.said(&help);
         let argument = match argument.get_long_help().map(ToString::to_string) {
-            Some(long) => argument.long_help(long.replacen(&help, &own, 1)),
+            Some(long) => argument.long_help(texts.said(&long).replacen(&help, &own, 1)),
             None => argument,
         };
         argument.help(own)
@@ -182,6 +182,8 @@ mod tests {
             english.extend(headings.map(str::to_owned));
             let helps = command.get_arguments().filter_map(|a| a.get_help());
             english.extend(helps.map(ToString::to_string).chain(about));
+            let long = command.get_arguments().filter_map(|a| a.get_long_help());
+            english.extend(long.map(ToString::to_string));
         });
         let stale: Vec<&str> = korean
             .sentences("said_help_")

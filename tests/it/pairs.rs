@@ -468,7 +468,7 @@ fn splits_languages_and_areas_choose_suites() {
     for (more, expected) in [
         (
             &["--split", "test,foo"][..],
-            "no suite has the split `foo`; there are `dev`, `test`, `train`",
+            "no suite has the split `foo`; there are `dev`, `sealed`, `test`, `train`",
         ),
         (
             &["--split", "foo", "--suite", "korfin-shift"],

@@ -69,7 +69,8 @@ fn found(home: &Home, dir: &str) -> BTreeMap<String, (usize, BTreeMap<String, us
             .to_string_lossy()
             .into_owned();
         let step = name.split('.').next().expect("a step").to_owned();
-        for verdict in lines(&path) {
+        // A masked text goes on.
+        for verdict in lines(&path).iter().filter(|v| v["verdict"] != "mask") {
             let origin = verdict["origin"].as_str().expect("an origin");
             let counts = counts.get_mut(&labels[origin]).expect("a kind");
             *counts.1.entry(step.clone()).or_default() += 1;

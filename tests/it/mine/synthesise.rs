@@ -24,7 +24,11 @@ fn writes(question: &Question) -> Option<Answer> {
         return None;
     }
     let text = filing(question);
-    let text = match text.split("이사회는 제").nth(1).and_then(|t| t.chars().next()) {
+    let text = match text
+        .split("이사회는 제")
+        .nth(1)
+        .and_then(|t| t.chars().next())
+    {
         Some('1') => text.replace("억원", "억원 이상 5년간"),
         Some('2') => text.replace("억원 규모의 ", "억원과 제9999호 "),
         Some('3') => text
