@@ -118,13 +118,13 @@ impl TripletSample {
                 seen += f64::from(counts[i as usize]) * self.values[i as usize];
                 drawn += counts[i as usize];
             }
-            if drawn == 0 {
-                return None;
+            // Of a group that is not drawn nothing is known.
+            if drawn > 0 {
+                sum += seen / f64::from(drawn);
+                groups += 1;
             }
-            sum += seen / f64::from(drawn);
-            groups += 1;
         }
-        Some(sum / f64::from(groups))
+        (groups > 0).then(|| sum / f64::from(groups))
     }
 }
 
@@ -187,7 +187,8 @@ mod tests {
         assert!((sample.shares().iter().sum::<f64>() - 0.625).abs() < 1e-15);
         let workspace = &mut Workspace::default();
         assert_eq!(sample.of_counts(&[0, 0, 1, 1, 2, 0], workspace), Some(0.25));
-        assert_eq!(sample.of_counts(&[1, 1, 1, 1, 0, 0], workspace), None);
+        assert_eq!(sample.of_counts(&[1, 1, 1, 1, 0, 0], workspace), Some(0.75));
+        assert_eq!(sample.of_counts(&[0; 6], workspace), None);
         assert!(TripletSample::new(vec![1.0], groups.clone()).is_err());
         assert!(TripletSample::new(Vec::new(), Domains::new(&[""; 0])).is_err());
     }

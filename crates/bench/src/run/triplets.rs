@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::record::{ScoredPair, TripletPart, TripletScores};
 use super::score::{Numbers, bounds};
-use korfinsts_metric::{self as metric, BootstrapOptions, Clusters, Domains, TripletSample};
+use korfinsts_metric::{
+    self as metric, BootstrapOptions, Clusters, Domains, Interval, Resampling, TripletSample,
+};
 
 /// Places of the pairs of one triplet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +22,9 @@ pub struct Triplet {
     /// Of the others, at least one.
     negatives: Vec<usize>,
 }
+
+/// Fewest documents of a group for draws within groups.
+const LEAST_IN_GROUP: usize = 4;
 
 /// The triplets of scored pairs, in the order of their groups and ids.
 #[derive(Debug, Clone)]
@@ -137,13 +142,29 @@ impl<'a> Triplets<'a> {
         TripletSample::new(values, Domains::new(&self.groups())).ok()
     }
 
+    /// The interval of a mean over groups. Documents, or triplets where there are no clusters, are drawn within groups. A group of
+    /// one or two would hardly vary and the interval would be too narrow: where a group has fewer than [`LEAST_IN_GROUP`], they are
+    /// drawn from all.
+    fn interval(&self, sample: &TripletSample, how: Resampling<'_>) -> Option<Interval> {
+        let mut units: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for triplet in &self.found {
+            let pair = self.first(triplet);
+            let unit = pair.cluster.as_deref().or(pair.triplet.as_deref());
+            let group = units.entry(pair.group.as_deref().unwrap_or_default());
+            group.or_default().extend(unit);
+        }
+        let found = match units.values().all(|units| units.len() >= LEAST_IN_GROUP) {
+            true => metric::bootstrap_domains(sample, sample.groups(), how),
+            false => metric::bootstrap(sample, how),
+        };
+        found.ok()
+    }
+
     fn accuracy(&self, scores: &[f64], options: Option<&BootstrapOptions>) -> Option<TripletPart> {
         let sample = self.sample(numbers(&self.seen(scores)))?;
         let clusters = self.clusters(|_| true);
-        let interval = options.and_then(|options| {
-            let how = options.by(clusters.as_ref());
-            metric::bootstrap_domains(&sample, sample.groups(), how).ok()
-        });
+        let interval =
+            options.and_then(|options| self.interval(&sample, options.by(clusters.as_ref())));
         Some(TripletPart {
             n: self.count(),
             accuracy: sample.mean(),
@@ -159,8 +180,7 @@ impl<'a> Triplets<'a> {
         let differences = seen[0].iter().zip(&seen[1]).map(|(a, b)| a - b).collect();
         let sample = self.sample(differences)?;
         let clusters = self.clusters(|_| true);
-        let how = options.by(clusters.as_ref());
-        let interval = metric::bootstrap_domains(&sample, sample.groups(), how).ok();
+        let interval = self.interval(&sample, options.by(clusters.as_ref()));
         let shares = sample.shares();
         let moved = clusters.map_or_else(|| shares.clone(), |c| c.sums(&shares));
         let [a, b] = seen.map(|seen| self.sample(seen).map_or(0.0, |sample| sample.mean()));
@@ -289,6 +309,24 @@ mod tests {
             }
         }
         pairs
+    }
+
+    /// One document in each group: within groups nothing varies.
+    #[test]
+    fn small_groups_are_drawn_together() {
+        for (documents, narrow) in [(2, false), (40, true)] {
+            let pairs = suite(documents, |document, _, cell| match cell {
+                0 | 1 if document % 2 == 0 => 0.8,
+                0 | 1 => 0.1,
+                _ => 0.5,
+            });
+            let found = numbers(&pairs, ASKED, Some(&options()));
+            let all = found.triplets.expect("triplets").all;
+            let [low, high] = all.interval.expect("an interval");
+            assert_eq!(all.accuracy, 0.5);
+            // The groups are right and wrong as a whole, so draws within groups give one value.
+            assert_eq!(low == high, narrow, "{documents}: {low} {high}");
+        }
     }
 
     #[test]
