@@ -131,9 +131,10 @@ fn said(command: clap::Command, texts: &Texts) -> clap::Command {
         "{{about-with-newline}}\n{} {{usage}}\n\n{{all-args}}{{after-help}}",
         texts.said("Usage:")
     );
-    let command = match long.is_empty() {
-        true => command,
-        false => command.long_about(long),
+    let command = if long.is_empty() {
+        command
+    } else {
+        command.long_about(long)
     };
     command
         .about(own)

@@ -101,7 +101,7 @@ fn endless(head: &'static str) -> String {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
             std::thread::spawn(move || {
-                let mut request = [0; 65_536];
+                let mut request = vec![0; 65_536];
                 let n = stream.read(&mut request).unwrap_or(0);
                 let text = String::from_utf8_lossy(&request[..n]).into_owned();
                 let path = text.split(' ').nth(1).unwrap_or_default().to_owned();

@@ -19,7 +19,7 @@ use super::submission::fuzz::Random;
 use super::support::{Home, full, repository};
 
 /// Longest time for one input: a hang, where it is passed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One format: a name, good bytes, and what reads damaged ones.
 type Format<'a> = (&'a str, Vec<u8>, Box<dyn Fn(&[u8]) + 'a>);

@@ -133,7 +133,7 @@ fn a_run_that_met_a_dead_server_goes_on_and_a_locked_folder_is_refused() {
     news(&home, 12);
     let run = home.path("run");
     let failing = Writer::new(|q: &Question| {
-        (q.before == 0 && q.id.as_bytes()[0] % 2 == 0).then(|| Answer::status(400))
+        (q.before == 0 && q.id.as_bytes()[0].is_multiple_of(2)).then(|| Answer::status(400))
     });
     let _ = command(&home, &failing, &["--concurrency", "1"]).assert();
     let writer = Writer::new(writes);

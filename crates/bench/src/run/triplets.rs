@@ -153,9 +153,10 @@ impl<'a> Triplets<'a> {
             let group = units.entry(pair.group.as_deref().unwrap_or_default());
             group.or_default().extend(unit);
         }
-        let found = match units.values().all(|units| units.len() >= LEAST_IN_GROUP) {
-            true => metric::bootstrap_domains(sample, sample.groups(), how),
-            false => metric::bootstrap(sample, how),
+        let found = if units.values().all(|units| units.len() >= LEAST_IN_GROUP) {
+            metric::bootstrap_domains(sample, sample.groups(), how)
+        } else {
+            metric::bootstrap(sample, how)
         };
         found.ok()
     }

@@ -15,6 +15,9 @@ use korfinsts_metric::{
     krippendorff_clustered, spearman,
 };
 
+/// What to do with a sheet that is not CSV.
+const CSV: &str = "save it as CSV in UTF-8, with commas; a spreadsheet offers that under `save as`";
+
 /// Resamples behind every interval.
 const RESAMPLES: usize = 2_000;
 
@@ -114,8 +117,6 @@ fn scores(folder: &Path, key: &Key, rater: usize) -> Result<Sheet, SuiteError> {
         return Err(wrong(None, "the sheet is not there".into(), hint));
     }
     let mut rows = Rows::new(Cursor::new(fs::read(&path)?), b',');
-    const CSV: &str =
-        "save it as CSV in UTF-8, with commas; a spreadsheet offers that under `save as`";
     let header = rows
         .header()
         .map_err(|e| wrong(Some(e.line), e.problem.to_string(), CSV))?;
