@@ -83,30 +83,26 @@ impl Home {
 
     /// `korfinsts ARGUMENTS` in this home, offline.
     pub fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let binary = assert_cmd::Command::cargo_bin("korfinsts").expect("the binary is built");
-        self.settle(binary, arguments)
+        self.settle(assert_cmd::cargo::cargo_bin!("korfinsts"), arguments)
     }
 
     /// The same for work that takes minutes without optimisation: through the release build of
     /// the same code that `KORFINSTS_RELEASE` names (as `.ci/run` does), else as [`Self::command`].
     pub fn long_command(&self, arguments: &[&str]) -> assert_cmd::Command {
         match std::env::var_os("KORFINSTS_RELEASE") {
-            Some(binary) => self.settle(assert_cmd::Command::new(binary), arguments),
+            Some(binary) => self.settle(binary, arguments),
             None => self.command(arguments),
         }
     }
 
-    fn settle(&self, mut command: assert_cmd::Command, arguments: &[&str]) -> assert_cmd::Command {
-        command
-            .current_dir(self.folder.path())
-            .env("KORFINSTS_DATA", self.data())
-            .env("HF_HUB_CACHE", self.path("hub"))
-            .env("HF_HUB_OFFLINE", "1")
-            .env("KORFINSTS_LANG", "en")
-            .env_remove("HF_TOKEN")
-            .env_remove("HF_ENDPOINT")
-            .args(arguments);
-        command
+    fn settle(
+        &self,
+        binary: impl AsRef<std::ffi::OsStr>,
+        arguments: &[&str],
+    ) -> assert_cmd::Command {
+        let mut command = std::process::Command::new(binary);
+        self.settled(&mut command).args(arguments);
+        assert_cmd::Command::from_std(command)
     }
 
     /// A command of this home that is started and killed, which a command of `assert_cmd` cannot be.

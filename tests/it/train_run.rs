@@ -738,6 +738,18 @@ fn numbers(row: &Value) -> Vec<f64> {
         .collect()
 }
 
+/// Largest difference of a graph's embeddings in ONNX Runtime's own reader from those in `rows.jsonl`.
+fn in_python(home: &Home, graph: &str, pad: &str) -> Option<f64> {
+    let (tokenizer, rows) = (home.path("model/tokenizer.json"), home.path("rows.jsonl"));
+    let (tokenizer, rows) = (tokenizer.to_string_lossy(), rows.to_string_lossy());
+    let said = python(
+        "import onnxruntime, tokenizers",
+        RUN,
+        &[graph, &tokenizer, &rows, pad],
+    )?;
+    Some(said.trim().parse().expect("a number"))
+}
+
 #[test]
 fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
     let bound = 2.0 * reference_rounding(&Value::Null);
@@ -761,16 +773,7 @@ fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
         }
         let lines: String = rows.iter().map(|r| format!("{r}\n")).collect();
         write(&home.path("rows.jsonl"), lines.as_bytes());
-        let tokenizer = home.path("graph/tokenizer.json");
-        let file = home.path("rows.jsonl");
-        let arguments = [
-            &*graph,
-            &*tokenizer.to_string_lossy(),
-            &*file.to_string_lossy(),
-            pad,
-        ];
-        if let Some(difference) = python("import onnxruntime, tokenizers", RUN, &arguments) {
-            let difference: f64 = difference.trim().parse().expect("a number");
+        if let Some(difference) = in_python(&home, &graph, pad) {
             assert!(difference < bound, "{base}: {difference}");
         }
     }
@@ -813,16 +816,7 @@ fn smaller_weights_give_nearly_the_same_embeddings_in_a_smaller_file() {
                 "{base} {dtype}: {worst} is no change of type"
             );
             let graph = graph.to_string_lossy();
-            let tokenizer = home.path("model/tokenizer.json");
-            let file = home.path("rows.jsonl");
-            let arguments = [
-                &*graph,
-                &*tokenizer.to_string_lossy(),
-                &*file.to_string_lossy(),
-                pad,
-            ];
-            if let Some(difference) = python("import onnxruntime, tokenizers", RUN, &arguments) {
-                let difference: f64 = difference.trim().parse().expect("a number");
+            if let Some(difference) = in_python(&home, &graph, pad) {
                 assert!(difference < bound, "{base} {dtype} in Python: {difference}");
             }
             if let Some(said) = python("import onnx", CHECK, &[&graph]) {
