@@ -17,14 +17,19 @@ MODELS = {
     "models/adapted": "mpnet-mean", "models/base": "distilbert-mean", "models/new": "modernbert-mean", "models/old": "t5gated-mean",
     "models/a": "qwen3-last", "models/b": "xlmr-cls",
 }  # fmt: skip
-SUITES = {"korsts": "korsts", "finsts": "finsts", "stsb": "stsbenchmark", "klue-sts": "klue_sts"}
+SUITES = {"korsts": "korsts", "finsts": "finsts", "stsb": "stsbenchmark"}
+
+
+# Variables that make a program find what it would find in the network.
+network = {"HF_HUB_OFFLINE": "1"}
 
 
 def environment(home):
-    """Nothing of the machine's user is read or written, and nothing is downloaded."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KORFINSTS", "HF_", "XDG_", "OPENAI", "LC_", "LANG"))}
+    """Nothing of the machine's user is read or written, and nothing outside this machine is reached."""
+    other = ("KORFINSTS", "HF_", "XDG_", "OPENAI", "LC_", "LANG")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(other) and not k.lower().endswith("_proxy")}
     path = f"{home / 'bin'}:{os.environ['PATH']}"
-    return kept | {"HOME": str(home), "PATH": path, "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8", "COLUMNS": "100"}
+    return kept | {"HOME": str(home), "PATH": path, "LC_ALL": "C.UTF-8", "COLUMNS": "100"} | network
 
 
 def run(home, script, language="en"):
@@ -63,6 +68,12 @@ def make(home):
     for name, heads in {"other.csv": ("a", "b", "c"), "pairs.csv": ("anchor", "positive", "score"), "notes.csv": ("body", "x", "y")}.items():
         with open(home / name, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([heads, *korean])
+    documents = {p["sentence1"]: p["domain"] for p in pairs if p["language"] == "ko"}
+    passages = ({"id": f"{n:032x}", "text": text, "language": "kor-Hang", "source": source, "corpus": "mine", "licence": "CC-BY-4.0", "origin": f"mine:{n}"}
+                for n, (text, source) in enumerate(documents.items()))  # fmt: skip
+    write(home, "run/passages.jsonl", "".join(json.dumps(p) + "\n" for p in passages))
+    write(home, "pairs.jsonl", "".join(json.dumps({"anchor": a, "positive": b}) + "\n" for a, b, _ in korean))
+    write(home, "passages.jsonl", "".join(json.dumps({"text": b}) + "\n" for _, b, _ in korean))
     write(home, "texts.txt", "".join(a + "\n" for a, _, _ in korean))
     write(home, "overlap.md", "Exact and near-duplicates of all suites were searched. None was found.\n")
     write(home, "seen.txt", "")

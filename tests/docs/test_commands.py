@@ -17,20 +17,20 @@ from pathlib import Path
 
 import home
 import pages
+import services
 
 # Why a block is not run, and at most how many blocks there are: with another one, ask first whether it can run.
 NOT_RUN = {
     "builds": (7, "compiles for minutes, or needs a release build: `.ci/run` runs them"),
     "installs": (2, "changes the machine; the installer has a test of its own"),
     "minutes": (3, "trains for minutes: tests/it/train_run.rs trains"),
-    "needs-corpora": (2, "reads gigabytes of corpora: tests/it/mine/ reads small ones"),
+    "needs-corpora": (1, "reads gigabytes of corpora: tests/it/mine/ reads small ones"),
     "needs-docker": (4, "needs a base image from a registry"),
     "needs-gpu": (2, "needs an NVIDIA card or its compiler"),
-    "needs-hub": (10, "downloads from the hub: tests/it/hub_models.rs has a hub of its own"),
+    "needs-network": (6, "downloads data or a library: tests/it/hub.rs and others do it from servers of their own"),
     "needs-key": (2, "asks a paid service"),
     "needs-packages": (2, "needs sentence-transformers: python/tests"),
     "needs-raters": (1, "people fill in its sheets: tests/it/suite_annotate.rs fills them"),
-    "needs-server": (1, "needs a server of embeddings: tests/it/endpoints.rs has its own"),
 }
 # Run where KORFINSTS_SHARED has the suites, which may not be shipped.
 SUITES = "needs-suites"
@@ -91,6 +91,9 @@ class Commands(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
         (cls.folder / "whole").mkdir()
+        server, home.network = services.start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
         home.make(cls.folder / "whole")
 
     def test_every_block_is_run_or_has_a_reason(self):
