@@ -478,6 +478,23 @@ fn names_are_found_as_people_type_them() {
         .success()
         .stdout(predicate::str::contains("finsts").and(predicate::str::contains("korsts").not()));
     }
+    // The model's own folder is next to the results, as after `eval ./good`.
+    for folder in ["models/good", "poor", "other"] {
+        std::fs::create_dir_all(home.path(folder)).expect("made");
+        std::fs::write(home.path(folder).join("config.json"), "{}").expect("written");
+    }
+    for [a, b] in [["models/good", "poor"], ["./models/good/", "./poor"]] {
+        home.command(&["compare", a, b, "--resamples", "200"])
+            .assert()
+            .success()
+            .stdout(predicate::str::contains("org/good"));
+    }
+    home.command(&["compare", "other", "poor"])
+        .assert()
+        .code(3)
+        .stderr(predicate::str::contains(
+            "other/config.json:1: found no `schema_version`",
+        ));
     home.command(&["compare", "gud", "poor"])
         .assert()
         .code(3)

@@ -206,24 +206,38 @@ pub fn read(path: &Path) -> Result<Found, LeaderboardError> {
 /// The records of one model: a record's file, a folder of records of one encoder, or the name of
 /// an encoder in the folder of results.
 ///
-/// A path wins over a name. A name is that of the encoder, or of its folder, or the part of
-/// either after the last `/`, compared in lower case where nothing fits exactly.
+/// A path wins over a name, unless it is a folder without a record: that is a model's own folder, whose
+/// name is looked for. A name is that of the encoder, or of its folder, or the part of either after
+/// the last `/`, compared in lower case where nothing fits exactly.
 ///
 /// # Errors
 /// When nothing is there, several encoders are, or a record is broken.
 pub fn of_model(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
     let path = Path::new(name);
-    if fs::exists(path) {
-        let found = sound(read(path)?)?;
-        if found.is_empty() {
-            return Err(LeaderboardError::NotFound {
-                name: name.to_owned(),
-                place: "there".into(),
-                known: Vec::new(),
-            });
-        }
-        return one_encoder(name, found);
+    if !fs::exists(path) {
+        return named(name, results);
     }
+    let found = read(path)?;
+    if found.entries.is_empty()
+        && let Some(folder) = path.file_name()
+    {
+        match named(&folder.to_string_lossy(), results) {
+            Err(LeaderboardError::NotFound { .. }) => {}
+            other => return other,
+        }
+    }
+    let found = sound(found)?;
+    if found.is_empty() {
+        return Err(LeaderboardError::NotFound {
+            name: name.to_owned(),
+            place: "there".into(),
+            known: Vec::new(),
+        });
+    }
+    one_encoder(name, found)
+}
+
+fn named(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
     let found = if fs::exists(results) {
         read(results)?
     } else {
