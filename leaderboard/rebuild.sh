@@ -28,7 +28,7 @@ for suite in $suites; do
 done
 # Records of models that are not named now would be shown too.
 rm -rf "$work/results" "$work/page"
-chosen="korfin-shift,${suites// /,}"
+chosen="korfin-shift,korfin-shift-2,${suites// /,}"
 "$program" eval "$@" --protocol mteb --suite "$chosen" --results "$work/results"
 
 "$program" leaderboard build --records "$work/results" --output "$work/page" --strict
