@@ -18,7 +18,7 @@ use korfinsts_base::fs::sha256;
 use korfinsts_base::sums;
 use korfinsts_bench::suite::Registry;
 use korfinsts_publish::release::{Context, QUESTIONS, Subject, build, check};
-use korfinsts_publish::submission::{Bundle, records, verify};
+use korfinsts_publish::submission::{Bundle, BundleContext, records, verify};
 use serde_json::json;
 
 const PAIRS: usize = 2_000;
@@ -199,13 +199,18 @@ fn bundles(c: &mut Criterion) {
     let home = tempfile::tempdir().unwrap();
     let bytes = bundle(home.path());
     let registry = Registry::open(home.path()).unwrap();
-    let (verdict, _) = verify(&bytes, &registry, &[], &[]);
+    let context = BundleContext {
+        registry: &registry,
+        entries: &[],
+        revoked: &[],
+    };
+    let (verdict, _) = verify(&bytes, context);
     assert!(verdict.passed, "{verdict:#?}");
     let mut group = c.benchmark_group("submission");
     group.sample_size(20);
     // Reading the suite from disk is part of it.
     group.bench_function("verify of 2,000 pairs", |b| {
-        b.iter(|| verify(black_box(&bytes), &registry, &[], &[]).0.passed);
+        b.iter(|| verify(black_box(&bytes), context).0.passed);
     });
     group.finish();
 }

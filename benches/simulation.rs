@@ -13,7 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 const SAMPLES: usize = 5_000;
-/// Pairs that stand for the population.
+/// Pairs that represent the population.
 const POPULATION: usize = 4_000_000;
 
 /// Two models of one truth, whose errors go together: gold is the truth, or whether it exceeds 0.2.

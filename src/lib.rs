@@ -40,14 +40,14 @@ mod error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, Silent};
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask, Silent};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan};
 use korfinsts_bench::run::store::text_key;
 use korfinsts_bench::suite::{Registry, Selection};
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::open;
-use korfinsts_metric::BootstrapOptions;
+use korfinsts_metric::{BootstrapOptions, LEAST_PAIRS, LEAST_RESAMPLES};
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
 use korfinsts_publish::leaderboard::compare::{self as comparing, CompareOptions};
 use korfinsts_publish::leaderboard::entry;
@@ -116,10 +116,10 @@ impl Options {
     }
 
     fn bootstrap(&self) -> Result<BootstrapOptions, Error> {
-        if self.resamples < 100 {
+        if self.resamples < LEAST_RESAMPLES {
             return Err(Error::Option {
                 what: format!(
-                    "found {} resamples, at least 100 are allowed",
+                    "found {} resamples, at least {LEAST_RESAMPLES} are allowed",
                     self.resamples
                 ),
             });
@@ -147,9 +147,9 @@ pub fn evaluate<S: AsRef<str>>(
     options: &Options,
 ) -> Result<Vec<Record>, Error> {
     let bootstrap = options.bootstrap()?;
-    if options.limit.is_some_and(|n| n < 3) {
+    if options.limit.is_some_and(|n| n < LEAST_PAIRS) {
         return Err(Error::Option {
-            what: "found a limit below 3 pairs: no correlation has fewer".into(),
+            what: format!("found a limit below {LEAST_PAIRS} pairs: no correlation has fewer"),
         });
     }
     let home = options.home()?;
@@ -217,13 +217,16 @@ pub fn encode<S: AsRef<str>>(
     let folder = home.join("embeddings").join(read.spec.key(prompt));
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
     let stop = AtomicBool::new(false);
-    let how = EncodeOptions {
-        label: &read.spec.name,
-        ..encode_options(&stop)
+    let task = EncodeTask {
+        texts: &texts,
+        prompt,
+        folder: &folder,
+        options: EncodeOptions {
+            label: &read.spec.name,
+            ..encode_options(&stop)
+        },
     };
-    let store = engine::embed(&texts, prompt, &folder, how, &mut Silent, &mut || {
-        read.spec.open(&reading.open)
-    })?;
+    let store = engine::embed(task, &mut Silent, &mut || read.spec.open(&reading.open))?;
     let set = store.set();
     let rows = texts.iter().filter_map(|text| set.get(&text_key(text)));
     Ok(Embeddings {

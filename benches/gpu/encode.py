@@ -1,6 +1,6 @@
 """Encoding: texts per second of `korfinsts encode` and of sentence-transformers, with the same model and texts.
 
-A run of the command takes the time of its start, too; a run of one text is measured beside it and taken off."""
+A run of the command takes the time of its start, too; a run of one text is measured too and taken off."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
     python3 benches/gpu/pack.py OUT [--tokenizer FILE] [--model DIR] [--data DIR]
 
-See README.md beside this file. Needs numpy, safetensors and tokenizers.
+See README.md next to this file. Needs numpy, safetensors and tokenizers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Joins the JSON files of one run to one file beside a table.
+"""Joins the JSON files of one run to one file next to a table.
 
     python3 benches/gpu/table.py OUT [OUT ...] --results benches/gpu/results
 

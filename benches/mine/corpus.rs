@@ -209,6 +209,7 @@ impl Maker<'_> {
         self.passage(words)
     }
 
+    // Longer than 100 lines: one arm for each kind of row.
     fn row(&mut self, kind: Kind) -> String {
         let text = match kind {
             Kind::ExactDuplicate | Kind::NearDuplicate => {

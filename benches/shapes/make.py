@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModel
 
 PAPER = Path(__file__).resolve().parents[2] / "tests" / "reference" / "paper"
 
-#: Shapes that are measured beside those of the paper: the model they are like, and what differs.
+#: Shapes that are measured besides those of the paper: the model they are like, and what differs.
 SHAPES = {
     "bert-base": (
         "all-MiniLM-L12-v2",

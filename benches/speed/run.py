@@ -4,7 +4,7 @@
     python3 benches/speed/run.py --korfinsts target/release/korfinsts --model all-MiniLM-L6-v2 \
         --pairs sts-test.csv
 
-See README.md beside this file. Needs Python 3.11, and the peers that are to be measured.
+See README.md next to this file. Needs Python 3.11, and the peers that are to be measured.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     cargo bench --no-run --bench train_step
     python3 benches/train/run.py --step target/release/deps/train_step-* --model all-MiniLM-L6-v2
 
-See README.md beside this file. Needs Python 3.11 with torch and transformers (--python).
+See README.md next to this file. Needs Python 3.11 with torch and transformers (--python).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 //! Steps of training with tokens that are made up: `cargo bench --bench train_step -- FOLDER`.
-//! `run.py` beside this file runs it against `PyTorch`.
+//! `run.py` next to this file runs it against `PyTorch`.
 
 #![allow(
     clippy::print_stdout,

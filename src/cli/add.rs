@@ -14,7 +14,7 @@ use korfinsts_bench::run::record::{RecordFiles, Timing, file_name, to_json};
 use korfinsts_bench::suite::Registry;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::entry::Entry;
-use korfinsts_publish::submission::{self, Accepted};
+use korfinsts_publish::submission::{self, Accepted, BundleContext};
 
 /// Take submissions in: verify each bundle, keep it, and write the records that the page shows
 ///
@@ -57,13 +57,7 @@ pub struct AddArgs {
 /// When a bundle cannot be read or does not pass; when the folder cannot be written.
 pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
-    if args.resamples < 100 {
-        let found = format!(
-            "found `--resamples {}`, at least 100 are allowed",
-            args.resamples
-        );
-        return Err(CliError::usage(found, "10,000 is the default").into());
-    }
+    super::check_resamples(args.resamples)?;
     let registry = Registry::open(&global.data_home()?)?;
     let kept = args.results.join("bundles");
     let lock = FolderLock::acquire(&args.results)?;
@@ -97,14 +91,12 @@ pub fn run(args: &AddArgs, global: &Global) -> anyhow::Result<()> {
             resamples: args.resamples,
             ..BootstrapOptions::default()
         };
-        let accepted = submission::accepted(
-            path,
-            &bytes,
-            &registry,
-            &entries,
-            &submission::revoked(),
-            &bootstrap,
-        )?;
+        let context = BundleContext {
+            registry: &registry,
+            entries: &entries,
+            revoked: &submission::revoked(),
+        };
+        let accepted = submission::accepted(path, &bytes, context, &bootstrap)?;
         let replaced = accepted.bundle.manifest.resubmission_of.as_deref();
         if let Some(old) = replaced
             && !entries.iter().any(|e| e.sha256 == old)

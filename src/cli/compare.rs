@@ -85,13 +85,7 @@ enum ByArg {
 /// When a record cannot be found or read, the two cannot be compared, or `--fail-if-worse` finds
 /// that A is.
 pub fn run(args: &CompareArgs, global: &Global) -> anyhow::Result<()> {
-    if args.resamples < 100 {
-        let found = format!(
-            "found `--resamples {}`, at least 100 are allowed",
-            args.resamples
-        );
-        return Err(CliError::usage(found, "10,000 is the default").into());
-    }
+    super::check_resamples(args.resamples)?;
     if let Some(threshold) = args.fail_if_worse
         && !(0.0..=2.0).contains(&threshold)
     {

@@ -14,7 +14,7 @@ use super::progress::Bar;
 use super::{CliError, Global, interrupt};
 use korfinsts_base::fs;
 use korfinsts_bench::run::RunError;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask};
 use korfinsts_bench::run::store::{EmbeddingSet, text_key};
 use korfinsts_encoder::EncoderError;
 
@@ -112,19 +112,21 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         .data_home()?
         .join("embeddings")
         .join(spec.key(prompt));
-    let options = EncodeOptions {
-        batch_tokens: args.batch_tokens.max(1),
-        resume: !args.no_resume,
-        label: &spec.name,
-        stop: interrupt::flag(),
+    let task = EncodeTask {
+        texts: &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+        prompt,
+        folder: &folder,
+        options: EncodeOptions {
+            batch_tokens: args.batch_tokens.max(1),
+            resume: !args.no_resume,
+            label: &spec.name,
+            stop: interrupt::flag(),
+        },
     };
     let open = args.read.open_options(global)?;
-    let references: Vec<&str> = texts.iter().map(String::as_str).collect();
     let mut bar = Bar::new(global.quiet);
-    let store = engine::embed(&references, prompt, &folder, options, &mut bar, &mut || {
-        spec.open(&open)
-    })
-    .map_err(|error| located(error, &texts, prompt, &args.input))?;
+    let store = engine::embed(task, &mut bar, &mut || spec.open(&open))
+        .map_err(|error| located(error, &texts, prompt, &args.input))?;
     for warning in store.about().iter().flat_map(|about| &about.warnings) {
         global.note(&format!("warning: {warning}"));
     }

@@ -20,7 +20,7 @@ use korfinsts_bench::run::shard::Shard;
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_bench::suite::{BUILT_IN, Chosen, Registry, Selection, Suite};
 use korfinsts_encoder::built_in;
-use korfinsts_metric::BootstrapOptions;
+use korfinsts_metric::{BootstrapOptions, LEAST_PAIRS};
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// Evaluate encoders on suites
@@ -256,16 +256,10 @@ impl Shown {
 }
 
 fn check_numbers(run: &RunArgs) -> anyhow::Result<()> {
-    if run.resamples < 100 {
-        let found = format!(
-            "found `--resamples {}`, at least 100 are allowed",
-            run.resamples
-        );
-        return Err(CliError::usage(found, "10,000 is the default").into());
-    }
-    if run.limit.is_some_and(|n| n < 3) {
+    super::check_resamples(run.resamples)?;
+    if run.limit.is_some_and(|n| n < LEAST_PAIRS) {
         return Err(CliError::usage(
-            "found `--limit` below 3: no correlation has fewer pairs",
+            format!("found `--limit` below {LEAST_PAIRS}: no correlation has fewer pairs"),
             "leave `--limit` out to score every pair",
         )
         .into());

@@ -49,13 +49,13 @@ struct BuildArgs {
     /// Folders of records that others made
     #[arg(long, value_name = "DIR")]
     submitted: Vec<PathBuf>,
-    /// Files or folders of reported figures, beside those built in
+    /// Files or folders of reported figures, in addition to those built in
     #[arg(long, value_name = "PATH")]
     reported: Vec<PathBuf>,
     /// Leave the built-in reported figures out
     #[arg(long)]
     no_reported: bool,
-    /// Files of facts about models (size, licence, languages), beside those built in
+    /// Files of facts about models (size, licence, languages), in addition to those built in
     #[arg(long, value_name = "FILE")]
     models: Vec<PathBuf>,
     /// Folder of templates that replace built-in ones of the same name
@@ -103,7 +103,7 @@ struct ImportArgs {
     /// Folder of result files, of any version of mteb, and of model cards (`README.md`)
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// Who reports these figures: shown beside each of them
+    /// Who reports these figures: shown next to each of them
     #[arg(long, value_name = "TEXT", default_value = "Results of mteb")]
     source: String,
     /// Write to this file instead of stdout
@@ -125,13 +125,7 @@ pub fn run(args: &LeaderboardArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<()> {
-    if args.resamples < 100 {
-        let found = format!(
-            "found `--resamples {}`, at least 100 are allowed",
-            args.resamples
-        );
-        return Err(CliError::usage(found, "10,000 is the default").into());
-    }
+    super::check_resamples(args.resamples)?;
     // All that may fail fast comes before the statistics.
     fs::check_writable(&args.output.join("index.html"))?;
     let templates = Templates::new(args.templates.as_deref())?;

@@ -50,6 +50,7 @@ use std::process::ExitCode;
 use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 pub use failure::CliError;
+use korfinsts_metric::LEAST_RESAMPLES;
 
 /// Measure how well sentence encoders capture meaning in Korean (and English) financial text.
 #[derive(Debug, Parser)]
@@ -107,6 +108,15 @@ impl Global {
             output::say(&texts::texts().said(line));
         }
     }
+}
+
+/// Refuses a `--resamples` that gives no interval.
+fn check_resamples(resamples: usize) -> Result<(), CliError> {
+    if resamples >= LEAST_RESAMPLES {
+        return Ok(());
+    }
+    let found = format!("found `--resamples {resamples}`, at least {LEAST_RESAMPLES} are allowed");
+    Err(CliError::usage(found, "10,000 is the default"))
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,14 +15,14 @@ use korfinsts_bench::run::record::{Record, file_name};
 use korfinsts_bench::run::score::LEXICAL;
 use korfinsts_bench::suite::Registry;
 use korfinsts_publish::submission::{
-    Card, PackInput, Packed, SubmissionError, TrainData, card, pack,
+    BundleContext, Card, PackInput, Packed, SubmissionError, TrainData, card, pack,
 };
 
 /// Pack a submission and its model card from the records of one encoder
 ///
 /// Records are what `korfinsts eval` keeps. The bundle holds scores, token counts and what you say
-/// of the training data; it is verified before it is written. Beside it a folder `<NAME>.card` gets
-/// README.md with `model-index` and `.eval_results/`, ready for a model's repository.
+/// of the training data; it is verified before it is written. The folder `<NAME>.card` next to it
+/// gets README.md with `model-index` and `.eval_results/`, ready for a model's repository.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts submit --licence apache-2.0 --train-data train_data.json --overlap-report overlap.md
@@ -86,12 +86,12 @@ pub fn run(args: &SubmitArgs, global: &Global) -> anyhow::Result<()> {
     let bundle = args.output.join(format!("{name}{ENDING}"));
     fs::check_writable(&bundle)?;
     let registry = Registry::open(&global.data_home()?)?;
-    let (verdict, _) = korfinsts_publish::submission::verify(
-        &packed.bytes,
-        &registry,
-        &[],
-        &korfinsts_publish::submission::revoked(),
-    );
+    let context = BundleContext {
+        registry: &registry,
+        entries: &[],
+        revoked: &korfinsts_publish::submission::revoked(),
+    };
+    let (verdict, _) = korfinsts_publish::submission::verify(&packed.bytes, context);
     if let Some(failure) = verdict.first_failure() {
         return Err(CliError::new(
             FailureClass::Check,

@@ -24,7 +24,7 @@ use korfinsts_train::ranks::tcp::{PATIENCE, Tcp};
 use korfinsts_train::ranks::{Alone, Ranks};
 use korfinsts_train::recipe::Recipe;
 use korfinsts_train::report::Report;
-use korfinsts_train::session::{BESIDE, Plan, Session, Watch};
+use korfinsts_train::session::{BESIDE, Session, TrainPlan, Watch};
 
 /// Train an encoder by a recipe
 ///
@@ -130,7 +130,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(&recipe.name));
-    let plan = Plan {
+    let plan = TrainPlan {
         root: args.root.clone().unwrap_or_else(|| folder.to_owned()),
         path: args.recipe.clone(),
         output,
@@ -168,12 +168,12 @@ fn pin(args: &TrainArgs, recipe: &mut Recipe) -> anyhow::Result<()> {
 }
 
 /// Trains by the plan, or prints the outline of a dry run.
-fn train(args: &TrainArgs, plan: Plan<'_>, global: &Global) -> anyhow::Result<()> {
+fn train(args: &TrainArgs, plan: TrainPlan<'_>, global: &Global) -> anyhow::Result<()> {
     let output = plan.output.clone();
     let mut watch = Screen::new(global.quiet);
     if args.dry_run {
         let scratch = korfinsts_base::fs::temporary_dir_in(&std::env::temp_dir())?;
-        let plan = Plan {
+        let plan = TrainPlan {
             output: scratch.path().to_owned(),
             ..plan
         };
@@ -230,7 +230,10 @@ fn meet(args: &TrainArgs, device: &korfinsts_train::Device) -> anyhow::Result<Bo
     #[cfg(feature = "nccl")]
     if device.is_cuda() {
         use korfinsts_train::ranks::nccl::Nccl;
-        return Ok(Box::new(Nccl::meet(rank, count, meet, PATIENCE, device)?));
+        return Ok(Box::new(Nccl::new(
+            Tcp::meet(rank, count, meet, PATIENCE)?,
+            device,
+        )?));
     }
     if device.is_cuda() {
         return Err(CliError::usage(

@@ -13,11 +13,11 @@ use super::{CliError, Global, interrupt, submissions};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
-use korfinsts_bench::run::evaluate::{self, EvaluateOptions};
+use korfinsts_bench::run::evaluate::{EvaluateOptions, EvaluatedEncoder};
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::protocol::{CUSTOM, Prompting};
 use korfinsts_metric::BootstrapOptions;
-use korfinsts_publish::submission::{self, Bundle, CheckResult, Examined, Level};
+use korfinsts_publish::submission::{self, BundleContext, CheckResult, Examined, Level};
 
 /// Verify a submission: every hash, id and number, and encode pairs again where asked
 ///
@@ -92,11 +92,15 @@ pub fn run(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
         Some(folder) => submission::entries(folder)?,
         None => Vec::new(),
     };
-    let revoked = submission::revoked();
-    let (mut verdict, bundle) = submission::verify(&bytes, &registry, &entries, &revoked);
+    let context = BundleContext {
+        registry: &registry,
+        entries: &entries,
+        revoked: &submission::revoked(),
+    };
+    let (mut verdict, bundle) = submission::verify(&bytes, context);
     if let (Some(pairs), Some(bundle), true) = (args.rerun, &bundle, verdict.passed) {
-        let examined = Examined::new(bundle, &registry, &entries, &revoked);
-        let rerun = encode_again(args, pairs, bundle, &examined, global)?;
+        let examined = Examined::new(bundle, context);
+        let rerun = encode_again(args, pairs, &examined, global)?;
         verdict.passed &= rerun.result.passed;
         verdict.level = rerun.level;
         verdict.checks.push(rerun.result);
@@ -138,10 +142,10 @@ fn random_seed() -> String {
 fn encode_again(
     args: &VerifyArgs,
     pairs: Pairs,
-    bundle: &Bundle,
     examined: &Examined<'_>,
     global: &Global,
 ) -> anyhow::Result<submission::Rerun> {
+    let bundle = examined.bundle;
     let failed = |message: String| submission::Rerun {
         result: CheckResult {
             id: "re-run",
@@ -216,20 +220,15 @@ fn encode_again(
         cache: cache.path(),
     };
     let mut again = Vec::new();
-    let mut sink = |evaluation| {
+    let encoder = EvaluatedEncoder {
+        spec: &spec,
+        prompting: &prompting,
+        open: &args.read.open_options(global)?,
+    };
+    let mut bar = Bar::new(global.quiet);
+    encoder.evaluate(&drawn.suites, options, &mut bar, &mut |evaluation| {
         again.push(evaluation);
         Ok(())
-    };
-    let open = args.read.open_options(global)?;
-    let mut bar = Bar::new(global.quiet);
-    evaluate::encoder(
-        &spec,
-        &prompting,
-        &drawn.suites,
-        &open,
-        options,
-        &mut bar,
-        &mut sink,
-    )?;
+    })?;
     Ok(submission::compare_rerun(bundle, &drawn, &again))
 }

@@ -377,7 +377,7 @@ fn json_holds_the_keys_that_scripts_rely_on() {
     }
 }
 
-/// What a number counts is said wherever the number stands.
+/// What a number counts is said wherever the number is shown.
 #[test]
 fn every_format_states_its_definitions() {
     let Some(tokenizer) = shared("tokenizers/qwen2/tokenizer.json") else {

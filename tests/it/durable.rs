@@ -137,13 +137,13 @@ impl Scene {
         }
     }
 
-    /// What stands in the results of `home`.
+    /// What is in the results of `home`.
     pub fn snapshot(&self, home: &Path) -> Snapshot {
         snapshot(&home.join("results"))
     }
 }
 
-/// What stands in a results folder: everything but the lock and the timings, so that a stray
+/// What is in a results folder: everything but the lock and the timings, so that a stray
 /// file shows.
 pub fn snapshot(results: &Path) -> Snapshot {
     files(results)

@@ -609,7 +609,7 @@ fn weights_are_chosen_in_a_fixed_order_and_never_an_altered_file_silently() {
     );
 }
 
-/// Exporters leave a configuration beside the graph; the pooling is known one folder up.
+/// Exporters leave a configuration next to the graph; the pooling is known one folder up.
 #[test]
 fn a_named_graph_with_a_configuration_of_its_own_is_pooled_as_its_model() {
     let folder = Folder::of("xlmr-cls");
@@ -627,7 +627,7 @@ fn a_named_graph_with_a_configuration_of_its_own_is_pooled_as_its_model() {
     assert_eq!(modes(&spec), [Pooling::Cls]);
     assert_eq!(source(&spec, "pooling"), "1_Pooling/config.json");
 
-    // Where nothing above knows better, the folder stands for itself.
+    // Where no folder above says otherwise, the folder is read as it is.
     folder.remove("modules.json");
     let alone = find(&folder.path("onnx/model.onnx"), None).expect("it was named");
     assert_eq!(alone.root, folder.path("onnx"));

@@ -519,7 +519,7 @@ fn damaged_sentencepiece_models_end_in_an_error_of_the_model_or_a_result() {
     let (mut refused, mut read) = (0, 0);
     for round in 0..rounds {
         let mut bytes = whole.clone();
-        // The pieces stand first, the normalisation table last.
+        // The pieces come first, the normalisation table last.
         let range = if round % 2 == 0 { 6000 } else { bytes.len() };
         for _ in 0..=draw() % 4 {
             let at = draw() % range.min(bytes.len());

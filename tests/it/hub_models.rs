@@ -13,7 +13,7 @@ use super::support::{Home, repository};
 
 const COMMIT: &str = "89abcdef0123456789abcdef0123456789abcdef";
 const MODEL: &str = "tests/reference/encoders/bert-mean";
-/// What a repository holds beside what an evaluation needs.
+/// What a repository holds besides what an evaluation needs.
 const UNNEEDED: [&str; 7] = [
     "README.md",
     "pytorch_model.bin",

@@ -16,7 +16,7 @@ enum Moment {
     Time(f64),
     /// A share of the embeddings is on disk.
     Embedded(f64),
-    /// So many files stand in the results.
+    /// So many files are in the results.
     Results(usize),
 }
 

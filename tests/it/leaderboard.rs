@@ -1,5 +1,5 @@
 //! `korfinsts leaderboard` from outside: what is ranked and what is not, what the page holds, and
-//! what hostile records cannot do. What it does in a browser stands in `tests/browser/`.
+//! what hostile records cannot do. What it does in a browser is tested in `tests/browser/`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -888,7 +888,7 @@ fn the_committed_page_is_whole_and_shows_no_text_that_may_not_be_shown() {
             encoder["name"]
         );
     }
-    // Records that stand beside the page are those that it was built from.
+    // Records next to the page are those that it was built from.
     let records = korfinsts_publish::leaderboard::entry::read(&repository("leaderboard/records"))
         .expect("read");
     assert!(records.broken.is_empty(), "{:?}", records.broken);

@@ -1,4 +1,4 @@
-//! `korfin-shift` is made from its triples, here: `benchmarks/korfin-shift/triples/*.jsonl` is what people write and mend,
+//! `korfin-shift` is made from its triples, here: `benchmarks/korfin-shift/triples/*.jsonl` is what people write and correct,
 //! `data/` and `provenance/` follow from it. After a change, `KORFINSTS_WRITE=1 cargo test --test it shift::` writes them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +17,7 @@ const FOLDER: &str = "benchmarks/korfin-shift";
 /// Files of triples in the order of the rows. The first holds document 1 of every variant, which
 /// release 1.0.0 knew by the variant's name alone.
 const FILES: [&str; 5] = ["typology", "news", "report", "disclosure", "legal"];
-/// Where AUC of a shortcut must lie, in each split and language.
+/// Where AUC of a shortcut must be, in each split and language.
 const FAIR: std::ops::RangeInclusive<f64> = 0.35..=0.65;
 
 /// One document: a source, a paraphrase and a shifted text, in two languages.
@@ -61,7 +61,7 @@ impl Triple {
     }
 }
 
-/// Every triple with the file and the hash of the line that it stands in.
+/// Every triple with the file and the hash of the line that it is in.
 fn triples() -> Vec<(&'static str, String, Triple)> {
     FILES
         .into_iter()

@@ -1,4 +1,4 @@
-//! `korfin-shift-2` is made from its documents: `benchmarks/korfin-shift-2/documents.jsonl` is what people write and mend, `data/` and
+//! `korfin-shift-2` is made from its documents: `benchmarks/korfin-shift-2/documents.jsonl` is what people write and correct, `data/` and
 //! `provenance/` follow from it. After a change, `KORFINSTS_WRITE=1 cargo test --test it shift_next::` writes them, with the hashes in `suite.toml`.
 //!
 //! Documents of a sealed split are kept elsewhere: with `KORFINSTS_SEALED=FILE`, their rows are written to `FILE.rows`, for

@@ -35,7 +35,7 @@ pub fn full(what: &str) -> bool {
 
 /// Largest error of a tiny reference encoder in float32, relative to the norm of an embedding or of
 /// a token's states: no sum of theirs has more than 64 terms, and a layer is ten operations one
-/// after another. Twice as much may lie between two that are both float32.
+/// after another. Twice as much may be between two that are both float32.
 #[allow(dead_code, reason = "used by the tests that compute with networks")]
 pub fn reference_rounding(config: &serde_json::Value) -> f64 {
     let layers = ["num_hidden_layers", "num_layers", "n_layers"];

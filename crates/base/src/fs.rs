@@ -380,7 +380,7 @@ pub fn check_writable(path: &Path) -> Result<(), FsError> {
         .map_err(at("write", path))
 }
 
-/// Makes `link` stand for `target`: a relative symbolic link where the system allows one, else a
+/// Makes `link` a name of `target`: a relative symbolic link where the system allows one, else a
 /// copy. What was at `link` is replaced.
 ///
 /// # Errors

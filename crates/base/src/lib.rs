@@ -7,7 +7,7 @@
 //! - [`failure`]: the class of a failure, which decides the exit code
 //! - [`http`], [`hub`]: downloads, and the hub's cache; [`endpoint`]: servers of models
 //! - [`archive`], [`json`], [`strict_toml`], [`delimited`], [`yaml`]: zip files, strict JSON, TOML, CSV, heads of model cards
-//! - [`sniff`], [`names`]: what a file is by its first bytes; names that may occur once
+//! - [`sniff`], [`names`], [`digits`]: what a file is by its first bytes; names that may occur once; numbers of people
 //! - [`records`]: records of JSON, CSV, TSV and Parquet files
 //! - [`table`], [`text`], [`encoding`], [`language`]: tables of text, Unicode, encodings, codes of languages
 //! - [`protobuf`]: messages of ONNX and SentencePiece files
@@ -19,6 +19,7 @@
 pub mod archive;
 pub mod budget;
 pub mod delimited;
+pub mod digits;
 pub mod embedded;
 pub mod encoding;
 pub mod endpoint;

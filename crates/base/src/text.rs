@@ -109,7 +109,7 @@ pub fn flaw(text: &str) -> Option<String> {
     }
 }
 
-/// The text on one line with nothing in it that changes how what stands around it is read or
+/// The text on one line with nothing in it that changes how the text around it is read or
 /// shown: white space becomes a space; control characters, marks of writing direction and
 /// characters without width become U+FFFD; beyond `most` characters it ends with `…`.
 ///

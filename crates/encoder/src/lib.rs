@@ -6,8 +6,7 @@
 //! `text`, `http`, `hub`, `failure`), `metric` and `nn`: an encoder knows no suite.
 //!
 //! To add a backend: one file under `backend/` and one line in [`backend::BACKENDS`]. To add a
-//! pooling mode: one line in [`pooling::Pooling::ALL`] and its arm in `pool`. To add a candle
-//! architecture: one file under `backend/candle/` and one line in its list. To add what servers
+//! pooling mode: one entry of `modes!` in [`pooling`]. To add what servers
 //! speak: one file under `endpoint/` and one line in [`endpoint::dialect::DIALECTS`]. To add what is
 //! known of a `model_type`: one line in [`family::FAMILIES`].
 

@@ -6,55 +6,80 @@
 use super::EncoderError;
 use super::network::TokenBatch;
 
-/// A pooling mode, named as sentence-transformers names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooling {
+/// How a mode joins the states of the tokens that take part.
+#[derive(Clone, Copy)]
+pub(crate) enum Join {
+    /// The state of the first token, or of the first position where no token takes part.
+    First,
+    /// The state of the last token.
+    Last,
+    /// The largest value per dimension.
+    Largest,
+    /// A weighted sum.
+    Sum {
+        /// Weight of a token by its position in the text, from 1.
+        weight: fn(usize) -> f64,
+        /// What the sum is divided by, from the sum of the weights.
+        divisor: fn(f64) -> f64,
+    },
+}
+
+/// One entry a mode: its name in `pooling_mode`, the boolean of older configurations, its formula.
+macro_rules! modes {
+    ($($(#[$doc:meta])* $mode:ident: $name:literal, $old:literal, $join:expr;)*) => {
+        /// A pooling mode, named as sentence-transformers names it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Pooling {
+            $($(#[$doc])* $mode,)*
+        }
+
+        impl Pooling {
+            /// Every mode, in the order in which sentence-transformers concatenates them.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$mode),*];
+
+            fn facts(self) -> (&'static str, &'static str, Join) {
+                match self {
+                    $(Self::$mode => ($name, $old, $join),)*
+                }
+            }
+        }
+    };
+}
+
+modes! {
     /// First token of the text.
-    Cls,
+    Cls: "cls", "pooling_mode_cls_token", Join::First;
     /// Largest value per dimension.
-    Max,
+    Max: "max", "pooling_mode_max_tokens", Join::Largest;
     /// Mean over tokens.
-    Mean,
+    Mean: "mean", "pooling_mode_mean_tokens",
+        Join::Sum { weight: |_| 1.0, divisor: |sum| sum };
     /// Sum over tokens divided by the square root of their number.
-    MeanSqrtLen,
+    MeanSqrtLen: "mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens",
+        Join::Sum { weight: |_| 1.0, divisor: f64::sqrt };
     /// Mean weighted by position (1, 2, 3, ...).
-    WeightedMean,
+    WeightedMean: "weightedmean", "pooling_mode_weightedmean_tokens",
+        Join::Sum { weight: |position| position as f64, divisor: |sum| sum };
     /// Last token of the text.
-    LastToken,
+    LastToken: "lasttoken", "pooling_mode_lasttoken", Join::Last;
 }
 
 impl Pooling {
-    /// Every mode, in the order in which sentence-transformers concatenates them.
-    pub const ALL: [Self; 6] = [
-        Self::Cls,
-        Self::Max,
-        Self::Mean,
-        Self::MeanSqrtLen,
-        Self::WeightedMean,
-        Self::LastToken,
-    ];
-
     /// Its name in `pooling_mode`, on the command line and in records.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.names_of().0
+        self.facts().0
     }
 
     /// The boolean of configurations written before `pooling_mode` was one field.
     #[must_use]
     pub fn old_field(self) -> &'static str {
-        self.names_of().1
+        self.facts().1
     }
 
-    fn names_of(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Cls => ("cls", "pooling_mode_cls_token"),
-            Self::Max => ("max", "pooling_mode_max_tokens"),
-            Self::Mean => ("mean", "pooling_mode_mean_tokens"),
-            Self::MeanSqrtLen => ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
-            Self::WeightedMean => ("weightedmean", "pooling_mode_weightedmean_tokens"),
-            Self::LastToken => ("lasttoken", "pooling_mode_lasttoken"),
-        }
+    /// Its formula.
+    pub(crate) fn join(self) -> Join {
+        self.facts().2
     }
 
     /// The mode of that name.
@@ -118,66 +143,69 @@ pub fn pool(modes: &[Pooling], values: &[f32], dimension: usize, batch: &TokenBa
     let mut pooled = vec![0.0; batch.rows * modes.len() * dimension];
     let mut sum = vec![0.0_f64; dimension];
     for row in 0..batch.rows {
-        let states = &values[row * batch.width * dimension..][..batch.width * dimension];
-        let mask = &batch.mask[row * batch.width..][..batch.width];
-        let pooling_mask = &batch.pooling_mask[row * batch.width..][..batch.width];
+        let states = Row {
+            states: &values[row * batch.width * dimension..][..batch.width * dimension],
+            mask: &batch.mask[row * batch.width..][..batch.width],
+            pooling_mask: &batch.pooling_mask[row * batch.width..][..batch.width],
+        };
         let out = &mut pooled[row * modes.len() * dimension..][..modes.len() * dimension];
         for (mode, out) in modes.iter().zip(out.chunks_mut(dimension)) {
-            pool_row(*mode, states, mask, pooling_mask, &mut sum, out);
+            states.pool(*mode, &mut sum, out);
         }
     }
     pooled
 }
 
-/// Pools one row into `out`, of length `dimension`; `sum` is scratch of the same length.
-fn pool_row(
-    mode: Pooling,
-    states: &[f32],
-    mask: &[u8],
-    pooling_mask: &[u8],
-    sum: &mut [f64],
-    out: &mut [f32],
-) {
-    let dimension = out.len();
-    let state = |at: usize| &states[at * dimension..(at + 1) * dimension];
-    let mut taking_part = (0..pooling_mask.len()).filter(|&at| pooling_mask[at] == 1);
-    match mode {
-        Pooling::Cls => out.copy_from_slice(state(taking_part.next().unwrap_or(0))),
-        Pooling::LastToken => match taking_part.next_back() {
-            Some(last) => out.copy_from_slice(state(last)),
-            None => out.fill(0.0),
-        },
-        Pooling::Max => {
-            out.fill(f32::NEG_INFINITY);
-            for at in taking_part {
-                for (largest, &value) in out.iter_mut().zip(state(at)) {
-                    // A NaN must not be lost: it is reported behind the network.
-                    if value > *largest || value.is_nan() {
-                        *largest = value;
+/// Token states of one text, with the masks of its batch.
+struct Row<'a> {
+    states: &'a [f32],
+    mask: &'a [u8],
+    pooling_mask: &'a [u8],
+}
+
+impl Row<'_> {
+    /// Pools it into `out`, of length `dimension`; `sum` is scratch of the same length.
+    fn pool(&self, mode: Pooling, sum: &mut [f64], out: &mut [f32]) {
+        let Self {
+            states,
+            mask,
+            pooling_mask,
+        } = *self;
+        let dimension = out.len();
+        let state = |at: usize| &states[at * dimension..(at + 1) * dimension];
+        let mut taking_part = (0..pooling_mask.len()).filter(|&at| pooling_mask[at] == 1);
+        match mode.join() {
+            Join::First => out.copy_from_slice(state(taking_part.next().unwrap_or(0))),
+            Join::Last => match taking_part.next_back() {
+                Some(last) => out.copy_from_slice(state(last)),
+                None => out.fill(0.0),
+            },
+            Join::Largest => {
+                out.fill(f32::NEG_INFINITY);
+                for at in taking_part {
+                    for (largest, &value) in out.iter_mut().zip(state(at)) {
+                        // A NaN must not be lost: it is reported behind the network.
+                        if value > *largest || value.is_nan() {
+                            *largest = value;
+                        }
                     }
                 }
             }
-        }
-        Pooling::Mean | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
-            let first = mask.iter().position(|&m| m == 1).unwrap_or(0);
-            sum.fill(0.0);
-            let mut weights = 0.0;
-            for at in taking_part {
-                let weight = match mode {
-                    Pooling::WeightedMean => (at + 1 - first) as f64,
-                    _ => 1.0,
-                };
-                weights += weight;
-                for (sum, &value) in sum.iter_mut().zip(state(at)) {
-                    *sum += weight * f64::from(value);
+            Join::Sum { weight, divisor } => {
+                let first = mask.iter().position(|&m| m == 1).unwrap_or(0);
+                sum.fill(0.0);
+                let mut weights = 0.0;
+                for at in taking_part {
+                    let weight = weight(at + 1 - first);
+                    weights += weight;
+                    for (sum, &value) in sum.iter_mut().zip(state(at)) {
+                        *sum += weight * f64::from(value);
+                    }
                 }
-            }
-            let divisor = match mode {
-                Pooling::MeanSqrtLen => weights.max(1e-9).sqrt(),
-                _ => weights.max(1e-9),
-            };
-            for (out, &sum) in out.iter_mut().zip(sum.iter()) {
-                *out = (sum / divisor) as f32;
+                let divisor = divisor(weights.max(1e-9));
+                for (out, &sum) in out.iter_mut().zip(sum.iter()) {
+                    *out = (sum / divisor) as f32;
+                }
             }
         }
     }

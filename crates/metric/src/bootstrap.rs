@@ -14,7 +14,7 @@ use super::random::{CHUNK, Purpose, draw_below, stream};
 use super::undefined::Undefined;
 
 /// Fewest resamples an interval is computed from.
-const LEAST_RESAMPLES: usize = 100;
+pub const LEAST_RESAMPLES: usize = 100;
 
 /// Most pairs: sums of products of ranks must fit 64 bits.
 pub(super) const MOST_PAIRS: usize = 1_000_000;
@@ -45,7 +45,7 @@ pub struct Workspace {
 /// How a bootstrap or a permutation test is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BootstrapOptions {
-    /// Number of resamples (or of random permutations). An interval needs at least 100.
+    /// Number of resamples (or of random permutations). An interval needs at least [`LEAST_RESAMPLES`].
     pub resamples: usize,
     /// Seed: equal seeds give equal bits, whatever the number of threads, and the resamples of one
     /// seed are the same pairs for every statistic.

@@ -4,7 +4,7 @@ use super::rank::Order;
 use super::undefined::{Operand, Undefined, check_pairs, finite, varies};
 
 /// Fewest pairs a correlation is computed from: two always give −1 or 1.
-pub(super) const LEAST_PAIRS: usize = 3;
+pub const LEAST_PAIRS: usize = 3;
 
 /// Checks what every correlation needs; gold is blamed first.
 pub(super) fn check(predicted: &[f64], gold: &[f64]) -> Result<(), Undefined> {

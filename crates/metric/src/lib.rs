@@ -31,11 +31,11 @@ mod undefined;
 pub use agreement::{Agreement, Measurement, krippendorff, krippendorff_clustered};
 pub use binary::{Classes, auc, average_precision, classes, spearman_from_auc};
 pub use bootstrap::{
-    BootstrapOptions, Interval, Statistic, Workspace, bootstrap, bootstrap_domains, bootstrap_with,
-    replicates,
+    BootstrapOptions, Interval, LEAST_RESAMPLES, Statistic, Workspace, bootstrap,
+    bootstrap_domains, bootstrap_with, replicates,
 };
 pub use clusters::{Clusters, Resampling, design_effect};
-pub use correlation::{pearson, share_of_ceiling, spearman, spearman_ceiling};
+pub use correlation::{LEAST_PAIRS, pearson, share_of_ceiling, spearman, spearman_ceiling};
 pub use domains::{
     DomainScore, DomainScores, Domains, PoolingWarning, domain_scores, macro_mean, pooling_warning,
     within_domain_spearman,

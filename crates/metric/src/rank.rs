@@ -69,6 +69,40 @@ impl Order {
         }
         ranks
     }
+
+    /// Walks groups of equal values, smallest first or last: how many of each group were
+    /// drawn, and how many of those are marked with 1 (in the order of the values) rather than 0.
+    #[inline]
+    pub fn walk(
+        &self,
+        marks: &[u32],
+        counts: &[u32],
+        from_the_top: bool,
+        mut group: impl FnMut(u64, u64),
+    ) {
+        let pairs = self.by_value.iter().zip(marks);
+        let single = |(&i, &mark): (&u32, &u32)| {
+            let count = counts[i as usize];
+            group(u64::from(count), u64::from(count & mark.wrapping_neg()));
+        };
+        match (self.is_untied(), from_the_top) {
+            (true, false) => pairs.for_each(single),
+            (true, true) => pairs.rev().for_each(single),
+            (false, _) => {
+                let groups = self.groups();
+                for at in 0..groups {
+                    let at = if from_the_top { groups - 1 - at } else { at };
+                    let start = self.starts[at] as usize;
+                    let (mut all, mut marked) = (0, 0);
+                    for (&i, &mark) in self.group(at).iter().zip(&marks[start..]) {
+                        all += counts[i as usize];
+                        marked += counts[i as usize] & mark.wrapping_neg();
+                    }
+                    group(u64::from(all), u64::from(marked));
+                }
+            }
+        }
+    }
 }
 
 /// Mid-ranks from 1 to n: the smallest value has rank 1, equal values share the mean of the ranks

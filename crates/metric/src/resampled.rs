@@ -34,40 +34,6 @@ impl RankSums {
     }
 }
 
-/// Walks groups of equal predicted scores, smallest first or last: how many of each group were
-/// drawn, and how many of those are marked with 1 (in the order of predicted scores) rather than 0.
-#[inline]
-fn walk_groups(
-    predicted: &Order,
-    marks: &[u32],
-    counts: &[u32],
-    from_the_top: bool,
-    mut group: impl FnMut(u64, u64),
-) {
-    let pairs = predicted.by_value.iter().zip(marks);
-    let single = |(&i, &mark): (&u32, &u32)| {
-        let count = counts[i as usize];
-        group(u64::from(count), u64::from(count & mark.wrapping_neg()));
-    };
-    match (predicted.is_untied(), from_the_top) {
-        (true, false) => pairs.for_each(single),
-        (true, true) => pairs.rev().for_each(single),
-        (false, _) => {
-            let groups = predicted.groups();
-            for at in 0..groups {
-                let at = if from_the_top { groups - 1 - at } else { at };
-                let start = predicted.starts[at] as usize;
-                let (mut all, mut marked) = (0, 0);
-                for (&i, &mark) in predicted.group(at).iter().zip(&marks[start..]) {
-                    all += counts[i as usize];
-                    marked += counts[i as usize] & mark.wrapping_neg();
-                }
-                group(u64::from(all), u64::from(marked));
-            }
-        }
-    }
-}
-
 /// Predicted and gold scores in rank order. No score need vary.
 #[derive(Debug, Clone)]
 pub(super) struct Ranked {
@@ -135,7 +101,8 @@ impl Ranked {
             total += tied;
             cubes += cube(tied);
         };
-        walk_groups(&self.predicted, &self.gold_of, counts, false, &mut group);
+        self.predicted
+            .walk(&self.gold_of, counts, false, &mut group);
         let lower = total - upper;
         let all_ranks = total * (total + 1);
         let products =
@@ -328,7 +295,7 @@ impl Statistic for AucSample {
             predicted,
             ones: marks,
         } = &self.0;
-        walk_groups(predicted, marks, counts, false, |drawn, drawn_ones| {
+        predicted.walk(marks, counts, false, |drawn, drawn_ones| {
             ranks += drawn_ones * (2 * below + drawn + 1);
             ones += drawn_ones;
             below += drawn;
@@ -365,7 +332,7 @@ impl Statistic for AveragePrecisionSample {
             predicted,
             ones: marks,
         } = &self.0;
-        walk_groups(predicted, marks, counts, true, |drawn, drawn_ones| {
+        predicted.walk(marks, counts, true, |drawn, drawn_ones| {
             ones += drawn_ones;
             all += drawn;
             area += drawn_ones as f64 * (ones as f64 / all.max(1) as f64);

@@ -156,7 +156,7 @@ const ZERO_NORM: f32 = 10.0 * f32::EPSILON;
 /// Equals scikit-learn's `1 - paired_cosine_distances(x, y)` on `float32` rows bit for bit (1.9.1
 /// with `NumPy` 2.4.6 on x86-64): each row divided by its norm, squares summed in four lanes from
 /// the end of each block of sixteen to its start. Other builds of `NumPy` sum in another order and
-/// differ in the last bit. Its values lie on a coarse grid near 1, so it has more ties than
+/// differ in the last bit. Its values are on a coarse grid near 1, so it has more ties than
 /// [`cosine`]; it may leave \[−1, 1\] by a few units in the last place, and is not clamped, since
 /// clamping would make ties.
 ///

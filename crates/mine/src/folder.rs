@@ -1,4 +1,4 @@
-//! Where things lie in a run folder.
+//! Where things are in a run folder.
 
 use std::path::{Path, PathBuf};
 

@@ -40,7 +40,7 @@ pub fn join(folder: &RunFolder) -> Result<Filtered, MineError> {
     let (pool, mut groups) = load(folder, &plan, &shards)?;
     let mut left = vec![true; pool.entries.len()];
     let mut contaminated: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    for step in &POOL_STEPS {
+    for step in POOL_STEPS {
         let drops = (step.judge)(&pool, &plan.options.pool, &left);
         let path = folder.verdicts().join(format!("{}.jsonl", step.id));
         let mut file = BufWriter::new(fs::create(&path)?);

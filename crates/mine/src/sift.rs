@@ -153,145 +153,158 @@ struct Output {
 
 type Outcome = (u64, Result<Output, MineError>);
 
-/// Runs the row steps over a shard of the corpora and leaves what passed in the run folder.
-///
-/// `stop` ends the run at the next chunk; what is there then is not a finished shard.
-///
-/// # Errors
-/// When a corpus cannot be read, a library fails on a text, or the folder cannot be written.
-pub fn sift(
-    setup: &Setup,
-    folder: &RunFolder,
-    shard: Shard,
-    workers: usize,
-    progress: &Progress,
-    stop: &AtomicBool,
-) -> Result<ShardRecord, MineError> {
-    let workers = workers.max(1);
-    let plan = setup.plan()?.to_toml()?;
-    let out = shard.folder(folder);
-    fs::remove_file(&out.join("shard.json"))?;
-    let mut sink = Sink::create(&out, folder, shard)?;
-    let (task_sender, task_receiver) = sync_channel::<Task>(workers * 2);
-    let (out_sender, out_receiver) = sync_channel::<Outcome>(workers * 2);
-    let task_receiver = Mutex::new(task_receiver);
-    let failed = AtomicBool::new(false);
-    let halted = || failed.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed);
-    let (read, written) = std::thread::scope(|scope| {
-        for _ in 0..workers {
-            let out_sender = out_sender.clone();
-            let (tasks, failed) = (&task_receiver, &failed);
-            scope.spawn(move || work(setup, tasks, &out_sender, progress, failed));
-        }
-        drop(out_sender);
-        let sink = &mut sink;
-        let failed = &failed;
-        let writer = scope.spawn(move || {
-            let written = write(sink, &out_receiver, failed);
-            // Workers that wait to hand over must not wait for ever.
-            for _ in out_receiver {}
-            written
-        });
-        let read = feed(setup, shard, &task_sender, &halted);
-        if read.is_err() {
-            failed.store(true, Ordering::Relaxed);
-        }
-        drop(task_sender);
-        match writer.join() {
-            Ok(written) => (read, written),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    });
-    // The reader's error says what is wrong with a file; a worker's comes from an earlier chunk.
-    written?;
-    read?;
-    if stop.load(Ordering::Relaxed) {
-        return Err(MineError::Stopped);
-    }
-    sink.finish(shard, blake3::hash(plan.as_bytes()).to_hex().to_string())
+/// What a run of the row steps needs.
+pub struct SiftPlan<'a> {
+    /// Corpora and steps.
+    pub setup: &'a Setup,
+    /// Where it leaves what passed.
+    pub folder: &'a RunFolder,
+    /// Which part of the corpora.
+    pub shard: Shard,
+    /// Threads that look at documents.
+    pub workers: usize,
+    /// Counts what was looked at.
+    pub progress: &'a Progress,
+    /// Ends the run at the next chunk; what is there then is not a finished shard.
+    pub stop: &'a AtomicBool,
 }
 
-fn feed(
-    setup: &Setup,
-    shard: Shard,
-    sender: &SyncSender<Task>,
-    halted: &dyn Fn() -> bool,
-) -> Result<(), MineError> {
-    let mut sent = 0;
-    // Chunks are dealt over all files, so that many small files are shared out, too.
-    let mut before = 0;
-    for (corpus, located) in setup.corpora.iter().enumerate() {
-        let first = before;
-        for (file, at) in located.files.iter().enumerate() {
-            let count = std::cell::Cell::new(0);
-            let wanted = |number: u64| {
-                count.set(number + 1);
-                (before + number) % shard.of == shard.number - 1
-            };
-            let mut going = true;
-            read::stream(at, &located.manifest.columns, &wanted, &mut |_, chunk| {
-                let task = Task {
-                    number: sent,
-                    corpus,
-                    file,
-                    chunk,
-                };
-                sent += 1;
-                going = !halted() && sender.send(task).is_ok();
-                going
-            })?;
-            if !going {
-                return Ok(());
-            }
-            before += count.get();
-        }
-        if before == first {
-            let path = located.files.first().map(|f| f.path.as_path());
-            return Err(MineError::data(
-                path.unwrap_or(Path::new(&located.manifest.id)),
-                Place::Whole,
-                format!("the corpus `{}` holds no row", located.manifest.id),
-                Some("is the file empty, or cut short behind its header?"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn work(
-    setup: &Setup,
-    tasks: &Mutex<Receiver<Task>>,
-    sender: &SyncSender<Outcome>,
-    progress: &Progress,
-    failed: &AtomicBool,
-) {
-    let opened: Result<Vec<Box<dyn RowStep + '_>>, MineError> =
-        ROW_STEPS.iter().map(|step| (step.open)(setup)).collect();
-    let mut worker = match opened {
-        Ok(steps) => Worker {
+impl SiftPlan<'_> {
+    /// Runs the row steps over a shard of the corpora and leaves what passed in the run folder.
+    ///
+    /// # Errors
+    /// When a corpus cannot be read, a library fails on a text, or the folder cannot be written.
+    pub fn run(&self) -> Result<ShardRecord, MineError> {
+        let Self {
             setup,
-            steps,
-            search: Search::default(),
-            buffer: Vec::new(),
-        },
-        Err(e) => {
-            failed.store(true, Ordering::Relaxed);
-            let _ = sender.send((0, Err(e)));
-            return;
+            folder,
+            shard,
+            workers,
+            stop,
+            ..
+        } = *self;
+        let workers = workers.max(1);
+        let plan = setup.plan()?.to_toml()?;
+        let out = shard.folder(folder);
+        fs::remove_file(&out.join("shard.json"))?;
+        let mut sink = Sink::create(&out, folder, shard)?;
+        let (task_sender, task_receiver) = sync_channel::<Task>(workers * 2);
+        let (out_sender, out_receiver) = sync_channel::<Outcome>(workers * 2);
+        let task_receiver = Mutex::new(task_receiver);
+        let failed = AtomicBool::new(false);
+        let halted = || failed.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed);
+        let (read, written) = std::thread::scope(|scope| {
+            for _ in 0..workers {
+                let out_sender = out_sender.clone();
+                let (tasks, failed) = (&task_receiver, &failed);
+                scope.spawn(move || self.work(tasks, &out_sender, failed));
+            }
+            drop(out_sender);
+            let sink = &mut sink;
+            let failed = &failed;
+            let writer = scope.spawn(move || {
+                let written = write(sink, &out_receiver, failed);
+                // Workers that wait to hand over must not wait for ever.
+                for _ in out_receiver {}
+                written
+            });
+            let read = self.feed(&task_sender, &halted);
+            if read.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            drop(task_sender);
+            match writer.join() {
+                Ok(written) => (read, written),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        });
+        // The reader's error says what is wrong with a file; a worker's comes from an earlier chunk.
+        written?;
+        read?;
+        if stop.load(Ordering::Relaxed) {
+            return Err(MineError::Stopped);
         }
-    };
-    loop {
-        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(task) = task else {
-            return;
+        sink.finish(shard, blake3::hash(plan.as_bytes()).to_hex().to_string())
+    }
+
+    fn feed(&self, sender: &SyncSender<Task>, halted: &dyn Fn() -> bool) -> Result<(), MineError> {
+        let Self { setup, shard, .. } = *self;
+        let mut sent = 0;
+        // Chunks are dealt over all files, so that many small files are shared out, too.
+        let mut before = 0;
+        for (corpus, located) in setup.corpora.iter().enumerate() {
+            let first = before;
+            for (file, at) in located.files.iter().enumerate() {
+                let count = std::cell::Cell::new(0);
+                let wanted = |number: u64| {
+                    count.set(number + 1);
+                    (before + number) % shard.of == shard.number - 1
+                };
+                let mut going = true;
+                read::stream(at, &located.manifest.columns, &wanted, &mut |_, chunk| {
+                    let task = Task {
+                        number: sent,
+                        corpus,
+                        file,
+                        chunk,
+                    };
+                    sent += 1;
+                    going = !halted() && sender.send(task).is_ok();
+                    going
+                })?;
+                if !going {
+                    return Ok(());
+                }
+                before += count.get();
+            }
+            if before == first {
+                let path = located.files.first().map(|f| f.path.as_path());
+                return Err(MineError::data(
+                    path.unwrap_or(Path::new(&located.manifest.id)),
+                    Place::Whole,
+                    format!("the corpus `{}` holds no row", located.manifest.id),
+                    Some("is the file empty, or cut short behind its header?"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn work(
+        &self,
+        tasks: &Mutex<Receiver<Task>>,
+        sender: &SyncSender<Outcome>,
+        failed: &AtomicBool,
+    ) {
+        let setup = self.setup;
+        let opened: Result<Vec<Box<dyn RowStep + '_>>, MineError> =
+            ROW_STEPS.iter().map(|step| (step.open)(setup)).collect();
+        let mut worker = match opened {
+            Ok(steps) => Worker {
+                setup,
+                steps,
+                search: Search::default(),
+                buffer: Vec::new(),
+            },
+            Err(e) => {
+                failed.store(true, Ordering::Relaxed);
+                let _ = sender.send((0, Err(e)));
+                return;
+            }
         };
-        let number = task.number;
-        let made = worker.chunk(task, progress);
-        if made.is_err() {
-            failed.store(true, Ordering::Relaxed);
-        }
-        if sender.send((number, made)).is_err() {
-            return;
+        loop {
+            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(task) = task else {
+                return;
+            };
+            let number = task.number;
+            let made = worker.chunk(task, self.progress);
+            if made.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            if sender.send((number, made)).is_err() {
+                return;
+            }
         }
     }
 }
@@ -380,7 +393,7 @@ impl Worker<'_> {
             say(&mut verdicts[0], candidate, Some(&drop));
             return Ok(Some((INGEST, drop)));
         }
-        for (i, (step, entry)) in self.steps.iter_mut().zip(&ROW_STEPS).enumerate() {
+        for (i, (step, entry)) in self.steps.iter_mut().zip(ROW_STEPS).enumerate() {
             let drop = step.judge(candidate)?;
             let masked = entry.id == PERSONAL && !candidate.masked.is_empty();
             if drop.is_some() || masked || self.setup.options.keep_verdicts {

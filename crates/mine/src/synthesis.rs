@@ -4,21 +4,17 @@
 //! a disclosure. A sheet with sources next to rewrites is drawn for a reader.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use serde::{Deserialize, Serialize};
 
-use super::generate::ask::{Asker, CallOutcome, LimitedBackend, Role, Stop, Subject};
+use super::generate::ask::{Asker, CallOutcome, CallPlan, Role, Stop, Subject};
 use super::generate::backend::figures;
 use super::generate::call::Answer;
-use super::generate::limit::Budget;
-use super::generate::prompt::Prompts;
-use super::generate::session::{Work, passages, write_lines};
+use super::generate::session::{passages, write_lines};
 use super::generate::state::State;
 use super::step::Verdict;
 use super::step::personal::Names;
-use super::{Document, MineError, RunFolder, Typology};
+use super::{Document, MineError, Typology};
 use crate::audit::lot;
 use korfinsts_base::fs;
 use korfinsts_base::table::Table;
@@ -40,30 +36,14 @@ const QUESTIONS: [(&str, &str); 2] = [
 
 /// What a run needs.
 pub struct SynthesisPlan<'a> {
-    /// Where it reads and writes.
-    pub folder: RunFolder,
+    /// Passages, and who writes.
+    pub calls: CallPlan<'a>,
     /// Typology: languages and the register of disclosures.
     pub typology: &'a Typology,
-    /// Prompts.
-    pub prompts: Prompts,
-    /// Who writes.
-    pub generator: LimitedBackend,
-    /// Most US dollars over all runs of this folder.
-    pub max_cost: Option<f64>,
-    /// Documents worked on at once.
-    pub concurrency: usize,
-    /// Replies to one question that may fail to be understood.
-    pub attempts: u32,
-    /// Most documents; the first ones.
-    pub limit: Option<usize>,
     /// Rewrites on the sheet.
     pub sheet: usize,
     /// Seed of its draw.
     pub seed: u64,
-    /// Set when the run shall stop.
-    pub stop: &'a AtomicBool,
-    /// Told the documents done and those in all.
-    pub progress: &'a (dyn Fn(usize, usize) + Sync),
 }
 
 /// `synthesis.json`: what a run counted.
@@ -113,7 +93,7 @@ impl SynthesisPlan<'_> {
     /// # Errors
     /// When nothing could be begun or a file cannot be written.
     pub fn run(&self) -> Result<SynthesisOutcome, MineError> {
-        let generator = &self.generator.backend;
+        let generator = &self.calls.generator.backend;
         if !generator.is_prompted() {
             return Err(MineError::usage(
                 format!(
@@ -132,35 +112,20 @@ impl SynthesisPlan<'_> {
                 "give one that has it with `--typology`",
             ));
         }
-        let mut documents = passages(&self.folder, self.limit)?;
+        let mut documents = passages(&self.calls.folder, self.calls.limit)?;
         documents.retain(|d| d.source != DISCLOSURE);
         let names = Names::built_in()?;
-        let state = State::open(&self.folder.state())?;
-        let budget = Budget::new(self.max_cost, state.spent()?.dollars.unwrap_or(0.0));
-        let asker = Asker {
-            state: &state,
-            prompts: &self.prompts,
-            generator: &self.generator,
-            judge: &self.generator,
-            budget: &budget,
-            stop: self.stop,
-            attempts: self.attempts,
-            failures: AtomicUsize::new(0),
-            counts: Mutex::default(),
-        };
-        let work = Work {
-            documents: &documents,
-            concurrency: self.concurrency,
-            stop: self.stop,
-            progress: self.progress,
-        };
-        let (made, stopped) = work.each(|document| self.rewrite(document, &names, &asker));
+        let state = State::open(&self.calls.folder.state())?;
+        // Nothing is judged.
+        let asker = Asker::new(&self.calls, &state, &self.calls.generator)?;
+        let rewrite = |document: &_| self.rewrite(document, &names, &asker);
+        let (made, stopped) = self.calls.each(&documents, rewrite);
         let next = generator.finish()?.into_iter().collect();
         let mut synthesis = Synthesis {
             documents: documents.len(),
             generator: generator.about().into_iter().collect(),
-            prompts: self.prompts.versions(),
-            passages_sha256: fs::sha256_file(&self.folder.passages())?,
+            prompts: self.calls.prompts.versions(),
+            passages_sha256: fs::sha256_file(&self.calls.folder.passages())?,
             dollars: state.spent()?.dollars,
             ..Synthesis::default()
         };
@@ -201,12 +166,12 @@ impl SynthesisPlan<'_> {
             });
         }
         synthesis.kept = kept.len();
-        write_lines(&self.folder.synthetic(), &kept)?;
+        write_lines(&self.calls.folder.synthetic(), &kept)?;
         write_lines(
-            &self.folder.verdicts().join(format!("{STEP}.jsonl")),
+            &self.calls.folder.verdicts().join(format!("{STEP}.jsonl")),
             &verdicts,
         )?;
-        fs::write_atomic(&self.folder.synthesis(), &to_json(&synthesis))?;
+        fs::write_atomic(&self.calls.folder.synthesis(), &to_json(&synthesis))?;
         if synthesis.waiting == 0 {
             self.write_sheet(&sources, &kept)?;
         }
@@ -246,7 +211,7 @@ impl SynthesisPlan<'_> {
 
     /// Sources next to rewrites for a reader; a sheet that is there stays, for it may hold answers.
     fn write_sheet(&self, sources: &[&Document], kept: &[Document]) -> Result<(), MineError> {
-        let path = self.folder.audit().join(format!("{STEP}.csv"));
+        let path = self.calls.folder.audit().join(format!("{STEP}.csv"));
         if fs::exists(&path) || kept.is_empty() {
             return Ok(());
         }
@@ -280,7 +245,7 @@ impl SynthesisPlan<'_> {
             .map(|(name, question)| format!("- `{name}`: {question} 1 for yes, 0 for no.\n"))
             .collect();
         fs::write_atomic(
-            &self.folder.audit().join(format!("{STEP}.md")),
+            &self.calls.folder.audit().join(format!("{STEP}.md")),
             guide.as_bytes(),
         )?;
         Ok(())
@@ -298,7 +263,7 @@ fn flaw(source: &str, text: &str, names: &Names) -> Option<(&'static str, String
     if let Some(invented) = first(&after, &before) {
         return Some(("figure-invented", invented));
     }
-    // A name may stand inside a longer word of the other text: particles follow it.
+    // A name may be inside a longer word of the other text: particles follow it.
     let lost = names
         .all(source)
         .into_iter()

@@ -79,7 +79,7 @@ impl Checkpoint {
     /// `.index.json`).
     ///
     /// # Errors
-    /// When a file is missing or not what [`check`] allows, when a tensor lies in two shards, or
+    /// When a file is missing or not what [`check`] allows, when a tensor is in two shards, or
     /// when an index disagrees with its shards.
     pub fn open(paths: &[PathBuf]) -> Result<Self, NnError> {
         let mut checkpoint = Self {
@@ -214,7 +214,7 @@ pub fn is_index(path: &Path) -> bool {
 ///
 /// # Errors
 /// When the index cannot be read, is not of the expected form, or names a file that is missing
-/// or lies elsewhere.
+/// or is elsewhere.
 pub fn shards_of(index: &Path) -> Result<Vec<PathBuf>, NnError> {
     Ok(Index::read(index)?.shards())
 }

@@ -118,7 +118,7 @@ fn write(
     })
 }
 
-/// Adds the new rows to a matrix `[rows, width]`. Rows that stood behind the old vocabulary (a
+/// Adds the new rows to a matrix `[rows, width]`. Rows that were behind the old vocabulary (a
 /// matrix is often padded to a round number) are used first.
 fn extend(table: &mut Values, map: &RowMap) -> Result<(), String> {
     let (rows, width) = matrix(table, map.old_rows)?;

@@ -10,19 +10,19 @@ use super::fresh::{self, Start, Vocabulary};
 use super::principal;
 use super::prune::{self, PruneReport};
 use super::recipe::{AugmentBase, First, PruneBase, StaticBase};
-use super::session::{BESIDE, Plan, Watch};
+use super::session::{BESIDE, TrainPlan, Watch};
 use super::teachers::Teachers;
 use super::vocabulary::Places;
 use super::{TrainError, state};
 use korfinsts_base::fs;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask};
 use korfinsts_bench::run::store::{Store, text_key};
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::spec::{Overrides, read};
 
 /// Writes and reads the static base that the recipe asks for.
 pub(super) fn fresh(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     stages: &[Vec<Source>],
     watch: &mut dyn Watch,
 ) -> Result<EncoderSpec, TrainError> {
@@ -55,7 +55,7 @@ pub(super) fn fresh(
     for run in (0..runs).rev() {
         let seed = plan.recipe.seed.wrapping_add(run as u64);
         let folder = beside.join(start_of(run));
-        fresh::write(&folder, recipe, &vocabulary, start.as_ref(), seed)?;
+        vocabulary.write(&folder, recipe, start.as_ref(), seed)?;
     }
     Ok(read(&folder, &Overrides::default())?)
 }
@@ -71,7 +71,7 @@ fn start_of(run: usize) -> String {
 /// A new static base as a later run of the first stage starts from it: with random numbers of its
 /// own. Only where vectors of words and the projection start as the teacher has them, which
 /// keeps the runs near enough for a mean.
-pub(super) fn other(plan: &Plan<'_>, run: usize) -> Result<Option<EncoderSpec>, TrainError> {
+pub(super) fn other(plan: &TrainPlan<'_>, run: usize) -> Result<Option<EncoderSpec>, TrainError> {
     match &plan.recipe.base.fresh {
         Some(recipe) if recipe.first == First::Teacher => {
             let folder = plan.output.join(BESIDE).join(start_of(run));
@@ -82,7 +82,7 @@ pub(super) fn other(plan: &Plan<'_>, run: usize) -> Result<Option<EncoderSpec>, 
 }
 
 /// Removes what only runs of the first stage needed.
-pub(super) fn remove_others(plan: &Plan<'_>) -> Result<(), TrainError> {
+pub(super) fn remove_others(plan: &TrainPlan<'_>) -> Result<(), TrainError> {
     let runs = plan.recipe.stages.first().map_or(1, |stage| stage.soup);
     for run in 1..runs {
         fs::remove_dir(&plan.output.join(BESIDE).join(start_of(run)))?;
@@ -92,7 +92,7 @@ pub(super) fn remove_others(plan: &Plan<'_>) -> Result<(), TrainError> {
 
 /// First values of the vectors of words that occur in the teacher's texts.
 fn start(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     recipe: &StaticBase,
     stages: &[Vec<Source>],
     (vocabulary, watch): (&Vocabulary, &mut dyn Watch),
@@ -141,7 +141,7 @@ fn start(
 
 /// Whether the base that an earlier run wrote is taken again, and every training text once.
 fn continued<'s>(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     stages: &'s [Vec<Source>],
 ) -> Result<(bool, Vec<&'s str>), TrainError> {
     let keep = !plan.restart && state::any(&plan.output.join(BESIDE))?;
@@ -152,7 +152,7 @@ fn continued<'s>(
 
 /// Writes and reads the base model with the new tokens that the recipe asks for.
 pub(super) fn augmented(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     base: &EncoderSpec,
     recipe: &AugmentBase,
     stages: &[Vec<Source>],
@@ -172,7 +172,7 @@ pub(super) fn augmented(
 
 /// Writes and reads the base model with the tokens that the recipe keeps.
 pub(super) fn pruned(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     base: &EncoderSpec,
     recipe: &PruneBase,
     stages: &[Vec<Source>],
@@ -194,22 +194,25 @@ pub(super) fn pruned(
 
 /// Embeddings of texts by another encoder under a prompt, computed once and kept.
 pub(super) fn embedded(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     (encoder, prompt): (&EncoderSpec, &str),
     texts: &[&str],
     watch: &mut dyn Watch,
 ) -> Result<Store, TrainError> {
-    let options = EncodeOptions {
-        batch_tokens: BATCH_TOKENS,
-        resume: true,
-        label: &encoder.name,
-        stop: plan.stop,
+    let task = EncodeTask {
+        texts,
+        prompt,
+        folder: &plan.cache.join(encoder.key(prompt)),
+        options: EncodeOptions {
+            batch_tokens: BATCH_TOKENS,
+            resume: true,
+            label: &encoder.name,
+            stop: plan.stop,
+        },
     };
-    let folder = plan.cache.join(encoder.key(prompt));
-    let mut open = || encoder.open(&plan.open);
-    Ok(engine::embed(
-        texts, prompt, &folder, options, watch, &mut open,
-    )?)
+    Ok(engine::embed(task, watch, &mut || {
+        encoder.open(&plan.open)
+    })?)
 }
 
 /// An embedding that should be in a store is not.

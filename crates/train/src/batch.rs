@@ -147,7 +147,7 @@ impl Source {
     }
 
     /// Leaves the examples that are wanted, and says how many went. What was tied to an example
-    /// that goes stands alone.
+    /// that goes is alone.
     pub fn retain(&mut self, mut wanted: impl FnMut(&Example) -> bool) -> usize {
         let before = self.examples.len();
         let mut kept = true;

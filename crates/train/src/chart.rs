@@ -34,7 +34,7 @@ const HEIGHT: f64 = 220.0;
 const LEAST_LOSS: f64 = 1e-4;
 
 /// Draws the losses, one line for each kind of data and run since their scales differ, and the scores of
-/// suites where there are any. Runs of a stage lie over one another; marks where a stage begins.
+/// suites where there are any. Runs of a stage are drawn over one another; marks where a stage begins.
 ///
 /// # Errors
 /// When the template fails.
@@ -210,11 +210,11 @@ fn smoothed(curve: &Curve) -> Curve {
 mod tests {
     use super::*;
 
-    fn step(step: usize, stage: &str, run: usize, kind: &str, loss: f32) -> StepMetrics {
+    fn step(step: usize, stage: &str, kind: &str, loss: f32) -> StepMetrics {
         StepMetrics {
             step,
             stage: stage.into(),
-            run,
+            run: 1,
             kind: kind.into(),
             loss,
             learning_rate: 1e-3,
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_curve_is_drawn_with_its_names_escaped() {
         let mut metrics: Vec<StepMetrics> = (1..=500)
-            .map(|i| step(i, "s", 1, "pairs", 1.0 / i as f32))
+            .map(|i| step(i, "s", "pairs", 1.0 / i as f32))
             .collect();
         for (at, score) in [(0, 0.5), (499, 0.75)] {
             metrics[at].evaluation.insert("a<b".into(), score);
@@ -239,7 +239,7 @@ mod tests {
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
         let none = draw("empty", &[]).expect("drawn");
         assert!(!none.contains("NaN") && !none.contains("inf"));
-        let zero = draw("zero", &[step(1, "s", 1, "pairs", 0.0)]).expect("drawn");
+        let zero = draw("zero", &[step(1, "s", "pairs", 0.0)]).expect("drawn");
         assert!(!zero.contains("NaN") && !zero.contains("inf"));
     }
 
@@ -247,10 +247,13 @@ mod tests {
     fn kinds_have_lines_of_their_own_and_stages_and_runs_are_marked() {
         let metrics: Vec<StepMetrics> = (1..=40)
             .map(|i| match i {
-                1..=10 => step(i, "first", 1, "parallel texts", 2.0),
-                11..=20 => step(i, "first", 2, "parallel texts", 2.0),
-                _ if i % 2 == 0 => step(i, "second", 1, "triplets", 0.1),
-                _ => step(i, "second", 1, "parallel texts", 1.0),
+                1..=10 => step(i, "first", "parallel texts", 2.0),
+                11..=20 => StepMetrics {
+                    run: 2,
+                    ..step(i, "first", "parallel texts", 2.0)
+                },
+                _ if i % 2 == 0 => step(i, "second", "triplets", 0.1),
+                _ => step(i, "second", "parallel texts", 1.0),
             })
             .collect();
         let svg = draw("x", &metrics).expect("drawn");
@@ -263,7 +266,7 @@ mod tests {
             assert!(svg.contains(expected), "{expected}\n{svg}");
         }
         assert_eq!(svg.matches("class=\"mark\"").count(), 2, "two stages");
-        // Two runs of the first stage lie over one another.
+        // Two runs of the first stage are drawn over one another.
         assert_eq!(svg.matches("<polyline").count(), 4);
         assert!(svg.contains("30 steps, runs of a stage over one another"));
     }

@@ -11,11 +11,11 @@ use candle_core::DeviceLocation;
 
 use super::model::Model;
 use super::recipe::Number;
-use super::session::{BESIDE, Plan};
+use super::session::{BESIDE, TrainPlan};
 use super::{TrainError, held_out, report, save};
 use korfinsts_base::fs;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
-use korfinsts_bench::run::evaluate::{self, EvaluateOptions, Evaluation};
+use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions, Silent};
+use korfinsts_bench::run::evaluate::{self, EvaluateOptions, EvaluatedEncoder, Evaluation};
 use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::device::Device;
@@ -26,7 +26,7 @@ use korfinsts_metric::BootstrapOptions;
 
 /// Evaluates models on the suites of a run, under the recipe's prompt.
 pub(super) struct Evaluator<'a> {
-    pub plan: &'a Plan<'a>,
+    pub plan: &'a TrainPlan<'a>,
     /// Nothing is evaluated where there are none.
     pub suites: &'a [Suite],
 }
@@ -61,18 +61,16 @@ impl Evaluator<'_> {
             prompts: [prompt.clone(), prompt],
             float32_cosine: false,
         };
-        evaluate::encoder(
+        let encoder = EvaluatedEncoder {
             spec,
-            &prompting,
-            self.suites,
-            &self.plan.open,
-            self.options(&spec.name),
-            &mut engine::Silent,
-            &mut |evaluation| {
-                found.push(evaluation);
-                Ok(())
-            },
-        )?;
+            prompting: &prompting,
+            open: &self.plan.open,
+        };
+        let options = self.options(&spec.name);
+        encoder.evaluate(self.suites, options, &mut Silent, &mut |evaluation| {
+            found.push(evaluation);
+            Ok(())
+        })?;
         Ok(found)
     }
 
@@ -122,7 +120,7 @@ impl Evaluator<'_> {
 }
 
 /// Reads a checkpoint that was just written.
-pub(super) fn read_trained(folder: &Path, plan: &Plan<'_>) -> Result<EncoderSpec, TrainError> {
+pub(super) fn read_trained(folder: &Path, plan: &TrainPlan<'_>) -> Result<EncoderSpec, TrainError> {
     let overrides = Overrides {
         open: plan.open.clone(),
         ..Overrides::default()

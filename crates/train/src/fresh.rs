@@ -71,6 +71,65 @@ impl Vocabulary {
             .filter(|(_, word)| word.chars().count() > 1 && word.chars().all(char::is_alphabetic))
             .collect()
     }
+
+    /// Writes a new static embedding with these pieces as a model folder; random numbers where `start` says nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(
+        &self,
+        folder: &Path,
+        base: &StaticBase,
+        start: Option<&Start>,
+        seed: u64,
+    ) -> Result<(), TrainError> {
+        let rows = self.pieces.len();
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut table = normal(&mut random, rows * base.dimension, base.deviation);
+        let bound = 1.0 / (base.dimension as f64).sqrt();
+        let mut projection: Vec<f32> = (0..base.projection * base.dimension)
+            .map(|_| (bound * (2.0 * uniform(&mut random) - 1.0)) as f32)
+            .collect();
+        if let Some(start) = start {
+            for (row, vector) in &start.vectors {
+                table[row * base.dimension..][..base.dimension].copy_from_slice(vector);
+            }
+            for (at, value) in projection.iter_mut().enumerate() {
+                let (out, component) = (at / base.dimension, at % base.dimension);
+                *value = start.directions[component * base.projection + out];
+            }
+        }
+        let modules = [
+            Module::Dense {
+                weight: projection,
+                bias: None,
+                in_features: base.dimension,
+                out_features: base.projection,
+                activation: Activation::Identity,
+            },
+            Module::Normalize,
+        ];
+        let table = Values {
+            name: TABLE.to_owned(),
+            shape: vec![rows, base.dimension],
+            values: table,
+        };
+        korfinsts_base::fs::write_atomic(&folder.join("tokenizer.json"), &self.to_json())?;
+        save::folder(
+            folder,
+            &Layout {
+                fixed: "StaticEmbedding",
+                modules: &modules,
+                width: base.dimension,
+                max_tokens: None,
+                prompts: &BTreeMap::new(),
+                default_prompt: None,
+                similarity: "cosine",
+            },
+            &[table],
+            super::recipe::Number::Float32,
+        )
+    }
 }
 
 /// What some vectors and the projection start from.
@@ -159,65 +218,6 @@ fn settle(pieces: &mut [(String, f64)]) {
     for (at, score) in added.into_iter().zip(scores) {
         pieces[at].1 = score;
     }
-}
-
-/// Writes a new static embedding as a model folder; random numbers where `start` says nothing.
-///
-/// # Errors
-/// When the folder cannot be written.
-pub fn write(
-    folder: &Path,
-    base: &StaticBase,
-    vocabulary: &Vocabulary,
-    start: Option<&Start>,
-    seed: u64,
-) -> Result<(), TrainError> {
-    let rows = vocabulary.pieces.len();
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut table = normal(&mut random, rows * base.dimension, base.deviation);
-    let bound = 1.0 / (base.dimension as f64).sqrt();
-    let mut projection: Vec<f32> = (0..base.projection * base.dimension)
-        .map(|_| (bound * (2.0 * uniform(&mut random) - 1.0)) as f32)
-        .collect();
-    if let Some(start) = start {
-        for (row, vector) in &start.vectors {
-            table[row * base.dimension..][..base.dimension].copy_from_slice(vector);
-        }
-        for (at, value) in projection.iter_mut().enumerate() {
-            let (out, component) = (at / base.dimension, at % base.dimension);
-            *value = start.directions[component * base.projection + out];
-        }
-    }
-    let modules = [
-        Module::Dense {
-            weight: projection,
-            bias: None,
-            in_features: base.dimension,
-            out_features: base.projection,
-            activation: Activation::Identity,
-        },
-        Module::Normalize,
-    ];
-    let table = Values {
-        name: TABLE.to_owned(),
-        shape: vec![rows, base.dimension],
-        values: table,
-    };
-    korfinsts_base::fs::write_atomic(&folder.join("tokenizer.json"), &vocabulary.to_json())?;
-    save::folder(
-        folder,
-        &Layout {
-            fixed: "StaticEmbedding",
-            modules: &modules,
-            width: base.dimension,
-            max_tokens: None,
-            prompts: &BTreeMap::new(),
-            default_prompt: None,
-            similarity: "cosine",
-        },
-        &[table],
-        super::recipe::Number::Float32,
-    )
 }
 
 /// A number in `(0, 1)`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::TrainError;
 use super::batch::{Source, examples};
-use super::session::Plan;
+use super::session::TrainPlan;
 use korfinsts_bench::suite::{Availability, Manifest, Suite};
 
 /// The variants that examples are of, sorted.
@@ -17,7 +17,10 @@ pub(super) fn variants(stages: &[Vec<Source>]) -> Vec<String> {
 }
 
 /// The suites that are evaluated, without what was trained on.
-pub(super) fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Suite>, TrainError> {
+pub(super) fn suites_left(
+    plan: &TrainPlan<'_>,
+    trained: &[String],
+) -> Result<Vec<Suite>, TrainError> {
     let mut suites = Vec::new();
     for name in &plan.recipe.evaluate.suites {
         let (manifest, split) = plan.registry.select(name)?;
@@ -32,7 +35,7 @@ pub(super) fn suites_left(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Sui
 
 /// What of a suite was not trained on, which must be something.
 fn left(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     name: &str,
     mut suite: Suite,
     trained: &[String],
@@ -69,7 +72,10 @@ fn dev_split(manifest: &Manifest) -> Option<&str> {
 ///
 /// # Errors
 /// When `best` names a split that is tested on, or one that cannot be read.
-pub(super) fn dev_suites(plan: &Plan<'_>, trained: &[String]) -> Result<Vec<Suite>, TrainError> {
+pub(super) fn dev_suites(
+    plan: &TrainPlan<'_>,
+    trained: &[String],
+) -> Result<Vec<Suite>, TrainError> {
     let (registry, evaluate) = (plan.registry, &plan.recipe.evaluate);
     let mut suites: Vec<Suite> = Vec::new();
     if evaluate.every == 0 {
@@ -135,7 +141,7 @@ fn hold_out(suite: &mut Suite, trained: &[String]) {
 
 /// The suites that training texts are looked for in, and those that are not on disk.
 pub(super) fn leak_suites(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     trained: &[String],
 ) -> Result<(Vec<Suite>, Vec<String>), TrainError> {
     let registry = plan.registry;

@@ -75,22 +75,18 @@ pub struct SameText {
 }
 
 /// Equation 1 with every other positive and every negative of the batch as further negatives.
-/// Candidates are the positives and then, where there are any, the negatives.
+/// `candidates` are the positives and then, where there are any, the negatives.
 ///
 /// # Errors
 /// When the shapes do not fit or the device fails.
 pub fn in_batch(
     anchor: &Tensor,
-    positive: &Tensor,
-    negative: Option<&Tensor>,
+    candidates: &[Tensor],
     same: &SameText,
     temperature: f64,
 ) -> Result<Tensor> {
     let rows = anchor.dim(0)?;
-    let candidates = match negative {
-        Some(negative) => Tensor::cat(&[positive, negative], 0)?,
-        None => positive.clone(),
-    };
+    let candidates = Tensor::cat(candidates, 0)?;
     let logits = (normalize(anchor)?.matmul(&normalize(&candidates)?.t()?)? / temperature)?;
     let columns = candidates.dim(0)?;
     let mut away = vec![0_f32; rows * columns];
@@ -214,21 +210,21 @@ mod tests {
         // Own positive 1; other positive 0; own negative 0; other negative 1.
         let e = 1.0_f64.exp();
         let expected = ((2.0 * e + 2.0) / e).ln();
-        let found = number(in_batch(&s, &p, Some(&n), &none, 1.0));
+        let found = number(in_batch(&s, &[p.clone(), n.clone()], &none, 1.0));
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         // The other row's negative is a copy of the row's positive.
         let mut copies = none.clone();
         copies.same[3] = true;
         copies.same[6] = true;
         let expected = ((e + 2.0) / e).ln();
-        let found = number(in_batch(&s, &p, Some(&n), &copies, 1.0));
+        let found = number(in_batch(&s, &[p.clone(), n], &copies, 1.0));
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         // Without negatives only the positives are candidates.
         let none = SameText {
             same: vec![false; 4],
             by_guide: 0,
         };
-        let found = number(in_batch(&s, &p, None, &none, 1.0));
+        let found = number(in_batch(&s, &[p], &none, 1.0));
         assert!((found - ((e + 1.0) / e).ln()).abs() < 1e-6, "{found}");
     }
 

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-/// The `n` directions on which rows of `width` components lie most: the eigenvectors of their
+/// The `n` directions along which rows of `width` components vary most: the eigenvectors of their
 /// second moment (not centred) with the largest eigenvalues, largest first, `[n, width]` row by
 /// row. Each has its largest component above 0, so that the same rows give the same signs.
 #[must_use]

@@ -41,7 +41,7 @@ pub const BESIDE: &str = "training";
 pub(super) const MEAN: &str = "the mean of the runs of a stage";
 
 /// A run as it was asked for.
-pub struct Plan<'a> {
+pub struct TrainPlan<'a> {
     /// The recipe.
     pub recipe: Recipe,
     /// Where it was read.
@@ -74,7 +74,41 @@ pub struct Plan<'a> {
     pub stop: &'a AtomicBool,
 }
 
-impl Plan<'_> {
+impl TrainPlan<'_> {
+    /// The batches of each stage and run.
+    fn batches(&self, stages: &[Vec<Source>]) -> Result<Vec<Vec<Vec<BatchPlan>>>, TrainError> {
+        let recipe = &self.recipe;
+        recipe
+            .stages
+            .iter()
+            .zip(stages)
+            .enumerate()
+            .map(|(i, (stage, sources))| {
+                let lap = |lap: usize| PlanOptions {
+                    batch: stage.examples_per_step(),
+                    epochs: stage.epochs,
+                    extra: stage.extra,
+                    seed: (recipe.seed)
+                        .wrapping_add(1000 * (i as u64 + 1))
+                        .wrapping_add(1_000_000 * lap as u64),
+                };
+                let rows = batch::planned_rows(sources, lap(0)) * stage.soup as f64;
+                if rows > batch::MOST_ROWS {
+                    return Err(self.wrong(format!(
+                        "stage `{}` would train on {rows:.0} rows ({} epochs), allowed are {:.0}: split \
+                         it into stages of fewer `epochs`",
+                        stage.name,
+                        stage.epochs,
+                        batch::MOST_ROWS
+                    )));
+                }
+                Ok((0..stage.soup)
+                    .map(|l| batch::plan(sources, lap(l)))
+                    .collect())
+            })
+            .collect()
+    }
+
     /// An error in the recipe.
     pub(super) fn wrong(&self, reason: String) -> TrainError {
         TrainError::Recipe {
@@ -98,7 +132,7 @@ pub trait Watch: engine::Progress {
 
 /// A run that is ready to train.
 pub struct Session<'a> {
-    pub(super) plan: Plan<'a>,
+    pub(super) plan: TrainPlan<'a>,
     pub(super) model: Model,
     pub(super) stages: Vec<Vec<Source>>,
     /// By stage, then by run of the stage.
@@ -119,7 +153,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When data, a suite, the base model or the recipe is wrong, or texts leak.
-    pub fn open(mut plan: Plan<'a>, watch: &mut dyn Watch) -> Result<Self, TrainError> {
+    pub fn open(mut plan: TrainPlan<'a>, watch: &mut dyn Watch) -> Result<Self, TrainError> {
         let training = plan.device.location();
         let on_device = |spec| evaluator::on_device(spec, &training);
         plan.base = plan.base.map(on_device);
@@ -177,35 +211,7 @@ impl<'a> Session<'a> {
                 stage.name
             )));
         }
-        let batches = recipe
-            .stages
-            .iter()
-            .zip(&stages)
-            .enumerate()
-            .map(|(i, (stage, sources))| {
-                let lap = |lap: usize| PlanOptions {
-                    batch: stage.examples_per_step(),
-                    epochs: stage.epochs,
-                    extra: stage.extra,
-                    seed: (recipe.seed)
-                        .wrapping_add(1000 * (i as u64 + 1))
-                        .wrapping_add(1_000_000 * lap as u64),
-                };
-                let rows = batch::planned_rows(sources, lap(0)) * stage.soup as f64;
-                if rows > batch::MOST_ROWS {
-                    return Err(plan.wrong(format!(
-                        "stage `{}` would train on {rows:.0} rows ({} epochs), allowed are {:.0}: split \
-                         it into stages of fewer `epochs`",
-                        stage.name,
-                        stage.epochs,
-                        batch::MOST_ROWS
-                    )));
-                }
-                Ok((0..stage.soup)
-                    .map(|l| batch::plan(sources, lap(l)))
-                    .collect())
-            })
-            .collect::<Result<_, TrainError>>()?;
+        let batches = plan.batches(&stages)?;
         let run = run_key(&plan, &stages, &base)?;
         let dev = held_out::dev_suites(&plan, &trained_variants)?;
         if recipe.evaluate.every > 0 && dev.is_empty() {
@@ -343,7 +349,7 @@ pub(super) struct Others {
     pub guides: Vec<Option<Store>>,
 }
 
-fn model_options(plan: &Plan<'_>) -> ModelOptions {
+fn model_options(plan: &TrainPlan<'_>) -> ModelOptions {
     let recipe = &plan.recipe;
     let matmul = match recipe.compute.matmul {
         Number::Float32 => None,
@@ -373,7 +379,7 @@ fn model_options(plan: &Plan<'_>) -> ModelOptions {
 
 /// Names everything that decides how a run goes.
 fn run_key(
-    plan: &Plan<'_>,
+    plan: &TrainPlan<'_>,
     stages: &[Vec<Source>],
     base: &EncoderSpec,
 ) -> Result<String, TrainError> {

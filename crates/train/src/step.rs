@@ -82,18 +82,9 @@ impl Objective {
                 hard,
                 same,
             } => {
-                if *hard {
-                    let negative = role(2, 3)?;
-                    loss::in_batch(
-                        &role(0, 3)?,
-                        &role(1, 3)?,
-                        Some(&negative),
-                        same,
-                        *temperature,
-                    )
-                } else {
-                    loss::in_batch(&role(0, 2)?, &role(1, 2)?, None, same, *temperature)
-                }
+                let roles = if *hard { 3 } else { 2 };
+                let candidates: Result<Vec<Tensor>> = (1..roles).map(|r| role(r, roles)).collect();
+                loss::in_batch(&role(0, roles)?, &candidates?, same, *temperature)
             }
             Self::Scored { temperature, gold } => {
                 loss::cosent(&role(0, 2)?, &role(1, 2)?, gold, *temperature)

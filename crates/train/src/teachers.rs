@@ -4,7 +4,7 @@
 use super::TrainError;
 use super::base::{embedded, unit_rows};
 use super::batch::{Kind, Source, of_kind};
-use super::session::{Plan, Watch};
+use super::session::{TrainPlan, Watch};
 use korfinsts_bench::run::store::Store;
 
 /// The language of a text.
@@ -31,7 +31,7 @@ impl Teachers {
     /// Embeds every text that is distilled, and `more` of the first language, once; embeddings are
     /// kept. Nothing where the recipe has no teacher.
     pub fn of(
-        plan: &Plan<'_>,
+        plan: &TrainPlan<'_>,
         stages: &[Vec<Source>],
         more: &[&str],
         watch: &mut dyn Watch,

@@ -19,7 +19,7 @@ use korfinsts_bench::suite;
 use korfinsts_mine::corpus::{Located, Registry, archive, locate};
 use korfinsts_mine::quality::Quality;
 use korfinsts_mine::setup::{FilterPlan, Options, Setup, SetupInputs, suites};
-use korfinsts_mine::sift::{Progress, Shard, sift};
+use korfinsts_mine::sift::{Progress, Shard, SiftPlan};
 use korfinsts_mine::step::PoolOptions;
 use korfinsts_mine::step::personal::PersonalData;
 use korfinsts_mine::{RunFolder, join, report};
@@ -197,7 +197,15 @@ fn sifted(
                 std::thread::sleep(Duration::from_millis(200));
             }
         });
-        let record = sift(&setup, folder, shard, jobs, &progress, interrupt::flag());
+        let plan = SiftPlan {
+            setup: &setup,
+            folder,
+            shard,
+            workers: jobs,
+            progress: &progress,
+            stop: interrupt::flag(),
+        };
+        let record = plan.run();
         done.store(true, Ordering::Relaxed);
         record
     });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::super::output::{self, Table};
-use super::super::{CliError, Global, interrupt, model};
+use super::super::{CliError, Global, model};
 use super::FolderArgs;
 use super::server::{Opening, ServerArgs, interrupted, price, progress};
 use korfinsts_bench::suite::{Availability, Registry, Suite};
@@ -150,8 +150,8 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     )?;
     let judge = server.open(Role::Judge, &args.judge, args.price_judge, &opening)?;
     let options = options(args, generator.backend.is_free());
-    let prompts = Prompts::new(args.server.templates.as_deref());
     if args.dry_run {
+        let prompts = Prompts::new(args.server.templates.as_deref());
         let documents = passages(&folder, args.server.limit)?;
         let models = Models {
             prompts: &prompts,
@@ -168,33 +168,23 @@ pub fn run(args: &GenerateArgs, global: &Global) -> anyhow::Result<()> {
     let _lock = args.folder.locked()?;
     let local = [&generator, &judge].iter().all(|s| s.backend.is_free());
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let concurrency = if local { cores } else { 8 };
     let (suites, absent_suites) = suites(global)?;
     let least = if judge.backend.is_free() { 0.5 } else { 0.8 };
     let progress = progress(global);
     let plan = GenerationPlan {
-        folder,
+        calls: args.server.calls(folder, generator, concurrency, &progress),
         typology,
         transforms,
-        prompts,
-        generator,
         judge,
         options,
-        max_cost: args.server.max_cost,
-        concurrency: args
-            .server
-            .concurrency
-            .map_or(if local { cores } else { 8 }, NonZeroUsize::get),
-        attempts: args.server.attempts,
         calibration: args.calibration,
         least_accuracy: args.min_calibration.unwrap_or(least),
-        limit: args.server.limit,
         template_percent: args.slot_templates,
         encoder: encoder(&args.margin, global)?,
         suites,
         absent_suites,
         record: args.record.clone(),
-        stop: interrupt::flag(),
-        progress: &progress,
     };
     finish(args, global, plan.run()?)
 }
@@ -308,7 +298,8 @@ fn describe_estimate(found: &Estimate) -> String {
     table.to_terminal()
 }
 
-fn describe(found: &Generation) -> String {
+/// What became of the documents, by step and group.
+fn step_table(found: &Generation) -> Table {
     let mut steps = Table::new(
         "Steps",
         &[
@@ -331,6 +322,11 @@ fn describe(found: &Generation) -> String {
             dropped.join("; "),
         ]);
     }
+    steps
+}
+
+/// What the judge said, by kind.
+fn judge_table(found: &Generation) -> Table {
     let mut judges = Table::new(
         "Judge",
         &["kind", "#threshold", "totals 0 to 10", "#unscored", "#kept"],
@@ -345,6 +341,10 @@ fn describe(found: &Generation) -> String {
             judge.accepted.to_string(),
         ]);
     }
+    judges
+}
+
+fn describe(found: &Generation) -> String {
     let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
     let shortcut = &found.shortcut;
     let verdict = match shortcut.passed {
@@ -359,8 +359,8 @@ fn describe(found: &Generation) -> String {
         });
     let mut text = format!(
         "{}\n{}\n{} triplets of {} documents, {}{}\nshortcut check: {verdict}: overlap-only AUC {}, length-only AUC {}{naive}\n",
-        steps.to_terminal(),
-        judges.to_terminal(),
+        step_table(found).to_terminal(),
+        judge_table(found).to_terminal(),
         found.triplets,
         found.documents,
         match found.status {

@@ -12,10 +12,10 @@ use crate::cli::progress::Bar;
 use crate::cli::{CliError, Global, interrupt};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions};
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask};
 use korfinsts_bench::run::store::{Store, text_key};
 use korfinsts_encoder::EncoderSpec;
-use korfinsts_mine::negatives::{self, Columns, MinedTriplet, NegativesReport, Rules};
+use korfinsts_mine::negatives::{self, Columns, Embedding, MinedTriplet, NegativesReport, Rules};
 
 /// Find hard negatives for pairs among candidate texts, and write triplets
 ///
@@ -127,60 +127,67 @@ pub fn run(args: &NegativesArgs, global: &Global) -> anyhow::Result<()> {
         .map(String::as_str)
         .filter(|text| !text.trim().is_empty());
     let [first, second] = &prompting.prompts;
+    let encoder = Embedder { args, spec, global };
     let stores = if first == second {
-        vec![embed(args, &spec, first, anchors.chain(others), global)?]
+        vec![encoder.embed(first, anchors.chain(others))?]
     } else {
         vec![
-            embed(args, &spec, first, anchors, global)?,
-            embed(args, &spec, second, others, global)?,
+            encoder.embed(first, anchors)?,
+            encoder.embed(second, others)?,
         ]
     };
     let row = |store: usize| {
         let set = stores[store.min(stores.len() - 1)].set();
         move |text: &str| set.get(&text_key(text)).expect("every text was encoded").0
     };
-    let found = negatives::mine(
-        &pairs,
-        &candidates,
-        [&row(0), &row(1)],
-        &rules,
-        interrupt::flag(),
-    )?;
+    let embeddings: [Embedding<'_>; 2] = [&row(0), &row(1)];
+    let found = rules.mine(&pairs, &candidates, embeddings, interrupt::flag())?;
     let Some((triplets, mut report)) = found else {
         let hint = "run the same command again: embeddings are kept".to_owned();
         let failed = CliError::new(FailureClass::Interrupted, "stopped", Some(hint));
         return Err(failed.into());
     };
-    report.encoder.clone_from(&spec.name);
+    report.encoder = encoder.spec.name;
     finish(args, &triplets, &report, global)
 }
 
-/// Embeddings of texts by the encoder, computed once and kept.
-fn embed<'t>(
-    args: &NegativesArgs,
-    spec: &EncoderSpec,
-    prompt: &str,
-    texts: impl Iterator<Item = &'t str>,
-    global: &Global,
-) -> anyhow::Result<Store> {
-    let texts: Vec<&str> = texts.collect();
-    let home = global.data_home()?;
-    let folder = home.join("embeddings").join(spec.key(prompt));
-    let options = EncodeOptions {
-        batch_tokens: BATCH_TOKENS,
-        resume: true,
-        label: &spec.name,
-        stop: interrupt::flag(),
-    };
-    let open = args.read.open_options(global)?;
-    let mut bar = Bar::new(global.quiet);
-    let store = engine::embed(&texts, prompt, &folder, options, &mut bar, &mut || {
-        spec.open(&open)
-    })?;
-    for warning in store.about().iter().flat_map(|about| &about.warnings) {
-        global.note(&format!("warning: {warning}"));
+/// The encoder that finds negatives.
+struct Embedder<'a> {
+    args: &'a NegativesArgs,
+    spec: EncoderSpec,
+    global: &'a Global,
+}
+
+impl Embedder<'_> {
+    /// Embeddings of texts, computed once and kept.
+    fn embed<'t>(
+        &self,
+        prompt: &str,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> anyhow::Result<Store> {
+        let Self { args, spec, global } = self;
+        let task = EncodeTask {
+            texts: &texts.collect::<Vec<_>>(),
+            prompt,
+            folder: &global
+                .data_home()?
+                .join("embeddings")
+                .join(spec.key(prompt)),
+            options: EncodeOptions {
+                batch_tokens: BATCH_TOKENS,
+                resume: true,
+                label: &spec.name,
+                stop: interrupt::flag(),
+            },
+        };
+        let open = args.read.open_options(global)?;
+        let mut bar = Bar::new(global.quiet);
+        let store = engine::embed(task, &mut bar, &mut || spec.open(&open))?;
+        for warning in store.about().iter().flat_map(|about| &about.warnings) {
+            global.note(&format!("warning: {warning}"));
+        }
+        Ok(store)
     }
-    Ok(store)
 }
 
 /// Writes the triplets and prints the report.

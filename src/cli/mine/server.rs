@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::super::{CliError, Global};
+use super::super::{CliError, Global, interrupt};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::http::Patience;
-use korfinsts_mine::generate::ask::{LimitedBackend, Role};
+use korfinsts_mine::generate::ask::{CallPlan, LimitedBackend, Role};
 use korfinsts_mine::generate::backend::{self, Setting};
 use korfinsts_mine::generate::limit::Rate;
+use korfinsts_mine::generate::prompt::Prompts;
 use korfinsts_mine::{MineError, RunFolder, Transforms, Typology};
 
 #[derive(Debug, Args)]
@@ -70,6 +71,27 @@ pub(super) struct Opening<'a> {
 }
 
 impl ServerArgs {
+    /// What a run asks with; `concurrency` where the user names none.
+    pub(super) fn calls<'a>(
+        &self,
+        folder: RunFolder,
+        generator: LimitedBackend,
+        concurrency: usize,
+        progress: &'a (dyn Fn(usize, usize) + Sync),
+    ) -> CallPlan<'a> {
+        CallPlan {
+            folder,
+            prompts: Prompts::new(self.templates.as_deref()),
+            generator,
+            max_cost: self.max_cost,
+            concurrency: self.concurrency.map_or(concurrency, NonZeroUsize::get),
+            attempts: self.attempts,
+            limit: self.limit,
+            stop: interrupt::flag(),
+            progress,
+        }
+    }
+
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if self.max_cost.is_some_and(|m| !(m.is_finite() && m >= 0.0)) {
             return Err(

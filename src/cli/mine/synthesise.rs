@@ -1,18 +1,16 @@
 //! `korfinsts mine synthesise`: passages in the form of a disclosure.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use clap::Args;
 
+use super::super::Global;
 use super::super::output::{self, Table};
-use super::super::{Global, interrupt};
 use super::FolderArgs;
 use super::server::{Opening, ServerArgs, interrupted, progress, unpriced};
 use crate::cli::runtime::Format;
 use korfinsts_base::fs::FolderLock;
 use korfinsts_mine::generate::ask::{Role, Stop};
-use korfinsts_mine::generate::prompt::Prompts;
 use korfinsts_mine::synthesis::SynthesisPlan;
 use korfinsts_mine::{MineError, Transforms, Typology};
 
@@ -69,19 +67,12 @@ pub fn run(args: &SynthesiseArgs, global: &Global) -> anyhow::Result<()> {
         return Err(unpriced().into());
     }
     let _lock = FolderLock::acquire(folder.path())?;
+    let progress = progress(global);
     let plan = SynthesisPlan {
-        folder,
+        calls: args.server.calls(folder, generator, 8, &progress),
         typology: &typology,
-        prompts: Prompts::new(args.server.templates.as_deref()),
-        generator,
-        max_cost: args.server.max_cost,
-        concurrency: args.server.concurrency.map_or(8, NonZeroUsize::get),
-        attempts: args.server.attempts,
-        limit: args.server.limit,
         sheet: args.sheet,
         seed: args.seed,
-        stop: interrupt::flag(),
-        progress: &progress(global),
     };
     let ended = plan.run()?;
     for line in &ended.next {

@@ -15,7 +15,7 @@ use korfinsts_publish::release::{
     self, Context, Level, OtherTexts, ReleaseError, Report, Status, Subject,
 };
 
-/// Put a release, or a suite on disk, through the gates R1 to R21
+/// Put a release, or a suite on disk, through every gate
 ///
 /// Exit code 1 when a gate finds an error that no waiver accepts.
 #[derive(Debug, Args)]

@@ -58,7 +58,7 @@ pub fn run(args: &ReleaseArgs, global: &Global) -> anyhow::Result<()> {
 /// What a release is compared with, and the day it is looked at.
 #[derive(Debug, Clone, Args)]
 struct ContextArgs {
-    /// Earlier releases [default: the zip files under `releases/`, or beside a built release]
+    /// Earlier releases [default: the zip files under `releases/`, or next to a built release]
     #[arg(long, value_name = "ZIP")]
     previous: Vec<PathBuf>,
     /// Day on which waivers must hold, YYYY-MM-DD [default: today]

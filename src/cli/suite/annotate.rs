@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::output::{OutputArgs, Table};
 use crate::cli::{CliError, Global, output};
 use korfinsts_base::fs;
-use korfinsts_bench::suite::annotate::{self, Agreed, Findings, KEY, Plan};
+use korfinsts_bench::suite::annotate::{self, Agreed, AnnotationPlan, Findings, KEY};
 use korfinsts_bench::suite::{Registry, Suite};
 
 /// What is written, or read back.
@@ -61,7 +61,7 @@ fn write(args: &AnnotateArgs, suite: &Suite, folder: &Path, global: &Global) -> 
         let found = format!("`{}` is there and holds files", folder.display());
         return Err(CliError::usage(found, "name another folder with `-o DIR`").into());
     }
-    let plan = Plan {
+    let plan = AnnotationPlan {
         seed: args.seed,
         sample: args.sample,
         both_orders: args.both_orders,

@@ -126,21 +126,37 @@ pub fn run(args: &SuiteArgs, global: &Global) -> anyhow::Result<()> {
             suite,
             path,
             output,
-        } => import(&registry, suite, path, output, global),
-        SuiteCommand::Fetch { suites, output } => fetch(&registry, suites, output, global),
+        } => {
+            output.check()?;
+            import(&registry, suite, path, global)?.show(output)
+        }
+        SuiteCommand::Fetch { suites, output } => {
+            output.check()?;
+            fetch(&registry, suites, global)?.show(output)
+        }
         SuiteCommand::Annotate(args) => annotate::run(args, &registry, global),
         SuiteCommand::New(args) => new::run(args, &registry, global),
         SuiteCommand::Check {
             suites,
             strict,
             output,
-        } => check(&registry, suites, *strict, output, global),
+        } => {
+            output.check()?;
+            check(&registry, suites, global)?.finish(output, *strict)
+        }
         SuiteCommand::Probe { suites, output } => probe::show(&registry, suites, output),
         SuiteCommand::Stats {
             suites,
             tokenizer,
             output,
-        } => stats::show(&registry, suites, tokenizer.as_deref(), output, global),
+        } => {
+            output.check()?;
+            let loaded: Result<Vec<_>, _> = selected(&registry, suites)?
+                .iter()
+                .map(|(manifest, split)| registry.load(manifest, Some(split)))
+                .collect();
+            stats::show(&loaded?, tokenizer.as_deref(), output, global)
+        }
     }
 }
 
@@ -338,83 +354,81 @@ fn source_table(manifest: &Manifest) -> Table {
     sources.without_empty_columns()
 }
 
-fn report_imports(
-    suite: &str,
-    reports: &[ImportReport],
-    table: &mut Table,
-    document: &mut Vec<Value>,
-    global: &Global,
-) {
-    for report in reports {
-        table.push(vec![
-            suite.to_owned(),
-            report.split.clone(),
-            report.pairs.to_string(),
-            report.source.clone(),
-            report.hub_commit.clone().unwrap_or_default(),
-            report.release_id.clone(),
-        ]);
-        for warning in &report.warnings {
-            global.note(&format!("warning: {suite} ({}): {warning}", report.split));
-        }
-        document.push(json!({
-            "suite": suite,
-            "split": report.split,
-            "pairs": report.pairs,
-            "source": report.source,
-            "hub_commit": report.hub_commit,
-            "files": report.files,
-            "release_id": report.release_id,
-            "warnings": report.warnings,
-        }));
-    }
+/// What was imported, for `import` and `fetch`.
+struct Imports {
+    table: Table,
+    document: Vec<Value>,
 }
 
-fn import_table() -> Table {
-    Table::new(
-        "",
-        &["suite", "split", "#pairs", "source", "commit", "release id"],
-    )
+impl Imports {
+    fn new() -> Self {
+        let head = ["suite", "split", "#pairs", "source", "commit", "release id"];
+        Self {
+            table: Table::new("", &head),
+            document: Vec::new(),
+        }
+    }
+
+    fn show(self, output: &OutputArgs) -> anyhow::Result<()> {
+        output.show(&self.document, &[self.table.without_empty_columns()])
+    }
+
+    fn add(&mut self, suite: &str, reports: &[ImportReport], global: &Global) {
+        for report in reports {
+            self.table.push(vec![
+                suite.to_owned(),
+                report.split.clone(),
+                report.pairs.to_string(),
+                report.source.clone(),
+                report.hub_commit.clone().unwrap_or_default(),
+                report.release_id.clone(),
+            ]);
+            for warning in &report.warnings {
+                global.note(&format!("warning: {suite} ({}): {warning}", report.split));
+            }
+            self.document.push(json!({
+                "suite": suite,
+                "split": report.split,
+                "pairs": report.pairs,
+                "source": report.source,
+                "hub_commit": report.hub_commit,
+                "files": report.files,
+                "release_id": report.release_id,
+                "warnings": report.warnings,
+            }));
+        }
+    }
 }
 
 fn import(
     registry: &Registry,
     suite: &str,
     path: &Path,
-    output: &OutputArgs,
     global: &Global,
-) -> anyhow::Result<()> {
-    output.check()?;
+) -> anyhow::Result<Imports> {
     let manifest = registry.find(suite)?;
     let reports = registry.import(&manifest, path)?;
-    let (mut table, mut document) = (import_table(), Vec::new());
-    report_imports(&manifest.id, &reports, &mut table, &mut document, global);
+    let mut imports = Imports::new();
+    imports.add(&manifest.id, &reports, global);
     for split in manifest.splits.keys() {
         if !reports.iter().any(|r| r.split == *split) {
             global.note(&format!("note: nothing there for the split `{split}`"));
         }
     }
-    output.show(&document, &[table.without_empty_columns()])
+    Ok(imports)
 }
 
-fn fetch(
-    registry: &Registry,
-    suites: &[String],
-    output: &OutputArgs,
-    global: &Global,
-) -> anyhow::Result<()> {
-    output.check()?;
+fn fetch(registry: &Registry, suites: &[String], global: &Global) -> anyhow::Result<Imports> {
     let manifests: Vec<Manifest> = suites
         .iter()
         .map(|s| registry.find(s))
         .collect::<Result<_, _>>()?;
     let hub = hub(global);
-    let (mut table, mut document) = (import_table(), Vec::new());
+    let mut imports = Imports::new();
     for manifest in &manifests {
-        let reports = registry.fetch(manifest, &hub)?;
-        report_imports(&manifest.id, &reports, &mut table, &mut document, global);
+        imports.add(&manifest.id, &registry.fetch(manifest, &hub)?, global);
     }
-    output.show(&document, &[table.without_empty_columns()])
+    Ok(imports)
 }
 
 /// The hub as the environment and the flags say, with a progress bar per file on a terminal.
@@ -482,14 +496,36 @@ fn here(registry: &Registry, manifest: &Manifest) -> Result<Vec<String>, SuiteEr
     Ok(found)
 }
 
-fn check(
-    registry: &Registry,
-    suites: &[String],
-    strict: bool,
-    output: &OutputArgs,
-    global: &Global,
-) -> anyhow::Result<()> {
-    output.check()?;
+/// What a check of suites found.
+struct Checked {
+    table: Table,
+    document: Vec<Value>,
+    /// The findings as a terminal shows them.
+    lines: String,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Checked {
+    /// Prints it, and fails where there are errors; where `strict`, on warnings too.
+    fn finish(self, output: &OutputArgs, strict: bool) -> anyhow::Result<()> {
+        match output.format {
+            Format::Table => output.emit(&self.lines)?,
+            _ => output.show(&self.document, &[self.table])?,
+        }
+        if self.errors > 0 || strict && self.warnings > 0 {
+            let found = format!(
+                "{} and {}",
+                counted(self.errors, "error"),
+                counted(self.warnings, "warning")
+            );
+            return Err(CliError::new(FailureClass::Check, found, None).into());
+        }
+        Ok(())
+    }
+}
+
+fn check(registry: &Registry, suites: &[String], global: &Global) -> anyhow::Result<Checked> {
     let mut table = Table::new("", &["level", "finding", "remedy"]);
     let mut document = Vec::new();
     let mut lines = String::new();
@@ -533,19 +569,13 @@ fn check(
             "findings": findings,
         }));
     }
-    match output.format {
-        Format::Table => output.emit(&lines)?,
-        _ => output.show(&document, &[table])?,
-    }
-    if errors > 0 || strict && warnings > 0 {
-        let found = format!(
-            "{} and {}",
-            counted(errors, "error"),
-            counted(warnings, "warning")
-        );
-        return Err(CliError::new(FailureClass::Check, found, None).into());
-    }
-    Ok(())
+    Ok(Checked {
+        table,
+        document,
+        lines,
+        errors,
+        warnings,
+    })
 }
 
 fn word(level: Level) -> &'static str {

@@ -5,35 +5,29 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{scale_text, selected};
+use super::scale_text;
 use crate::cli::output::{Format, OutputArgs, Table};
 use crate::cli::{Global, tokenizer};
 use korfinsts_bench::suite::{
-    Lengths, Overlap, Registry, Stats, Suite, TokenIds, overlap, stats, unique_texts,
+    Lengths, Overlap, Stats, Suite, TokenIds, overlap, stats, unique_texts,
 };
 
-/// Prints the statistics of suites (all that are here when none is named).
+/// Prints the statistics of suites.
 ///
 /// # Errors
-/// When a suite, the tokenizer or the output fails.
+/// When the tokenizer or the output fails.
 pub fn show(
-    registry: &Registry,
-    suites: &[String],
+    suites: &[Suite],
     tokenizer: Option<&str>,
     output: &OutputArgs,
     global: &Global,
 ) -> anyhow::Result<()> {
-    output.check()?;
     let mut all = Vec::new();
     let mut overlaps: Vec<(String, Overlap)> = Vec::new();
-    let mut loaded = Vec::new();
-    for (manifest, split) in selected(registry, suites)? {
-        loaded.push(registry.load(&manifest, Some(&split))?);
-    }
     let tokens = tokenizer
-        .map(|source| token_ids(source, &loaded, global))
+        .map(|source| token_ids(source, suites, global))
         .transpose()?;
-    for suite in &loaded {
+    for suite in suites {
         let stats = stats(suite, tokens.as_ref());
         for warning in &stats.warnings {
             global.note(&format!(
@@ -43,7 +37,7 @@ pub fn show(
         }
         all.push(stats);
         // Splits that read the same files in another way share everything by design.
-        for other in loaded.iter().filter(|o| o.id == suite.id) {
+        for other in suites.iter().filter(|o| o.id == suite.id) {
             if other.split != suite.split && other.release_id != suite.release_id {
                 overlaps.push((suite.id.clone(), overlap(suite, other)));
             }

@@ -12,7 +12,7 @@ use crate::cli::{CliError, Global};
 use korfinsts_base::fs;
 use korfinsts_bench::coverage::augment::{self, AugmentOptions, BeforeAfter, RowMap, Texts, Words};
 use korfinsts_bench::coverage::corpus::Corpus;
-use korfinsts_bench::coverage::{CoverageError, ScriptQuery, Subject};
+use korfinsts_bench::coverage::{ScriptQuery, Subject};
 
 /// Propose new tokens from a corpus and write the new tokenizer
 ///
@@ -97,7 +97,8 @@ pub fn run(args: &AugmentArgs, global: &Global) -> anyhow::Result<()> {
     let words = Texts::Corpus(&corpus).words(&before, &options.script)?;
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
     let after = augment::write(&args.results, &before, &tokenizer, &map)?;
-    let report = compare(&before, &after, &map, &corpus, &words)?;
+    let texts = Texts::Corpus(&corpus).compare(&before, &after, &map)?;
+    let report = report(&before, &map, texts, &words);
     let text = match args.output.format {
         ReportFormat::Json => serde_json::to_string_pretty(&report)? + "\n",
         ReportFormat::Svg => {
@@ -132,14 +133,7 @@ fn refuse_overwriting(args: &AugmentArgs, before: &Subject) -> anyhow::Result<()
     Ok(())
 }
 
-fn compare(
-    before: &Subject,
-    after: &Subject,
-    map: &RowMap,
-    corpus: &Corpus,
-    words: &Words,
-) -> Result<Report, CoverageError> {
-    let texts = Texts::Corpus(corpus).compare(before, after, map)?;
+fn report(before: &Subject, map: &RowMap, texts: Vec<BeforeAfter>, words: &Words) -> Report {
     let mut warnings = Vec::new();
     if words.pruned() > 0 {
         warnings.push(format!(
@@ -157,7 +151,7 @@ fn compare(
     if texts[1].before.counts.texts == 0 {
         warnings.push("the corpus is too small to hold texts out".into());
     }
-    Ok(Report {
+    Report {
         tokenizer: before.name().to_owned(),
         model: map.model,
         old_rows: map.old_rows,
@@ -168,7 +162,7 @@ fn compare(
         from_unknown,
         texts,
         warnings,
-    })
+    }
 }
 
 fn table(report: &Report, raw: bool) -> Table {

@@ -11,7 +11,7 @@ use crate::cli::{CliError, Global};
 use korfinsts_base::fs;
 use korfinsts_bench::coverage::corpus::{self, Corpus, CorpusOptions};
 use korfinsts_bench::coverage::terms::{self, Term};
-use korfinsts_bench::coverage::{self, Plan, ScriptQuery, Subject, TokenizerReport, chart};
+use korfinsts_bench::coverage::{self, CoveragePlan, ScriptQuery, Subject, TokenizerReport, chart};
 use korfinsts_bench::suite::{Availability, Registry, Suite};
 
 /// Report what tokenizers cover and how they split text
@@ -102,7 +102,7 @@ pub fn run(args: &CoverageArgs, global: &Global) -> anyhow::Result<()> {
     }
     let suites = suites(args, global)?;
     let subjects = subjects(args, global)?;
-    let plan = Plan {
+    let plan = CoveragePlan {
         scripts: &scripts,
         suites: &suites,
         terms: &terms,

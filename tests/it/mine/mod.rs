@@ -49,7 +49,7 @@ fn stand_in(byte: u8) -> char {
     char::from_u32(256 + before).expect("a letter")
 }
 
-/// Writes a corpus's TOML beside its data and returns its path.
+/// Writes a corpus's TOML next to its data and returns its path.
 pub fn manifest(
     home: &Home,
     id: &str,

@@ -247,7 +247,7 @@ fn a_second_release_is_bumped_built_and_compared() {
         .arg(&folder)
         .assert()
         .success();
-    // A label is mended.
+    // A label is corrected.
     let mut fixture = Fixture::new();
     fixture.row(0)["score"] = 5.into();
     for annotation in fixture

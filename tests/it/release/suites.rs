@@ -46,7 +46,7 @@ fn korsts_has_80_duplicates_29_conflicts_repeated_ids_and_12_percent_seen_in_tra
         ),
         1
     );
-    // Pairs that stand in two splits: 2 of dev and 3 of test in train.
+    // Pairs that are in two splits: 2 of dev and 3 of test in train.
     let exact = report.of("R7").filter(|f| f.level == Level::Error).count();
     assert!(exact >= 5, "{exact}");
     for (split, ids, rows) in [("train", 900, 4505), ("dev", 352, 569), ("test", 368, 551)] {

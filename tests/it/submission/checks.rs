@@ -1,6 +1,6 @@
 //! Every check of an opened bundle: what it must refuse, one change at a time, with every hash right.
 
-use korfinsts_publish::submission::{Bundle, Entry, Level, Revoked};
+use korfinsts_publish::submission::{Bundle, BundleEntry, Level, Revoked};
 use serde_json::{Value, json};
 
 use super::fixture::{Parts, SCORES, good, verify};
@@ -232,8 +232,8 @@ fn releases_must_be_known_here_and_not_revoked() {
 fn copies_are_found() {
     type Change = fn(usize, f64) -> f64;
     let bundle = Bundle::open(good()).expect("a good bundle");
-    let entry = Entry::of(&bundle);
-    let found = |parts: &Parts, entry: &Entry| {
+    let entry = BundleEntry::of(&bundle);
+    let found = |parts: &Parts, entry: &BundleEntry| {
         let verdict = verify(&parts.bytes(), std::slice::from_ref(entry), &[]);
         verdict
             .checks
@@ -318,7 +318,7 @@ fn copies_are_found() {
             "{what}: {copy:?}"
         );
     }
-    let vouched = Entry {
+    let vouched = BundleEntry {
         vouched: true,
         ..entry.clone()
     };
@@ -439,7 +439,7 @@ fn disclosure_must_say_something_true() {
     parts.manifest["disclosure"]["contaminated_ids"] =
         json!(["korfin-shift/news.temporal.outlook_to_outturn.ko.pos"]);
     assert!(verify(&parts.bytes(), &[], &[]).passed);
-    // What is disclosed stands in the record, and counts against its rank.
+    // What is disclosed is in the record, and counts against its rank.
     let home = crate::support::Home::new();
     let path = home.path("disclosed.zip");
     let registry = korfinsts_bench::suite::Registry::open(&home.data()).expect("suites");
@@ -447,15 +447,14 @@ fn disclosure_must_say_something_true() {
         resamples: 50,
         ..korfinsts_metric::BootstrapOptions::default()
     };
-    let accepted = korfinsts_publish::submission::accepted(
-        &path,
-        &parts.bytes(),
-        &registry,
-        &[],
-        &[],
-        &options,
-    )
-    .expect("accepted");
+    let context = korfinsts_publish::submission::BundleContext {
+        registry: &registry,
+        entries: &[],
+        revoked: &[],
+    };
+    let accepted =
+        korfinsts_publish::submission::accepted(&path, &parts.bytes(), context, &options)
+            .expect("accepted");
     let (record, pairs) = &accepted.records[0];
     let seen = record.trained_on.as_ref().expect("disclosed");
     assert_eq!(
@@ -531,7 +530,7 @@ fn names_that_mislead_are_found() {
 }
 
 /// The check `owner` of a bundle whose manifest was changed, against the good one.
-fn owner(entry: &Entry, change: impl FnOnce(&mut Parts)) -> (bool, String) {
+fn owner(entry: &BundleEntry, change: impl FnOnce(&mut Parts)) -> (bool, String) {
     let mut parts = Parts::good();
     change(&mut parts);
     let verdict = verify(&parts.bytes(), std::slice::from_ref(entry), &[]);
@@ -542,7 +541,7 @@ fn owner(entry: &Entry, change: impl FnOnce(&mut Parts)) -> (bool, String) {
 
 #[test]
 fn a_name_belongs_to_the_first_bundle_of_it() {
-    let entry = Entry::of(&Bundle::open(good()).expect("a good bundle"));
+    let entry = BundleEntry::of(&Bundle::open(good()).expect("a good bundle"));
     let named =
         |name: &'static str| move |parts: &mut Parts| parts.manifest["model"]["id"] = json!(name);
     let again = |parts: &mut Parts| {
@@ -553,7 +552,7 @@ fn a_name_belongs_to_the_first_bundle_of_it() {
         !passed && message.contains("that bundle is not signed"),
         "{message}"
     );
-    let signed = Entry {
+    let signed = BundleEntry {
         public_key: Some("RW".to_owned()),
         ..entry.clone()
     };
@@ -562,7 +561,7 @@ fn a_name_belongs_to_the_first_bundle_of_it() {
         !passed && message.contains("this bundle is not signed"),
         "{message}"
     );
-    let vouched = Entry {
+    let vouched = BundleEntry {
         vouched: true,
         ..entry.clone()
     };

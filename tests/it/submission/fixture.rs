@@ -7,7 +7,7 @@ use korfinsts_base::archive::{self, Files};
 use korfinsts_base::fs::sha256;
 use korfinsts_base::sums::{self, SUMS};
 use korfinsts_bench::suite::Registry;
-use korfinsts_publish::submission::{self, Entry, Revoked, Verdict};
+use korfinsts_publish::submission::{self, BundleContext, BundleEntry, Revoked, Verdict};
 use serde_json::Value;
 
 use crate::support::{Home, repository};
@@ -135,9 +135,14 @@ impl Parts {
 }
 
 /// Verifies bytes against the built-in suites.
-pub fn verify(bytes: &[u8], entries: &[Entry], revoked: &[Revoked]) -> Verdict {
+pub fn verify(bytes: &[u8], entries: &[BundleEntry], revoked: &[Revoked]) -> Verdict {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     let registry = REGISTRY
         .get_or_init(|| Registry::open(std::path::Path::new("nowhere")).expect("built-in suites"));
-    submission::verify(bytes, registry, entries, revoked).0
+    let context = BundleContext {
+        registry,
+        entries,
+        revoked,
+    };
+    submission::verify(bytes, context).0
 }

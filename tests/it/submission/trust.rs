@@ -3,7 +3,7 @@
 use korfinsts_bench::run::evaluate::Evaluation;
 use korfinsts_bench::run::record::{Record, ScoredPair, Timing};
 use korfinsts_bench::suite::Registry;
-use korfinsts_publish::submission::{self, Bundle, Examined, Level};
+use korfinsts_publish::submission::{self, Bundle, BundleContext, Examined, Level};
 use minisign::KeyPair;
 use serde_json::{Value, json};
 
@@ -45,7 +45,12 @@ fn again(
     pairs: &[ScoredPair],
 ) -> submission::Rerun {
     let registry = registry();
-    let examined = Examined::new(bundle, &registry, &[], &[]);
+    let context = BundleContext {
+        registry: &registry,
+        entries: &[],
+        revoked: &[],
+    };
+    let examined = Examined::new(bundle, context);
     let drawn = submission::draw(&examined, Some(n), "a seed").expect("drawn");
     let chosen = drawn.suites[0].pairs.iter().map(|drawn| {
         let at = pairs.iter().position(|p| p.id == drawn.id).expect("a pair");

@@ -55,7 +55,7 @@ fn a_run_becomes_a_bundle_with_a_card() {
         results.contains("task_id: \"korfin-shift\"") && results.contains("protocol=native"),
         "{results}"
     );
-    // The record's number stands in the bundle with every digit.
+    // The record's number is in the bundle with every digit.
     let parts = Parts::good();
     let value = parts.manifest["suites"][0]["metrics"]["cosine_spearman"]
         .as_f64()
@@ -221,9 +221,13 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
         resamples: 100,
         ..korfinsts_metric::BootstrapOptions::default()
     };
-    let accepted =
-        korfinsts_publish::submission::accepted(&bundle, &bytes, &registry, &[], &[], &options)
-            .expect("accepted");
+    let context = korfinsts_publish::submission::BundleContext {
+        registry: &registry,
+        entries: &[],
+        revoked: &[],
+    };
+    let accepted = korfinsts_publish::submission::accepted(&bundle, &bytes, context, &options)
+        .expect("accepted");
     let (record, pairs) = &accepted.records[0];
     let path = walkdir::WalkDir::new(home.results())
         .into_iter()
@@ -249,10 +253,7 @@ fn a_verified_bundle_becomes_the_records_it_was_packed_from() {
     // One that does not pass gives no records.
     let mut damaged = bytes;
     damaged[100] ^= 1;
-    assert!(
-        korfinsts_publish::submission::accepted(&bundle, &damaged, &registry, &[], &[], &options)
-            .is_err()
-    );
+    assert!(korfinsts_publish::submission::accepted(&bundle, &damaged, context, &options).is_err());
 }
 
 #[test]

@@ -148,6 +148,16 @@ impl std::fmt::Debug for Hub {
     }
 }
 
+/// Something that the hub is asked for.
+#[derive(Clone, Copy)]
+struct Remote<'a> {
+    url: &'a str,
+    /// Its name in messages.
+    what: &'a str,
+    /// The repository that holds it.
+    id: &'a RepoId,
+}
+
 /// What the hub says about a file before it is downloaded.
 struct Meta {
     etag: String,
@@ -225,7 +235,12 @@ impl Hub {
             escape(revision, false)
         );
         let what = format!("{} `{}` at `{revision}`", noun(id), id.name());
-        let listed = match self.get(&url, None, &what, id) {
+        let remote = Remote {
+            url: &url,
+            what: &what,
+            id,
+        };
+        let listed = match self.get(remote) {
             Ok(mut response) => {
                 budget::read_to_end(response.body_mut().as_reader(), LONGEST_LISTING)
                     .map_err(|e| unreachable(&url, &ureq::Error::Io(e)))
@@ -277,13 +292,18 @@ impl Hub {
             escape(commit, false),
             escape(path, true)
         );
-        let meta = self.meta(&url, &what, id)?;
+        let remote = Remote {
+            url: &url,
+            what: &what,
+            id,
+        };
+        let meta = self.meta(remote)?;
         let _lock = cache.lock(&meta.etag)?;
         // Another process may have finished it while this one waited.
         if cache.blob(&meta.etag).is_file() {
             return cache.link(commit, path, &meta.etag);
         }
-        self.download(&url, &meta, &cache, path, &what, id)?;
+        self.download(remote, path, &meta, &cache)?;
         let linked = cache.link(commit, path, &meta.etag)?;
         self.report(Progress::Finish);
         Ok(linked)
@@ -304,7 +324,8 @@ impl Hub {
 
     /// Asks for tag and size, without the body: redirects that stay on the host are followed,
     /// one that leaves it is the storage, whose answer says nothing about the repository.
-    fn meta(&self, url: &str, what: &str, id: &RepoId) -> Result<Meta, HubError> {
+    fn meta(&self, remote: Remote<'_>) -> Result<Meta, HubError> {
+        let url = remote.url;
         self.retry(|| {
             let mut at = url.to_owned();
             for _ in 0..MAX_REDIRECTS {
@@ -324,7 +345,7 @@ impl Hub {
                     }
                 }
                 if redirect.is_none() {
-                    self.check(&response, url, what, id)?;
+                    self.check(&response, remote)?;
                 }
                 let etag = etag
                     .map(|e| e.trim_start_matches("W/").trim_matches('"').to_owned())
@@ -358,13 +379,12 @@ impl Hub {
     /// renames it once size and hash are right.
     fn download(
         &self,
-        url: &str,
+        remote: Remote<'_>,
+        path: &str,
         meta: &Meta,
         cache: &Cache,
-        path: &str,
-        what: &str,
-        id: &RepoId,
     ) -> Result<(), HubError> {
+        let Remote { url, what, .. } = remote;
         let blob = cache.blob(&meta.etag);
         let incomplete = blob.with_file_name(format!("{}.incomplete", meta.etag));
         let mut started = false;
@@ -392,7 +412,7 @@ impl Hub {
                         return Err(again(url, "the hub refuses to go on where it stopped"));
                     }
                     _ => {
-                        self.check(&response, url, what, id)?;
+                        self.check(&response, remote)?;
                         fs::remove_file(&incomplete)?;
                     }
                 }
@@ -490,16 +510,10 @@ impl Hub {
     }
 
     /// A GET with retries whose answer is a success.
-    fn get(
-        &self,
-        url: &str,
-        range: Option<u64>,
-        what: &str,
-        id: &RepoId,
-    ) -> Result<Response<ureq::Body>, HubError> {
+    fn get(&self, remote: Remote<'_>) -> Result<Response<ureq::Body>, HubError> {
         self.retry(|| {
-            let response = self.get_once(url, range)?;
-            self.check(&response, url, what, id)?;
+            let response = self.get_once(remote.url, None)?;
+            self.check(&response, remote)?;
             Ok(response)
         })
     }
@@ -555,9 +569,7 @@ impl Hub {
     fn check(
         &self,
         response: &Response<ureq::Body>,
-        url: &str,
-        what: &str,
-        id: &RepoId,
+        Remote { url, what, id }: Remote<'_>,
     ) -> Result<(), Attempt> {
         let status = response.status().as_u16();
         let gone = header(response, "x-error-code");

@@ -46,21 +46,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Fills the template of both charts; `marks` is markup already.
-fn fill(id: &str, title: &str, description: &str, height: f64, marks: &str) -> String {
-    let values = json!({
-        "id": id,
-        "width": format!("{WIDTH:.0}"),
-        "height": format!("{height:.0}"),
-        "title": escape(title),
-        "description": escape(description),
-        "marks": marks.trim_end(),
-    });
-    template::source(TEMPLATE, None)
-        .and_then(|text| template::render(TEMPLATE, &text, &values))
-        .expect("the template ships in the binary and asks for these values alone")
-}
-
+/// The markup of a chart, and how far down it has come.
 struct Marks {
     out: String,
     y: f64,
@@ -72,6 +58,21 @@ impl Marks {
             out: String::new(),
             y: 8.0,
         }
+    }
+
+    /// The whole chart.
+    fn fill(&self, id: &str, title: &str, description: &str) -> String {
+        let values = json!({
+            "id": id,
+            "width": format!("{WIDTH:.0}"),
+            "height": format!("{:.0}", self.y + 16.0),
+            "title": escape(title),
+            "description": escape(description),
+            "marks": self.out.trim_end(),
+        });
+        template::source(TEMPLATE, None)
+            .and_then(|text| template::render(TEMPLATE, &text, &values))
+            .expect("the template ships in the binary and asks for these values alone")
     }
 
     fn text(&mut self, x: f64, class: &str, extra: &str, text: &str) {
@@ -144,7 +145,7 @@ fn shortened(label: &str) -> String {
     }
 }
 
-/// Bars of Korean entries, raw beside decoded, and of fertility beside the unknown rate for every
+/// Bars of Korean entries, raw next to decoded, and of fertility next to the unknown rate for every
 /// suite and corpus.
 #[must_use]
 pub fn coverage(reports: &[TokenizerReport]) -> String {
@@ -220,7 +221,7 @@ pub fn coverage(reports: &[TokenizerReport]) -> String {
         .filter(|d| SHOWN.contains(&d.key))
         .map(|d| format!("{}: {}", d.head, d.text))
         .collect();
-    fill(
+    marks.fill(
         "coverage",
         "Tokenizer coverage of Korean",
         &format!(
@@ -234,8 +235,6 @@ pub fn coverage(reports: &[TokenizerReport]) -> String {
             },
             defined.join(". ")
         ),
-        marks.y + 16.0,
-        &marks.out,
     )
 }
 
@@ -334,12 +333,10 @@ pub fn gains(group: &GainGroup) -> String {
     );
     marks.y += 18.0;
     marks.text(LEFT, "ink", "", &summary);
-    fill(
+    marks.fill(
         "gains",
         &format!("Coverage against gain: {}", group.title),
         &format!("{summary}. {}", group.findings.join(". ")),
-        marks.y + 16.0,
-        &marks.out,
     )
 }
 
@@ -353,7 +350,11 @@ mod tests {
             escape("<a href=\"x\">&'\u{0}\n"),
             "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{FFFD} "
         );
-        let filled = fill("i", "{{marks}}", "<b>", 1.0, "{{id}}");
+        let marks = Marks {
+            out: "{{id}}".into(),
+            y: 1.0,
+        };
+        let filled = marks.fill("i", "{{marks}}", "<b>");
         assert!(
             filled.contains("<title id=\"i-title\">{{marks}}</title>"),
             "{filled}"

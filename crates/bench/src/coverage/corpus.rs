@@ -26,7 +26,7 @@ const LONGEST_RECORD: usize = 64 << 20;
 /// One text in so many is also tokenised in NFC and NFD.
 pub const FORMS_EVERY: u64 = 64;
 
-/// How texts lie in a corpus.
+/// How texts are stored in a corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CorpusFormat {
     /// One text per line; empty lines are skipped.
@@ -48,7 +48,7 @@ pub enum CorpusFormat {
 pub struct Corpus {
     /// Its file; `-` for standard input.
     pub path: PathBuf,
-    /// How texts lie in it.
+    /// How texts are stored in it.
     pub format: CorpusFormat,
 }
 
@@ -225,7 +225,12 @@ pub fn count(
                 })
             })
             .collect();
-        let read = read_blocks(reader, corpus, &sender, progress);
+        let blocks = Blocks {
+            corpus,
+            sender: &sender,
+            progress,
+        };
+        let read = blocks.read(reader);
         drop(sender);
         match read {
             Ok((n, cuts)) => (bytes, cut) = (n, cuts),
@@ -306,7 +311,12 @@ pub fn visit(
             }
             Ok(texts)
         });
-        let read = read_blocks(reader, corpus, &sender, &|_| {});
+        let blocks = Blocks {
+            corpus,
+            sender: &sender,
+            progress: &|_| {},
+        };
+        let read = blocks.read(reader);
         drop(sender);
         let visited = match worker.join() {
             Ok(visited) => visited,
@@ -436,77 +446,75 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Reads blocks and sends them; stops when every worker has failed. Returns the bytes read and
-/// the number of cuts in overlong lines.
-fn read_blocks(
-    reader: Box<dyn Read + Send>,
-    corpus: &Corpus,
-    sender: &SyncSender<Block>,
-    progress: &dyn Fn(u64),
-) -> Result<(u64, u64), CoverageError> {
-    match &corpus.format {
-        CorpusFormat::Csv { delimiter, columns } => {
-            let bytes = read_csv(reader, corpus, *delimiter, columns, sender, progress)?;
-            Ok((bytes, 0))
-        }
-        format => {
-            let cut_at = match format {
-                CorpusFormat::Jsonl(_) => None,
-                _ => Some(LONGEST_LINE),
-            };
-            read_lines(reader, corpus, cut_at, sender, progress)
-        }
-    }
+/// How a corpus is handed out in blocks.
+pub(super) struct Blocks<'a> {
+    pub(super) corpus: &'a Corpus,
+    /// To the workers; closed when every one has failed.
+    pub(super) sender: &'a SyncSender<Block>,
+    /// Gets the bytes read so far.
+    pub(super) progress: &'a dyn Fn(u64),
 }
 
-fn read_lines(
-    mut reader: Box<dyn Read + Send>,
-    corpus: &Corpus,
-    cut_at: Option<usize>,
-    sender: &SyncSender<Block>,
-    progress: &dyn Fn(u64),
-) -> Result<(u64, u64), CoverageError> {
-    let (mut total, mut line, mut cuts) = (0_u64, 1_u64, 0_u64);
-    let mut buffer: Vec<u8> = Vec::with_capacity(2 * BLOCK);
-    loop {
-        let before = buffer.len();
-        let read = (&mut reader)
-            .take(BLOCK as u64)
-            .read_to_end(&mut buffer)
-            .map_err(fs::at("read", &corpus.path))?;
-        total += read as u64;
-        progress(total);
-        let at_end = read == 0;
-        let newline = buffer[before..].iter().rposition(|b| *b == b'\n');
-        let end = match newline {
-            _ if at_end => buffer.len(),
-            Some(at) => before + at + 1,
-            None => match cut_at {
-                Some(limit) if buffer.len() >= limit => {
-                    cuts += 1;
-                    cut_point(&buffer)
-                }
-                None if buffer.len() > LONGEST_RECORD => {
-                    return Err(corpus.invalid(
-                        line,
-                        format!("the line is longer than {LONGEST_RECORD} bytes"),
-                        None,
-                    ));
-                }
-                _ => continue,
-            },
-        };
-        let rest = buffer.split_off(end);
-        let bytes = std::mem::replace(&mut buffer, rest);
-        buffer.reserve(BLOCK);
-        let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64;
-        let block = Block::Lines {
-            bytes,
-            first_line: line,
-        };
-        line += lines;
-        if sender.send(block).is_err() || at_end {
-            return Ok((total, cuts));
+impl Blocks<'_> {
+    /// Reads blocks and sends them; stops when every worker has failed. Returns the bytes read and
+    /// the number of cuts in overlong lines.
+    fn read(&self, reader: Box<dyn Read + Send>) -> Result<(u64, u64), CoverageError> {
+        match &self.corpus.format {
+            CorpusFormat::Csv { delimiter, columns } => {
+                Ok((read_csv(reader, *delimiter, columns, self)?, 0))
+            }
+            CorpusFormat::Jsonl(_) => self.lines(reader, None),
+            CorpusFormat::Lines => self.lines(reader, Some(LONGEST_LINE)),
+        }
+    }
+
+    fn lines(
+        &self,
+        mut reader: Box<dyn Read + Send>,
+        cut_at: Option<usize>,
+    ) -> Result<(u64, u64), CoverageError> {
+        let (mut total, mut line, mut cuts) = (0_u64, 1_u64, 0_u64);
+        let mut buffer: Vec<u8> = Vec::with_capacity(2 * BLOCK);
+        loop {
+            let before = buffer.len();
+            let read = (&mut reader)
+                .take(BLOCK as u64)
+                .read_to_end(&mut buffer)
+                .map_err(fs::at("read", &self.corpus.path))?;
+            total += read as u64;
+            (self.progress)(total);
+            let at_end = read == 0;
+            let newline = buffer[before..].iter().rposition(|b| *b == b'\n');
+            let end = match newline {
+                _ if at_end => buffer.len(),
+                Some(at) => before + at + 1,
+                None => match cut_at {
+                    Some(limit) if buffer.len() >= limit => {
+                        cuts += 1;
+                        cut_point(&buffer)
+                    }
+                    None if buffer.len() > LONGEST_RECORD => {
+                        return Err(self.corpus.invalid(
+                            line,
+                            format!("the line is longer than {LONGEST_RECORD} bytes"),
+                            None,
+                        ));
+                    }
+                    _ => continue,
+                },
+            };
+            let rest = buffer.split_off(end);
+            let bytes = std::mem::replace(&mut buffer, rest);
+            buffer.reserve(BLOCK);
+            let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64;
+            let block = Block::Lines {
+                bytes,
+                first_line: line,
+            };
+            line += lines;
+            if self.sender.send(block).is_err() || at_end {
+                return Ok((total, cuts));
+            }
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Corpora with a header, columns and quotes: `.csv` and `.tsv`.
 
 use std::io::{BufReader, Read};
-use std::sync::mpsc::SyncSender;
 
 use super::CoverageError;
-use super::corpus::{BLOCK, Block, Corpus};
+use super::corpus::{BLOCK, Block, Blocks, Corpus};
 use korfinsts_base::delimited::{Problem, RowError, Rows};
 use korfinsts_base::fs;
 
@@ -41,12 +40,11 @@ pub(super) fn open_csv(
 
 pub(super) fn read_csv(
     reader: Box<dyn Read + Send>,
-    corpus: &Corpus,
     delimiter: u8,
     columns: &[String],
-    sender: &SyncSender<Block>,
-    progress: &dyn Fn(u64),
+    to: &Blocks<'_>,
 ) -> Result<u64, CoverageError> {
+    let corpus = to.corpus;
     let (mut rows, positions) = open_csv(reader, corpus, delimiter, columns)?;
     let mut texts = Vec::new();
     let mut held = 0;
@@ -59,9 +57,10 @@ pub(super) fn read_csv(
             }
         }
         if held >= BLOCK {
-            progress(rows.bytes());
+            (to.progress)(rows.bytes());
             held = 0;
-            if sender
+            if to
+                .sender
                 .send(Block::Texts(std::mem::take(&mut texts)))
                 .is_err()
             {
@@ -69,7 +68,7 @@ pub(super) fn read_csv(
             }
         }
     }
-    let _ = sender.send(Block::Texts(texts));
+    let _ = to.sender.send(Block::Texts(texts));
     Ok(rows.bytes())
 }
 

@@ -182,7 +182,7 @@ impl Memo {
         Ok(counts)
     }
 
-    /// Whether an eojeol is tokenised the same whatever stands around it.
+    /// Whether an eojeol is tokenised the same whatever is around it.
     fn is_separable(&self, subject: &Subject, eojeol: &str) -> Result<bool, EncoderError> {
         let extends = |c: char| is_combining_mark(c) || matches!(c, '\u{1F3FB}'..='\u{1F3FF}');
         if eojeol.is_empty() || eojeol.starts_with(extends) {
@@ -206,7 +206,7 @@ impl Memo {
 }
 
 /// Whether the eojeol of a text are parted by single spaces, and no character in it is one that
-/// normalisers remove, replace by a space or join with what stands before.
+/// normalisers remove, replace by a space or join with what precedes.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ') || bytes.is_empty() {

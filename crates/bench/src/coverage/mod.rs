@@ -80,7 +80,7 @@ pub struct TokenizerFile {
 
 /// What is to be measured besides the vocabulary.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Plan<'a> {
+pub struct CoveragePlan<'a> {
     /// Scripts to count by name.
     pub scripts: &'a [ScriptQuery],
     /// Suites to tokenise.
@@ -94,7 +94,10 @@ pub struct Plan<'a> {
 ///
 /// # Errors
 /// When a file of the tokenizer cannot be read again, or it fails on a text.
-pub fn measure(subject: &Subject, plan: Plan<'_>) -> Result<TokenizerReport, CoverageError> {
+pub fn measure(
+    subject: &Subject,
+    plan: CoveragePlan<'_>,
+) -> Result<TokenizerReport, CoverageError> {
     let mut suites = BTreeMap::new();
     for suite in plan.suites {
         let name = suite_name(suite);

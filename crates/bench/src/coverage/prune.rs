@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use unicode_script::{Script, UnicodeScript as _};
 
 use super::augment::{Texts, document};
-use super::subject::{Entry, EntryKind, Subject};
+use super::subject::{EntryKind, Subject, VocabularyEntry};
 use super::{CoverageError, ScriptQuery, corpus};
 use korfinsts_base::fs;
 
@@ -121,7 +121,7 @@ fn wanted(subject: &Subject, counts: &HashMap<u32, u64>, options: &PruneOptions)
     let first = options.ids.iter().filter(|id| **id < FIRST_IDS).max();
     kept.extend(0..first.copied().unwrap_or_default());
     let often = |id| counts.get(&id).is_some_and(|n| *n >= options.min_count);
-    let stays = |entry: &&Entry| {
+    let stays = |entry: &&VocabularyEntry| {
         often(entry.id)
             || tokenizer.is_special(entry.id)
             || match entry.kind {
@@ -136,7 +136,7 @@ fn wanted(subject: &Subject, counts: &HashMap<u32, u64>, options: &PruneOptions)
 }
 
 /// Whether a piece stays for its letters.
-fn is_needed(entry: &Entry, byte_level: bool, options: &PruneOptions) -> bool {
+fn is_needed(entry: &VocabularyEntry, byte_level: bool, options: &PruneOptions) -> bool {
     if byte_level && entry.raw.chars().nth(1).is_none() {
         return true;
     }

@@ -14,7 +14,7 @@ use korfinsts_encoder::tokenizer::Tokenizer;
 
 /// One vocabulary entry with what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct VocabularyEntry {
     /// Its id.
     pub id: u32,
     /// The token as stored.
@@ -39,7 +39,7 @@ pub enum EntryKind {
     Unused,
 }
 
-impl Entry {
+impl VocabularyEntry {
     /// The text without its word marker (`▁`, `Ġ`, `##`, `</w>`, spaces around it).
     #[must_use]
     pub fn bare(&self) -> Option<&str> {
@@ -85,7 +85,7 @@ impl HangulForm {
 pub struct Subject {
     name: String,
     tokenizer: Tokenizer,
-    entries: Vec<Entry>,
+    entries: Vec<VocabularyEntry>,
     flags: Flags,
     max_tokens: Option<MaxTokens>,
     hangul_form: HangulForm,
@@ -95,7 +95,7 @@ impl Subject {
     /// Loads a tokenizer from a file (`tokenizer.json`, `*.model`, `vocab.txt`, `vocab.json`,
     /// `merges.txt`, `*.onnx`) or a folder of such files (a model's folder).
     ///
-    /// For a model whose files lie in a subfolder (`onnx/model.onnx`), the folder above is
+    /// For a model whose files are in a subfolder (`onnx/model.onnx`), the folder above is
     /// looked at as well.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl Subject {
 
     /// Every entry, in the order of ids.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[VocabularyEntry] {
         &self.entries
     }
 
@@ -189,7 +189,7 @@ impl Subject {
 
     /// The entry of an id.
     #[must_use]
-    pub fn entry(&self, id: u32) -> Option<&Entry> {
+    pub fn entry(&self, id: u32) -> Option<&VocabularyEntry> {
         let at = self.entries.partition_point(|e| e.id < id);
         self.entries.get(at).filter(|e| e.id == id)
     }
@@ -233,7 +233,7 @@ struct Flags {
 }
 
 impl Flags {
-    fn new(entries: &[Entry], unknown: Option<u32>) -> Self {
+    fn new(entries: &[VocabularyEntry], unknown: Option<u32>) -> Self {
         let limit = entries.len().saturating_mul(4).saturating_add(1 << 16);
         let top = entries.last().map_or(0, |e| e.id as usize + 1).min(limit);
         let mut flags = Self {
@@ -264,7 +264,7 @@ impl Flags {
     }
 }
 
-fn entries(tokenizer: &Tokenizer) -> Vec<Entry> {
+fn entries(tokenizer: &Tokenizer) -> Vec<VocabularyEntry> {
     let alphabet = tokenizer.byte_level().then(ByteAlphabet::new);
     tokenizer
         .vocabulary()
@@ -282,7 +282,7 @@ fn entries(tokenizer: &Tokenizer) -> Vec<Entry> {
             } else {
                 (EntryKind::Text, Some(entry.token.clone()))
             };
-            Entry {
+            VocabularyEntry {
                 id: entry.id,
                 raw: entry.token,
                 text,

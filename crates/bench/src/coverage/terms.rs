@@ -44,7 +44,7 @@ pub fn built_in() -> Vec<Term> {
 /// that start with `#` are skipped, and so is a first line that names the columns.
 ///
 /// # Errors
-/// When the file cannot be read, a line has other fields, a term stands twice, or none is there.
+/// When the file cannot be read, a line has other fields, a term occurs twice, or none is there.
 pub fn read(path: &Path) -> Result<Vec<Term>, CoverageError> {
     let bytes = fs::read(path)?;
     let text = text::utf8(&bytes)

@@ -64,7 +64,7 @@ impl<'a> TokenCounter<'a> {
             .map(|()| tokens)
     }
 
-    /// Bounds that decide whether the number lies in `least..=most`: either side of both ends is
+    /// Bounds that decide whether the number is in `least..=most`: either side of both ends is
     /// certain, and where cheap bounds leave it open the number is exact.
     ///
     /// A token of a byte-level vocabulary stands for at least one byte. The lines of a text split

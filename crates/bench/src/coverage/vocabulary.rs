@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use super::script::{ScriptQuery, is_han, is_latin};
-use super::subject::{Entry, EntryKind, Subject, strip_marker};
+use super::subject::{EntryKind, Subject, VocabularyEntry, strip_marker};
 use korfinsts_base::text::{is_hangul, is_hangul_syllable, is_jamo};
 
 /// Number of precomposed Hangul syllables, U+AC00 to U+D7A3.
@@ -85,7 +85,7 @@ pub fn count(subject: &Subject, scripts: &[ScriptQuery]) -> VocabularyCounts {
     count_entries(subject.entries(), scripts)
 }
 
-fn count_entries(entries: &[Entry], scripts: &[ScriptQuery]) -> VocabularyCounts {
+fn count_entries(entries: &[VocabularyEntry], scripts: &[ScriptQuery]) -> VocabularyCounts {
     let mut counts = VocabularyCounts {
         vocab_size: entries.len(),
         hangul: HangulCounts::default(),
@@ -160,7 +160,7 @@ fn make(text: &str) -> Make {
     }
 }
 
-fn count_hangul(entry: &Entry, counts: &mut HangulCounts, syllables: &mut HashSet<char>) {
+fn count_hangul(entry: &VocabularyEntry, counts: &mut HangulCounts, syllables: &mut HashSet<char>) {
     match make(&entry.raw) {
         Make::NoHangul => {}
         made => {
@@ -197,8 +197,8 @@ fn count_hangul(entry: &Entry, counts: &mut HangulCounts, syllables: &mut HashSe
 mod tests {
     use super::*;
 
-    fn entry(raw: &str, text: Option<&str>, kind: EntryKind) -> Entry {
-        Entry {
+    fn entry(raw: &str, text: Option<&str>, kind: EntryKind) -> VocabularyEntry {
+        VocabularyEntry {
             id: 0,
             raw: raw.into(),
             text: text.map(str::to_owned),

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::RunError;
 use super::halving::Halving;
-use super::store::{About, EmbeddingSet, Entry, Store, TextKey, text_key};
+use super::store::{About, EmbeddingSet, Store, StoreEntry, TextKey, text_key};
 use korfinsts_encoder::{
     BatchLimits, Embeddings, Encoder, EncoderError, PreparedText, TokenCount, Usage,
 };
@@ -79,21 +79,32 @@ struct Batch {
 /// What a lane sends back.
 type Encoded = Result<(Batch, Embeddings, Vec<TokenCount>), EncoderError>;
 
-/// Embeddings of `texts` (prompted with `prompt`): those in the store at `folder` are read, the
-/// others encoded and kept there. `open` is called only when a text is missing.
+/// Texts to encode, and where their embeddings are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodeTask<'a> {
+    /// Texts without their prompt; one that occurs twice is encoded once.
+    pub texts: &'a [&'a str],
+    /// Prompt of every text.
+    pub prompt: &'a str,
+    /// Folder of the store of the encoder with this prompt.
+    pub folder: &'a Path,
+    /// How to encode.
+    pub options: EncodeOptions<'a>,
+}
+
+/// Embeddings of the texts of a task: those in its store are read, the others encoded and kept
+/// there. `open` is called only when a text is missing.
 ///
 /// # Errors
 /// When the store, the encoder or the disk fails, or when `options.stop` was set; every batch
 /// that was finished by then is kept.
 pub fn embed(
-    texts: &[&str],
-    prompt: &str,
-    folder: &Path,
-    options: EncodeOptions<'_>,
+    task: EncodeTask<'_>,
     progress: &mut dyn Progress,
     open: &mut dyn FnMut() -> Result<Box<dyn Encoder>, EncoderError>,
 ) -> Result<Store, RunError> {
-    let mut store = Store::open(folder, options.resume)?;
+    let EncodeTask { texts, options, .. } = task;
+    let mut store = Store::open(task.folder, options.resume)?;
     let missing = missing(texts, store.set());
     let total = texts
         .iter()
@@ -116,14 +127,7 @@ pub fn embed(
         warnings: encoder.warnings().to_vec(),
     };
     store.set_about(&about)?;
-    let result = encode(
-        &missing,
-        prompt,
-        encoder.as_ref(),
-        options,
-        &mut store,
-        progress,
-    );
+    let result = task.encode(&missing, encoder.as_ref(), &mut store, progress);
     if let Some(usage) = encoder.usage() {
         progress.usage(&usage);
     }
@@ -151,98 +155,103 @@ fn missing<'a>(texts: &[&'a str], set: &EmbeddingSet) -> Vec<(TextKey, &'a str)>
     missing
 }
 
-fn encode(
-    missing: &[(TextKey, &str)],
-    prompt: &str,
-    encoder: &dyn Encoder,
-    options: EncodeOptions<'_>,
-    store: &mut Store,
-    progress: &mut dyn Progress,
-) -> Result<(), RunError> {
-    let lanes = encoder.lanes().max(1);
-    let limits = Limits::new(encoder, options.batch_tokens);
-    let halving = Halving::default();
-    let over = AtomicBool::new(false);
-    let ended = &|| over.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        let (to_lanes, batches) = mpsc::sync_channel::<Batch>(lanes * 2);
-        let (to_writer, results) = mpsc::sync_channel::<Encoded>(lanes * 2);
-        // Shared so that it goes away with the last lane, and the tokeniser then ends too.
-        let batches = Arc::new(Mutex::new(batches));
-        let failed = to_writer.clone();
-        scope.spawn(move || {
-            let mut rest = missing;
-            let mut window = FIRST_WINDOW;
-            while !rest.is_empty() && !ended() {
-                let (now, later) = rest.split_at(window.min(rest.len()));
-                (rest, window) = (later, WINDOW);
-                match cut(now, prompt, encoder, limits) {
-                    Ok(cut) => {
-                        for batch in cut {
-                            if to_lanes.send(batch).is_err() {
-                                return;
+impl EncodeTask<'_> {
+    fn encode(
+        &self,
+        missing: &[(TextKey, &str)],
+        encoder: &dyn Encoder,
+        store: &mut Store,
+        progress: &mut dyn Progress,
+    ) -> Result<(), RunError> {
+        let Self {
+            prompt, options, ..
+        } = *self;
+        let lanes = encoder.lanes().max(1);
+        let limits = Limits::new(encoder, options.batch_tokens);
+        let halving = Halving::default();
+        let over = AtomicBool::new(false);
+        let ended = &|| over.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let (to_lanes, batches) = mpsc::sync_channel::<Batch>(lanes * 2);
+            let (to_writer, results) = mpsc::sync_channel::<Encoded>(lanes * 2);
+            // Shared so that it goes away with the last lane, and the tokeniser then ends too.
+            let batches = Arc::new(Mutex::new(batches));
+            let failed = to_writer.clone();
+            scope.spawn(move || {
+                let mut rest = missing;
+                let mut window = FIRST_WINDOW;
+                while !rest.is_empty() && !ended() {
+                    let (now, later) = rest.split_at(window.min(rest.len()));
+                    (rest, window) = (later, WINDOW);
+                    match cut(now, prompt, encoder, limits) {
+                        Ok(cut) => {
+                            for batch in cut {
+                                if to_lanes.send(batch).is_err() {
+                                    return;
+                                }
                             }
                         }
-                    }
-                    Err(error) => {
-                        let _ = failed.send(Err(error));
-                        return;
-                    }
-                }
-            }
-        });
-        for _ in 0..lanes {
-            let (to_writer, batches) = (to_writer.clone(), Arc::clone(&batches));
-            let halving = &halving;
-            scope.spawn(move || {
-                loop {
-                    let next = batches.lock().map(|queue| queue.recv());
-                    let Ok(Ok(batch)) = next else { return };
-                    // After the end the queue is emptied, so that the tokeniser is not left
-                    // waiting on a full one.
-                    if ended() {
-                        continue;
-                    }
-                    let texts: Vec<&PreparedText> = batch.texts.iter().collect();
-                    let result = halving
-                        .encode(encoder, &texts)
-                        .map(|(embeddings, tokens)| (batch, embeddings, tokens));
-                    if to_writer.send(result).is_err() {
-                        return;
+                        Err(error) => {
+                            let _ = failed.send(Err(error));
+                            return;
+                        }
                     }
                 }
             });
-        }
-        drop((to_writer, batches));
-        let mut outcome = Ok(());
-        for result in results {
-            for line in halving.notes() {
-                progress.note(&line);
-            }
-            if outcome.is_err() {
-                // What other lanes finish meanwhile was paid for: it is kept where it can be.
-                if let Ok((batch, embeddings, tokens)) = result {
-                    let _ = keep(&batch, &embeddings, &tokens, store);
-                }
-                continue;
-            }
-            outcome = result
-                .map_err(RunError::from)
-                .and_then(|(batch, embeddings, tokens)| {
-                    keep(&batch, &embeddings, &tokens, store)?;
-                    let bytes = |text: &PreparedText| text.text.len().saturating_sub(prompt.len());
-                    progress.advance(Amount {
-                        texts: batch.texts.len(),
-                        bytes: batch.texts.iter().map(bytes).sum(),
-                    });
-                    Ok(())
+            for _ in 0..lanes {
+                let (to_writer, batches) = (to_writer.clone(), Arc::clone(&batches));
+                let halving = &halving;
+                scope.spawn(move || {
+                    loop {
+                        let next = batches.lock().map(|queue| queue.recv());
+                        let Ok(Ok(batch)) = next else { return };
+                        // After the end the queue is emptied, so that the tokeniser is not left
+                        // waiting on a full one.
+                        if ended() {
+                            continue;
+                        }
+                        let texts: Vec<&PreparedText> = batch.texts.iter().collect();
+                        let result = halving
+                            .encode(encoder, &texts)
+                            .map(|(embeddings, tokens)| (batch, embeddings, tokens));
+                        if to_writer.send(result).is_err() {
+                            return;
+                        }
+                    }
                 });
-            if outcome.is_err() {
-                over.store(true, Ordering::Relaxed);
             }
-        }
-        outcome
-    })
+            drop((to_writer, batches));
+            let mut outcome = Ok(());
+            for result in results {
+                for line in halving.notes() {
+                    progress.note(&line);
+                }
+                if outcome.is_err() {
+                    // What other lanes finish meanwhile was paid for: it is kept where it can be.
+                    if let Ok((batch, embeddings, tokens)) = result {
+                        let _ = keep(&batch, &embeddings, &tokens, store);
+                    }
+                    continue;
+                }
+                outcome = result
+                    .map_err(RunError::from)
+                    .and_then(|(batch, embeddings, tokens)| {
+                        keep(&batch, &embeddings, &tokens, store)?;
+                        let bytes =
+                            |text: &PreparedText| text.text.len().saturating_sub(prompt.len());
+                        progress.advance(Amount {
+                            texts: batch.texts.len(),
+                            bytes: batch.texts.iter().map(bytes).sum(),
+                        });
+                        Ok(())
+                    });
+                if outcome.is_err() {
+                    over.store(true, Ordering::Relaxed);
+                }
+            }
+            outcome
+        })
+    }
 }
 
 /// Writes a batch to the store.
@@ -252,7 +261,7 @@ fn keep(
     tokens: &[TokenCount],
     store: &mut Store,
 ) -> Result<(), RunError> {
-    store.append(Entry {
+    store.append(StoreEntry {
         keys: &batch.keys,
         tokens,
         values: &embeddings.values,
@@ -333,6 +342,8 @@ mod tests {
         /// Padded tokens that one batch has room for.
         room: Option<usize>,
         limits: BatchLimits,
+        /// The user has stopped the run.
+        stopped: bool,
     }
 
     impl Encoder for Fake {
@@ -405,20 +416,24 @@ mod tests {
         folder: &Path,
         fake: fn() -> Fake,
         batch_tokens: usize,
-        stop: bool,
         progress: &mut dyn Progress,
     ) -> Result<Store, RunError> {
         let texts = texts();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let stop = AtomicBool::new(stop);
-        let options = EncodeOptions {
-            batch_tokens,
-            resume: true,
-            label: "fake",
-            stop: &stop,
+        let fake = fake();
+        let task = EncodeTask {
+            texts: &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+            prompt: "p:",
+            folder,
+            options: EncodeOptions {
+                batch_tokens,
+                resume: true,
+                label: "fake",
+                stop: &AtomicBool::new(fake.stopped),
+            },
         };
-        embed(&texts, "p:", folder, options, progress, &mut || {
-            Ok(Box::new(fake()))
+        let mut fake = Some(fake);
+        embed(task, progress, &mut || {
+            Ok(Box::new(fake.take().expect("opened once")))
         })
     }
 
@@ -469,7 +484,7 @@ mod tests {
             ..Fake::default()
         };
         let mut count = Count::default();
-        let store = run(folder.path(), fake, 50_000, false, &mut count).expect("encoded");
+        let store = run(folder.path(), fake, 50_000, &mut count).expect("encoded");
         assert_complete(&store);
         assert!(!count.notes.is_empty());
         assert!(
@@ -534,13 +549,7 @@ mod tests {
         let unique = texts().into_iter().collect::<HashSet<_>>().len();
         for (batch_tokens, left) in [(512, unique), (512, 0)] {
             let mut count = Count::default();
-            let store = run(
-                folder.path(),
-                Fake::default,
-                batch_tokens,
-                false,
-                &mut count,
-            );
+            let store = run(folder.path(), Fake::default, batch_tokens, &mut count);
             assert_complete(&store.expect("encoded"));
             assert_eq!(
                 (count.missing.texts, count.texts, count.finished),
@@ -554,13 +563,7 @@ mod tests {
     fn batching_does_not_change_an_embedding() {
         for batch_tokens in [1, 64, 100_000] {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let store = run(
-                folder.path(),
-                Fake::default,
-                batch_tokens,
-                false,
-                &mut Silent,
-            );
+            let store = run(folder.path(), Fake::default, batch_tokens, &mut Silent);
             assert_complete(&store.expect("encoded"));
         }
     }
@@ -572,7 +575,7 @@ mod tests {
             alone: true,
             ..Fake::default()
         };
-        assert_complete(&run(folder.path(), fake, 512, false, &mut Silent).expect("encoded"));
+        assert_complete(&run(folder.path(), fake, 512, &mut Silent).expect("encoded"));
     }
 
     #[test]
@@ -582,7 +585,7 @@ mod tests {
             fails_on: Some("p:333"),
             ..Fake::default()
         };
-        let failed = run(folder.path(), fake, 16, false, &mut Silent);
+        let failed = run(folder.path(), fake, 16, &mut Silent);
         assert!(matches!(
             failed,
             Err(RunError::Encoder(EncoderError::NotFinite { .. }))
@@ -593,7 +596,7 @@ mod tests {
             .len();
         assert!(kept > 0);
         let mut count = Count::default();
-        let store = run(folder.path(), Fake::default, 512, false, &mut count).expect("encoded");
+        let store = run(folder.path(), Fake::default, 512, &mut count).expect("encoded");
         assert_complete(&store);
         assert!(count.texts > 0 && count.texts < store.set().len());
     }
@@ -601,7 +604,11 @@ mod tests {
     #[test]
     fn a_stop_ends_the_run_as_interrupted() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let stopped = run(folder.path(), Fake::default, 512, true, &mut Silent);
+        let fake = || Fake {
+            stopped: true,
+            ..Fake::default()
+        };
+        let stopped = run(folder.path(), fake, 512, &mut Silent);
         assert!(matches!(
             stopped,
             Err(RunError::Interrupted { encoded: 0, .. })

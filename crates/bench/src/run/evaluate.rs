@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::RunError;
-use super::engine::{self, Amount, EncodeOptions, Progress};
+use super::engine::{self, Amount, EncodeOptions, EncodeTask, Progress};
 use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
     SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
@@ -61,111 +61,268 @@ pub struct Evaluation {
     pub key: String,
 }
 
-/// Evaluates an encoder on suites: each unique text of them all is encoded once, then each suite
-/// is scored and handed to `sink` at once, so that what is finished is kept.
-///
-/// # Errors
-/// When the encoder, the store, the disk or `sink` fails, or the user interrupts.
-pub fn encoder(
-    spec: &EncoderSpec,
-    prompting: &Prompting,
-    suites: &[Suite],
-    open: &OpenOptions,
-    options: EvaluateOptions<'_>,
-    progress: &mut dyn Progress,
-    sink: &mut dyn FnMut(Evaluation) -> Result<(), RunError>,
-) -> Result<(), RunError> {
-    let start = Instant::now();
-    let mut encoding = Duration::ZERO;
-    let mut stores = Vec::new();
-    let mut progress = NotingProgress {
-        to: progress,
-        encoded: 0,
-        usage: None,
-        notes: Vec::new(),
-    };
-    let same = prompting.prompts[0] == prompting.prompts[1];
-    for side in 0..=usize::from(!same) {
-        let prompt = &prompting.prompts[side];
-        let mut texts = Vec::new();
-        for pair in suites.iter().flat_map(|s| options.limited(s)) {
-            if same || side == 0 {
-                texts.push(pair.sentence1.as_str());
-            }
-            if same || side == 1 {
-                texts.push(pair.sentence2.as_str());
-            }
-        }
-        let folder = options.cache.join(spec.key(prompt));
-        let encode = EncodeOptions {
-            label: &spec.name,
-            ..options.encode
+/// An encoder as it is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluatedEncoder<'e> {
+    /// How its files were read.
+    pub spec: &'e EncoderSpec,
+    /// Its prompts.
+    pub prompting: &'e Prompting,
+    /// How it is opened.
+    pub open: &'e OpenOptions,
+}
+
+impl EvaluatedEncoder<'_> {
+    /// Evaluates an encoder on suites: each unique text of them all is encoded once, then each suite
+    /// is scored and handed to `sink` at once, so that what is finished is kept.
+    ///
+    /// # Errors
+    /// When the encoder, the store, the disk or `sink` fails, or the user interrupts.
+    pub fn evaluate(
+        self,
+        suites: &[Suite],
+        options: EvaluateOptions<'_>,
+        progress: &mut dyn Progress,
+        sink: &mut dyn FnMut(Evaluation) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let Self {
+            spec,
+            prompting,
+            open,
+        } = self;
+        let start = Instant::now();
+        let mut encoding = Duration::ZERO;
+        let mut stores = Vec::new();
+        let mut progress = NotingProgress {
+            to: progress,
+            encoded: 0,
+            usage: None,
+            notes: Vec::new(),
         };
-        let begun = Instant::now();
-        let mut opening = Duration::ZERO;
-        let store = engine::embed(&texts, prompt, &folder, encode, &mut progress, &mut || {
+        let same = prompting.prompts[0] == prompting.prompts[1];
+        for side in 0..=usize::from(!same) {
+            let prompt = &prompting.prompts[side];
+            let mut texts = Vec::new();
+            for pair in suites.iter().flat_map(|s| options.limited(s)) {
+                if same || side == 0 {
+                    texts.push(pair.sentence1.as_str());
+                }
+                if same || side == 1 {
+                    texts.push(pair.sentence2.as_str());
+                }
+            }
+            let folder = options.cache.join(spec.key(prompt));
+            let task = EncodeTask {
+                texts: &texts,
+                prompt,
+                folder: &folder,
+                options: EncodeOptions {
+                    label: &spec.name,
+                    ..options.encode
+                },
+            };
             let begun = Instant::now();
-            let encoder = spec.open(open);
-            opening = begun.elapsed();
-            encoder
-        })
-        .map_err(|error| located(error, suites, prompt))?;
-        encoding += begun.elapsed().saturating_sub(opening);
-        stores.push(store);
+            let mut opening = Duration::ZERO;
+            let store = engine::embed(task, &mut progress, &mut || {
+                let begun = Instant::now();
+                let encoder = spec.open(open);
+                opening = begun.elapsed();
+                encoder
+            })
+            .map_err(|error| located(error, suites, prompt))?;
+            encoding += begun.elapsed().saturating_sub(opening);
+            stores.push(store);
+        }
+        let about = stores[0].about();
+        let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
+        let texts_encoded = progress.encoded;
+        for suite in suites {
+            let sets = [
+                stores[0].set(),
+                stores.last().map_or(stores[0].set(), Store::set),
+            ];
+            let mut scored = self.score_pairs(suite, options.limited(suite), sets)?;
+            let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
+            let mut record = assemble(numbers, &scored.pairs, suite, &options);
+            record.encoder = self.facts(sets[0].dimension());
+            // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
+            if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
+                record.warnings.push(format!(
+                    "{:.1} % of the pairs share their predicted score with another pair",
+                    100.0 * share
+                ));
+            }
+            record
+                .warnings
+                .extend(inverted(&record, options.limited(suite)));
+            record.truncated_share = scored.truncated_share;
+            record.tokens_lost_share = scored.tokens_lost_share;
+            record.warnings.extend(scored.warnings);
+            let opened = about.iter().flat_map(|a| &a.warnings);
+            record
+                .warnings
+                .extend(spec.warnings.iter().chain(opened).cloned());
+            let variants = mark_trained(spec, suite, &mut scored.pairs);
+            record.trained_on = score::trained_on(&scored.pairs, variants, &options.bootstrap);
+            record
+                .warnings
+                .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
+            // A server makes batches of its own, unseen.
+            record.batch = spec.endpoint.is_none().then_some(BatchFacts {
+                batch_tokens: options.encode.batch_tokens,
+                one_text_each,
+            });
+            let timing = Timing {
+                usage: progress.usage,
+                notes: progress.notes.clone(),
+                ..timing(start, encoding, texts_encoded)
+            };
+            sink(Evaluation {
+                record,
+                pairs: scored.pairs,
+                tokens: scored.tokens,
+                timing,
+                key: spec.key(""),
+            })?;
+        }
+        Ok(())
     }
-    let about = stores[0].about();
-    let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
-    let texts_encoded = progress.encoded;
-    for suite in suites {
-        let sets = [
-            stores[0].set(),
-            stores.last().map_or(stores[0].set(), Store::set),
-        ];
-        let mut scored = score_pairs(suite, options.limited(suite), sets, spec, prompting)?;
-        let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
-        let mut record = assemble(numbers, &scored.pairs, suite, &options);
-        record.encoder = facts(spec, prompting, sets[0].dimension(), open);
-        // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
-        if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
-            record.warnings.push(format!(
-                "{:.1} % of the pairs share their predicted score with another pair",
-                100.0 * share
+
+    /// Similarities and tokens of the pairs of a suite.
+    fn score_pairs<'a>(
+        self,
+        suite: &Suite,
+        pairs: &[Pair],
+        sets: [&'a EmbeddingSet; 2],
+    ) -> Result<Scored, RunError> {
+        let cosine = if self.prompting.float32_cosine {
+            Similarity::CosineF32
+        } else {
+            Similarity::Cosine
+        };
+        let scored = pairs
+            .par_iter()
+            .map(|pair| {
+                let find = |set: &'a EmbeddingSet, text: &str| {
+                    set.get(&text_key(text))
+                        .ok_or_else(|| RunError::MissingEmbedding {
+                            suite: suite.id.clone(),
+                            id: pair.id.clone(),
+                        })
+                };
+                let (a, first) = find(sets[0], &pair.sentence1)?;
+                let (b, second) = find(sets[1], &pair.sentence2)?;
+                let of = |similarity: Similarity| similarity.of(a, b).ok();
+                let scored = ScoredPair {
+                    score: of(cosine),
+                    dot: of(Similarity::Dot),
+                    manhattan: of(Similarity::Manhattan),
+                    euclidean: of(Similarity::Euclidean),
+                    ..ScoredPair::unscored(pair, suite)
+                };
+                Ok((scored, first, second))
+            })
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let counts = || scored.iter().flat_map(|(_, a, b)| [*a, *b]);
+        let truncated = counts().filter(|t| t.lost > 0).count();
+        let unknown = counts().any(|t| t.lost == TokenCount::UNKNOWN);
+        let kept: u64 = counts().map(|t| u64::from(t.kept)).sum();
+        let lost: u64 = counts()
+            .filter(|t| t.lost != TokenCount::UNKNOWN)
+            .map(|t| u64::from(t.lost))
+            .sum();
+        let mut warnings = Vec::new();
+        if truncated > 0 {
+            let length = self.spec.longest_text();
+            let tokens = if unknown {
+                "how many tokens are lost is not known".to_owned()
+            } else {
+                format!(
+                    "{:.1} % of all tokens are lost",
+                    100.0 * lost as f64 / (kept + lost) as f64
+                )
+            };
+            warnings.push(format!(
+                "{truncated} of {} texts were longer than {length} and were truncated; {tokens}",
+                2 * scored.len(),
             ));
         }
-        record
-            .warnings
-            .extend(inverted(&record, options.limited(suite)));
-        record.truncated_share = scored.truncated_share;
-        record.tokens_lost_share = scored.tokens_lost_share;
-        record.warnings.extend(scored.warnings);
-        let opened = about.iter().flat_map(|a| &a.warnings);
-        record
-            .warnings
-            .extend(spec.warnings.iter().chain(opened).cloned());
-        let variants = mark_trained(spec, suite, &mut scored.pairs);
-        record.trained_on = score::trained_on(&scored.pairs, variants, &options.bootstrap);
-        record
-            .warnings
-            .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
-        // A server makes batches of its own, unseen.
-        record.batch = spec.endpoint.is_none().then_some(BatchFacts {
-            batch_tokens: options.encode.batch_tokens,
-            one_text_each,
-        });
-        let timing = Timing {
-            usage: progress.usage,
-            notes: progress.notes.clone(),
-            ..timing(start, encoding, texts_encoded)
-        };
-        sink(Evaluation {
-            record,
-            pairs: scored.pairs,
-            tokens: scored.tokens,
-            timing,
-            key: spec.key(""),
-        })?;
+        // A server that counts no tokens still has its truncation watched.
+        let tokenised = kept > 0 || self.spec.endpoint.is_some();
+        let texts = 2 * scored.len();
+        let tokens = scored
+            .iter()
+            .filter(|_| tokenised)
+            .map(|(pair, a, b)| PairTokens {
+                id: pair.id.clone(),
+                tokens: [a.kept, b.kept],
+                lost: [a.lost, b.lost],
+            });
+        Ok(Scored {
+            tokens: tokens.collect(),
+            pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
+            truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
+            tokens_lost_share: (kept > 0 && !unknown).then(|| lost as f64 / (kept + lost) as f64),
+            warnings,
+        })
     }
-    Ok(())
+
+    /// What a record says of the encoder.
+    fn facts(self, dimension: usize) -> EncoderFacts {
+        let Self {
+            spec,
+            prompting,
+            open,
+        } = self;
+        let of_role = |role: &str| -> Vec<&str> {
+            spec.files
+                .iter()
+                .filter(|f| f.role.starts_with(role))
+                .map(|f| f.sha256.as_str())
+                .collect()
+        };
+        let one = |hashes: &[&str]| match hashes {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            several => Some(korfinsts_base::fs::sha256(several.join("\n").as_bytes())),
+        };
+        let form = if prompting.float32_cosine {
+            "cosine in float32"
+        } else {
+            "cosine in float64"
+        };
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        EncoderFacts {
+            name: spec.name.clone(),
+            revision: spec.revision.clone(),
+            backend: spec.backend.into(),
+            backend_version: korfinsts_encoder::backend::find(spec.backend)
+                .and_then(|b| (b.version)(open).ok())
+                .or_else(|| some(&spec.backend_version)),
+            sha256: one(&of_role("weights")),
+            tokenizer_sha256: one(&of_role("tokenizer")),
+            files: spec.files.clone(),
+            architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
+            pooling: spec.decided(&Setting::Pooling).map(str::to_owned),
+            dimension: Some(dimension).filter(|d| *d > 0),
+            max_tokens: spec.token_limit(),
+            dtype: some(&spec.dtype),
+            device: some(&spec.device),
+            protocol: prompting.protocol.clone(),
+            prompts: prompting.prompts.clone(),
+            similarity: format!("{} (main score: {form})", spec.similarity.name()),
+            endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
+                url: e.url.clone(),
+                dialect: e.dialect.name().into(),
+                model: e.model.clone(),
+                server: e.server.clone(),
+                pinned: e.is_pinned(),
+                fingerprint: e.fingerprint.clone(),
+                texts_per_request: e.texts_per_request,
+            }),
+            decisions: spec.decisions.clone(),
+        }
+    }
 }
 
 /// The error of an encoder on one text, with the first pair that the text is of.
@@ -327,85 +484,6 @@ struct Scored {
     warnings: Vec<String>,
 }
 
-fn score_pairs<'a>(
-    suite: &Suite,
-    pairs: &[Pair],
-    sets: [&'a EmbeddingSet; 2],
-    spec: &EncoderSpec,
-    prompting: &Prompting,
-) -> Result<Scored, RunError> {
-    let cosine = if prompting.float32_cosine {
-        Similarity::CosineF32
-    } else {
-        Similarity::Cosine
-    };
-    let scored = pairs
-        .par_iter()
-        .map(|pair| {
-            let find = |set: &'a EmbeddingSet, text: &str| {
-                set.get(&text_key(text))
-                    .ok_or_else(|| RunError::MissingEmbedding {
-                        suite: suite.id.clone(),
-                        id: pair.id.clone(),
-                    })
-            };
-            let (a, first) = find(sets[0], &pair.sentence1)?;
-            let (b, second) = find(sets[1], &pair.sentence2)?;
-            let of = |similarity: Similarity| similarity.of(a, b).ok();
-            let scored = ScoredPair {
-                score: of(cosine),
-                dot: of(Similarity::Dot),
-                manhattan: of(Similarity::Manhattan),
-                euclidean: of(Similarity::Euclidean),
-                ..ScoredPair::unscored(pair, suite)
-            };
-            Ok((scored, first, second))
-        })
-        .collect::<Result<Vec<_>, RunError>>()?;
-    let counts = || scored.iter().flat_map(|(_, a, b)| [*a, *b]);
-    let truncated = counts().filter(|t| t.lost > 0).count();
-    let unknown = counts().any(|t| t.lost == TokenCount::UNKNOWN);
-    let kept: u64 = counts().map(|t| u64::from(t.kept)).sum();
-    let lost: u64 = counts()
-        .filter(|t| t.lost != TokenCount::UNKNOWN)
-        .map(|t| u64::from(t.lost))
-        .sum();
-    let mut warnings = Vec::new();
-    if truncated > 0 {
-        let length = spec.longest_text();
-        let tokens = if unknown {
-            "how many tokens are lost is not known".to_owned()
-        } else {
-            format!(
-                "{:.1} % of all tokens are lost",
-                100.0 * lost as f64 / (kept + lost) as f64
-            )
-        };
-        warnings.push(format!(
-            "{truncated} of {} texts were longer than {length} and were truncated; {tokens}",
-            2 * scored.len(),
-        ));
-    }
-    // A server that counts no tokens still has its truncation watched.
-    let tokenised = kept > 0 || spec.endpoint.is_some();
-    let texts = 2 * scored.len();
-    let tokens = scored
-        .iter()
-        .filter(|_| tokenised)
-        .map(|(pair, a, b)| PairTokens {
-            id: pair.id.clone(),
-            tokens: [a.kept, b.kept],
-            lost: [a.lost, b.lost],
-        });
-    Ok(Scored {
-        tokens: tokens.collect(),
-        pairs: scored.into_iter().map(|(pair, _, _)| pair).collect(),
-        truncated_share: tokenised.then(|| truncated as f64 / texts as f64),
-        tokens_lost_share: (kept > 0 && !unknown).then(|| lost as f64 / (kept + lost) as f64),
-        warnings,
-    })
-}
-
 /// A record without its encoder.
 fn assemble(
     numbers: Numbers,
@@ -429,62 +507,6 @@ fn assemble(
         bootstrap: BootstrapFacts::of(&options.bootstrap),
         harness: Harness::this(),
         ..record
-    }
-}
-
-fn facts(
-    spec: &EncoderSpec,
-    prompting: &Prompting,
-    dimension: usize,
-    open: &OpenOptions,
-) -> EncoderFacts {
-    let of_role = |role: &str| -> Vec<&str> {
-        spec.files
-            .iter()
-            .filter(|f| f.role.starts_with(role))
-            .map(|f| f.sha256.as_str())
-            .collect()
-    };
-    let one = |hashes: &[&str]| match hashes {
-        [] => None,
-        [one] => Some((*one).to_owned()),
-        several => Some(korfinsts_base::fs::sha256(several.join("\n").as_bytes())),
-    };
-    let form = if prompting.float32_cosine {
-        "cosine in float32"
-    } else {
-        "cosine in float64"
-    };
-    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    EncoderFacts {
-        name: spec.name.clone(),
-        revision: spec.revision.clone(),
-        backend: spec.backend.into(),
-        backend_version: korfinsts_encoder::backend::find(spec.backend)
-            .and_then(|b| (b.version)(open).ok())
-            .or_else(|| some(&spec.backend_version)),
-        sha256: one(&of_role("weights")),
-        tokenizer_sha256: one(&of_role("tokenizer")),
-        files: spec.files.clone(),
-        architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
-        pooling: spec.decided(&Setting::Pooling).map(str::to_owned),
-        dimension: Some(dimension).filter(|d| *d > 0),
-        max_tokens: spec.token_limit(),
-        dtype: some(&spec.dtype),
-        device: some(&spec.device),
-        protocol: prompting.protocol.clone(),
-        prompts: prompting.prompts.clone(),
-        similarity: format!("{} (main score: {form})", spec.similarity.name()),
-        endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
-            url: e.url.clone(),
-            dialect: e.dialect.name().into(),
-            model: e.model.clone(),
-            server: e.server.clone(),
-            pinned: e.is_pinned(),
-            fingerprint: e.fingerprint.clone(),
-            texts_per_request: e.texts_per_request,
-        }),
-        decisions: spec.decisions.clone(),
     }
 }
 

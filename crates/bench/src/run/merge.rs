@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use super::record::{Record, may_be_record};
-use super::shard::{Plan, Shard};
+use super::shard::{Shard, ShardPlan};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::{self, FolderLock};
 
@@ -18,7 +18,7 @@ const MAX_FILES: usize = 1_000_000;
 pub struct Merged {
     /// Records in the joined folder, in the order of one run (of shards), else by path.
     pub records: Vec<PathBuf>,
-    /// How many of them stood in more than one folder, with the same bytes.
+    /// How many of them were in more than one folder, with the same bytes.
     pub repeated: usize,
     /// Shards that are missing; never any unless they were allowed to be.
     pub missing: Vec<Shard>,
@@ -178,10 +178,10 @@ pub fn missing(folder: &Path) -> Result<Vec<Shard>, RunError> {
 
 /// The records' names in the order of one run, and the shards that are missing.
 fn check_shards(folders: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Shard>), RunError> {
-    let mut plans: Vec<(&PathBuf, Plan)> = Vec::new();
+    let mut plans: Vec<(&PathBuf, ShardPlan)> = Vec::new();
     let mut count = None;
     for folder in folders {
-        let plan = Plan::read(folder)?;
+        let plan = ShardPlan::read(folder)?;
         count = count
             .or(plan.as_ref().map(|p| p.shard.count))
             .or(shard_of(folder).map(|s| s.count));

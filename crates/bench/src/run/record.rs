@@ -9,6 +9,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
@@ -710,17 +711,25 @@ pub fn write_tokens(files: &RecordFiles, tokens: &[PairTokens]) -> Result<(), Ru
 /// # Errors
 /// When the file cannot be read, or a line is not of the form of [`PairTokens`].
 pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
+    read_lines(path)
+}
+
+/// The lines of a file of a record.
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
     let bytes = fs::read(path)?;
-    let wrong = |line: usize, reason: String| RunError::Record {
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(path, 1, e.to_string()))?;
+    let lines = text.lines().zip(1..);
+    lines
+        .map(|(line, at)| serde_json::from_str(line).map_err(|e| wrong(path, at, e.to_string())))
+        .collect()
+}
+
+fn wrong(path: &Path, line: usize, reason: String) -> RunError {
+    RunError::Record {
         path: path.into(),
         line,
         reason,
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
-    text.lines()
-        .enumerate()
-        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
-        .collect()
+    }
 }
 
 /// Reads a per-pair file.
@@ -729,18 +738,8 @@ pub fn read_tokens(path: &Path) -> Result<Vec<PairTokens>, RunError> {
 /// When the file cannot be read, holds no pair, a line is no scored pair, a number is not finite, or
 /// an id occurs twice.
 pub fn read_pairs(path: &Path) -> Result<Vec<ScoredPair>, RunError> {
-    let bytes = fs::read(path)?;
-    let wrong = |line: usize, reason: String| RunError::Record {
-        path: path.into(),
-        line,
-        reason,
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(1, e.to_string()))?;
-    let pairs = text
-        .lines()
-        .enumerate()
-        .map(|(i, line)| serde_json::from_str(line).map_err(|e| wrong(i + 1, e.to_string())))
-        .collect::<Result<Vec<ScoredPair>, _>>()?;
+    let pairs: Vec<ScoredPair> = read_lines(path)?;
+    let wrong = |line, reason| wrong(path, line, reason);
     if pairs.is_empty() {
         return Err(wrong(1, "the file holds no pair".into()));
     }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::RunError;
 use super::engine::{Progress, Silent};
-use super::evaluate::{self, EvaluateOptions, Evaluation};
+use super::evaluate::{self, EvaluateOptions, EvaluatedEncoder, Evaluation};
 use super::mteb::{self, Written};
 use super::record::{BootstrapFacts, EncoderFacts, Record, RecordFiles, SuiteFacts, write_tokens};
-use super::shard::{self, Plan, Shard, Unit};
+use super::shard::{self, Shard, ShardPlan, Unit};
 use crate::suite::Suite;
 use korfinsts_base::fs::{self, FolderLock};
 use korfinsts_encoder::EncoderSpec;
@@ -74,7 +74,7 @@ pub struct Session<'a> {
     /// Folder of this process.
     results: Option<PathBuf>,
     /// Units of all shards, where the work is spread.
-    shards: Option<Plan>,
+    shards: Option<ShardPlan>,
 }
 
 impl<'a> Session<'a> {
@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
                     shard: 0,
                 })
             });
-            Plan::new(shard, units.collect())
+            ShardPlan::new(shard, units.collect())
         });
         let results = plan.results.clone().map(|folder| match plan.shard {
             Some(shard) => folder.join(shard.folder()),
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
 
     /// The plan of all shards, with the units of this one that are done.
     #[must_use]
-    pub fn shards(&self) -> Option<&Plan> {
+    pub fn shards(&self) -> Option<&ShardPlan> {
         self.shards.as_ref()
     }
 
@@ -259,18 +259,15 @@ impl<'a> Session<'a> {
             &some
         };
         let mut places = Vec::new();
-        evaluate::encoder(
-            &model.spec,
-            &model.prompting,
-            suites,
-            &self.plan.open,
-            self.plan.options,
-            progress,
-            &mut |evaluation| {
-                places.push(self.keep(evaluation, outcome)?);
-                Ok(())
-            },
-        )?;
+        let encoder = EvaluatedEncoder {
+            spec: &model.spec,
+            prompting: &model.prompting,
+            open: &self.plan.open,
+        };
+        encoder.evaluate(suites, self.plan.options, progress, &mut |evaluation| {
+            places.push(self.keep(evaluation, outcome)?);
+            Ok(())
+        })?;
         for (suite, place) in own.into_iter().zip(places) {
             self.done(model.index, suite, vec![place]);
         }

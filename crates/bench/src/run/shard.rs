@@ -90,7 +90,7 @@ pub struct Unit {
 
 /// What a shard did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct ShardPlan {
     /// Which shard.
     pub shard: Shard,
     /// Every unit of the run, in the order of a run that is not spread.
@@ -99,7 +99,7 @@ pub struct Plan {
     pub records: Vec<(usize, Vec<String>)>,
 }
 
-impl Plan {
+impl ShardPlan {
     /// Spreads units over `shard.count` shards: the largest first, each to the shard with the
     /// fewest pairs so far (the first of equals). The same list gives the same plan everywhere.
     #[must_use]
@@ -190,13 +190,13 @@ mod tests {
             })
             .collect();
         for count in [1, 2, 3, 10] {
-            let plans: Vec<Plan> = (1..=count)
-                .map(|index| Plan::new(Shard { index, count }, units.clone()))
+            let plans: Vec<ShardPlan> = (1..=count)
+                .map(|index| ShardPlan::new(Shard { index, count }, units.clone()))
                 .collect();
             for (i, unit) in plans[0].units.iter().enumerate() {
                 assert_eq!(plans.iter().filter(|p| p.is_own(i)).count(), 1, "{unit:?}");
             }
-            let load = |p: &Plan| -> usize {
+            let load = |p: &ShardPlan| -> usize {
                 (0..units.len())
                     .filter(|&i| p.is_own(i))
                     .map(|i| p.units[i].pairs)

@@ -104,7 +104,7 @@ impl EmbeddingSet {
     ///
     /// # Errors
     /// When the width differs from what is there.
-    fn insert(&mut self, batch: &Entry<'_>) -> Result<(), RunError> {
+    fn insert(&mut self, batch: &StoreEntry<'_>) -> Result<(), RunError> {
         if self.dimension == 0 {
             self.dimension = batch.dimension;
         }
@@ -128,7 +128,7 @@ impl EmbeddingSet {
 
 /// One batch on its way into a store.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub struct StoreEntry<'a> {
     /// Keys of the texts.
     pub keys: &'a [TextKey],
     /// Token counts of the texts.
@@ -139,7 +139,7 @@ pub struct Entry<'a> {
     pub dimension: usize,
 }
 
-impl Entry<'_> {
+impl StoreEntry<'_> {
     fn to_bytes(self) -> Vec<u8> {
         let n = self.keys.len();
         let mut bytes = Vec::with_capacity(entry_size(n as u64, self.dimension as u64) as usize);
@@ -219,7 +219,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written (a full disk included): then the segment is cut back to its
     /// last whole entry and the set is unchanged.
-    pub fn append(&mut self, entry: Entry<'_>) -> Result<(), RunError> {
+    pub fn append(&mut self, entry: StoreEntry<'_>) -> Result<(), RunError> {
         let bytes = entry.to_bytes();
         let (path, file, length) = match &mut self.segment {
             Some(segment) => segment,
@@ -259,7 +259,7 @@ impl Store {
                 .chunks_exact(4)
                 .map(|v| f32::from_bits(word(v)))
                 .collect();
-            self.set.insert(&Entry {
+            self.set.insert(&StoreEntry {
                 keys: &keys,
                 tokens: &tokens,
                 values: &values,
@@ -342,7 +342,7 @@ mod tests {
         let tokens = vec![TokenCount { kept: 3, lost: 1 }; texts.len()];
         let values = vec![value; texts.len() * 2];
         store
-            .append(Entry {
+            .append(StoreEntry {
                 keys: &keys,
                 tokens: &tokens,
                 values: &values,
@@ -442,7 +442,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut store = Store::open(folder.path(), true).expect("opened");
         batch(&mut store, &["a"], 0.5);
-        let entry = Entry {
+        let entry = StoreEntry {
             keys: &[text_key("b")],
             tokens: &[TokenCount::default()],
             values: &[1.0],

@@ -89,7 +89,7 @@ impl Registry {
         for source in &manifest.sources {
             let Some(copy) = &source.hub else { continue };
             for repo in std::iter::once(&copy.repo).chain(&copy.or) {
-                match self.fetch_from(manifest, source, repo, copy.revision.as_deref(), hub) {
+                match self.fetch_from(manifest, source, repo, hub) {
                     Ok(reports) => return Ok(reports),
                     // What is kept damaged would fail for ever.
                     Err(e @ (SuiteError::Content { .. } | SuiteError::WrongBytes { .. })) => {
@@ -118,10 +118,10 @@ impl Registry {
         manifest: &Manifest,
         source: &Source,
         repo: &str,
-        revision: Option<&str>,
         hub: &Hub,
     ) -> Result<Vec<ImportReport>, SuiteError> {
         let id = RepoId::new(RepoKind::Dataset, repo)?;
+        let revision = source.hub.as_ref().and_then(|h| h.revision.as_deref());
         let snapshot = hub.resolve(&id, revision.unwrap_or("main"))?;
         let mut found = Vec::new();
         let sealed = |split: &str| manifest.splits.get(split).is_some_and(|s| s.sealed);
@@ -139,8 +139,14 @@ impl Registry {
                 let many = names.len() > 1;
                 for (i, name) in names.iter().enumerate() {
                     let path = hub.file(&id, &snapshot.commit, name)?;
-                    let number = many.then_some(i + 1);
-                    located.push(locate(manifest, source, split, file, &path, number, None)?);
+                    let found = FoundFile {
+                        split,
+                        declared: file,
+                        path: &path,
+                        number: many.then_some(i + 1),
+                        gold: None,
+                    };
+                    located.push(found.read(manifest, source)?);
                 }
             }
             found.push((split.clone(), located));
@@ -170,7 +176,8 @@ impl Registry {
                 .filter(|s| manifest.files_key(s) == key);
             for split in reading {
                 let reading = load::read_split(manifest, source, split, files);
-                let suite = load::finish(manifest, split, files, reading, commit.clone())?;
+                let reading = reading.fetched(commit.clone());
+                let suite = load::finish(manifest, split, files, reading)?;
                 reports.push(ImportReport {
                     split: split.clone(),
                     source: source.name.clone(),
@@ -251,34 +258,40 @@ fn hashes(files: &[Located]) -> Vec<(String, String)> {
     all
 }
 
-/// Reads one found file and names it as it will be kept.
-fn locate(
-    manifest: &Manifest,
-    source: &Source,
-    split: &str,
-    declared: &SourceFile,
-    path: &Path,
+/// A file that was found for a declared one.
+struct FoundFile<'a> {
+    split: &'a str,
+    declared: &'a SourceFile,
+    path: &'a Path,
+    /// Its number, from 1, where several files are one declared one.
     number: Option<usize>,
-    gold: Option<&Path>,
-) -> Result<Located, SuiteError> {
-    let read = |path: &Path, sha256: Option<&str>| -> Result<Vec<u8>, SuiteError> {
-        let bytes = fs::read(path)?;
-        verify(path, &bytes, sha256, || other_bytes(manifest, source))?;
-        Ok(bytes)
-    };
-    Ok(Located {
-        path: path.to_owned(),
-        name: stored_name(declared, split, number, &path.to_string_lossy()),
-        bytes: read(path, declared.sha256.as_deref())?,
-        domain: declared.domain.clone(),
-        gold: match (&declared.gold, gold) {
-            (Some(declared), Some(path)) => {
-                let name = declared.name.rsplit('/').next().unwrap_or(&declared.name);
-                Some((name.to_owned(), read(path, declared.sha256.as_deref())?))
-            }
-            _ => None,
-        },
-    })
+    /// Its gold file, where it has one.
+    gold: Option<&'a Path>,
+}
+
+impl FoundFile<'_> {
+    /// Reads it and names it as it will be kept.
+    fn read(&self, manifest: &Manifest, source: &Source) -> Result<Located, SuiteError> {
+        let Self { declared, path, .. } = *self;
+        let read = |path: &Path, sha256: Option<&str>| -> Result<Vec<u8>, SuiteError> {
+            let bytes = fs::read(path)?;
+            verify(path, &bytes, sha256, || other_bytes(manifest, source))?;
+            Ok(bytes)
+        };
+        Ok(Located {
+            path: path.to_owned(),
+            name: stored_name(declared, self.split, self.number, &path.to_string_lossy()),
+            bytes: read(path, declared.sha256.as_deref())?,
+            domain: declared.domain.clone(),
+            gold: match (&declared.gold, self.gold) {
+                (Some(declared), Some(path)) => {
+                    let name = declared.name.rsplit('/').next().unwrap_or(&declared.name);
+                    Some((name.to_owned(), read(path, declared.sha256.as_deref())?))
+                }
+                _ => None,
+            },
+        })
+    }
 }
 
 fn other_bytes(manifest: &Manifest, source: &Source) -> String {
@@ -354,16 +367,14 @@ impl Candidates {
                 None => None,
             };
             for (i, path) in found.iter().enumerate() {
-                let number = many.then_some(i + 1);
-                located.push(locate(
-                    manifest,
-                    source,
+                let found = FoundFile {
                     split,
-                    file,
+                    declared: file,
                     path,
-                    number,
-                    gold.as_deref(),
-                )?);
+                    number: many.then_some(i + 1),
+                    gold: gold.as_deref(),
+                };
+                located.push(found.read(manifest, source)?);
             }
         }
         Ok((!files.is_empty()).then_some(located))

@@ -7,7 +7,9 @@ use korfinsts_base::text::nfc;
 
 use super::error::{Finding, Level, Place, Problem};
 use super::format::{Cell, Findings, Lookup, Record, Table, read, read_parallel};
-use super::manifest::{Column, Domains, Format, Manifest, ROW, Source, SourceFile, Tolerance};
+use super::manifest::{
+    Column, Domains, Format, Manifest, ROW, Source, SourceFile, Split, Tolerance,
+};
 use super::stats::narrow;
 use super::{Pair, Scale, ScaleKind, Suite, SuiteError};
 
@@ -46,10 +48,20 @@ pub(super) enum Provenance {
     /// The manifest names no revision of a copy on the hub.
     #[default]
     Elsewhere,
-    /// They are those that the manifest means, so this revision is theirs.
+    /// They are those that the manifest means, or were fetched at it, so this revision is theirs.
     Pinned(String),
     /// Nothing names them: the reader is told why no revision is.
     Unverified(&'static str),
+}
+
+impl Reading {
+    /// Notes the hub's commit from which the files were fetched, where they were.
+    pub fn fetched(mut self, commit: Option<String>) -> Self {
+        if let Some(commit) = commit {
+            self.provenance = Provenance::Pinned(commit);
+        }
+        self
+    }
 }
 
 impl Provenance {
@@ -105,8 +117,10 @@ fn other_scale(pairs: &[Pair], scale: Scale) -> Option<String> {
     narrow(range, scale, 0.5).filter(|_| varied && scale.kind != ScaleKind::Binary)
 }
 
-/// The columns of a table, found once.
-struct Found {
+/// The columns of a table, found once, and how the manifest reads them.
+struct Found<'a> {
+    source: &'a Source,
+    scale: Scale,
     sentence1: Lookup,
     sentence2: Lookup,
     score: Lookup,
@@ -138,7 +152,7 @@ pub(super) fn read_split(
             findings.add(Place::File, Problem::NoPair { rows: 0 });
             continue;
         }
-        let columns = match columns(&table, source, declared.score.as_ref()) {
+        let columns = match columns(&table, source, declared.score.as_ref(), scale) {
             Ok(columns) => columns,
             Err(problem) => {
                 // A file that could not be read at all has no columns either.
@@ -158,7 +172,7 @@ pub(super) fn read_split(
         for record in &table.records {
             let before = findings.found.len();
             let row = reading.rows + record.number;
-            let pair = pair(record, &columns, source, file, scale, &mut findings);
+            let pair = pair(record, &columns, file, &mut findings);
             let Some(mut pair) = pair else {
                 stop_on_missing_column(findings.found, before);
                 continue;
@@ -197,16 +211,7 @@ pub(super) fn read_split(
         }
         reading.rows += table.total;
     }
-    let empty = reading
-        .pairs
-        .iter()
-        .filter(|p| p.sentence1.is_empty() || p.sentence2.is_empty())
-        .count();
-    if empty > 0 {
-        reading
-            .warnings
-            .push(format!("{empty} pairs have an empty text"));
-    }
+    reading.warnings.extend(empty_texts(&reading.pairs));
     for (value, count) in &unknown_domains {
         reading.warnings.push(format!(
             "the domain `{value}` ({count} pairs) is not in the manifest and was kept as it is"
@@ -216,13 +221,7 @@ pub(super) fn read_split(
     if !matches!(reading.provenance, Provenance::Pinned(_)) {
         reading.warnings.extend(other_scale(&reading.pairs, scale));
     }
-    count(
-        manifest,
-        split,
-        files,
-        unknown_domains.is_empty(),
-        &mut reading,
-    );
+    count(declared, files, unknown_domains.is_empty(), &mut reading);
     if reading
         .findings
         .iter()
@@ -233,6 +232,13 @@ pub(super) fn read_split(
             .push("a byte order mark at the start of a file was skipped".to_owned());
     }
     reading
+}
+
+/// A warning where pairs have an empty text.
+fn empty_texts(pairs: &[Pair]) -> Option<String> {
+    let is_empty = |p: &&Pair| p.sentence1.is_empty() || p.sentence2.is_empty();
+    let empty = pairs.iter().filter(is_empty).count();
+    (empty > 0).then(|| format!("{empty} pairs have an empty text"))
 }
 
 /// A pair for each text between marks in the second one, without outer white space, numbered from 1; the pair itself
@@ -258,7 +264,7 @@ fn apart(pair: Pair, marks: &[String]) -> Vec<Pair> {
 }
 
 /// What the only record of a file is, where it is a document and no row: it lacks the first text.
-fn document(table: &Table, columns: &Found) -> Option<(String, String)> {
+fn document(table: &Table, columns: &Found<'_>) -> Option<(String, String)> {
     match &table.records[..] {
         [only] if only.text(&columns.sentence1).is_err() => only.document(),
         _ => None,
@@ -324,7 +330,12 @@ fn dropped(name: &str, table: &Table) -> String {
     )
 }
 
-fn columns(table: &Table, source: &Source, score: Option<&Column>) -> Result<Found, Problem> {
+fn columns<'a>(
+    table: &Table,
+    source: &'a Source,
+    score: Option<&Column>,
+    scale: Scale,
+) -> Result<Found<'a>, Problem> {
     let wanted = &source.columns;
     let gold = Column::Index(2);
     let score = match (score.or(wanted.score.as_ref()), &source.format) {
@@ -344,6 +355,8 @@ fn columns(table: &Table, source: &Source, score: Option<&Column>) -> Result<Fou
         _ => None,
     };
     Ok(Found {
+        source,
+        scale,
         sentence1: table.column(&wanted.sentence1)?,
         sentence2: table.column(&wanted.sentence2)?,
         score: table.column(score)?,
@@ -364,12 +377,11 @@ fn columns(table: &Table, source: &Source, score: Option<&Column>) -> Result<Fou
 /// One record as a pair; `None` where something is wrong with it, which is then reported.
 fn pair(
     record: &Record,
-    columns: &Found,
-    source: &Source,
+    columns: &Found<'_>,
     file: &Located,
-    scale: Scale,
     findings: &mut Findings<'_>,
 ) -> Option<Pair> {
+    let Found { source, scale, .. } = *columns;
     let before = findings.found.len();
     let mut take = |result: Result<String, Problem>| match result {
         Ok(text) => text,
@@ -484,13 +496,7 @@ pub(super) fn shown(files: &[Located]) -> PathBuf {
 }
 
 /// Compares the numbers of pairs with those of the manifest.
-fn count(
-    manifest: &Manifest,
-    split: &str,
-    files: &[Located],
-    domains_known: bool,
-    reading: &mut Reading,
-) {
+fn count(declared: &Split, files: &[Located], domains_known: bool, reading: &mut Reading) {
     // Where rows were refused, their number says nothing new.
     if reading
         .findings
@@ -500,7 +506,6 @@ fn count(
         return;
     }
     let path = shown(files);
-    let declared = &manifest.splits[split];
     let mut findings = Findings::new(&path, &mut reading.findings);
     if reading.pairs.is_empty() {
         let rows = reading.rows;
@@ -561,7 +566,7 @@ pub(super) fn release_id(files: &[Located]) -> String {
     korfinsts_base::fs::sha256(text.as_bytes())
 }
 
-/// A reading without errors as a suite. `commit` is that of the hub from which the files were fetched.
+/// A reading without errors as a suite.
 ///
 /// # Errors
 /// The first problem that makes the split unusable, with the number of the others.
@@ -570,7 +575,6 @@ pub(super) fn finish(
     split: &str,
     files: &[Located],
     reading: Reading,
-    commit: Option<String>,
 ) -> Result<Suite, SuiteError> {
     let errors: Vec<&Finding> = reading
         .findings
@@ -591,14 +595,13 @@ pub(super) fn finish(
         warnings.push(format!("superseded by `{other}`"));
     }
     warnings.extend(reading.warnings);
-    let hub_revision = match (commit, reading.provenance) {
-        (Some(commit), _) => Some(commit),
-        (None, Provenance::Pinned(revision)) => Some(revision),
-        (None, Provenance::Unverified(why)) => {
+    let hub_revision = match reading.provenance {
+        Provenance::Pinned(revision) => Some(revision),
+        Provenance::Unverified(why) => {
             warnings.push(why.to_owned());
             None
         }
-        (None, Provenance::Elsewhere) => None,
+        Provenance::Elsewhere => None,
     };
     Ok(Suite {
         id: manifest.id.clone(),

@@ -246,7 +246,7 @@ pub struct Columns {
     /// Gold score; absent where the input file has a gold file.
     #[serde(default)]
     pub score: Option<Column>,
-    /// Gold score of each word that stands in `score` instead of a number.
+    /// Gold score of each word that is in `score` instead of a number.
     #[serde(default)]
     pub scores: BTreeMap<String, f64>,
     /// Marks between which `sentence2` holds several texts: each is the second text of a pair of its own, whose id ends

@@ -270,8 +270,8 @@ impl Registry {
     pub fn load(&self, manifest: &Manifest, split: Option<&str>) -> Result<Suite, SuiteError> {
         let (split, _) = manifest.split(split)?;
         let (source, files, commit) = self.locate(manifest, split)?;
-        let reading = load::read_split(manifest, source, split, &files);
-        load::finish(manifest, split, &files, reading, commit)
+        let reading = load::read_split(manifest, source, split, &files).fetched(commit);
+        load::finish(manifest, split, &files, reading)
     }
 
     /// Reads one split and keeps what is wrong with it instead of stopping at the first error.
@@ -281,7 +281,7 @@ impl Registry {
         split: &str,
     ) -> Result<Inspected, SuiteError> {
         let (source, files, commit) = self.locate(manifest, split)?;
-        let mut reading = load::read_split(manifest, source, split, &files);
+        let mut reading = load::read_split(manifest, source, split, &files).fetched(commit);
         let findings = reading.findings.clone();
         let places = std::mem::take(&mut reading.places);
         let pairs = reading.pairs.iter().cloned().zip(places).collect();
@@ -289,7 +289,7 @@ impl Registry {
             path: load::shown(&files),
             findings,
             pairs,
-            suite: load::finish(manifest, split, &files, reading, commit).ok(),
+            suite: load::finish(manifest, split, &files, reading).ok(),
         })
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Element {
 
 /// What an input is fed.
 #[derive(Debug, Clone, PartialEq)]
-enum Source {
+enum InputSource {
     Ids,
     Mask,
     /// Segment of each token: all zero.
@@ -42,7 +42,7 @@ enum Source {
 pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) element: Element,
-    source: Source,
+    source: InputSource,
 }
 
 /// The values of one input for one batch, row-major; none where the shape has a zero in it. A truth
@@ -55,7 +55,7 @@ pub(crate) struct Fed {
 
 /// How a graph is run.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct GraphPlan {
     pub(crate) inputs: Vec<Input>,
     /// Name of the output that is read.
     pub(crate) output: String,
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     pub(crate) external_files: Vec<PathBuf>,
 }
 
-impl Plan {
+impl GraphPlan {
     /// Reads the graph of a model and says how it is run.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
         let named = |name: &str| {
             let found = inputs.iter().find(|input| input.name == name);
-            found.is_some_and(|input| matches!(input.source, Source::Constant(..)))
+            found.is_some_and(|input| matches!(input.source, InputSource::Constant(..)))
         };
         if let Some(name) = spec.onnx_inputs.keys().find(|name| !named(name)) {
             return Err(EncoderError::Unsupported {
@@ -99,7 +99,7 @@ impl Plan {
                 hint: Some(format!("leave `--onnx-input {name}=...` out")),
             });
         }
-        if !inputs.iter().any(|input| input.source == Source::Ids) {
+        if !inputs.iter().any(|input| input.source == InputSource::Ids) {
             let reason = format!(
                 "no input `input_ids` in the graph, which has {}",
                 names(&graph.inputs)
@@ -113,6 +113,39 @@ impl Plan {
             fixed: fixed(path, &graph.inputs)?,
             external_files,
         })
+    }
+
+    /// Shapes values that a runtime gave back into what the pooling expects.
+    ///
+    /// # Errors
+    /// When the shape is neither `[rows, dimension]` nor `[rows, width, dimension]`.
+    pub(crate) fn shaped(
+        &self,
+        backend: &'static str,
+        batch: &TokenBatch,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<NetworkOutput, EncoderError> {
+        match *shape {
+            [rows, dimension] if rows == batch.rows && values.len() == rows * dimension => {
+                Ok(NetworkOutput::Sentence { values, dimension })
+            }
+            [rows, width, dimension]
+                if rows == batch.rows
+                    && width == batch.width
+                    && values.len() == rows * width * dimension =>
+            {
+                Ok(NetworkOutput::Tokens { values, dimension })
+            }
+            _ => Err(EncoderError::Runtime {
+                backend,
+                reason: format!(
+                    "output `{}` has shape {shape:?} for a batch of {} texts of {} tokens",
+                    self.output, batch.rows, batch.width
+                ),
+                hint: Some("does the graph give token states or sentence embeddings?".into()),
+            }),
+        }
     }
 }
 
@@ -134,21 +167,21 @@ impl Input {
             Dimension::Free => free,
         };
         match &self.source {
-            Source::Ids => Fed::new(batch.ids.iter().copied(), shape),
-            Source::Mask => Fed::new(batch.mask.iter().copied(), shape),
-            Source::TokenTypes => Fed::new(batch.ids.iter().map(|_| 0_u32), shape),
-            Source::Positions { first, at_padding } => {
+            InputSource::Ids => Fed::new(batch.ids.iter().copied(), shape),
+            InputSource::Mask => Fed::new(batch.mask.iter().copied(), shape),
+            InputSource::TokenTypes => Fed::new(batch.ids.iter().map(|_| 0_u32), shape),
+            InputSource::Positions { first, at_padding } => {
                 Fed::new(batch.positions(*first, *at_padding), shape)
             }
-            Source::Past(dimensions) => {
+            InputSource::Past(dimensions) => {
                 let sizes = dimensions.iter().enumerate().map(|d| match d {
                     (0, _) => batch.rows,
                     d => size(d, 0),
                 });
                 Fed::new::<u32>([], sizes.collect())
             }
-            Source::UseCache => Fed::new([0_u32], vec![1]),
-            Source::Constant(values, dimensions) => {
+            InputSource::UseCache => Fed::new([0_u32], vec![1]),
+            InputSource::Constant(values, dimensions) => {
                 let sizes = dimensions.iter().enumerate().map(|d| size(d, 1));
                 let shape: Vec<usize> = sizes.collect();
                 let count = shape.iter().product();
@@ -186,39 +219,6 @@ pub(crate) fn file(spec: &EncoderSpec) -> Result<&Path, EncoderError> {
                 files.len()
             ),
             hint: Some("name the one `.onnx` file to evaluate".into()),
-        }),
-    }
-}
-
-/// Shapes values that a runtime gave back into what the pooling expects.
-///
-/// # Errors
-/// When the shape is neither `[rows, dimension]` nor `[rows, width, dimension]`.
-pub(crate) fn shaped(
-    backend: &'static str,
-    plan: &Plan,
-    batch: &TokenBatch,
-    shape: &[usize],
-    values: Vec<f32>,
-) -> Result<NetworkOutput, EncoderError> {
-    match *shape {
-        [rows, dimension] if rows == batch.rows && values.len() == rows * dimension => {
-            Ok(NetworkOutput::Sentence { values, dimension })
-        }
-        [rows, width, dimension]
-            if rows == batch.rows
-                && width == batch.width
-                && values.len() == rows * width * dimension =>
-        {
-            Ok(NetworkOutput::Tokens { values, dimension })
-        }
-        _ => Err(EncoderError::Runtime {
-            backend,
-            reason: format!(
-                "output `{}` has shape {shape:?} for a batch of {} texts of {} tokens",
-                plan.output, batch.rows, batch.width
-            ),
-            hint: Some("does the graph give token states or sentence embeddings?".into()),
         }),
     }
 }
@@ -263,29 +263,29 @@ fn input(spec: &EncoderSpec, path: &Path, value: &Value) -> Result<Input, Encode
         }
     };
     let source = match value.name.as_str() {
-        "input_ids" => Source::Ids,
-        "attention_mask" => Source::Mask,
-        "token_type_ids" => Source::TokenTypes,
+        "input_ids" => InputSource::Ids,
+        "attention_mask" => InputSource::Mask,
+        "token_type_ids" => InputSource::TokenTypes,
         "position_ids" => positions(spec),
-        "use_cache_branch" => Source::UseCache,
+        "use_cache_branch" => InputSource::UseCache,
         name if name.starts_with("past_key_values.") || name.starts_with("past_") => {
             let Some(shape) = value.shape.clone().filter(|s| s.len() > 1) else {
                 let reason = format!("input `{name}` declares no shape");
                 return Err(super::invalid(path, reason, None));
             };
-            Source::Past(shape)
+            InputSource::Past(shape)
         }
         _ => {
             let values = constant::values(spec.onnx_inputs.get(&value.name), path, value)?;
-            Source::Constant(values, value.shape.clone().unwrap_or_default())
+            InputSource::Constant(values, value.shape.clone().unwrap_or_default())
         }
     };
     let fits = match source {
-        Source::UseCache => element == Element::Bool,
-        Source::Past(_) => matches!(element, Element::Float32 | Element::Float16),
+        InputSource::UseCache => element == Element::Bool,
+        InputSource::Past(_) => matches!(element, Element::Float32 | Element::Float16),
         // A mask may be of real numbers or of truth values; ids may not.
-        Source::Mask => element != Element::Float16,
-        Source::Constant(..) => true,
+        InputSource::Mask => element != Element::Float16,
+        InputSource::Constant(..) => true,
         _ => matches!(element, Element::Int64 | Element::Int32),
     };
     if !fits {
@@ -301,9 +301,9 @@ fn input(spec: &EncoderSpec, path: &Path, value: &Value) -> Result<Input, Encode
 
 /// Positions are counted from 0, but by the RoBERTa family from behind its padding id. Padding
 /// takes no part, so its position need only be a valid one.
-fn positions(spec: &EncoderSpec) -> Source {
+fn positions(spec: &EncoderSpec) -> InputSource {
     if family::of(&spec.architecture).positions != Positions::AfterPadding {
-        return Source::Positions {
+        return InputSource::Positions {
             first: 0,
             at_padding: 0,
         };
@@ -311,7 +311,7 @@ fn positions(spec: &EncoderSpec) -> Source {
     let padding = spec.config["pad_token_id"]
         .as_u64()
         .map_or(1, |id| id as u32);
-    Source::Positions {
+    InputSource::Positions {
         first: padding + 1,
         at_padding: padding,
     }

@@ -120,7 +120,7 @@ impl Folder<'_> {
 
     fn sentencepiece(mut self, path: &Path) -> Result<Tokenizer, EncoderError> {
         class::refuse(Files::SentencePiece, path, self.settings, self.config)?;
-        let plan = sentencepiece::Plan {
+        let plan = sentencepiece::ConversionPlan {
             model_type: self.model_type,
             add_bos: self.flag("add_bos_token"),
             add_eos: self.flag("add_eos_token"),

@@ -25,7 +25,7 @@ const MAX_PIECES: usize = 1 << 24;
 const MAX_PIECE: u64 = 512;
 
 /// How a model of some type uses its SentencePiece vocabulary.
-pub(super) struct Plan<'a> {
+pub(super) struct ConversionPlan<'a> {
     /// `model_type` of `config.json`; empty when unknown.
     pub model_type: &'a str,
     /// `add_bos_token`, where the configuration says.
@@ -71,7 +71,7 @@ struct Proto {
 /// Reads a `.model` file into a document.
 pub(super) fn read(
     path: &Path,
-    plan: &Plan<'_>,
+    plan: &ConversionPlan<'_>,
     names: &SpecialNames,
     mut added: Vec<AddedTokenEntry>,
 ) -> Result<(Document, SpecialNames), EncoderError> {
@@ -119,7 +119,11 @@ pub(super) fn read(
 }
 
 /// BPE with byte fallback, as Llama, Mistral and Gemma use it.
-fn llama(proto: &Proto, plan: &Plan<'_>, names: &SpecialNames) -> (Document, SpecialNames) {
+fn llama(
+    proto: &Proto,
+    plan: &ConversionPlan<'_>,
+    names: &SpecialNames,
+) -> (Document, SpecialNames) {
     let vocab: AHashMap<String, u32> = proto
         .pieces
         .iter()
@@ -216,8 +220,7 @@ fn unigram(
     vocab: Vec<(String, f64)>,
     unk_id: usize,
     proto: &Proto,
-    before: Option<(&str, u32)>,
-    behind: Option<(&str, u32)>,
+    post_processor: Value,
 ) -> Document {
     let normalizers = charsmap(proto);
     Document {
@@ -233,7 +236,7 @@ fn unigram(
             {"type": "WhitespaceSplit"},
             {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true},
         ]}),
-        post_processor: around(before, behind),
+        post_processor,
         model: Model {
             kind: Some("Unigram".into()),
             unk_id: Some(unk_id),
@@ -258,7 +261,7 @@ fn xlm_roberta(proto: &Proto, names: &SpecialNames) -> (Document, SpecialNames) 
     );
     let mask = vocab.len() as u32;
     vocab.push(("<mask>".to_owned(), 0.0));
-    let mut document = unigram(vocab, 3, proto, Some(("<s>", 0)), Some(("</s>", 2)));
+    let mut document = unigram(vocab, 3, proto, around(Some(("<s>", 0)), Some(("</s>", 2))));
     document.added_tokens = ["<s>", "<pad>", "</s>", "<unk>"]
         .iter()
         .zip(0..)
@@ -280,7 +283,7 @@ fn xlm_roberta(proto: &Proto, names: &SpecialNames) -> (Document, SpecialNames) 
 }
 
 /// T5: the pieces, then the sentinels from the last to the first.
-fn t5(proto: &Proto, plan: &Plan<'_>, names: &SpecialNames) -> (Document, SpecialNames) {
+fn t5(proto: &Proto, plan: &ConversionPlan<'_>, names: &SpecialNames) -> (Document, SpecialNames) {
     let mut vocab: Vec<(String, f64)> = proto
         .pieces
         .iter()
@@ -300,7 +303,8 @@ fn t5(proto: &Proto, plan: &Plan<'_>, names: &SpecialNames) -> (Document, Specia
         .map(|i| format!("<extra_id_{i}>"))
         .collect();
     vocab.extend(sentinels.iter().map(|t| (t.clone(), 0.0)));
-    let mut document = unigram(vocab, unk, proto, None, eos.map(|id| ("</s>", id as u32)));
+    let post_processor = around(None, eos.map(|id| ("</s>", id as u32)));
+    let mut document = unigram(vocab, unk, proto, post_processor);
     document.added_tokens = [("<pad>", Kind::Control), ("</s>", Kind::Control)]
         .iter()
         .filter_map(|(token, kind)| find(*kind, token).map(|id| special(token, id as u32)))

@@ -5,17 +5,20 @@ use std::io::BufReader;
 use super::chunk::{BYTES, Rows, Sink, Wanted};
 use super::locate::File;
 use super::read::{failed, open};
-use super::{Columns, Row};
+use super::{Columns, Format, Row};
 use crate::{MineError, Place};
 use korfinsts_base::delimited::{self, Problem, RowError};
 
 pub(super) fn stream(
     file: &File,
-    delimiter: u8,
     columns: &Columns,
     wanted: Wanted<'_>,
     sink: Sink<'_>,
 ) -> Result<(), MineError> {
+    let delimiter = match file.format {
+        Format::Tsv => b'\t',
+        _ => b',',
+    };
     let input = BufReader::with_capacity(BYTES, open(file)?);
     let mut records = delimited::Rows::new(input, delimiter);
     let header = records.header().map_err(|e| wrong(file, e))?;

@@ -26,8 +26,7 @@ pub fn stream(
 ) -> Result<(), MineError> {
     match file.format {
         Format::Jsonl | Format::Lines => lines::stream(file, wanted, sink),
-        Format::Csv => delimited::stream(file, b',', columns, wanted, sink),
-        Format::Tsv => delimited::stream(file, b'\t', columns, wanted, sink),
+        Format::Csv | Format::Tsv => delimited::stream(file, columns, wanted, sink),
         Format::Parquet => self::columns::stream(file, columns, wanted, sink),
         Format::Document => lines::document(file, wanted, sink),
     }

@@ -12,8 +12,8 @@ use super::call::{Answer, Asked, Call, Step, rubric};
 use super::limit::{Budget, Rate};
 use super::prompt::{Prompt, Prompts};
 use super::state::{Kept, State};
-use crate::MineError;
 use crate::typology::{Language, Triple, Typology, Variant};
+use crate::{MineError, RunFolder};
 
 /// Failed calls in a row after which a run stops: the server is not there.
 const FAILURES: usize = 5;
@@ -80,24 +80,39 @@ impl From<MineError> for Stop {
     }
 }
 
-/// Everything that asking needs. Used from several threads.
-pub struct Asker<'a> {
-    /// Answers given before.
-    pub state: &'a State,
+/// What every run needs that asks models about passages.
+pub struct CallPlan<'a> {
+    /// Where it reads and writes.
+    pub folder: RunFolder,
     /// Prompts.
-    pub prompts: &'a Prompts,
+    pub prompts: Prompts,
     /// Who writes.
-    pub generator: &'a LimitedBackend,
-    /// Who judges.
-    pub judge: &'a LimitedBackend,
-    /// What may be spent.
-    pub budget: &'a Budget,
-    /// Set when the run shall stop.
-    pub stop: &'a AtomicBool,
+    pub generator: LimitedBackend,
+    /// Most US dollars over all runs of this folder.
+    pub max_cost: Option<f64>,
+    /// Documents worked on at once.
+    pub concurrency: usize,
     /// Replies to one question that may fail to be understood.
     pub attempts: u32,
+    /// Most documents; the first ones.
+    pub limit: Option<usize>,
+    /// Set when the run shall stop.
+    pub stop: &'a AtomicBool,
+    /// Gets the documents done and those in all.
+    pub progress: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+/// Everything that asking needs. Used from several threads.
+pub struct Asker<'a> {
+    plan: &'a CallPlan<'a>,
+    /// Answers given before.
+    state: &'a State,
+    /// Who judges.
+    judge: &'a LimitedBackend,
+    /// What may be spent.
+    budget: Budget,
     /// Failed calls in a row.
-    pub failures: AtomicUsize,
+    failures: AtomicUsize,
     /// Answers by step, and those that were in the state.
     pub counts: Mutex<BTreeMap<&'static str, [usize; 2]>>,
 }
@@ -112,20 +127,46 @@ struct Question<'a> {
     prompt: &'a Prompt,
 }
 
-impl Asker<'_> {
+impl<'a> Asker<'a> {
+    /// Goes on with what earlier runs of the folder left of the budget.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn new(
+        plan: &'a CallPlan<'a>,
+        state: &'a State,
+        judge: &'a LimitedBackend,
+    ) -> Result<Self, MineError> {
+        let spent = state.spent()?.dollars.unwrap_or(0.0);
+        Ok(Self {
+            plan,
+            state,
+            judge,
+            budget: Budget::new(plan.max_cost, spent),
+            failures: AtomicUsize::new(0),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// Who writes.
+    #[must_use]
+    pub fn generator(&self) -> &dyn Backend {
+        self.plan.generator.backend.as_ref()
+    }
+
     /// Asks.
     ///
     /// # Errors
     /// When the run has to stop.
     pub fn ask(&self, role: Role, call: &Call) -> Result<CallOutcome, Stop> {
         let model = match role {
-            Role::Generator => self.generator,
+            Role::Generator => &self.plan.generator,
             Role::Judge => self.judge,
         };
         let backend = model.backend.as_ref();
         let parameters = backend.parameters();
         let version = if backend.is_prompted() {
-            self.prompts.template(call)?.version()
+            self.plan.prompts.template(call)?.version()
         } else {
             String::new()
         };
@@ -144,7 +185,7 @@ impl Asker<'_> {
             }
         }
         let prompt = if backend.is_prompted() {
-            self.prompts.render(call)?
+            self.plan.prompts.render(call)?
         } else {
             Prompt {
                 system: String::new(),
@@ -159,7 +200,7 @@ impl Asker<'_> {
             prompt: &prompt,
         };
         let mut reason = String::new();
-        for _ in 0..self.attempts.max(1) {
+        for _ in 0..self.plan.attempts.max(1) {
             let (reply, cost) = match self.reply(question)? {
                 Ok(paid) => paid,
                 Err(ended) => return Ok(ended),
@@ -212,7 +253,7 @@ impl Asker<'_> {
             call,
             prompt,
         } = question;
-        if self.stop.load(Ordering::Relaxed) {
+        if self.plan.stop.load(Ordering::Relaxed) {
             return Err(Stop::Interrupted);
         }
         let backend = model.backend.as_ref();
@@ -225,7 +266,7 @@ impl Asker<'_> {
             .reserve(estimate.unwrap_or(0.0))
             .map_err(Stop::Cost)?;
         let tokens = prompt.tokens() + answer_tokens;
-        if backend.is_limited() && !model.rate.wait(tokens, self.stop) {
+        if backend.is_limited() && !model.rate.wait(tokens, self.plan.stop) {
             return Err(Stop::Interrupted);
         }
         match backend.answer(key, call, prompt) {

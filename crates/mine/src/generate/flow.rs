@@ -175,7 +175,7 @@ pub fn mine(
 impl<'a> Work<'a> {
     fn run(&mut self, mut texts: Vec<&'a str>) -> Result<(), Stop> {
         // Whoever is paid is asked about one excerpt.
-        let free = self.asker.generator.backend.is_free();
+        let free = self.asker.generator().is_free();
         if !free {
             texts.truncate(1);
         }
@@ -268,7 +268,7 @@ impl<'a> Work<'a> {
             language,
             ..
         } = self.subject;
-        let rules = !self.asker.generator.backend.is_prompted();
+        let rules = !self.asker.generator().is_prompted();
         if rules && !typology.reads_as(source, text, &language.id) {
             return Ok((Vec::new(), "reads as another kind of text"));
         }
@@ -467,7 +467,7 @@ impl<'a> Work<'a> {
     fn negative_wordings(&self, variant: &str) -> Vec<&'static str> {
         match self.options.mix {
             Mix::Naive => vec!["close"],
-            Mix::Balanced if self.asker.generator.backend.is_free() => vec!["close", "loose"],
+            Mix::Balanced if self.asker.generator().is_free() => vec!["close", "loose"],
             Mix::Balanced => {
                 let hash = blake3::hash(format!("{}|{variant}", self.subject.id).as_bytes());
                 vec![if hash.as_bytes()[0] & 1 == 0 {
@@ -482,7 +482,7 @@ impl<'a> Work<'a> {
     fn positive_wordings(&self, negative: &str) -> Vec<&'static str> {
         match self.options.mix {
             Mix::Naive => vec!["free"],
-            Mix::Balanced if self.asker.generator.backend.is_free() => vec!["free", "light"],
+            Mix::Balanced if self.asker.generator().is_free() => vec!["free", "light"],
             Mix::Balanced if negative == "close" => vec!["free"],
             Mix::Balanced => vec!["light"],
         }

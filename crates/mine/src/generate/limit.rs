@@ -108,7 +108,7 @@ impl Budget {
     }
 
     /// Sets aside what a call may cost at most. Waits for calls under way where only what is set
-    /// aside for them stands against it.
+    /// aside for them counts against it.
     ///
     /// # Errors
     /// When that is more than is left, in words.

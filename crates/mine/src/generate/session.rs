@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ask::{Asker, LimitedBackend, Stop};
+use super::ask::{Asker, CallPlan, LimitedBackend, Stop};
 use super::assemble::{Assembler, from_templates};
 use super::backend::same_model;
 use super::calibrate::calibrate;
 use super::flow::{self, DocumentOutcome, MiningOptions, STEPS};
-use super::limit::Budget;
-use super::prompt::Prompts;
 use super::state::State;
 use super::{margin, shortcut};
 use crate::document::passages as each_passage;
@@ -30,32 +28,20 @@ use korfinsts_encoder::Encoder;
 
 /// What a run needs.
 pub struct GenerationPlan<'a> {
-    /// Where it reads and writes.
-    pub folder: RunFolder,
+    /// Passages, and who writes.
+    pub calls: CallPlan<'a>,
     /// Typology.
     pub typology: Arc<Typology>,
     /// Rules.
     pub transforms: Arc<Transforms>,
-    /// Prompts.
-    pub prompts: Prompts,
-    /// Who writes.
-    pub generator: LimitedBackend,
     /// Who judges.
     pub judge: LimitedBackend,
     /// How documents are worked on.
     pub options: MiningOptions,
-    /// Most US dollars over all runs of this folder.
-    pub max_cost: Option<f64>,
-    /// Documents worked on at once.
-    pub concurrency: usize,
-    /// Replies to one question that may fail to be understood.
-    pub attempts: u32,
     /// Triples that the judge is calibrated on; 0: none.
     pub calibration: usize,
     /// Least accuracy of the calibration.
     pub least_accuracy: f64,
-    /// Most documents; the first ones.
-    pub limit: Option<usize>,
     /// Triplets from slot templates for every hundred from documents.
     pub template_percent: usize,
     /// Encoder whose margins are measured.
@@ -66,10 +52,6 @@ pub struct GenerationPlan<'a> {
     pub absent_suites: Vec<String>,
     /// Where the answers are written as lines.
     pub record: Option<PathBuf>,
-    /// Set when the run shall stop.
-    pub stop: &'a AtomicBool,
-    /// Told the documents done and those in all.
-    pub progress: &'a (dyn Fn(usize, usize) + Sync),
 }
 
 /// How a run ended.
@@ -128,17 +110,20 @@ impl GenerationPlan<'_> {
                 "mend the rule or its example",
             ));
         }
-        let (generator, judge) = (self.generator.backend.model(), self.judge.backend.model());
+        let (generator, judge) = (
+            self.calls.generator.backend.model(),
+            self.judge.backend.model(),
+        );
         if same_model(generator, judge) {
             return Err(MineError::usage(
                 format!("`{judge}` would judge what `{generator}` wrote, the same model"),
                 "name another model with `--judge`",
             ));
         }
-        let unpriced = [&self.generator, &self.judge]
+        let unpriced = [&self.calls.generator, &self.judge]
             .iter()
             .any(|s| !s.backend.is_free() && s.price.is_none());
-        if self.max_cost.is_some() && unpriced {
+        if self.calls.max_cost.is_some() && unpriced {
             return Err(MineError::usage(
                 "`--max-cost` needs a price for every model that is paid for",
                 "give `--price-generator IN,OUT` and `--price-judge IN,OUT` in dollars per million tokens",
@@ -153,41 +138,24 @@ impl GenerationPlan<'_> {
     /// When nothing could be begun; what happens later is in [`RunOutcome::error`].
     pub fn run(&self) -> Result<RunOutcome, MineError> {
         self.check()?;
-        let documents = passages(&self.folder, self.limit)?;
-        let passages_sha256 = fs::sha256_file(&self.folder.passages())?;
-        for path in [self.folder.triplets(), self.folder.generation()] {
+        let documents = passages(&self.calls.folder, self.calls.limit)?;
+        let passages_sha256 = fs::sha256_file(&self.calls.folder.passages())?;
+        for path in [self.calls.folder.triplets(), self.calls.folder.generation()] {
             fs::check_writable(&path)?;
         }
-        let state = State::open(&self.folder.state())?;
-        let budget = Budget::new(self.max_cost, state.spent()?.dollars.unwrap_or(0.0));
-        let asker = Asker {
-            state: &state,
-            prompts: &self.prompts,
-            generator: &self.generator,
-            judge: &self.judge,
-            budget: &budget,
-            stop: self.stop,
-            attempts: self.attempts,
-            failures: AtomicUsize::new(0),
-            counts: Mutex::default(),
-        };
+        let state = State::open(&self.calls.folder.state())?;
+        let asker = Asker::new(&self.calls, &state, &self.judge)?;
         let (calibration, mut stopped) = self.calibrated(&asker);
         let outcomes = if stopped.is_some() {
             vec![None; documents.len()]
         } else {
-            let work = Work {
-                documents: &documents,
-                concurrency: self.concurrency,
-                stop: self.stop,
-                progress: self.progress,
-            };
-            let (outcomes, why) =
-                work.each(|document| flow::mine(document, &self.typology, self.options, &asker));
+            let mine = |document: &_| flow::mine(document, &self.typology, self.options, &asker);
+            let (outcomes, why) = self.calls.each(&documents, mine);
             stopped = why;
             outcomes
         };
         let mut next = Vec::new();
-        for model in [&self.generator, &self.judge] {
+        for model in [&self.calls.generator, &self.judge] {
             next.extend(model.backend.finish()?);
         }
         let calibrating = self.calibration > 0 && calibration.is_none();
@@ -223,7 +191,7 @@ impl GenerationPlan<'_> {
             judges: counted.judges(&self.typology),
             variants: counted.variants,
             rules: counted.rules,
-            beyond_rules: if self.generator.backend.is_prompted() {
+            beyond_rules: if self.calls.generator.backend.is_prompted() {
                 BTreeMap::new()
             } else {
                 self.transforms.beyond(&self.typology)
@@ -242,7 +210,7 @@ impl GenerationPlan<'_> {
             calibration,
             provenance: self.provenance(passages_sha256),
         };
-        fs::write_atomic(&self.folder.generation(), &to_json(&generation))?;
+        fs::write_atomic(&self.calls.folder.generation(), &to_json(&generation))?;
         Ok(RunOutcome {
             generation,
             next,
@@ -281,7 +249,7 @@ impl GenerationPlan<'_> {
         triplets: &[Triplet],
         verdicts: &BTreeMap<String, (String, String)>,
     ) -> Result<(), MineError> {
-        write_lines(&self.folder.triplets(), triplets)?;
+        write_lines(&self.calls.folder.triplets(), triplets)?;
         let rows: Vec<(String, String, String)> = triplets
             .iter()
             .map(|t| {
@@ -310,8 +278,8 @@ impl GenerationPlan<'_> {
                 self.transforms.version.clone(),
                 self.transforms.sha256.clone(),
             ],
-            prompts: self.prompts.versions(),
-            generator: self.generator.backend.about().into_iter().collect(),
+            prompts: self.calls.prompts.versions(),
+            generator: self.calls.generator.backend.about().into_iter().collect(),
             judge: self.judge.backend.about().into_iter().collect(),
         }
     }
@@ -359,7 +327,7 @@ impl GenerationPlan<'_> {
             counted.assembled.insert(document.id.clone(), why);
         }
         // Who costs nothing gives no translations of documents: templates do.
-        if self.generator.backend.is_free() && !triplets.is_empty() {
+        if self.calls.generator.backend.is_free() && !triplets.is_empty() {
             let count = (triplets.len() * self.template_percent).div_ceil(100);
             let made = from_templates(&self.transforms, &self.typology, count);
             triplets.extend(made.into_iter().filter(&mut clean));
@@ -372,21 +340,14 @@ impl GenerationPlan<'_> {
     }
 }
 
-/// Documents to be worked on, several at once.
-pub(crate) struct Work<'a> {
-    pub(crate) documents: &'a [Document],
-    pub(crate) concurrency: usize,
-    pub(crate) stop: &'a AtomicBool,
-    pub(crate) progress: &'a (dyn Fn(usize, usize) + Sync),
-}
-
-impl Work<'_> {
-    /// What becomes of each document, in their order, whatever order they were finished in; and why it stopped.
+impl CallPlan<'_> {
+    /// What becomes of each document, several at once, in their order, whatever order they were finished in; and why it stopped.
     pub(crate) fn each<T: Send + Clone>(
         &self,
+        documents: &[Document],
         make: impl Fn(&Document) -> Result<T, Stop> + Sync,
     ) -> (Vec<Option<T>>, Option<Stop>) {
-        let count = self.documents.len();
+        let count = documents.len();
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         let outcomes: Mutex<Vec<Option<T>>> = Mutex::new(vec![None; count]);
@@ -397,7 +358,7 @@ impl Work<'_> {
                 scope.spawn(|| {
                     while !ended.load(Ordering::Relaxed) {
                         let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(document) = self.documents.get(at) else {
+                        let Some(document) = documents.get(at) else {
                             return;
                         };
                         if self.stop.load(Ordering::Relaxed) {

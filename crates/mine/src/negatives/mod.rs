@@ -104,6 +104,101 @@ impl Rules {
             _ => Ok(()),
         }
     }
+
+    /// Triplets from pairs, in the order of the pairs and, within one, of the similarity. Candidates
+    /// that are an anchor's own text or one of its positives are never its negatives. `None` where
+    /// `stop` was set.
+    ///
+    /// Memory: the embeddings, and per pair `skip + pool` (or `negatives`) similarities. Cosines of
+    /// candidates with anchors are computed in blocks and not kept.
+    ///
+    /// # Errors
+    /// When the rules cannot be met.
+    pub fn mine(
+        &self,
+        pairs: &[PairRow],
+        candidates: &[String],
+        [anchors, others]: [Embedding<'_>; 2],
+        stop: &AtomicBool,
+    ) -> Result<Option<(Vec<MinedTriplet>, NegativesReport)>, MineError> {
+        self.check()?;
+        let mut seen = HashSet::new();
+        let texts: Vec<&str> = candidates
+            .iter()
+            .map(String::as_str)
+            .filter(|text| !text.trim().is_empty() && seen.insert(text.trim()))
+            .collect();
+        let number: HashMap<&str, usize> = (texts.iter().map(|t| t.trim())).zip(0..).collect();
+        let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
+        for pair in pairs {
+            let known = own.entry(pair.anchor.trim()).or_default();
+            let of_pair = [pair.anchor.trim(), pair.positive.trim()];
+            known.extend(of_pair.iter().filter_map(|text| number.get(text)));
+        }
+        for known in own.values_mut() {
+            known.sort_unstable();
+            known.dedup();
+        }
+        let positives: Vec<f32> = pairs
+            .iter()
+            .map(|p| search::cosine(anchors(&p.anchor), others(&p.positive)))
+            .collect();
+        let limits = |pair: usize| self.limits(f64::from(positives[pair]));
+        let queries: Vec<search::Query<'_>> = pairs
+            .iter()
+            .enumerate()
+            .map(|(i, pair)| search::Query {
+                embedding: anchors(&pair.anchor),
+                limit: limits(i).into_iter().fold(f64::INFINITY, f64::min),
+                own: &own[pair.anchor.trim()],
+            })
+            .collect();
+        let depth = search::Depth {
+            by_rank: self.skip + self.negatives,
+            within: self.skip + self.pool.unwrap_or(self.negatives),
+        };
+        let rows = Rows(&|i| others(texts[i]), texts.len());
+        let Some(found) = search::nearest(&queries, rows, depth, stop) else {
+            return Ok(None);
+        };
+        let mut report = NegativesReport {
+            encoder: String::new(),
+            rules: self.clone(),
+            pairs: pairs.len(),
+            candidates: texts.len(),
+            triplets: 0,
+            short_pairs: 0,
+            empty_pairs: 0,
+            by_rank: 0,
+            dropped: LIMITS.map(|name| (name, 0)).to_vec(),
+            positive_similarity: mean(&positives).unwrap_or_default(),
+            negative_similarity: None,
+        };
+        let mut triplets = Vec::new();
+        for (i, (pair, nearest)) in pairs.iter().zip(found).enumerate() {
+            let by_rank = nearest.by_rank.get(self.skip..).unwrap_or_default();
+            report.by_rank += by_rank.len();
+            for one in by_rank {
+                let above = |limit: f64| f64::from(one.similarity) > limit;
+                if let Some(limit) = limits(i).into_iter().position(above) {
+                    report.dropped[limit].1 += 1;
+                }
+            }
+            let chosen = choose(&nearest, self, i);
+            report.short_pairs += usize::from(chosen.len() < self.negatives);
+            report.empty_pairs += usize::from(chosen.is_empty());
+            triplets.extend(chosen.into_iter().map(|one| MinedTriplet {
+                pair: pair.clone(),
+                negative: texts[one.candidate].to_owned(),
+                positive_similarity: positives[i],
+                negative_similarity: one.similarity,
+            }));
+        }
+        let similarities: Vec<f32> = triplets.iter().map(|t| t.negative_similarity).collect();
+        report.triplets = triplets.len();
+        report.negative_similarity = mean(&similarities);
+        Ok(Some((triplets, report)))
+    }
 }
 
 /// A training triplet: a pair with a negative.
@@ -145,101 +240,6 @@ pub struct NegativesReport {
     pub positive_similarity: f64,
     /// Mean cosine of anchors and negatives; absent where there is none.
     pub negative_similarity: Option<f64>,
-}
-
-/// Triplets from pairs, in the order of the pairs and, within one, of the similarity. Candidates
-/// that are an anchor's own text or one of its positives are never its negatives. `None` where
-/// `stop` was set.
-///
-/// Memory: the embeddings, and per pair `skip + pool` (or `negatives`) similarities. Cosines of
-/// candidates with anchors are computed in blocks and not kept.
-///
-/// # Errors
-/// When the rules cannot be met.
-pub fn mine(
-    pairs: &[PairRow],
-    candidates: &[String],
-    [anchors, others]: [Embedding<'_>; 2],
-    rules: &Rules,
-    stop: &AtomicBool,
-) -> Result<Option<(Vec<MinedTriplet>, NegativesReport)>, MineError> {
-    rules.check()?;
-    let mut seen = HashSet::new();
-    let texts: Vec<&str> = candidates
-        .iter()
-        .map(String::as_str)
-        .filter(|text| !text.trim().is_empty() && seen.insert(text.trim()))
-        .collect();
-    let number: HashMap<&str, usize> = (texts.iter().map(|t| t.trim())).zip(0..).collect();
-    let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
-    for pair in pairs {
-        let known = own.entry(pair.anchor.trim()).or_default();
-        let of_pair = [pair.anchor.trim(), pair.positive.trim()];
-        known.extend(of_pair.iter().filter_map(|text| number.get(text)));
-    }
-    for known in own.values_mut() {
-        known.sort_unstable();
-        known.dedup();
-    }
-    let positives: Vec<f32> = pairs
-        .iter()
-        .map(|p| search::cosine(anchors(&p.anchor), others(&p.positive)))
-        .collect();
-    let limits = |pair: usize| rules.limits(f64::from(positives[pair]));
-    let queries: Vec<search::Query<'_>> = pairs
-        .iter()
-        .enumerate()
-        .map(|(i, pair)| search::Query {
-            embedding: anchors(&pair.anchor),
-            limit: limits(i).into_iter().fold(f64::INFINITY, f64::min),
-            own: &own[pair.anchor.trim()],
-        })
-        .collect();
-    let depth = search::Depth {
-        by_rank: rules.skip + rules.negatives,
-        within: rules.skip + rules.pool.unwrap_or(rules.negatives),
-    };
-    let rows = Rows(&|i| others(texts[i]), texts.len());
-    let Some(found) = search::nearest(&queries, rows, depth, stop) else {
-        return Ok(None);
-    };
-    let mut report = NegativesReport {
-        encoder: String::new(),
-        rules: rules.clone(),
-        pairs: pairs.len(),
-        candidates: texts.len(),
-        triplets: 0,
-        short_pairs: 0,
-        empty_pairs: 0,
-        by_rank: 0,
-        dropped: LIMITS.map(|name| (name, 0)).to_vec(),
-        positive_similarity: mean(&positives).unwrap_or_default(),
-        negative_similarity: None,
-    };
-    let mut triplets = Vec::new();
-    for (i, (pair, nearest)) in pairs.iter().zip(found).enumerate() {
-        let by_rank = nearest.by_rank.get(rules.skip..).unwrap_or_default();
-        report.by_rank += by_rank.len();
-        for one in by_rank {
-            let above = |limit: f64| f64::from(one.similarity) > limit;
-            if let Some(limit) = limits(i).into_iter().position(above) {
-                report.dropped[limit].1 += 1;
-            }
-        }
-        let chosen = choose(&nearest, rules, i);
-        report.short_pairs += usize::from(chosen.len() < rules.negatives);
-        report.empty_pairs += usize::from(chosen.is_empty());
-        triplets.extend(chosen.into_iter().map(|one| MinedTriplet {
-            pair: pair.clone(),
-            negative: texts[one.candidate].to_owned(),
-            positive_similarity: positives[i],
-            negative_similarity: one.similarity,
-        }));
-    }
-    let similarities: Vec<f32> = triplets.iter().map(|t| t.negative_similarity).collect();
-    report.triplets = triplets.len();
-    report.negative_similarity = mean(&similarities);
-    Ok(Some((triplets, report)))
 }
 
 /// The negatives of a pair among the candidates within its limits, the nearest first. Candidates
@@ -298,7 +298,7 @@ mod tests {
             .collect();
         let embedding = |text: &str| vectors[text].as_slice();
         let stop = AtomicBool::new(false);
-        let found = mine(&pairs, &candidates, [&embedding, &embedding], rules, &stop);
+        let found = rules.mine(&pairs, &candidates, [&embedding, &embedding], &stop);
         let (triplets, report) = found.expect("rules that can be met").expect("not stopped");
         (triplets.into_iter().map(|t| t.negative).collect(), report)
     }

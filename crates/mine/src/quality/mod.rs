@@ -267,7 +267,7 @@ impl Figure {
 const CHARACTERS: &str = "characters";
 
 /// What is looked at, in order.
-pub static CHECKS: [Check; 14] = [
+pub static CHECKS: &[Check] = &[
     Check {
         reason: "replacement-character",
         metric: CHARACTERS,

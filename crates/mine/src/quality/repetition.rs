@@ -28,7 +28,7 @@ pub(super) struct Grams {
 }
 
 impl Grams {
-    /// Share of the characters of a text that stand in occurrences of its most frequent run of 2,
+    /// Share of the characters of a text that are in occurrences of its most frequent run of 2,
     /// 3 and 4 words; 0 where no run occurs twice.
     pub fn top(&mut self, text: &str) -> [f64; 3] {
         self.words.clear();

@@ -144,7 +144,7 @@ impl Default for PoolOptions {
 }
 
 /// The steps that look at one document, in order.
-pub const ROW_STEPS: [RowEntry; 4] = [
+pub static ROW_STEPS: &[RowEntry] = &[
     licence::ENTRY,
     length::ENTRY,
     quality::ENTRY,
@@ -152,7 +152,7 @@ pub const ROW_STEPS: [RowEntry; 4] = [
 ];
 
 /// The steps that look at all documents, in order.
-pub const POOL_STEPS: [PoolEntry; 4] = [
+pub static POOL_STEPS: &[PoolEntry] = &[
     duplicate::EXACT,
     duplicate::NEAR,
     contamination::ENTRY,

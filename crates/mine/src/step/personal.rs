@@ -14,6 +14,7 @@ use crate::MineError;
 use crate::setup::Setup;
 use crate::shipped::{Shipped, parse};
 use crate::transform::rule::{Edit, apply};
+use korfinsts_base::digits;
 use korfinsts_base::embedded::Folder;
 
 /// Id of the step.
@@ -70,7 +71,8 @@ static KINDS: &[Kind] = &[
     Kind {
         reason: "card-number",
         pattern: r"\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}",
-        holds: |_, digits| luhn(digits),
+        // They begin with 3 to 6 or, in Korea alone, 9.
+        holds: |_, digits| digits::is_card(digits) && matches!(digits[0], 3..=6 | 9),
     },
     Kind {
         reason: "phone-number",
@@ -181,7 +183,7 @@ impl Names {
             let Some(name) = groups.iter().find_map(|group| captures.name(group)) else {
                 break;
             };
-            // The last character may be what stands before the next name.
+            // The last character may be what precedes the next name.
             let last = name.as_str().chars().next_back();
             at = name.end() - last.map_or(0, char::len_utf8);
             if !self.words.iter().any(|w| w == name.as_str()) {
@@ -296,42 +298,8 @@ fn mask(text: &str, letters: bool) -> String {
 /// Six digits of a day that exists, then seven more. Written with a dash, or named as such, that is enough: numbers given since October 2020 have no
 /// checksum. Thirteen digits in a row must have the checksum, or they are any number.
 fn is_registration(text: &str, digits: &[u8]) -> bool {
-    if digits.len() != 13 {
-        return false;
-    }
-    let two = |i: usize| digits[i] * 10 + digits[i + 1];
-    let days = match two(2) {
-        2 => 29,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return false,
-    };
-    if !(1..=days).contains(&two(4)) {
-        return false;
-    }
-    let weighted: u32 = digits[..12]
-        .iter()
-        .zip([2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5])
-        .map(|(d, weight)| u32::from(*d) * weight)
-        .sum();
-    // That of a foreigner is larger by two.
-    let of = if matches!(digits[6], 5..=8) { 13 } else { 11 };
-    let checks = (of - weighted % 11) % 10 == u32::from(digits[12]);
-    checks || text.contains(['-', '–']) || text.contains("번호")
-}
-
-/// The checksum of card numbers, which begin with 3 to 6 or, in Korea alone, 9.
-fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(i, d)| {
-            let d = u32::from(*d) * (1 + i as u32 % 2);
-            if d > 9 { d - 9 } else { d }
-        })
-        .sum();
-    digits.len() == 16 && matches!(digits[0], 3..=6 | 9) && sum.is_multiple_of(10)
+    digits::begins_with_day(digits)
+        && (digits::is_registration(digits) || text.contains(['-', '–']) || text.contains("번호"))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Particles {
         None
     }
 
-    /// 십, 백, 천 and 만 end in consonants whatever digit stands before them, and so does a
+    /// 십, 백, 천 and 만 end in consonants whatever digit precedes them, and so does a
     /// number whose last digits are zeros; after a decimal point digits are read one by one.
     fn number(&self, word: &str, digit: usize) -> Ending {
         let digits: String = word
@@ -134,7 +134,7 @@ impl Particles {
         best
     }
 
-    /// `text` with each `{을/를}` replaced by the form that fits what stands before it, which may be
+    /// `text` with each `{을/를}` replaced by the form that fits what precedes it, which may be
     /// the end of `before`. Braces around anything that is no pair of these particles stay.
     #[must_use]
     pub fn resolve(&self, before: &str, text: &str) -> String {

@@ -220,7 +220,7 @@ impl Rule {
         (out != document).then_some(out)
     }
 
-    /// The edits of one sentence, particles mended.
+    /// The edits of one sentence, particles corrected.
     fn edits_of(&self, sentence: &str, particles: Option<&Particles>) -> Option<Vec<Edit>> {
         if !self.admits(sentence) || !self.has_one(sentence, true) {
             return None;

@@ -291,8 +291,13 @@ pub fn compare(
         seed: options.bootstrap.seed,
         level: options.bootstrap.level,
     };
-    for (key, a, b) in matched(a, b, &names, catalogue, options)? {
-        let found = suite(&key, a, b, &names, catalogue, options, &mut report.warnings)?;
+    let comparison = Comparison {
+        names: &names,
+        catalogue,
+        options,
+    };
+    for (key, a, b) in comparison.matched(a, b)? {
+        let found = comparison.suite(&key, a, b, &mut report.warnings)?;
         report.suites.insert(key, found);
     }
     correct(&mut report);
@@ -321,87 +326,199 @@ fn names(a: &[Entry], b: &[Entry]) -> [String; 2] {
     }
 }
 
-/// The records of both models on the same suite, split and protocol.
-fn matched<'a>(
-    a: &'a [Entry],
-    b: &'a [Entry],
-    names: &[String; 2],
-    catalogue: &Catalogue,
-    options: &CompareOptions,
-) -> Result<Vec<(String, &'a Entry, &'a Entry)>, LeaderboardError> {
-    let refuse = |reason: String, hint: &str| LeaderboardError::Incomparable {
-        a: names[0].clone(),
-        b: names[1].clone(),
-        reason,
-        hint: hint.to_owned(),
-    };
-    let group = |entries: &'a [Entry]| {
-        let mut by: BTreeMap<String, Vec<&'a Entry>> = BTreeMap::new();
-        for entry in entries {
-            by.entry(catalogue.key(&entry.record.suite))
-                .or_default()
-                .push(entry);
-        }
-        by
-    };
-    let (of_a, of_b) = (group(a), group(b));
-    let shared: Vec<&String> = of_a.keys().filter(|k| of_b.contains_key(*k)).collect();
-    let list = |keys: Vec<&String>| {
-        let keys: Vec<&str> = keys.iter().map(|k| k.as_str()).collect();
-        keys.join(", ")
-    };
-    for wanted in &options.suites {
-        if !shared.iter().any(|k| named(k, wanted)) {
-            let reason = format!("they have no records of `{wanted}` in common");
-            let hint = format!("both have {}", list(shared));
-            return Err(refuse(reason, &hint));
-        }
-    }
-    if shared.is_empty() {
-        let reason = format!(
-            "they share no suite: the first has {}, the second {}",
-            list(of_a.keys().collect()),
-            list(of_b.keys().collect())
-        );
-        return Err(refuse(
+/// What two models are compared by.
+struct Comparison<'c> {
+    /// Names of the two.
+    names: &'c [String; 2],
+    catalogue: &'c Catalogue,
+    options: &'c CompareOptions,
+}
+
+impl Comparison<'_> {
+    /// The records of both models on the same suite, split and protocol.
+    fn matched<'a>(
+        &self,
+        a: &'a [Entry],
+        b: &'a [Entry],
+    ) -> Result<Vec<(String, &'a Entry, &'a Entry)>, LeaderboardError> {
+        let refuse = |reason: String, hint: &str| LeaderboardError::Incomparable {
+            a: self.names[0].clone(),
+            b: self.names[1].clone(),
             reason,
-            "run both on the same suites: `korfinsts eval A B`",
-        ));
-    }
-    let mut found = Vec::new();
-    for key in shared {
-        let asked = &options.suites;
-        if !asked.is_empty() && !asked.iter().any(|w| named(key, w)) {
-            continue;
-        }
-        let pairs = by_protocol(&of_a[key], &of_b[key], options);
-        if pairs.is_empty() {
-            let protocols = |entries: &[&Entry]| {
-                let all = entries.iter().map(|e| format!("`{}`", protocol(e)));
-                all.collect::<Vec<_>>().join(", ")
-            };
-            let reason = format!(
-                "on `{key}` the first was run under {}, the second under {}",
-                protocols(&of_a[key]),
-                protocols(&of_b[key])
-            );
-            let hint = "run both under one protocol, or add `--across-protocols` to compare them nevertheless";
-            return Err(refuse(reason, hint));
-        }
-        let several = pairs.len() > 1;
-        for (first, second) in pairs {
-            let key = if several {
-                format!("{key} ({})", conditions(first, second))
-            } else {
-                key.clone()
-            };
-            // Records that differ in their intervals alone have the same pairs.
-            if found.iter().all(|(other, _, _)| *other != key) {
-                found.push((key, first, second));
+            hint: hint.to_owned(),
+        };
+        let group = |entries: &'a [Entry]| {
+            let mut by: BTreeMap<String, Vec<&'a Entry>> = BTreeMap::new();
+            for entry in entries {
+                by.entry(self.catalogue.key(&entry.record.suite))
+                    .or_default()
+                    .push(entry);
+            }
+            by
+        };
+        let (of_a, of_b) = (group(a), group(b));
+        let shared: Vec<&String> = of_a.keys().filter(|k| of_b.contains_key(*k)).collect();
+        let list = |keys: Vec<&String>| {
+            let keys: Vec<&str> = keys.iter().map(|k| k.as_str()).collect();
+            keys.join(", ")
+        };
+        for wanted in &self.options.suites {
+            if !shared.iter().any(|k| named(k, wanted)) {
+                let reason = format!("they have no records of `{wanted}` in common");
+                let hint = format!("both have {}", list(shared));
+                return Err(refuse(reason, &hint));
             }
         }
+        if shared.is_empty() {
+            let reason = format!(
+                "they share no suite: the first has {}, the second {}",
+                list(of_a.keys().collect()),
+                list(of_b.keys().collect())
+            );
+            return Err(refuse(
+                reason,
+                "run both on the same suites: `korfinsts eval A B`",
+            ));
+        }
+        let mut found = Vec::new();
+        for key in shared {
+            let asked = &self.options.suites;
+            if !asked.is_empty() && !asked.iter().any(|w| named(key, w)) {
+                continue;
+            }
+            let pairs = by_protocol(&of_a[key], &of_b[key], self.options);
+            if pairs.is_empty() {
+                let protocols = |entries: &[&Entry]| {
+                    let all = entries.iter().map(|e| format!("`{}`", protocol(e)));
+                    all.collect::<Vec<_>>().join(", ")
+                };
+                let reason = format!(
+                    "on `{key}` the first was run under {}, the second under {}",
+                    protocols(&of_a[key]),
+                    protocols(&of_b[key])
+                );
+                let hint = "run both under one protocol, or add `--across-protocols` to compare them nevertheless";
+                return Err(refuse(reason, hint));
+            }
+            let several = pairs.len() > 1;
+            for (first, second) in pairs {
+                let key = if several {
+                    format!("{key} ({})", conditions(first, second))
+                } else {
+                    key.clone()
+                };
+                // Records that differ in their intervals alone have the same pairs.
+                if found.iter().all(|(other, _, _)| *other != key) {
+                    found.push((key, first, second));
+                }
+            }
+        }
+        Ok(found)
     }
-    Ok(found)
+
+    /// Compares the records of both models on one suite.
+    fn suite(
+        &self,
+        key: &str,
+        a: &Entry,
+        b: &Entry,
+        warnings: &mut Vec<String>,
+    ) -> Result<SuiteComparison, LeaderboardError> {
+        let Self {
+            names,
+            catalogue,
+            options,
+        } = *self;
+        let aligned = align(key, a, b, names)?;
+        let protocols = [protocol(a), protocol(b)];
+        if protocols[0] != protocols[1] && !a.is_baseline() && !b.is_baseline() {
+            warnings.push(format!(
+                "{key}: run under different protocols, `{}` and `{}`: prompts or lengths may differ",
+                protocols[0], protocols[1]
+            ));
+        }
+        let trained = [a, b].map(|entry| entry.record.trained_on.is_some());
+        if !neither(&trained) && aligned.left_out == 0 {
+            warnings.push(format!(
+                "{key}: its per-pair scores do not say which pairs a model was trained on, so all are compared: \
+                 run `korfinsts eval` again"
+            ));
+        }
+        let mut found = SuiteComparison {
+            area: catalogue.area(&a.record.suite.id),
+            release_id: visible(&a.record.suite.release_id, 64),
+            protocols,
+            n_pairs: aligned.gold.len(),
+            trained,
+            left_out: aligned.left_out,
+            spearman_a: None,
+            spearman_b: None,
+            delta_spearman: None,
+            clusters: None,
+            triplets: None,
+            interval: None,
+            p_value: None,
+            p_holm: None,
+            p_bootstrap: None,
+            standard_error: None,
+            auc: None,
+            parts: Vec::new(),
+            disagreements: Vec::new(),
+            texts_withheld: None,
+        };
+        let complete = |scores: &[Option<f64>], name: &str| -> Result<Vec<f64>, String> {
+            let missing = scores.iter().filter(|s| s.is_none()).count();
+            match scores.iter().copied().collect::<Option<Vec<f64>>>() {
+                Some(all) => Ok(all),
+                None => Err(format!("{missing} pairs have no score of `{name}`")),
+            }
+        };
+        let scored =
+            complete(&aligned.a, &names[0]).and_then(|a| Ok((a, complete(&aligned.b, &names[1])?)));
+        let (first, second) = match scored {
+            Ok(scored) => scored,
+            Err(reason) => {
+                warnings.push(format!("{key}: not compared: {reason}"));
+                return Ok(found);
+            }
+        };
+        let gold = &aligned.gold;
+        let binary = a.record.suite.scale == "binary";
+        let clusters = clusters(&aligned.pairs);
+        found.clusters = clusters.as_ref().map(metric::Clusters::count);
+        let sides = Sides {
+            first: &first,
+            second: &second,
+            gold,
+            how: options.bootstrap.by(clusters.as_ref()),
+        };
+        for reason in differences(&mut found, &sides, binary) {
+            warnings.push(format!("{key}: {reason}"));
+        }
+        found.triplets =
+            Triplets::of(&aligned.pairs).compare([&first, &second], &options.bootstrap);
+        match options.by {
+            Some(By::Domain) => found.parts = domains(&aligned.pairs, &first, &second, options),
+            Some(By::Pattern) => found.parts = patterns(&aligned.pairs, [&first, &second], options),
+            None => {}
+        }
+        if options.disagreements > 0 {
+            found.disagreements =
+                disagreements(&aligned.pairs, &first, &second, options.disagreements);
+            match catalogue.texts(&a.record.suite)? {
+                Ok(texts) => {
+                    for pair in &mut found.disagreements {
+                        pair.texts = texts.get(&pair.id).cloned();
+                    }
+                }
+                Err(reason) => found.texts_withheld = Some(reason),
+            }
+            for pair in &mut found.disagreements {
+                pair.id = visible(&pair.id, NAME_LENGTH);
+            }
+        }
+        Ok(found)
+    }
 }
 
 fn named(key: &str, wanted: &str) -> bool {
@@ -554,104 +671,6 @@ fn align(
         b: scores,
         pairs,
     })
-}
-
-fn suite(
-    key: &str,
-    a: &Entry,
-    b: &Entry,
-    names: &[String; 2],
-    catalogue: &Catalogue,
-    options: &CompareOptions,
-    warnings: &mut Vec<String>,
-) -> Result<SuiteComparison, LeaderboardError> {
-    let aligned = align(key, a, b, names)?;
-    let protocols = [protocol(a), protocol(b)];
-    if protocols[0] != protocols[1] && !a.is_baseline() && !b.is_baseline() {
-        warnings.push(format!(
-            "{key}: run under different protocols, `{}` and `{}`: prompts or lengths may differ",
-            protocols[0], protocols[1]
-        ));
-    }
-    let trained = [a, b].map(|entry| entry.record.trained_on.is_some());
-    if !neither(&trained) && aligned.left_out == 0 {
-        warnings.push(format!(
-            "{key}: its per-pair scores do not say which pairs a model was trained on, so all are compared: \
-             run `korfinsts eval` again"
-        ));
-    }
-    let mut found = SuiteComparison {
-        area: catalogue.area(&a.record.suite.id),
-        release_id: visible(&a.record.suite.release_id, 64),
-        protocols,
-        n_pairs: aligned.gold.len(),
-        trained,
-        left_out: aligned.left_out,
-        spearman_a: None,
-        spearman_b: None,
-        delta_spearman: None,
-        clusters: None,
-        triplets: None,
-        interval: None,
-        p_value: None,
-        p_holm: None,
-        p_bootstrap: None,
-        standard_error: None,
-        auc: None,
-        parts: Vec::new(),
-        disagreements: Vec::new(),
-        texts_withheld: None,
-    };
-    let complete = |scores: &[Option<f64>], name: &str| -> Result<Vec<f64>, String> {
-        let missing = scores.iter().filter(|s| s.is_none()).count();
-        match scores.iter().copied().collect::<Option<Vec<f64>>>() {
-            Some(all) => Ok(all),
-            None => Err(format!("{missing} pairs have no score of `{name}`")),
-        }
-    };
-    let scored =
-        complete(&aligned.a, &names[0]).and_then(|a| Ok((a, complete(&aligned.b, &names[1])?)));
-    let (first, second) = match scored {
-        Ok(scored) => scored,
-        Err(reason) => {
-            warnings.push(format!("{key}: not compared: {reason}"));
-            return Ok(found);
-        }
-    };
-    let gold = &aligned.gold;
-    let binary = a.record.suite.scale == "binary";
-    let clusters = clusters(&aligned.pairs);
-    found.clusters = clusters.as_ref().map(metric::Clusters::count);
-    let sides = Sides {
-        first: &first,
-        second: &second,
-        gold,
-        how: options.bootstrap.by(clusters.as_ref()),
-    };
-    for reason in differences(&mut found, &sides, binary) {
-        warnings.push(format!("{key}: {reason}"));
-    }
-    found.triplets = Triplets::of(&aligned.pairs).compare([&first, &second], &options.bootstrap);
-    match options.by {
-        Some(By::Domain) => found.parts = domains(&aligned.pairs, &first, &second, options),
-        Some(By::Pattern) => found.parts = patterns(&aligned.pairs, [&first, &second], options),
-        None => {}
-    }
-    if options.disagreements > 0 {
-        found.disagreements = disagreements(&aligned.pairs, &first, &second, options.disagreements);
-        match catalogue.texts(&a.record.suite)? {
-            Ok(texts) => {
-                for pair in &mut found.disagreements {
-                    pair.texts = texts.get(&pair.id).cloned();
-                }
-            }
-            Err(reason) => found.texts_withheld = Some(reason),
-        }
-        for pair in &mut found.disagreements {
-            pair.id = visible(&pair.id, NAME_LENGTH);
-        }
-    }
-    Ok(found)
 }
 
 /// Predicted scores of both sides, the gold scores, and how they are resampled.

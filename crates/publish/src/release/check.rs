@@ -77,14 +77,8 @@ pub fn check(subject: &Subject) -> Report {
             }
             report.findings.push(finding);
         }
-        waiver_findings(
-            gate.id,
-            waivers,
-            &used,
-            subject.context.today,
-            &mut result,
-            &mut report,
-        );
+        let waivers = waivers.iter().zip(&used);
+        waiver_findings(waivers, subject.context.today, &mut result, &mut report);
         result.status = match (result.errors, result.warnings) {
             (0, 0) if report.waived.len() > waived_before => Status::Waived,
             (0, 0) => Status::Passed,
@@ -111,19 +105,19 @@ fn holds(waiver: &Waiver, today: Date) -> bool {
     waiver.expires.parse::<Date>().is_ok_and(|day| today <= day)
 }
 
-/// A waiver that has expired or gives no reason is an error, one that nothing needs a warning. One
+/// Findings about waivers, each with whether a finding needed it. One that has expired or gives no reason is an error, one that nothing needs a warning. One
 /// of a gate that does not exist belongs to the first gate.
-fn waiver_findings(
-    gate: &'static str,
-    waivers: &[Waiver],
-    used: &[bool],
+fn waiver_findings<'a>(
+    waivers: impl Iterator<Item = (&'a Waiver, &'a bool)>,
     today: Date,
     result: &mut GateResult,
     report: &mut Report,
 ) {
     let unknown = |w: &Waiver| !GATES.iter().any(|g| g.id == w.gate);
+    let gate = result.gate;
+    let one_of_gates = format!("name one of R1 to R{}", GATES.len());
     let first = GATES.first().is_some_and(|g| g.id == gate);
-    for (waiver, used) in waivers.iter().zip(used) {
+    for (waiver, used) in waivers {
         if waiver.gate != gate && !(first && unknown(waiver)) {
             continue;
         }
@@ -134,7 +128,7 @@ fn waiver_findings(
                     "a waiver names the gate `{}`, which does not exist",
                     waiver.gate.escape_debug()
                 ),
-                "name one of R1 to R21",
+                one_of_gates.as_str(),
             )
         } else if waiver.reason.trim().is_empty() {
             (

@@ -121,41 +121,6 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
             json!({ "title": title, "questions": questions })
         })
         .collect();
-    let mut sorted: Vec<&SplitRows> = subject.splits.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let splits: Vec<Value> = sorted
-        .into_iter()
-        .map(|split| {
-            let file = rows::data_name(&split.name);
-            let bytes = data.get(&file).map(Vec::as_slice).unwrap_or_default();
-            let columns: Vec<Value> = columns(bytes)
-                .into_iter()
-                .map(|name| {
-                    let kind = if name == "score" {
-                        "sc:Float"
-                    } else {
-                        "sc:Text"
-                    };
-                    json!({ "name": name, "type": kind })
-                })
-                .collect();
-            json!({
-                "name": split.name,
-                "hidden": split.hidden,
-                "pairs": split.rows.len(),
-                "file": file,
-                "parquet": parquet::name(&split.name),
-                "bytes": bytes.len(),
-                "sha256": sha256(bytes),
-                "columns": columns,
-                "kind": match split.name.as_str() {
-                    "train" => "cr:TrainingSplit",
-                    "dev" | "validation" | "valid" => "cr:ValidationSplit",
-                    _ => "cr:TestSplit",
-                },
-            })
-        })
-        .collect();
     let sealed = manifest.splits.iter().filter(|(_, split)| split.sealed);
     let sealed: Vec<Value> = sealed
         .map(|(name, split)| json!({ "name": name, "commitment": split.commitment }))
@@ -193,7 +158,7 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
         },
         "triplets": manifest.triplets,
         "labels": manifest.labels,
-        "splits": splits,
+        "splits": splits(subject, data),
         "sealed": sealed,
         "previous": manifest.previous,
         "waivers": manifest.waivers,
@@ -204,6 +169,45 @@ fn values(subject: &Subject, manifest: &Manifest, data: &Files) -> Result<Value,
         "probe": probe,
         "korfinsts": korfinsts_base::NAME,
     }))
+}
+
+/// The splits by name, each with its files, its columns and their kinds.
+fn splits(subject: &Subject, data: &Files) -> Vec<Value> {
+    let mut sorted: Vec<&SplitRows> = subject.splits.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted
+        .into_iter()
+        .map(|split| {
+            let file = rows::data_name(&split.name);
+            let bytes = data.get(&file).map(Vec::as_slice).unwrap_or_default();
+            let columns: Vec<Value> = columns(bytes)
+                .into_iter()
+                .map(|name| {
+                    let kind = if name == "score" {
+                        "sc:Float"
+                    } else {
+                        "sc:Text"
+                    };
+                    json!({ "name": name, "type": kind })
+                })
+                .collect();
+            json!({
+                "name": split.name,
+                "hidden": split.hidden,
+                "pairs": split.rows.len(),
+                "file": file,
+                "parquet": parquet::name(&split.name),
+                "bytes": bytes.len(),
+                "sha256": sha256(bytes),
+                "columns": columns,
+                "kind": match split.name.as_str() {
+                    "train" => "cr:TrainingSplit",
+                    "dev" | "validation" | "valid" => "cr:ValidationSplit",
+                    _ => "cr:TestSplit",
+                },
+            })
+        })
+        .collect()
 }
 
 /// The columns of a data file, those of all rows in order of first appearance.

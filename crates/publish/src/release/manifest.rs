@@ -244,6 +244,26 @@ impl Manifest {
         if !(scale.min.is_finite() && scale.max.is_finite() && scale.min < scale.max) {
             return Err(format!("`scale` runs from {} to {}", scale.min, scale.max));
         }
+        self.check_names()?;
+        let limit = self.probe.and_then(|probe| probe.limit);
+        if let Some(limit) = limit.filter(|limit| !(0.5..=1.0).contains(limit)) {
+            return Err(format!(
+                "`probe.limit` is {limit}; an AUC that probes may reach is from 0.5 to 1"
+            ));
+        }
+        for language in &self.languages {
+            language::check(language)?;
+        }
+        if self.languages.is_empty() || self.authors.is_empty() || self.sources.is_empty() {
+            return Err(
+                "`languages`, `[[author]]` and `[[source]]` need at least one entry".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Splits, sources, labels and what names one of them.
+    fn check_names(&self) -> Result<(), String> {
         if !self.splits.contains_key(&self.default_split) {
             return Err(format!(
                 "`default_split` is `{}`, which is not under `[splits]`",
@@ -296,20 +316,6 @@ impl Manifest {
                     "`{key}` names `{column}`, which is not in `labels`"
                 ));
             }
-        }
-        let limit = self.probe.and_then(|probe| probe.limit);
-        if let Some(limit) = limit.filter(|limit| !(0.5..=1.0).contains(limit)) {
-            return Err(format!(
-                "`probe.limit` is {limit}; an AUC that probes may reach is from 0.5 to 1"
-            ));
-        }
-        for language in &self.languages {
-            language::check(language)?;
-        }
-        if self.languages.is_empty() || self.authors.is_empty() || self.sources.is_empty() {
-            return Err(
-                "`languages`, `[[author]]` and `[[source]]` need at least one entry".into(),
-            );
         }
         Ok(())
     }

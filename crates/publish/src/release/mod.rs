@@ -1,6 +1,6 @@
 //! Dataset releases: nothing leaves unchecked.
 //!
-//! Holds the gates R1 to R21 that a release must pass, the build of its container, signatures and
+//! Holds the gates that a release must pass, the build of its container, signatures and
 //! the comparison of two releases. Imports `suite`, `encoder` (its lexical baselines) and the ground
 //! floor; it knows no encoder of a model and no submission.
 //!

@@ -47,24 +47,20 @@ impl Row {
     }
 }
 
-/// Reads `data/<split>.jsonl`. What is wrong is drafted as findings of R1 (not strict JSON) and R3
-/// (not of the schema); rows without an id or texts are left out.
+/// The rows of `data/<split>.jsonl`. What is wrong is drafted as findings of R1 (not strict JSON)
+/// and R3 (not of the schema); rows without an id or texts are left out.
 pub(super) fn read(
     split: &str,
-    hidden: bool,
     bytes: &[u8],
     manifest: &Manifest,
     drafts: &mut Vec<(&'static str, Draft)>,
-) -> SplitRows {
+) -> Vec<Row> {
     let file = data_name(split);
+    let hidden = manifest.splits[split].hidden;
     let mut rows = Vec::new();
     let Ok(text) = std::str::from_utf8(bytes) else {
         // R1 reads the bytes of every file and says where they stop being UTF-8.
-        return SplitRows {
-            name: split.to_owned(),
-            hidden,
-            rows,
-        };
+        return rows;
     };
     for (i, line) in text.split_terminator('\n').enumerate() {
         let place = format!("{file}:{}", i + 1);
@@ -90,11 +86,7 @@ pub(super) fn read(
             rows.push(row);
         }
     }
-    SplitRows {
-        name: split.to_owned(),
-        hidden,
-        rows,
-    }
+    rows
 }
 
 fn row(

@@ -191,13 +191,11 @@ impl Subject {
             let file = rows::data_name(name);
             match files.get(&file) {
                 Some(bytes) => {
-                    splits.push(rows::read(
-                        name,
-                        split.hidden,
-                        bytes,
-                        &manifest,
-                        &mut drafts,
-                    ));
+                    splits.push(SplitRows {
+                        name: name.clone(),
+                        hidden: split.hidden,
+                        rows: rows::read(name, bytes, &manifest, &mut drafts),
+                    });
                 }
                 None => drafts.push((
                     "R3",

@@ -11,7 +11,7 @@ use korfinsts_base::fs;
 
 /// A bundle that was taken in before.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct BundleEntry {
     /// Name of its model.
     pub name: String,
     /// SHA-256 of the bundle.
@@ -56,7 +56,7 @@ pub fn revoked() -> Vec<Revoked> {
     shipped_revoked().map(|l| l.revoked).unwrap_or_default()
 }
 
-impl Entry {
+impl BundleEntry {
     /// A bundle as later ones are compared with it.
     #[must_use]
     pub fn of(bundle: &Bundle) -> Self {
@@ -80,7 +80,7 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl BundleEntry {
     /// Whether a bundle is surely of the submitter of this one: the same key signed both, or a
     /// maintainer says so.
     #[must_use]
@@ -95,7 +95,7 @@ impl Entry {
 /// # Errors
 /// When the folder cannot be listed, or a bundle in it is refused: it was taken in once, so it was
 /// changed since.
-pub fn entries(folder: &Path) -> Result<Vec<Entry>, SubmissionError> {
+pub fn entries(folder: &Path) -> Result<Vec<BundleEntry>, SubmissionError> {
     let mut found = Vec::new();
     for path in fs::walk(folder, 100_000)? {
         if !path.to_string_lossy().ends_with(".kfsub.zip") {
@@ -106,7 +106,7 @@ pub fn entries(folder: &Path) -> Result<Vec<Entry>, SubmissionError> {
             reason: e.reason,
             hint: Some("`korfinsts verify` says more".into()),
         })?;
-        found.push(Entry::of(&bundle));
+        found.push(BundleEntry::of(&bundle));
     }
     Ok(found)
 }

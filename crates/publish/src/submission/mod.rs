@@ -20,7 +20,7 @@ mod verify;
 pub use bundle::{Bundle, Refused, ScoreLine, TokenLine};
 pub use card::{Card, card};
 pub use check::{CHECKS, Check};
-pub use entry::{Entry, Revoked, entries, revoked};
+pub use entry::{BundleEntry, Revoked, entries, revoked};
 pub use error::SubmissionError;
 pub use manifest::{
     Dataset, Disclosure, DomainMetrics, Harness, MANIFEST, Metrics, Model, ModelFile, Run,
@@ -29,4 +29,4 @@ pub use manifest::{
 pub use pack::{PackInput, Packed, pack};
 pub use records::{Accepted, accepted, records};
 pub use rerun::{Drawn, LEAST_PAIRS, Rerun, Tolerance, compare as compare_rerun, draw};
-pub use verify::{CheckResult, Examined, Level, Verdict, examine, verify};
+pub use verify::{BundleContext, CheckResult, Examined, Level, Verdict, examine, verify};

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::verify::{Examined, Joined, Level, verify};
-use super::{Bundle, Entry, Revoked, SubmissionError};
+use super::verify::{BundleContext, Examined, Joined, Level, verify};
+use super::{Bundle, SubmissionError};
 use korfinsts_bench::run::record::{
     BootstrapFacts, EncoderFacts, Harness, Record, SCHEMA_VERSION, ScoredPair, SuiteFacts,
     TrainedOn,
@@ -35,12 +35,10 @@ pub struct Accepted {
 pub fn accepted(
     path: &Path,
     bytes: &[u8],
-    registry: &Registry,
-    entries: &[Entry],
-    revoked: &[Revoked],
+    context: BundleContext<'_>,
     bootstrap: &BootstrapOptions,
 ) -> Result<Accepted, SubmissionError> {
-    let (verdict, bundle) = verify(bytes, registry, entries, revoked);
+    let (verdict, bundle) = verify(bytes, context);
     let not_verified = |reason: String| SubmissionError::NotVerified {
         path: path.to_owned(),
         reason,
@@ -52,7 +50,7 @@ pub fn accepted(
     Ok(Accepted {
         sha256: bundle.sha256.clone(),
         level: verdict.level,
-        records: records(&bundle, registry, bootstrap),
+        records: records(&bundle, context.registry, bootstrap),
         bundle,
     })
 }
@@ -64,7 +62,12 @@ pub fn records(
     registry: &Registry,
     bootstrap: &BootstrapOptions,
 ) -> Vec<(Record, Vec<ScoredPair>)> {
-    let examined = Examined::new(bundle, registry, &[], &[]);
+    let context = BundleContext {
+        registry,
+        entries: &[],
+        revoked: &[],
+    };
+    let examined = Examined::new(bundle, context);
     examined
         .joined()
         .iter()

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::manifest::SuiteEntry;
 use super::verify::{CheckResult, Examined, Level};
 use super::{Bundle, TokenLine};
 use korfinsts_base::fs::sha256;
@@ -126,87 +127,38 @@ pub fn compare(bundle: &Bundle, drawn: &Drawn, again: &[Evaluation]) -> Rerun {
         },
         level: Level::Claimed,
     };
-    let tokens: HashMap<(&str, &str, &str), &TokenLine> = bundle
-        .tokens
-        .iter()
-        .map(|l| ((l.suite.as_str(), l.split.as_str(), l.id.as_str()), l))
-        .collect();
-    let (mut largest, mut count, mut identical) = (0.0_f64, 0, 0);
-    let mut unconfirmed = Vec::new();
+    let mut agreement = Agreement {
+        bundle,
+        tolerance,
+        full,
+        tokens: bundle
+            .tokens
+            .iter()
+            .map(|l| ((l.suite.as_str(), l.split.as_str(), l.id.as_str()), l))
+            .collect(),
+        largest: 0.0,
+        count: 0,
+        identical: 0,
+        unconfirmed: Vec::new(),
+    };
     for evaluation in again {
         let facts = &evaluation.record.suite;
         let name = format!("{}:{}", facts.id, facts.split);
         let Some(entry) = bundle.manifest.suites.iter().find(|s| s.name() == name) else {
             continue;
         };
-        let lines = bundle
-            .scores
-            .get(&entry.scores.file)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let claimed: HashMap<&str, f64> = lines.iter().map(|l| (l.id.as_str(), l.score)).collect();
-        match facts_again(bundle, evaluation) {
-            Ok(found) => unconfirmed = found,
-            Err(reason) => return failed(format!("{name}: {reason}")),
-        }
-        let scores: Vec<f64> = evaluation.pairs.iter().filter_map(|p| p.score).collect();
-        let spread = spread(&scores);
-        let allowed = if scores.len() < LEAST_ORDERED {
-            tolerance.score
-        } else {
-            tolerance.score.min(SPREAD * spread)
-        };
-        let (mut old, mut new, mut gold) = (Vec::new(), Vec::new(), Vec::new());
-        for pair in &evaluation.pairs {
-            let (Some(theirs), Some(ours)) = (claimed.get(pair.id.as_str()), pair.score) else {
-                return failed(format!("{name}: `{}` has no score to compare", pair.id));
-            };
-            let delta = (theirs - ours).abs();
-            if delta > allowed {
-                return failed(format!(
-                    "{name}: the score of `{}` is {ours} when encoded again, the bundle says {theirs}: they differ by \
-                     {delta:.1e}, allowed is {allowed:.0e} ({:.0e}, and a hundredth of the spread of the scores, {spread:.0e})",
-                    pair.id, tolerance.score
-                ));
-            }
-            largest = largest.max(delta);
-            identical += usize::from(delta == 0.0);
-            count += 1;
-            old.push(*theirs);
-            new.push(ours);
-            gold.push(pair.gold);
-        }
-        for counts in &evaluation.tokens {
-            let line = tokens.get(&(facts.id.as_str(), facts.split.as_str(), counts.id.as_str()));
-            if line.is_some_and(|l| (l.tokens, l.lost) != (counts.tokens, counts.lost)) {
-                return failed(format!(
-                    "{name}: `{}` has other token counts when encoded again",
-                    counts.id
-                ));
-            }
-        }
-        if old.len() >= LEAST_ORDERED {
-            match spearman(&old, &new) {
-                Ok(order) if order >= tolerance.order => {}
-                Ok(order) => {
-                    return failed(format!(
-                        "{name}: the bundle's scores order the pairs otherwise than those encoded again: their rank \
-                         correlation is {order:.4}, at least {} is needed",
-                        tolerance.order
-                    ));
-                }
-                Err(e) => return failed(format!("{name}: the order of the scores: {e}")),
-            }
-        }
-        if full
-            && let (Ok(a), Ok(b)) = (spearman(&old, &gold), spearman(&new, &gold))
-            && (a - b).abs() > tolerance.rho
-        {
-            return failed(format!(
-                "{name}: Spearman is {b} when encoded again, the bundle's scores give {a}"
-            ));
+        if let Err(reason) = agreement.add(entry, evaluation) {
+            return failed(format!("{name}: {reason}"));
         }
     }
+    let Agreement {
+        tolerance,
+        largest,
+        count,
+        identical,
+        unconfirmed,
+        ..
+    } = agreement;
     if count != drawn.pairs {
         return failed(format!(
             "{count} of {} pairs were encoded again",
@@ -246,6 +198,95 @@ pub fn compare(bundle: &Bundle, drawn: &Drawn, again: &[Evaluation]) -> Rerun {
             ),
         },
         level: level(few.is_none()),
+    }
+}
+
+/// How far the scores of a bundle are those of encoding again.
+struct Agreement<'a> {
+    bundle: &'a Bundle,
+    tolerance: Tolerance,
+    /// Whether every pair was encoded again.
+    full: bool,
+    /// The token counts of the bundle, by suite, split and id.
+    tokens: HashMap<(&'a str, &'a str, &'a str), &'a TokenLine>,
+    /// The largest difference of two scores.
+    largest: f64,
+    /// Pairs compared, and those with the same score.
+    count: usize,
+    identical: usize,
+    /// Facts that are claimed and differ here.
+    unconfirmed: Vec<String>,
+}
+
+impl Agreement<'_> {
+    /// Compares one suite; an error is the reason why the bundle is not confirmed.
+    fn add(&mut self, entry: &SuiteEntry, evaluation: &Evaluation) -> Result<(), String> {
+        let (bundle, tolerance) = (self.bundle, &self.tolerance);
+        let facts = &evaluation.record.suite;
+        let lines = bundle
+            .scores
+            .get(&entry.scores.file)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let claimed: HashMap<&str, f64> = lines.iter().map(|l| (l.id.as_str(), l.score)).collect();
+        self.unconfirmed = facts_again(bundle, evaluation)?;
+        let scores: Vec<f64> = evaluation.pairs.iter().filter_map(|p| p.score).collect();
+        let spread = spread(&scores);
+        let allowed = if scores.len() < LEAST_ORDERED {
+            tolerance.score
+        } else {
+            tolerance.score.min(SPREAD * spread)
+        };
+        let (mut old, mut new, mut gold) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in &evaluation.pairs {
+            let (Some(theirs), Some(ours)) = (claimed.get(pair.id.as_str()), pair.score) else {
+                return Err(format!("`{}` has no score to compare", pair.id));
+            };
+            let delta = (theirs - ours).abs();
+            if delta > allowed {
+                return Err(format!(
+                    "the score of `{}` is {ours} when encoded again, the bundle says {theirs}: they differ by \
+                     {delta:.1e}, allowed is {allowed:.0e} ({:.0e}, and a hundredth of the spread of the scores, {spread:.0e})",
+                    pair.id, tolerance.score
+                ));
+            }
+            self.largest = self.largest.max(delta);
+            self.identical += usize::from(delta == 0.0);
+            self.count += 1;
+            old.push(*theirs);
+            new.push(ours);
+            gold.push(pair.gold);
+        }
+        for counts in &evaluation.tokens {
+            let key = (facts.id.as_str(), facts.split.as_str(), counts.id.as_str());
+            let line = self.tokens.get(&key);
+            if line.is_some_and(|l| (l.tokens, l.lost) != (counts.tokens, counts.lost)) {
+                return Err(format!(
+                    "`{}` has other token counts when encoded again",
+                    counts.id
+                ));
+            }
+        }
+        if old.len() >= LEAST_ORDERED {
+            let order =
+                spearman(&old, &new).map_err(|e| format!("the order of the scores: {e}"))?;
+            if order < tolerance.order {
+                return Err(format!(
+                    "the bundle's scores order the pairs otherwise than those encoded again: their rank \
+                     correlation is {order:.4}, at least {} is needed",
+                    tolerance.order
+                ));
+            }
+        }
+        if self.full
+            && let (Ok(a), Ok(b)) = (spearman(&old, &gold), spearman(&new, &gold))
+            && (a - b).abs() > tolerance.rho
+        {
+            return Err(format!(
+                "Spearman is {b} when encoded again, the bundle's scores give {a}"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::bundle::{Bundle, ScoreLine};
 use super::check::CHECKS;
-use super::entry::{Entry, Revoked};
+use super::entry::{BundleEntry, Revoked};
 use super::manifest::SuiteEntry;
 use korfinsts_bench::run::record::ScoredPair;
 use korfinsts_bench::suite::{Pair, Registry, Suite};
@@ -77,6 +77,17 @@ impl Verdict {
     }
 }
 
+/// What a bundle is compared with.
+#[derive(Clone, Copy)]
+pub struct BundleContext<'a> {
+    /// The suites of this machine.
+    pub registry: &'a Registry,
+    /// Bundles that were taken in before.
+    pub entries: &'a [BundleEntry],
+    /// Releases that no score may be on.
+    pub revoked: &'a [Revoked],
+}
+
 /// A bundle with what it is compared with.
 pub struct Examined<'a> {
     /// The bundle.
@@ -84,7 +95,7 @@ pub struct Examined<'a> {
     /// The suites of this machine, in the order of the manifest, or why one is not here.
     pub suites: Vec<Result<Suite, String>>,
     /// Entries that were taken in before.
-    pub entries: &'a [Entry],
+    pub entries: &'a [BundleEntry],
     /// Releases that no score may be on.
     pub revoked: &'a [Revoked],
     /// Per suite, where its ids are exactly those of the bundle: predicted and gold scores.
@@ -119,12 +130,12 @@ impl Joined<'_> {
 impl<'a> Examined<'a> {
     /// Loads what a bundle's suites are on this machine.
     #[must_use]
-    pub fn new(
-        bundle: &'a Bundle,
-        registry: &Registry,
-        entries: &'a [Entry],
-        revoked: &'a [Revoked],
-    ) -> Self {
+    pub fn new(bundle: &'a Bundle, context: BundleContext<'a>) -> Self {
+        let BundleContext {
+            registry,
+            entries,
+            revoked,
+        } = context;
         let suites: Vec<Result<Suite, String>> = bundle
             .manifest
             .suites
@@ -204,12 +215,7 @@ fn columns(lines: &[ScoreLine], suite: &Suite) -> Option<[Vec<f64>; 2]> {
 /// # Errors
 /// Never: what is wrong is in the verdict. The bundle is given back where it could be opened.
 #[must_use]
-pub fn verify(
-    bytes: &[u8],
-    registry: &Registry,
-    entries: &[Entry],
-    revoked: &[Revoked],
-) -> (Verdict, Option<Bundle>) {
+pub fn verify(bytes: &[u8], context: BundleContext<'_>) -> (Verdict, Option<Bundle>) {
     const OPENING: [(&str, &str); 4] = [
         (
             "container",
@@ -250,7 +256,7 @@ pub fn verify(
                 passed: true,
                 message: message.to_owned(),
             }));
-            let examined = Examined::new(&bundle, registry, entries, revoked);
+            let examined = Examined::new(&bundle, context);
             checks.extend(examine(&examined));
             let passed = checks.iter().all(|c| c.passed);
             let verdict = Verdict {

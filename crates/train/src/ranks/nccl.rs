@@ -2,8 +2,6 @@
 //! first meeting, goes over [`Tcp`]. NCCL's order of summation is its own: the sum is the same on
 //! every rank, but not bit for bit that of another machine.
 
-use std::time::Duration;
-
 use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
@@ -20,18 +18,11 @@ pub struct Nccl {
 }
 
 impl Nccl {
-    /// Meets the other ranks at `meet` (`HOST:PORT`), where rank 0 listens, with `device` for the
-    /// sums.
+    /// Joins ranks that met over TCP, with `device` for the sums.
     ///
     /// # Errors
-    /// As [`Tcp::meet`]; when `device` is no GPU or NCCL fails.
-    pub fn meet(
-        rank: usize,
-        count: usize,
-        meet: &str,
-        patience: Duration,
-        device: &Device,
-    ) -> std::result::Result<Self, TrainError> {
+    /// When `device` is no GPU, a rank is lost or NCCL fails.
+    pub fn new(mut small: Tcp, device: &Device) -> std::result::Result<Self, TrainError> {
         let failed = |reason: String| TrainError::Compute {
             what: "meeting through NCCL",
             reason,
@@ -40,8 +31,7 @@ impl Nccl {
             .as_cuda_device()
             .map_err(|e| failed(e.to_string()))?
             .cuda_stream();
-        let mut small = Tcp::meet(rank, count, meet, patience)?;
-        let own = if rank == 0 {
+        let own = if small.rank() == 0 {
             let id = Id::new().map_err(|e| failed(format!("{e:?}")))?;
             id.internal().map(|byte| byte as u8).to_vec()
         } else {
@@ -52,7 +42,7 @@ impl Nccl {
         for (byte, sent) in id.iter_mut().zip(&all[0]) {
             *byte = *sent as core::ffi::c_char;
         }
-        let comm = Comm::from_rank(stream, rank, count, Id::uninit(id))
+        let comm = Comm::from_rank(stream, small.rank(), small.count(), Id::uninit(id))
             .map_err(|e| failed(format!("{e:?}")))?;
         Ok(Self { small, comm })
     }

@@ -53,7 +53,7 @@ pub struct NewRow {
     pub from_unknown: bool,
 }
 
-/// The map from new rows to old ones, as written beside the new tokenizer.
+/// The map from new rows to old ones, as written next to the new tokenizer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowMap {
     /// Version of this schema.
@@ -230,7 +230,7 @@ fn apply(
     }
     let vocab = model.get_mut("vocab")?.as_object_mut()?;
     // Tokens that the model lacks are numbered behind it when the file is loaded, whatever id
-    // they declare: those that stood there must be in the model to keep their rows.
+    // they declare: those that were there must be in the model to keep their rows.
     for (id, token) in &added {
         if let Some(token) = token.as_str()
             && !vocab.contains_key(token)
@@ -364,7 +364,7 @@ pub fn used(after: &Subject, map: &RowMap, texts: &[String]) -> Result<usize, Co
 }
 
 /// Writes `tokenizer.json` and `row_map.json` into a folder, with the configuration files that
-/// lay beside the old tokenizer, and loads the result.
+/// were next to the old tokenizer, and loads the result.
 ///
 /// # Errors
 /// When the folder cannot be written, or the new tokenizer does not load.

@@ -106,7 +106,7 @@ pub(super) fn propose(
     })
 }
 
-/// Pieces of a text that stands within a word: greedy longest match of inner entries, as
+/// Pieces of a text that is within a word: greedy longest match of inner entries, as
 /// WordPiece itself does it; the unknown token alone where some part has no entry.
 fn inner_pieces(subject: &Subject, text: &str) -> Vec<u32> {
     let tokenizer = subject.tokenizer();
@@ -132,7 +132,7 @@ fn inner_pieces(subject: &Subject, text: &str) -> Vec<u32> {
     pieces
 }
 
-/// How often each of `tokens` stands at the beginning of a word or, those with `##`, within one.
+/// How often each of `tokens` is at the beginning of a word or, those with `##`, within one.
 fn inner_and_first<'a>(
     words: &Words,
     tokens: &'a [String],
@@ -157,7 +157,7 @@ fn inner_and_first<'a>(
     tokens.iter().map(String::as_str).zip(counts).collect()
 }
 
-/// How often each of `tokens` stands in the words.
+/// How often each of `tokens` is in the words.
 pub(super) fn substring_counts<'a>(
     words: &Words,
     tokens: impl Iterator<Item = &'a str>,

@@ -67,7 +67,7 @@ impl Words {
     }
 
     /// Maximal runs of letters of the script; a marker (`▁` or a space) stays with the run that
-    /// it stands before.
+    /// it precedes.
     fn add_runs(&mut self, script: &ScriptQuery, word: &str) {
         let is_marker = |c: char| c == '▁' || c == ' ';
         let composed = nfc(word);

@@ -38,7 +38,7 @@ const COLUMNS: [&str; 5] = ["row", "text_a", "text_b", "score", "note"];
 
 /// Which pairs are asked for, and how.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Plan {
+pub struct AnnotationPlan {
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Number of clusters that are drawn, or of pairs where the suite has no clusters; `None`: all.
@@ -94,7 +94,7 @@ fn sheet_name(rater: usize) -> String {
 ///
 /// # Errors
 /// When the form's template is broken.
-pub fn kit(suite: &Suite, plan: Plan) -> Result<BTreeMap<String, Vec<u8>>, SuiteError> {
+pub fn kit(suite: &Suite, plan: AnnotationPlan) -> Result<BTreeMap<String, Vec<u8>>, SuiteError> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
     let drawn = draw(suite, plan.sample, &mut random);
     let label = |name: Option<&String>, at: usize| suite.pairs[at].labels.get(name?).cloned();

@@ -4,7 +4,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::TokenBatch;
-use crate::pooling::Pooling;
+use crate::pooling::{Join, Pooling};
 
 /// Added to a state that takes no part in a maximum.
 const NEVER: f32 = f32::MIN / 2.0;
@@ -16,9 +16,9 @@ const NEVER: f32 = f32::MIN / 2.0;
 pub fn pool(modes: &[Pooling], states: &Tensor, batch: &TokenBatch) -> Result<Tensor> {
     let parts: Result<Vec<Tensor>> = modes
         .iter()
-        .map(|mode| match mode {
-            Pooling::Max => maximum(states, batch),
-            _ => weighted(states, &weights(*mode, batch)),
+        .map(|mode| match mode.join() {
+            Join::Largest => maximum(states, batch),
+            join => weighted(states, &weights(join, batch)),
         })
         .collect();
     match &parts?[..] {
@@ -28,7 +28,7 @@ pub fn pool(modes: &[Pooling], states: &Tensor, batch: &TokenBatch) -> Result<Te
 }
 
 /// The share that each token has in the pooled vector, `rows * width`.
-fn weights(mode: Pooling, batch: &TokenBatch) -> Vec<f64> {
+fn weights(join: Join, batch: &TokenBatch) -> Vec<f64> {
     let mut weights = vec![0.0; batch.rows * batch.width];
     for ((row, pooling_mask), mask) in weights
         .chunks_mut(batch.width)
@@ -36,26 +36,20 @@ fn weights(mode: Pooling, batch: &TokenBatch) -> Vec<f64> {
         .zip(batch.mask.chunks(batch.width))
     {
         let taking_part = || (0..pooling_mask.len()).filter(|&at| pooling_mask[at] == 1);
-        match mode {
-            Pooling::Cls => row[taking_part().next().unwrap_or(0)] = 1.0,
-            Pooling::LastToken => {
+        match join {
+            Join::First => row[taking_part().next().unwrap_or(0)] = 1.0,
+            Join::Last => {
                 if let Some(last) = taking_part().next_back() {
                     row[last] = 1.0;
                 }
             }
-            Pooling::Max | Pooling::Mean | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
+            Join::Largest => {}
+            Join::Sum { weight, divisor } => {
                 let first = mask.iter().position(|&m| m == 1).unwrap_or(0);
                 for at in taking_part() {
-                    row[at] = match mode {
-                        Pooling::WeightedMean => (at + 1 - first) as f64,
-                        _ => 1.0,
-                    };
+                    row[at] = weight(at + 1 - first);
                 }
-                let sum = row.iter().sum::<f64>().max(1e-9);
-                let divisor = match mode {
-                    Pooling::MeanSqrtLen => sum.sqrt(),
-                    _ => sum,
-                };
+                let divisor = divisor(row.iter().sum::<f64>().max(1e-9));
                 for weight in row {
                     *weight /= divisor;
                 }

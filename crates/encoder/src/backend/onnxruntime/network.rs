@@ -19,7 +19,7 @@ use super::super::lanes::Lanes;
 use super::Loaded;
 use super::library::{self, OLDEST_MINOR, Place};
 use crate::network::{FixedShape, Network, NetworkOutput, TokenBatch};
-use crate::onnx::plan::{Element, Fed, Input, Plan, file, shaped, unable};
+use crate::onnx::plan::{Element, Fed, GraphPlan, Input, file, unable};
 use crate::{EncoderError, EncoderSpec, memory};
 use korfinsts_base::fs;
 
@@ -160,7 +160,7 @@ struct Lane {
 }
 
 struct OnnxRuntime {
-    plan: Plan,
+    plan: GraphPlan,
     lanes: Lanes<Lane>,
 }
 
@@ -169,7 +169,7 @@ pub(super) fn open(
     options: &OpenOptions,
 ) -> Result<Box<dyn Network>, EncoderError> {
     let device = device(&spec.device)?;
-    let plan = Plan::new(spec)?;
+    let plan = GraphPlan::new(spec)?;
     let path = file(spec)?;
     let (loaded, environment) = environment(options)?;
     let layout = match device {
@@ -209,7 +209,7 @@ fn device(name: &str) -> Result<Option<i32>, EncoderError> {
     })
 }
 
-fn weights_bytes(path: &Path, plan: &Plan) -> Result<u64, EncoderError> {
+fn weights_bytes(path: &Path, plan: &GraphPlan) -> Result<u64, EncoderError> {
     let mut bytes = fs::metadata(path)?.len();
     for file in &plan.external_files {
         bytes += fs::metadata(file)?.len();
@@ -323,7 +323,7 @@ impl Network for OnnxRuntime {
         let (shape, values) = reals(output).map_err(|error| failed(error, None))?;
         drop(outputs);
         drop(lane);
-        shaped(NAME, &self.plan, batch, &shape, values)
+        self.plan.shaped(NAME, batch, &shape, values)
     }
 
     fn lanes(&self) -> usize {

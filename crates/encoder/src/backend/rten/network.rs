@@ -14,7 +14,7 @@ use super::super::OpenOptions;
 use super::super::lanes::Lanes;
 use crate::network::{FixedShape, Network, NetworkOutput, TokenBatch};
 use crate::onnx::located::{located, renamed};
-use crate::onnx::plan::{Element, Fed, Plan, file, shaped, unable};
+use crate::onnx::plan::{Element, Fed, GraphPlan, file, unable};
 use crate::{EncoderError, EncoderSpec};
 use korfinsts_base::fs;
 
@@ -26,7 +26,7 @@ const OTHER_RUNTIME: &str =
 
 struct Rten {
     model: Model,
-    plan: Plan,
+    plan: GraphPlan,
     nodes: Vec<NodeId>,
     output: NodeId,
     /// A pool of one thread per lane: the lanes share the model and its weights.
@@ -51,7 +51,7 @@ pub(super) fn open(
             hint: Some("`--backend onnxruntime` runs ONNX files on `cuda`".into()),
         });
     }
-    let plan = Plan::new(spec)?;
+    let plan = GraphPlan::new(spec)?;
     let model = catch_unwind(AssertUnwindSafe(|| load(spec, &plan)))
         .unwrap_or_else(|_| Err(failed("it panicked")))?;
     let node = |name: &str| {
@@ -79,7 +79,7 @@ pub(super) fn open(
 
 /// Loads the graph; external data stays on the disk and is mapped. Weights inside the graph are
 /// copied either way: such a file is read, not mapped, so that it is not in memory twice.
-fn load(spec: &EncoderSpec, plan: &Plan) -> Result<Model, EncoderError> {
+fn load(spec: &EncoderSpec, plan: &GraphPlan) -> Result<Model, EncoderError> {
     let path = file(spec)?;
     let options = ModelOptions::with_all_ops();
     let loaded = if plan.external_files.is_empty() {
@@ -110,7 +110,7 @@ fn load(spec: &EncoderSpec, plan: &Plan) -> Result<Model, EncoderError> {
 
 fn load_from_memory(
     path: &Path,
-    plan: &Plan,
+    plan: &GraphPlan,
     mut options: ModelOptions,
 ) -> Result<Result<Model, LoadError>, EncoderError> {
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -171,7 +171,7 @@ impl Network for Rten {
             )));
         };
         let shape = tensor.shape().to_vec();
-        shaped(NAME, &self.plan, batch, &shape, tensor.into_data())
+        self.plan.shaped(NAME, batch, &shape, tensor.into_data())
     }
 
     fn lanes(&self) -> usize {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::chat::{self, Said};
+use super::chat::{self, ChatModel, Said};
 use super::{Backend, Failure, Kind, Reply, Setting};
 use crate::generate::call::Call;
 use crate::generate::prompt::Prompt;
@@ -23,9 +23,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 struct Batch {
-    model: String,
-    temperature: f64,
-    structured: String,
+    model: ChatModel,
     requests: PathBuf,
     results: BTreeMap<String, Line>,
     waiting: Mutex<BTreeMap<String, Value>>,
@@ -49,9 +47,7 @@ fn open(argument: &str, setting: &Setting) -> Result<Box<dyn Backend>, MineError
     }
     let name = format!("batch-{}.jsonl", setting.role.name());
     Ok(Box::new(Batch {
-        model: argument.to_owned(),
-        temperature: setting.temperature,
-        structured: setting.structured.clone(),
+        model: ChatModel::new(argument, setting),
         requests: setting.requests.join(name),
         results,
         waiting: Mutex::default(),
@@ -113,11 +109,11 @@ fn read(path: &Path) -> Result<Vec<(String, Line)>, MineError> {
 
 impl Backend for Batch {
     fn model(&self) -> &str {
-        &self.model
+        &self.model.name
     }
 
     fn parameters(&self) -> Value {
-        json!({"temperature": self.temperature, "structured": self.structured})
+        self.model.parameters()
     }
 
     fn about(&self) -> Vec<(String, String)> {
@@ -131,7 +127,7 @@ impl Backend for Batch {
             .collect();
         let mut about = vec![
             ("backend".into(), "batch".into()),
-            ("model".into(), self.model.clone()),
+            ("model".into(), self.model.name.clone()),
             ("parameters".into(), self.parameters().to_string()),
         ];
         if let Some(first) = failed.first() {
@@ -155,7 +151,7 @@ impl Backend for Batch {
             "custom_id": key,
             "method": "POST",
             "url": "/v1/chat/completions",
-            "body": chat::body(&self.model, self.temperature, &self.structured, call, prompt),
+            "body": self.model.body(call, prompt),
         });
         self.waiting
             .lock()

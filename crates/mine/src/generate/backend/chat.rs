@@ -19,10 +19,8 @@ pub(super) const KIND: Kind = Kind {
 struct Chat {
     client: Client,
     url: String,
-    model: String,
+    model: ChatModel,
     server: String,
-    temperature: f64,
-    structured: String,
 }
 
 fn open(argument: &str, setting: &Setting) -> Result<Box<dyn Backend>, MineError> {
@@ -48,41 +46,57 @@ fn open(argument: &str, setting: &Setting) -> Result<Box<dyn Backend>, MineError
         }),
         url: format!("{root}/chat/completions"),
         server: root,
-        model,
-        temperature: setting.temperature,
-        structured: setting.structured.clone(),
+        model: ChatModel::new(&model, setting),
     }))
 }
 
-/// The body of a request.
-pub(super) fn body(
-    model: &str,
-    temperature: f64,
-    structured: &str,
-    call: &Call,
-    prompt: &Prompt,
-) -> Value {
-    let mut body = json!({
-        "model": model,
-        "messages": messages(prompt),
-        "temperature": temperature,
-        "max_tokens": call.step.answer_tokens(call.text("text")),
-    });
-    match structured {
-        "json_schema" => {
-            body["response_format"] = json!({
-                "type": "json_schema",
-                "json_schema": {"name": call.step.name(), "strict": true, "schema": call.schema()},
-            });
+/// A model of a chat server, and how it is asked.
+#[derive(Debug)]
+pub(super) struct ChatModel {
+    pub(super) name: String,
+    pub(super) temperature: f64,
+    /// How an answer's form is asked for, as in [`Setting`].
+    pub(super) structured: String,
+}
+
+impl ChatModel {
+    pub(super) fn new(name: &str, setting: &Setting) -> Self {
+        Self {
+            name: name.to_owned(),
+            temperature: setting.temperature,
+            structured: setting.structured.clone(),
         }
-        "json_object" => body["response_format"] = json!({"type": "json_object"}),
-        _ => {}
     }
-    // Repetitions of a question differ in their seed.
-    if call.sample > 0 {
-        body["seed"] = call.sample.into();
+
+    /// What its answers depend on.
+    pub(super) fn parameters(&self) -> Value {
+        json!({"temperature": self.temperature, "structured": self.structured})
     }
-    body
+
+    /// The body of a request.
+    pub(super) fn body(&self, call: &Call, prompt: &Prompt) -> Value {
+        let mut body = json!({
+            "model": self.name,
+            "messages": messages(prompt),
+            "temperature": self.temperature,
+            "max_tokens": call.step.answer_tokens(call.text("text")),
+        });
+        match self.structured.as_str() {
+            "json_schema" => {
+                body["response_format"] = json!({
+                    "type": "json_schema",
+                    "json_schema": {"name": call.step.name(), "strict": true, "schema": call.schema()},
+                });
+            }
+            "json_object" => body["response_format"] = json!({"type": "json_object"}),
+            _ => {}
+        }
+        // Repetitions of a question differ in their seed.
+        if call.sample > 0 {
+            body["seed"] = call.sample.into();
+        }
+        body
+    }
 }
 
 /// What one answer holds.
@@ -134,18 +148,18 @@ pub(super) fn read(answer: &Value) -> Result<Said, String> {
 
 impl Backend for Chat {
     fn model(&self) -> &str {
-        &self.model
+        &self.model.name
     }
 
     fn parameters(&self) -> Value {
-        json!({"temperature": self.temperature, "structured": self.structured})
+        self.model.parameters()
     }
 
     fn about(&self) -> Vec<(String, String)> {
         vec![
             ("backend".into(), "chat".into()),
             ("endpoint".into(), self.server.clone()),
-            ("model".into(), self.model.clone()),
+            ("model".into(), self.model.name.clone()),
             ("parameters".into(), self.parameters().to_string()),
         ]
     }
@@ -155,13 +169,7 @@ impl Backend for Chat {
     }
 
     fn answer(&self, _: &str, call: &Call, prompt: &Prompt) -> Result<Reply, Failure> {
-        let body = body(
-            &self.model,
-            self.temperature,
-            &self.structured,
-            call,
-            prompt,
-        );
+        let body = self.model.body(call, prompt);
         let said = self
             .client
             .post(&self.url, &body, |bytes, _| -> Result<Said, Wrong> {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::adapt::adaptations;
 use super::facts::{add_from_record, agrees, cell_of, clean, is_web, run_facts, slug, unique};
-use super::models;
+use super::models::{self, Ranker};
 use super::{Badge, Board, BoardOptions, Cell, Kind, Row, Stage, SuiteColumn, TEXT_LENGTH};
 use crate::leaderboard::LeaderboardError;
 use crate::leaderboard::catalogue::Catalogue;
@@ -401,7 +401,7 @@ impl Maker<'_> {
             rows.push(draft.row);
         }
         let subsets = models::subsets(&suites, &rows);
-        let models = models::models(&rows, &subsets, &fields, &place, self.options);
+        let models = Ranker::new(&rows, &fields, &place, self.options).models(&subsets);
         let mut board = Board {
             suites,
             rows,

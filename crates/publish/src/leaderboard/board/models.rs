@@ -57,71 +57,8 @@ pub(super) fn subsets(suites: &[SuiteColumn], rows: &[Row]) -> Vec<Subset> {
     subsets.filter(|s| !s.suites.is_empty()).collect()
 }
 
-/// The models of the rows, by their mean over the first subset. `place` is the row of each row of a field.
-pub(super) fn models(
-    rows: &[Row],
-    subsets: &[Subset],
-    fields: &[Ranked],
-    place: &[usize],
-    options: &BoardOptions,
-) -> Vec<Model> {
-    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (at, row) in rows.iter().enumerate() {
-        // A name as it was run and the name of the same model in a source are one model.
-        let name = if row.name == row.facts.name || row.name.contains(" [") {
-            &row.name
-        } else {
-            &row.facts.name
-        };
-        by_name.entry(name).or_default().push(at);
-    }
-    let mut taken = BTreeSet::new();
-    let mut models: Vec<Model> = by_name
-        .into_values()
-        .map(|mut of| {
-            let trust = |&at: &usize| {
-                let row = &rows[at];
-                let scores = row.cells.iter().flatten().filter(|c| c.score.is_some());
-                let lacks = row.cells.len() - scores.count();
-                (row.badge, row.stage == Some(Stage::After), lacks, at)
-            };
-            of.sort_by_key(trust);
-            let name = rows[of[0]].name.clone();
-            let shown = |suite: usize| {
-                let has = |&&at: &&usize| {
-                    let cell = rows[at].cells[suite].as_ref();
-                    cell.is_some_and(|c| c.shown().is_some())
-                };
-                of.iter().find(has).copied()
-            };
-            Model {
-                id: unique(&slug_of(&name), &mut taken),
-                shown: (0..rows[of[0]].cells.len()).map(shown).collect(),
-                means: Vec::new(),
-                rows: of,
-                name,
-            }
-        })
-        .collect();
-    let ranker = Ranker::new(rows, fields, place, options);
-    for subset in subsets {
-        let means = ranker.means(&models, subset);
-        for (model, mean) in models.iter_mut().zip(means) {
-            model.means.push(mean);
-        }
-    }
-    let key = |model: &Model| {
-        let mean = model.means.first().and_then(Option::as_ref);
-        mean.map_or((false, f64::NEG_INFINITY), |m| (m.whole, m.score))
-    };
-    models.sort_by(|a, b| {
-        let ((whole_a, a), (whole_b, b)) = (key(a), key(b));
-        whole_b.cmp(&whole_a).then(b.total_cmp(&a))
-    });
-    models
-}
-
-struct Ranker<'a> {
+/// What the models of a board are ranked by.
+pub(super) struct Ranker<'a> {
     rows: &'a [Row],
     options: &'a BoardOptions,
     /// By suite and row: the field and the index in it.
@@ -129,7 +66,8 @@ struct Ranker<'a> {
 }
 
 impl<'a> Ranker<'a> {
-    fn new(
+    /// `place` is the row of each row of a field.
+    pub(super) fn new(
         rows: &'a [Row],
         fields: &'a [Ranked],
         place: &[usize],
@@ -146,6 +84,64 @@ impl<'a> Ranker<'a> {
             options,
             places,
         }
+    }
+
+    /// The models of the rows, by their mean over the first subset.
+    pub(super) fn models(&self, subsets: &[Subset]) -> Vec<Model> {
+        let rows = self.rows;
+        let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            // A name as it was run and the name of the same model in a source are one model.
+            let name = if row.name == row.facts.name || row.name.contains(" [") {
+                &row.name
+            } else {
+                &row.facts.name
+            };
+            by_name.entry(name).or_default().push(at);
+        }
+        let mut taken = BTreeSet::new();
+        let mut models: Vec<Model> = by_name
+            .into_values()
+            .map(|mut of| {
+                let trust = |&at: &usize| {
+                    let row = &rows[at];
+                    let scores = row.cells.iter().flatten().filter(|c| c.score.is_some());
+                    let lacks = row.cells.len() - scores.count();
+                    (row.badge, row.stage == Some(Stage::After), lacks, at)
+                };
+                of.sort_by_key(trust);
+                let name = rows[of[0]].name.clone();
+                let shown = |suite: usize| {
+                    let has = |&&at: &&usize| {
+                        let cell = rows[at].cells[suite].as_ref();
+                        cell.is_some_and(|c| c.shown().is_some())
+                    };
+                    of.iter().find(has).copied()
+                };
+                Model {
+                    id: unique(&slug_of(&name), &mut taken),
+                    shown: (0..rows[of[0]].cells.len()).map(shown).collect(),
+                    means: Vec::new(),
+                    rows: of,
+                    name,
+                }
+            })
+            .collect();
+        for subset in subsets {
+            let means = self.means(&models, subset);
+            for (model, mean) in models.iter_mut().zip(means) {
+                model.means.push(mean);
+            }
+        }
+        let key = |model: &Model| {
+            let mean = model.means.first().and_then(Option::as_ref);
+            mean.map_or((false, f64::NEG_INFINITY), |m| (m.whole, m.score))
+        };
+        models.sort_by(|a, b| {
+            let ((whole_a, a), (whole_b, b)) = (key(a), key(b));
+            whole_b.cmp(&whole_a).then(b.total_cmp(&a))
+        });
+        models
     }
 
     fn means(&self, models: &[Model], subset: &Subset) -> Vec<Option<Mean>> {

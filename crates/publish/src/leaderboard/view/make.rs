@@ -10,7 +10,7 @@ use super::{
     CellView, FactView, Files, Filters, ModelView, Page, SourceView, SubsetView, SuiteView, Texts,
 };
 use crate::leaderboard::board::{Badge, Board, Cell, Kind, Mean, Model, Row, Stage};
-use crate::leaderboard::chart::{self, AGAINST, Words, decimal};
+use crate::leaderboard::chart::{self, AGAINST, decimal};
 use crate::leaderboard::reported::ModelFacts;
 use korfinsts_bench::coverage::gains;
 use korfinsts_bench::suite::manifest::Area;
@@ -25,10 +25,6 @@ const MOST_SUITES: usize = 6;
 /// Makes what the templates of one language see. `languages` are all: code and name.
 #[must_use]
 pub fn page(board: &Board, lang: &str, t: &Texts, languages: &[[String; 2]]) -> Page {
-    let words = Words {
-        ceiling: text(t, "ceiling"),
-        baseline: text(t, "best_baseline"),
-    };
     let files = Files::of(lang);
     let suites: Vec<SuiteView> = (0..board.suites.len())
         .map(|s| suite(board, s, t))
@@ -71,10 +67,10 @@ pub fn page(board: &Board, lang: &str, t: &Texts, languages: &[[String; 2]]) -> 
             .collect(),
         filters: filters(board, t),
         details: (0..board.suites.len())
-            .map(|s| detail(board, s, &suites[s], t, words))
+            .map(|s| detail(board, s, &suites[s], t))
             .collect(),
         sources: sources(board).into_iter().map(str::to_owned).collect(),
-        adaptations: adaptations(board, t, words),
+        adaptations: adaptations(board, t),
         contradictions: contradictions(board, t),
         axes: [
             ups.iter()

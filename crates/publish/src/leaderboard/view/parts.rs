@@ -76,13 +76,15 @@ fn columns() -> Vec<Shown> {
     columns
 }
 
-pub(super) fn detail(
-    board: &Board,
-    at: usize,
-    view: &SuiteView,
-    t: &Texts,
-    words: Words<'_>,
-) -> DetailView {
+/// What the guides of a plot are called.
+fn words(t: &Texts) -> Words<'_> {
+    Words {
+        ceiling: text(t, "ceiling"),
+        baseline: text(t, "best_baseline"),
+    }
+}
+
+pub(super) fn detail(board: &Board, at: usize, view: &SuiteView, t: &Texts) -> DetailView {
     let suite = &board.suites[at];
     let rows = board.by_score(at);
     let most = if board.rows.len() > 100 {
@@ -135,7 +137,7 @@ pub(super) fn detail(
     let shown_of = |row: usize| of(row).and_then(Cell::shown);
     let values = shown.iter().filter_map(|&r| shown_of(r));
     let values = values.flat_map(|(s, ends)| ends.into_iter().flatten().chain([s]));
-    let (plots, axis) = Plots::new(board, at, values.collect(), words);
+    let (plots, axis) = Plots::new(board, at, values.collect(), words(t));
     let rows_view = shown.iter().map(|&r| {
         let row = &board.rows[r];
         let cell = of(r);
@@ -243,7 +245,7 @@ fn warnings(board: &Board, suite: usize, t: &Texts) -> Vec<[String; 2]> {
         .collect()
 }
 
-pub(super) fn adaptations(board: &Board, t: &Texts, words: Words<'_>) -> Vec<AdaptationView> {
+pub(super) fn adaptations(board: &Board, t: &Texts) -> Vec<AdaptationView> {
     let mut sources: Vec<(Option<String>, Badge)> = Vec::new();
     for adaptation in &board.adaptations {
         let key = (adaptation.source.clone(), adaptation.badge);
@@ -268,7 +270,7 @@ pub(super) fn adaptations(board: &Board, t: &Texts, words: Words<'_>) -> Vec<Ada
                     let ends = c.after_interval.into_iter().flatten();
                     ends.chain([c.before, c.after])
                 });
-                Plots::new(board, s, values.collect(), words)
+                Plots::new(board, s, values.collect(), words(t))
             })
             .collect();
         let mean = |a: &Adaptation, area: Area| {

@@ -1,6 +1,6 @@
 //! The gates that a release must pass, one file each.
 //!
-//! To add one: a file with its `run`, and a line in [`GATES`].
+//! To add one: a file with its `GATE`, and a line in [`GATES`].
 
 mod r01_text;
 mod r02_ids;
@@ -32,7 +32,7 @@ use korfinsts_base::json;
 
 /// One gate.
 pub struct Gate {
-    /// `R1` to `R21`.
+    /// `R1`, `R2` and so on.
     pub id: &'static str,
     /// What it looks at.
     pub title: &'static str,
@@ -58,52 +58,27 @@ const fn gate(
 
 /// Every gate, in order.
 pub static GATES: &[Gate] = &[
-    gate("R1", "clean text and strict JSON", false, r01_text::run),
-    gate("R2", "stable, unique ids", false, r02_ids::run),
-    gate(
-        "R3",
-        "schema, finite scores in range, no empty text",
-        false,
-        r03_schema::run,
-    ),
-    gate(
-        "R4",
-        "declared scale against observed scores",
-        false,
-        r04_scale::run,
-    ),
-    gate("R5", "counts come from the data", true, r05_counts::run),
-    gate(
-        "R6",
-        "duplicates, conflicts, identical sentences",
-        false,
-        r06_duplicates::run,
-    ),
-    gate("R7", "leakage", false, r07_leakage::run),
-    gate("R8", "balance and shortcuts", false, r08_balance::run),
-    gate("R9", "agreement of annotators", true, r09_agreement::run),
-    gate("R10", "personal data", false, r10_personal::run),
-    gate("R11", "licences", true, r11_licences::run),
-    gate("R12", "provenance per row", true, r12_provenance::run),
-    gate("R13", "canary", true, r13_canary::run),
-    gate("R14", "semantic version", true, r14_version::run),
-    gate("R15", "changelog", true, r15_changelog::run),
-    gate(
-        "R16",
-        "builds are byte-identical",
-        true,
-        r16_deterministic::run,
-    ),
-    gate("R17", "checksums and signature", true, r17_sums::run),
-    gate(
-        "R18",
-        "other tools load the source rows",
-        true,
-        r18_loaders::run,
-    ),
-    gate("R19", "hidden test sets", true, r19_hidden::run),
-    gate("R20", "datasheet is complete", true, r20_datasheet::run),
-    gate("R21", "probes that do not read", false, r21_probe::run),
+    r01_text::GATE,
+    r02_ids::GATE,
+    r03_schema::GATE,
+    r04_scale::GATE,
+    r05_counts::GATE,
+    r06_duplicates::GATE,
+    r07_leakage::GATE,
+    r08_balance::GATE,
+    r09_agreement::GATE,
+    r10_personal::GATE,
+    r11_licences::GATE,
+    r12_provenance::GATE,
+    r13_canary::GATE,
+    r14_version::GATE,
+    r15_changelog::GATE,
+    r16_deterministic::GATE,
+    r17_sums::GATE,
+    r18_loaders::GATE,
+    r19_hidden::GATE,
+    r20_datasheet::GATE,
+    r21_probe::GATE,
 ];
 
 /// The lines of a file that holds one object per line, each with its place; `None` where the file is not

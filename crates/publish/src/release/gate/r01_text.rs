@@ -4,12 +4,15 @@ use serde_json::Value;
 
 use super::super::Subject;
 use super::super::report::Notes;
+use super::{Gate, gate};
 use korfinsts_base::json;
 use korfinsts_base::text::flaw;
 
 const REMEDY: &str = "write the text in NFC with LF line ends and without invisible characters";
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R1", "clean text and strict JSON", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     if subject.manifest.is_none() {
         for (_, row) in subject.rows() {
             for (column, text) in [("sentence1", &row.sentence1), ("sentence2", &row.sentence2)] {

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::Subject;
 use super::super::report::Notes;
 use super::super::rows::Row;
+use super::{Gate, gate};
 use korfinsts_bench::suite::manifest::is_id;
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R2", "stable, unique ids", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let mut seen: HashMap<&str, &str> = HashMap::new();
     for (split, row) in subject.rows() {
         if !is_id(&row.id) {

@@ -4,9 +4,17 @@ use std::collections::BTreeSet;
 
 use super::super::Subject;
 use super::super::report::Notes;
+use super::{Gate, gate};
 use korfinsts_bench::suite::ScaleKind;
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate(
+    "R3",
+    "schema, finite scores in range, no empty text",
+    false,
+    run,
+);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let scale = subject.scale;
     for split in &subject.splits {
         if split.rows.is_empty() {

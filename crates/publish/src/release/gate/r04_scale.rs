@@ -3,6 +3,7 @@
 use super::super::Subject;
 use super::super::report::Notes;
 use super::super::rows::SplitRows;
+use super::{Gate, gate};
 use korfinsts_bench::suite::{Scale, ScaleKind};
 use korfinsts_metric::{spearman_ceiling, tie_share};
 
@@ -11,7 +12,9 @@ const UNUSED: f64 = 0.2;
 /// Share of scores at the two ends from which a scale is binary in all but name.
 const AT_ENDS: f64 = 0.95;
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R4", "declared scale against observed scores", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     for split in subject.splits.iter().filter(|s| !s.hidden) {
         let gold: Vec<f64> = split.rows.iter().filter_map(|r| r.score).collect();
         if gold.len() >= 3 {

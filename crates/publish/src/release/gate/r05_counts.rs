@@ -3,6 +3,7 @@
 use super::super::document::{self, Generated};
 use super::super::report::Notes;
 use super::super::{Subject, build};
+use super::{Gate, gate};
 
 /// What is counted: a number right before one of these was typed.
 const COUNTED: [&str; 16] = [
@@ -24,7 +25,9 @@ const COUNTED: [&str; 16] = [
     "명",
 ];
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R5", "counts come from the data", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

@@ -6,8 +6,16 @@ use std::collections::HashMap;
 use super::super::Subject;
 use super::super::report::Notes;
 use super::super::rows::Row;
+use super::{Gate, gate};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate(
+    "R6",
+    "duplicates, conflicts, identical sentences",
+    false,
+    run,
+);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let (mut duplicates, mut conflicts, mut below_top) = (0, 0, 0);
     for split in &subject.splits {
         let mut groups: HashMap<(&str, &str), Vec<&Row>> = HashMap::new();

@@ -7,8 +7,11 @@ use super::super::minhash::Index;
 use super::super::report::Notes;
 use super::super::rows::{Row, SplitRows};
 use super::super::{OtherTexts, Subject};
+use super::{Gate, gate};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R7", "leakage", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     for (i, a) in subject.splits.iter().enumerate() {
         for b in &subject.splits[i + 1..] {
             // The smaller of the two is what is evaluated on, where they differ in size.
@@ -82,7 +85,8 @@ fn look(held: &SplitRows, seen: &str, groups: &[Vec<&str>], notes: &mut Notes) {
             rest.push(row);
         }
     }
-    report(held, seen, "hold a sentence that stands in", &shared, notes);
+    let what = format!("hold a sentence that stands in `{seen}`");
+    report(held, &what, &shared, notes);
     let index = Index::new(texts.iter().copied());
     let mut memo: HashMap<&str, bool> = HashMap::new();
     let mut near = Vec::new();
@@ -94,16 +98,11 @@ fn look(held: &SplitRows, seen: &str, groups: &[Vec<&str>], notes: &mut Notes) {
             near.push(row.id.as_str());
         }
     }
-    report(
-        held,
-        seen,
-        "hold a near-duplicate of a sentence in",
-        &near,
-        notes,
-    );
+    let what = format!("hold a near-duplicate of a sentence in `{seen}`");
+    report(held, &what, &near, notes);
 }
 
-fn report(held: &SplitRows, seen: &str, what: &str, ids: &[&str], notes: &mut Notes) {
+fn report(held: &SplitRows, what: &str, ids: &[&str], notes: &mut Notes) {
     if ids.is_empty() {
         return;
     }
@@ -112,7 +111,7 @@ fn report(held: &SplitRows, seen: &str, what: &str, ids: &[&str], notes: &mut No
     notes.warn(
         None,
         format!(
-            "{:.1} % of the pairs of `{}` ({} of {}) {what} `{seen}`: {}{more}",
+            "{:.1} % of the pairs of `{}` ({} of {}) {what}: {}{more}",
             100.0 * ids.len() as f64 / held.rows.len() as f64,
             held.name,
             ids.len(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::Subject;
 use super::super::report::Notes;
 use super::super::rows::SplitRows;
+use super::{Gate, gate};
 use korfinsts_bench::suite::ScaleKind;
 use korfinsts_encoder::lexical::BASELINES;
 use korfinsts_metric::{DomainScores, Domains, auc, spearman, spearman_ceiling};
@@ -16,7 +17,9 @@ const IMBALANCE: f64 = 5.0;
 /// Difference of mean scores between domains, as a share of the scale, that pooling turns into a score.
 const DOMAIN_GAP: f64 = 0.25;
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R8", "balance and shortcuts", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     for split in &subject.splits {
         balance(subject, split, notes);
         if !split.hidden {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::Subject;
 use super::super::report::Notes;
-use super::objects;
+use super::{Gate, gate, objects};
 use korfinsts_metric::krippendorff;
 
 const FILE: &str = "annotations/raw.jsonl";
@@ -29,7 +29,9 @@ struct Given {
     canary: Option<String>,
 }
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R9", "agreement of annotators", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

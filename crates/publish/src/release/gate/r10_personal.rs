@@ -6,6 +6,8 @@ use fancy_regex::Regex;
 
 use super::super::Subject;
 use super::super::report::Notes;
+use super::{Gate, gate};
+use korfinsts_base::digits;
 
 /// One kind of personal data: its name, the pattern, and what must hold of the digits found.
 struct Kind {
@@ -20,12 +22,12 @@ static KINDS: &[Kind] = &[
     Kind {
         name: "resident registration number",
         pattern: r"(?<![\d-])\d{6}\s?[-–]?\s?[0-9]\d{6}(?![\d-])",
-        holds: is_registration,
+        holds: digits::begins_with_day,
     },
     Kind {
         name: "card number",
         pattern: r"(?<![\d-])\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}(?![\d-])",
-        holds: luhn,
+        holds: |digits| digits::is_card(digits) && digits[0] != 0,
     },
     Kind {
         name: "phone number",
@@ -47,7 +49,9 @@ static KINDS: &[Kind] = &[
 static PATTERNS: LazyLock<Vec<Option<Regex>>> =
     LazyLock::new(|| KINDS.iter().map(|k| Regex::new(k.pattern).ok()).collect());
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R10", "personal data", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let mut texts = 0;
     for (_, row) in subject.rows() {
         let labels = row.labels.iter().map(|(k, v)| (k.as_str(), v));
@@ -108,36 +112,6 @@ fn redact(text: &str) -> String {
         "`{shown}{}`",
         "*".repeat(text.chars().count().saturating_sub(2))
     )
-}
-
-/// Six digits of a day that exists, then a digit for century and sex.
-fn is_registration(digits: &[u8]) -> bool {
-    if digits.len() != 13 {
-        return false;
-    }
-    let two = |i: usize| digits[i] * 10 + digits[i + 1];
-    let (month, day) = (two(2), two(4));
-    let days = match month {
-        2 => 29,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return false,
-    };
-    (1..=days).contains(&day)
-}
-
-/// The checksum of card numbers.
-fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(i, d)| {
-            let d = u32::from(*d) * (1 + i as u32 % 2);
-            if d > 9 { d - 9 } else { d }
-        })
-        .sum();
-    digits.len() == 16 && digits[0] != 0 && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use spdx::{Expression, LicenseReq};
 use super::super::manifest::{Source, is_sha256};
 use super::super::report::Notes;
 use super::super::{Manifest, Subject, document};
+use super::{Gate, gate};
 use korfinsts_base::fs::sha256;
 
 /// What a licence asks for, as far as mixing is concerned.
@@ -14,7 +15,9 @@ struct Terms {
     no_derivatives: bool,
 }
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R11", "licences", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::Subject;
 use super::super::manifest::{Source, is_sha256};
 use super::super::report::Notes;
-use super::objects;
+use super::{Gate, gate, objects};
 
 const FILE: &str = "provenance/sources.jsonl";
 
@@ -35,7 +35,9 @@ struct Origin {
     canary: Option<String>,
 }
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R12", "provenance per row", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

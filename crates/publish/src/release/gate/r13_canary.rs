@@ -3,10 +3,13 @@
 
 use super::super::report::Notes;
 use super::super::{Subject, build};
+use super::{Gate, gate};
 use korfinsts_base::archive::Files;
 use korfinsts_base::sums::{SIGNATURE, SUMS};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R13", "canary", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

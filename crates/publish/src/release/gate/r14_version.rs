@@ -4,8 +4,11 @@
 use super::super::diff::difference;
 use super::super::report::Notes;
 use super::super::{Bump, Subject};
+use super::{Gate, gate};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R14", "semantic version", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

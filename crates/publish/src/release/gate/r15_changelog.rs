@@ -3,8 +3,11 @@
 use super::super::Subject;
 use super::super::diff::{difference, rescore, section};
 use super::super::report::Notes;
+use super::{Gate, gate};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R15", "changelog", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

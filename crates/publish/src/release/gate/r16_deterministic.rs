@@ -3,9 +3,12 @@
 
 use super::super::report::Notes;
 use super::super::{Subject, build};
+use super::{Gate, gate};
 use korfinsts_base::archive;
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R16", "builds are byte-identical", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let mut turned = subject.clone();
     for split in &mut turned.splits {
         split.rows.reverse();

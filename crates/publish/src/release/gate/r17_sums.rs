@@ -2,10 +2,13 @@
 
 use super::super::Subject;
 use super::super::report::Notes;
+use super::{Gate, gate};
 use crate::signature::verify_signature;
 use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R17", "checksums and signature", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

@@ -7,13 +7,16 @@ use serde_json::Value;
 use super::super::report::Notes;
 use super::super::rows::{SplitRows, data_name};
 use super::super::{Subject, build, croissant, parquet};
+use super::{Gate, gate};
 use korfinsts_base::archive::Files;
 use korfinsts_base::fs::sha256;
 use korfinsts_base::json;
 
 const REMEDY: &str = "build the release again";
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R18", "other tools load the source rows", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let built;
     let files: &Files = if subject.built {
         &subject.files

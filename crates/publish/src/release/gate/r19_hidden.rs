@@ -11,6 +11,7 @@ use super::super::manifest::is_sha256;
 use super::super::report::Notes;
 use super::super::rows::data_name;
 use super::super::{Subject, parquet};
+use super::{Gate, gate};
 
 /// Columns that would give a label away.
 const TELLING: [&str; 7] = [
@@ -23,7 +24,9 @@ const TELLING: [&str; 7] = [
     "similarity",
 ];
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R19", "hidden test sets", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

@@ -3,6 +3,7 @@
 use super::super::Subject;
 use super::super::document::QUESTIONS;
 use super::super::report::Notes;
+use super::{Gate, gate};
 
 /// Placeholders of answers that are still to come.
 const PLACEHOLDERS: [&str; 17] = [
@@ -25,7 +26,9 @@ const PLACEHOLDERS: [&str; 17] = [
     "작성예정",
 ];
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R20", "datasheet is complete", true, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let Some(manifest) = &subject.manifest else {
         return;
     };

@@ -2,6 +2,7 @@
 
 use super::super::Subject;
 use super::super::report::Notes;
+use super::{Gate, gate};
 
 /// Whether the probes are run: a release asks for them, since they take seconds.
 pub(in super::super) fn applies(subject: &Subject) -> bool {
@@ -9,7 +10,9 @@ pub(in super::super) fn applies(subject: &Subject) -> bool {
     subject.manifest.as_ref().is_none_or(asked)
 }
 
-pub(super) fn run(subject: &Subject, notes: &mut Notes) {
+pub(super) const GATE: Gate = gate("R21", "probes that do not read", false, run);
+
+fn run(subject: &Subject, notes: &mut Notes) {
     let limit = subject.manifest.as_ref().and_then(|m| m.probe?.limit);
     for (language, probes) in subject.probes() {
         for (name, area) in probes.all() {
