@@ -9,6 +9,7 @@
 mod commit;
 mod fault;
 mod lock;
+mod space;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,6 +22,7 @@ use crate::budget;
 pub use commit::{Commit, sync_dir};
 use fault::Call;
 pub use lock::FolderLock;
+pub use space::free_bytes;
 
 /// A file-system failure, with the path it happened at.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +272,7 @@ pub fn remove_file(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn remove_dir(folder: &Path) -> Result<(), FsError> {
+    fault::point(Call::Remove).map_err(at("remove", folder))?;
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(e)),
         _ => Ok(()),
