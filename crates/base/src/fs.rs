@@ -272,7 +272,6 @@ pub fn remove_file(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn remove_dir(folder: &Path) -> Result<(), FsError> {
-    fault::point(Call::Remove).map_err(at("remove", folder))?;
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(e)),
         _ => Ok(()),

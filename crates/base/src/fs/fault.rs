@@ -14,7 +14,7 @@ pub(super) enum Call {
     Sync,
     /// Giving a file its name.
     Rename,
-    /// Removing a file or a folder.
+    /// Removing a file.
     Remove,
 }
 
