@@ -1,5 +1,5 @@
-//! What a process may meet at any place, whatever command it runs: no memory left, and a file that may
-//! not grow any more. Both end with an error line and an exit code.
+//! What a process may meet at any place, whatever command it runs: no memory left, a file that may not
+//! grow any more, a runtime that panics. Each ends with an error line and an exit code.
 
 #![allow(
     unsafe_code,
@@ -127,6 +127,47 @@ fn read<'a>(path: &str, text: &'a mut [u8]) -> Option<&'a str> {
     let mut file = std::fs::File::open(path).ok()?;
     let length = file.read(text).ok()?;
     std::str::from_utf8(&text[..length]).ok()
+}
+
+/// Bytes that this process holds and may write to, which is what the limit below counts.
+#[cfg(target_os = "linux")]
+fn held() -> Option<u64> {
+    let mut text = [0_u8; 4096];
+    let status = read("/proc/self/status", &mut text)?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmData:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+/// A library that runs a graph has an allocator of its own, which [`Guard`] does not see, and several
+/// threads may each ask for what is free. So the system refuses what is more than is free now.
+pub fn no_more_memory_than_is_free() {
+    #[cfg(target_os = "linux")]
+    if let (Some(held), Some(free)) = (held(), free()) {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the limit is read into and set from a value on the stack.
+        unsafe {
+            if libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit) == 0 {
+                limit.rlim_cur = limit.rlim_cur.min(held.saturating_add(free));
+                libc::setrlimit(libc::RLIMIT_DATA, &raw const limit);
+            }
+        }
+    }
+}
+
+/// A panic in a thread of the runtime of graphs comes back as an error, and is not printed.
+pub fn panics_of_a_runtime_are_errors() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        if !thread.name().is_some_and(|name| name.starts_with("rten-")) {
+            usual(panic);
+        }
+    }));
 }
 
 /// A write beyond a limit on the size of files fails like any other, and does not end the process.

@@ -7,5 +7,6 @@ mod guard;
 
 fn main() -> ExitCode {
     guard::files_that_may_not_grow();
+    guard::panics_of_a_runtime_are_errors();
     cli::main()
 }

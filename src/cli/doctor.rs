@@ -375,7 +375,7 @@ fn data_home(home: &Path) -> Check {
         let remedy = "name another with `--data DIR` or KORFINSTS_DATA";
         return Check::bad(Status::Fail, WHAT, found, remedy);
     }
-    let Some(free) = free_space(existing) else {
+    let Some(free) = fs::free_bytes(existing) else {
         return Check::ok(WHAT, home.display().to_string());
     };
     let found = format!("{}, {} free", home.display(), gib(free));
@@ -384,17 +384,6 @@ fn data_home(home: &Path) -> Check {
         return Check::bad(Status::Warn, WHAT, found, remedy);
     }
     Check::ok(WHAT, found)
-}
-
-/// Free bytes of the disk that holds `folder`.
-fn free_space(folder: &Path) -> Option<u64> {
-    let folder = fs::canonicalize(folder).ok()?;
-    sysinfo::Disks::new_with_refreshed_list()
-        .ok()?
-        .iter()
-        .filter(|disk| folder.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().components().count())
-        .map(sysinfo::Disk::available_space)
 }
 
 /// Where hub models are kept, as the Python library decides it.

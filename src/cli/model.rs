@@ -11,7 +11,7 @@ use korfinsts_encoder::backend::{BACKENDS, OpenOptions};
 use korfinsts_encoder::open::{self, ModelOptions, Note, Notes, ReadModel};
 use korfinsts_encoder::pooling::Pooling;
 use korfinsts_encoder::protocol::{self, Prompting};
-use korfinsts_encoder::spec::Attention;
+use korfinsts_encoder::spec::{Attention, WeightsFormat};
 use korfinsts_encoder::{EncoderError, EncoderSpec};
 
 /// File in the working folder whose `[models."<name>"]` tables name models and their settings.
@@ -163,6 +163,9 @@ impl ModelArgs {
     /// When the model cannot be found or read, or has no prompt of the name asked for.
     pub fn read(&self, source: &str, global: &Global) -> anyhow::Result<(EncoderSpec, Prompting)> {
         let ReadModel { spec, prompting } = open::read(source, &self.options(global)?)?;
+        if spec.format == WeightsFormat::Onnx && spec.device == "cpu" {
+            crate::guard::no_more_memory_than_is_free();
+        }
         global.note(&settings(&spec, &prompting, global.verbose));
         Ok((spec, prompting))
     }

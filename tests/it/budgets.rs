@@ -11,7 +11,7 @@ use korfinsts_base::protobuf::Message;
 use serde_json::{Value, json};
 
 use super::mine;
-use super::server::{Answer, Server};
+use super::server::{Answer, Seen, Server};
 use super::submission::fixture;
 use super::support::{Home, full};
 
@@ -28,6 +28,8 @@ struct Took {
     said: String,
     memory: u64,
     time: Duration,
+    /// Whether the process had bounded the memory that it may ask for.
+    bounded: bool,
 }
 
 /// Runs `korfinsts ARGUMENTS` under the limits; its peak is looked at all the time.
@@ -46,13 +48,17 @@ fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Took {
         .stderr(file)
         .spawn()
         .expect("sh starts");
-    let (begun, mut memory) = (Instant::now(), 0);
+    let (begun, mut memory, mut bounded) = (Instant::now(), 0, false);
     let status = loop {
         let status = format!("/proc/{}/status", child.id());
         let status = std::fs::read_to_string(status).unwrap_or_default();
         let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|l| l.trim().strip_suffix(" kB")?.parse().ok());
         memory = memory.max(peak.unwrap_or(0_u64) / 1024);
+        let limits = format!("/proc/{}/limits", child.id());
+        let limits = std::fs::read_to_string(limits).unwrap_or_default();
+        let data = limits.lines().find_map(|l| l.strip_prefix("Max data size"));
+        bounded |= data.is_some_and(|l| !l.trim().starts_with("unlimited"));
         if let Some(status) = child.try_wait().expect("asked") {
             break status;
         }
@@ -68,6 +74,7 @@ fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Took {
         said: String::from_utf8_lossy(&said).into_owned(),
         memory,
         time: begun.elapsed(),
+        bounded,
     }
 }
 
@@ -166,6 +173,19 @@ fn answers_of_servers_are_bounded_after_they_are_unpacked() {
         5,
         says,
     );
+    let row = [b"[".to_vec(), b"0,".repeat(19_999_999), b"0]".to_vec()].concat();
+    let body = [&b"{\"data\":[{\"index\":0,\"embedding\":"[..], &row, b"}]}"].concat();
+    let server = Server::new(move |seen, _| match seen.path.as_str() {
+        "/v1/models" => Answer::json(&json!({"data": [{"id": "m"}]})),
+        "/v1/embeddings" => Answer::status(200).body(&body),
+        _ => Answer::status(404),
+    });
+    let says = "found an embedding of width 20000000, allowed are up to 65536";
+    let took = ask(&server.address);
+    check("an embedding of 20 million numbers", &took, 5, says);
+    let seen = server.seen();
+    let posts = seen.iter().filter(|s| s.path == "/v1/embeddings").count();
+    assert_eq!(posts, 1, "it is not asked for again");
     let took = ask(&endless(""));
     check(
         "an answer without end",
@@ -211,17 +231,28 @@ fn files_of_a_hub_are_as_long_as_it_says() {
         says,
     );
     assert!(cached() < 1000, "{} bytes stay in the cache", cached());
-    let server = Server::new(|seen, _| {
-        if seen.path.starts_with("/api/") {
-            let sha = "0123456789abcdef0123456789abcdef01234567";
-            let files = FILES.map(|name| json!({"rfilename": name}));
-            return Answer::json(&json!({"sha": sha, "siblings": files}));
-        }
-        let answer = Answer::status(200)
-            .with("etag", "\"abc-1\"")
-            .with("x-linked-size", "5");
-        answer.body(b"0123456789")
-    });
+    let declaring = |size: &'static str| {
+        Server::new(move |seen, _| {
+            if seen.path.starts_with("/api/") {
+                let sha = "0123456789abcdef0123456789abcdef01234567";
+                let files = FILES.map(|name| json!({"rfilename": name}));
+                return Answer::json(&json!({"sha": sha, "siblings": files}));
+            }
+            let answer = Answer::status(200)
+                .with("etag", "\"abc-1\"")
+                .with("x-linked-size", size);
+            answer.body(b"0123456789")
+        })
+    };
+    let server = declaring("1125899906842624");
+    let room = "the hub declares 1125899906842624 bytes more, and";
+    let took = ask(&server.address);
+    check("a file of 2^50 bytes, so declared", &took, 6, room);
+    assert!(took.said.contains("hint: free some space"), "{}", took.said);
+    let seen = server.seen();
+    let asked = |s: &Seen| s.method == "GET" && !s.path.starts_with("/api/");
+    assert!(!seen.iter().any(asked), "its bytes are not asked for");
+    let server = declaring("5");
     let took = ask(&server.address);
     check("a file of 10 bytes, 5 declared", &took, 5, says);
     assert!(server.seen().len() <= 4, "{:?}", server.seen());
@@ -642,7 +673,16 @@ fn graphs_that_ask_for_everything_or_never_end_are_refused() {
                 vec![scalar("a", 0), scalar("b", 10), scalar("c", 0)],
                 "r",
             ),
-            "an operator `Range` makes",
+            "an operator `Range` makes elements without end, allowed are 268435456",
+        ),
+        (
+            "ConstantOfShape of 2^93",
+            one(
+                vec![node("ConstantOfShape", &["shape"], &["big"]), sum()],
+                vec![shape(&[1 << 31, 1 << 31, 1 << 31])],
+                "r",
+            ),
+            "an operator `ConstantOfShape` makes more than 2^64 elements of one, allowed are",
         ),
         (
             "Expand to 2^33",
@@ -730,6 +770,7 @@ fn graphs_that_ask_for_everything_or_never_end_are_refused() {
             let took = eval(&home, &["--backend", backend, "--no-resume"]);
             let code = if says.is_empty() { 0 } else { 4 };
             check(&format!("{what} ({backend})"), &took, code, says);
+            assert!(code != 0 || took.bounded, "its memory is not bounded");
         }
     }
 }
@@ -741,30 +782,34 @@ fn sizes_that_a_graph_computes_end_with_an_error() {
     let folder = graph_folder(&home);
     let table = float32("table", &[2000, 32]);
     let sum = || numbers(node("ReduceSum", &["big"], &["r"]), "keepdims", &[0], false);
-    let half = || int64("half", &[1], &[(1 << 30) - 1]);
     let twice = || node("Add", &["half", "half"], &["shape"]);
-    for (what, nodes) in [
-        (
-            "ConstantOfShape",
-            vec![
-                twice(),
-                node("ConstantOfShape", &["shape"], &["big"]),
-                sum(),
-            ],
-        ),
-        (
-            "Expand",
-            vec![twice(), node("Expand", &["zero", "shape"], &["big"]), sum()],
-        ),
-        (
-            "Tile",
-            vec![twice(), node("Tile", &["zero", "shape"], &["big"]), sum()],
-        ),
-    ] {
-        one(nodes, vec![half()], "r").write(&folder, &table);
-        let took = eval(&home, &["--backend", "rten"]);
-        check(&format!("{what} of a computed 2^31"), &took, 6, "hint: ");
-        assert!(took.said.contains("error: "), "{}", took.said);
+    let constant = || {
+        vec![
+            twice(),
+            node("ConstantOfShape", &["shape"], &["big"]),
+            sum(),
+        ]
+    };
+    let grown = |operator| vec![twice(), node(operator, &["zero", "shape"], &["big"]), sum()];
+    let cases = [
+        ("ConstantOfShape of a computed 2^31", constant(), 1),
+        ("ConstantOfShape of a computed 2^93", constant(), 3),
+        ("Expand to a computed 2^31", grown("Expand"), 1),
+        ("Tile by a computed 2^31", grown("Tile"), 1),
+    ];
+    for backend in ["rten", "onnxruntime"] {
+        if backend == "onnxruntime" && !home.has_onnxruntime() {
+            eprintln!("SKIPPED: no ONNX Runtime is installed");
+            continue;
+        }
+        for (what, nodes, axes) in &cases {
+            let half = int64("half", &[*axes], &vec![(1 << 30) - 1; *axes as usize]);
+            one(nodes.clone(), vec![half], "r").write(&folder, &table);
+            let took = eval(&home, &["--backend", backend]);
+            check(&format!("{what} ({backend})"), &took, 6, "hint: ");
+            assert!(took.said.contains("error: "), "{}", took.said);
+            assert!(!took.said.contains("panicked"), "{}", took.said);
+        }
     }
 }
 

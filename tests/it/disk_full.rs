@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::durable::{Scene, embedded, snapshot};
+use super::support::Home;
 
 /// A shell that runs `script` with the binary and its arguments as `"$@"`.
 fn shell(scene: &Scene, home: &Path, script: &str, before: &[&str]) -> Command {
@@ -74,31 +75,120 @@ fn a_limit_on_file_size_is_named_and_the_run_resumed() {
 const ON_SMALL_DISK: &str = r#"
     mount -t tmpfs -o size="$SIZE" tmpfs "$DISK" || exit 99
     "$@" 2>"$OUT/first.txt"; echo $? >"$OUT/first.code"
+    mkdir -p "$DISK/results"; cp -R "$DISK/results" "$OUT/first"
     mount -o remount,size=1g "$DISK" || exit 98
     "$@" 2>"$OUT/second.txt"; echo $? >"$OUT/second.code"
     cp -R "$DISK/results" "$OUT/results"
 "#;
 
-#[test]
-fn a_full_disk_at_any_write_is_named_and_the_run_resumed() {
-    let namespace = ["unshare", "--map-root-user", "--mount"];
+/// What runs a command where it may mount file systems of its own.
+const NAMESPACE: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
+/// Bytes of a page, in which such a file system counts.
+const PAGE: u64 = 4_096;
+
+/// Whether file systems can be mounted here; said loudly where not.
+fn may_mount() -> bool {
     let probe = "mount -t tmpfs -o size=64k tmpfs /tmp";
-    let may = Command::new(namespace[0])
-        .args(&namespace[1..])
+    let may = Command::new(NAMESPACE[0])
+        .args(&NAMESPACE[1..])
         .args(["sh", "-c", probe])
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|s| s.success());
     if !may {
         eprintln!("SKIPPED: no file system can be mounted in a namespace of one's own here");
+    }
+    may
+}
+
+/// A release on a full disk is there whole, folder and zip file, or nothing of it is.
+#[test]
+fn a_full_disk_leaves_no_half_of_a_release() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    super::release::fixture::Fixture::new().write(&home.path("source"));
+    let build = |output: &Path| {
+        let output = output.display().to_string();
+        let arguments = [
+            "release",
+            "build",
+            "source",
+            "--as-of",
+            "2026-02-03",
+            "--output",
+        ];
+        [&arguments.map(str::to_owned)[..], &[output]].concat()
+    };
+    let whole = home.path("whole");
+    let arguments = build(&whole);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    home.command(&arguments).assert().success();
+    let expected = snapshot(&whole);
+    let pages = |bytes: &Vec<u8>| (bytes.len() as u64).div_ceil(PAGE);
+    let pages: u64 = expected.values().map(pages).sum();
+    let (mut refused, mut fine) = (0, 0);
+    let shares = [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 3.0];
+    for size in shares.map(|share| 1 + (pages as f64 * share) as u64) {
+        let when = format!("a disk of {size} pages for {pages}");
+        let (disk, out) = (home.path("disk"), home.path(&format!("out-{size}")));
+        std::fs::create_dir_all(&disk).expect("made");
+        std::fs::create_dir_all(&out).expect("made");
+        let mut command = Command::new(NAMESPACE[0]);
+        let status = home
+            .settled(&mut command)
+            .args(&NAMESPACE[1..])
+            .args([
+                "sh",
+                "-c",
+                ON_SMALL_DISK,
+                "sh",
+                env!("CARGO_BIN_EXE_korfinsts"),
+            ])
+            .args(build(&disk.join("results")))
+            .env("SIZE", (size * PAGE).to_string())
+            .env("DISK", &disk)
+            .env("OUT", &out)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.expect("sh starts").success(), "{when}");
+        let read = |name: &str| std::fs::read_to_string(out.join(name)).expect("written");
+        let (code, said) = (read("first.code"), read("first.txt"));
+        match code.trim() {
+            "0" => fine += 1,
+            "6" => {
+                refused += 1;
+                assert_clear(&said, &disk, "No space left on device", &when);
+                let left = snapshot(&out.join("first"));
+                assert!(left.is_empty(), "{when}: {:?}", left.keys());
+            }
+            other => panic!("{when}: exit code {other}\n{said}"),
+        }
+        assert_eq!(
+            read("second.code").trim(),
+            "0",
+            "{when}: {}",
+            read("second.txt")
+        );
+        assert!(
+            snapshot(&out.join("results")) == expected,
+            "{when}, with room"
+        );
+    }
+    assert!(refused >= 6 && fine >= 1, "{refused} refused, {fine} fine");
+}
+
+#[test]
+fn a_full_disk_at_any_write_is_named_and_the_run_resumed() {
+    if !may_mount() {
         return;
     }
     let scene = Scene::new(300);
-    let page = 4_096;
     let pages: u64 = scene
         .written()
         .iter()
-        .map(|bytes| bytes.div_ceil(page))
+        .map(|bytes| bytes.div_ceil(PAGE))
         .sum();
     let mut sizes: Vec<u64> = [0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]
         .iter()
@@ -112,8 +202,8 @@ fn a_full_disk_at_any_write_is_named_and_the_run_resumed() {
         let disk = scene.home("disk");
         let out = scene.home("out");
         let when = format!("a disk of {size} pages");
-        let output = shell(&scene, &disk, ON_SMALL_DISK, &namespace)
-            .env("SIZE", (size * page).to_string())
+        let output = shell(&scene, &disk, ON_SMALL_DISK, &NAMESPACE)
+            .env("SIZE", (size * PAGE).to_string())
             .env("DISK", &disk)
             .env("OUT", &out)
             .stderr(Stdio::piped())

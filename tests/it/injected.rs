@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -144,28 +144,45 @@ fn killed(name: &str, scene: &Scene, kept: &Path, expected: &BTreeMap<String, Ve
                 "{name}: {kills} of {attempts} kills met it"
             );
             let moment = undisturbed.mul_f64(random.random_range(0.0..1.0));
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_korfinsts"));
-            let mut child = scene
-                .home
-                .settled(&mut command)
-                .args(&scene.arguments)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("it starts");
-            std::thread::sleep(moment);
-            if child.try_wait().expect("asked").is_none() {
-                child.kill().expect("killed");
+            if killed_after(scene, moment) {
                 kills += 1;
                 moments.push(moment);
             }
-            child.wait().expect("gone");
         }
         let after = format!("{name} killed after {moments:?}");
         rerun(&after, scene);
         same(&after, &output, expected);
     }
     eprintln!("| {name} | {kills} kills in {attempts} runs | the files of an undisturbed run |");
+}
+
+/// Starts the command and kills it after a time; whether it was there still.
+fn killed_after(scene: &Scene, moment: Duration) -> bool {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_korfinsts"));
+    let mut child = scene
+        .home
+        .settled(&mut command)
+        .args(&scene.arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    std::thread::sleep(moment);
+    let met = child.try_wait().expect("asked").is_none();
+    if met {
+        child.kill().expect("killed");
+    }
+    child.wait().expect("gone");
+    met
+}
+
+/// Unfinished files and folders, and states of a training, below a folder.
+fn unfinished(folder: &Path) -> Vec<String> {
+    let entries = walkdir::WalkDir::new(folder).into_iter();
+    let names = entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()));
+    names
+        .filter(|name| name.starts_with("state-") || name.ends_with(".tmp"))
+        .collect()
 }
 
 /// Whether the run asks for a fault at every call: minutes for each command.
@@ -381,17 +398,108 @@ fn eval() {
     tried("eval", &scene, stride());
 }
 
-#[cfg(feature = "candle")]
+/// Any step that writes into the folder of a run, while another process works in it.
 #[test]
-fn train() {
+fn steps_of_mine_are_refused_in_a_folder_that_is_locked() {
+    let home = Home::new();
+    let scene = corpus(&home);
+    let scene = Scene { home, ..scene };
+    assert_eq!(run(&scene, None).0, Some(0));
+    let folder = scene.home.path("run");
+    let steps = [
+        &["mine", "generate"][..],
+        &["mine", "report"],
+        &["mine", "audit", "sheet"],
+        &["mine", "audit", "agreement"],
+    ];
+    let tried = |step: &[&str]| {
+        let arguments = [step, &["--dir", "run"]].concat();
+        let output = scene.home.command(&arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let busy = "another korfinsts process is working in it";
+    let lock = korfinsts_base::fs::FolderLock::acquire(&folder).expect("free");
+    let before = files(&folder);
+    for step in steps {
+        let (code, said) = tried(step);
+        assert!(code == Some(6) && said.contains(busy), "{step:?}: {said}");
+        assert!(
+            said.contains("hint: wait for it to end"),
+            "{step:?}: {said}"
+        );
+        same(&format!("{step:?} in a locked folder"), &folder, &before);
+    }
+    drop(lock);
+    for step in steps {
+        let (_, said) = tried(step);
+        assert!(!said.contains(busy), "{step:?}: {said}");
+    }
+    assert!(files(&folder).len() > before.len(), "they write");
+}
+
+/// A training of a few short steps with a state at each of them and no suite: hundreds of runs are ahead.
+#[cfg(feature = "candle")]
+fn training() -> Scene {
     let home = super::train_run::prepare("bert-mean", "");
-    let scene = Scene {
+    let recipe = std::fs::read_to_string(home.path("tiny.toml")).expect("a recipe");
+    let recipe = recipe
+        .replace("epochs = 2", "epochs = 1")
+        .replace("every = 3", "every = 1")
+        .replace("[evaluate]\nsuites = [\"korfin-shift\"]\n", "");
+    assert!(!recipe.contains("[evaluate]"), "{recipe}");
+    super::train_run::write(&home.path("tiny.toml"), recipe.as_bytes());
+    let triplets = super::train_run::triplets(16);
+    super::train_run::write(&home.path("triplets.jsonl"), triplets.as_bytes());
+    Scene {
         home,
         arguments: strings(&["train", "tiny.toml", "--output", "trained", "--offline"]),
         output: "trained",
         twice: false,
-    };
-    if at_every_call("a fault at every seventh step of training") {
-        tried("train", &scene, 7);
     }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn train() {
+    if at_every_call("a fault at every step of training") {
+        tried("train", &training(), 1);
+    }
+}
+
+/// Trainings that are killed one after another leave the newest state, perhaps the one before it, and what the
+/// last of them had begun to write.
+#[cfg(feature = "candle")]
+#[test]
+fn what_killed_trainings_leave_does_not_add_up() {
+    let scene = training();
+    let output = scene.home.path(scene.output);
+    let begun = Instant::now();
+    assert_eq!(run(&scene, None).0, Some(0));
+    let undisturbed = begun.elapsed();
+    let expected = files(&output);
+    std::fs::remove_dir_all(&output).expect("removed");
+    let (mut kills, mut most, mut attempts) = (0, 0, 0);
+    while kills < 12 {
+        attempts += 1;
+        assert!(attempts < 60, "{kills} of {attempts} kills met it");
+        // A later moment each time, so that states are met.
+        let moment = undisturbed.mul_f64(0.3 + 0.07 * f64::from(attempts % 10));
+        if !killed_after(&scene, moment) {
+            std::fs::remove_dir_all(&output).expect("removed");
+            continue;
+        }
+        kills += 1;
+        let left = unfinished(&output);
+        assert!(left.len() <= 5, "after {kills} kills: {left:?}");
+        most = most.max(left.len());
+    }
+    assert!(most > 0, "no state was met");
+    rerun("kills in a row", &scene);
+    same("kills in a row", &output, &expected);
+    let left = unfinished(&output);
+    assert_eq!(left.len(), 1, "the state of the last step: {left:?}");
+    eprintln!(
+        "| train | {kills} kills in {attempts} runs | at most {most} states and unfinished files |"
+    );
 }

@@ -9,6 +9,7 @@
 mod commit;
 mod fault;
 mod lock;
+mod space;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,6 +22,7 @@ use crate::budget;
 pub use commit::{Commit, sync_dir};
 use fault::Call;
 pub use lock::FolderLock;
+pub use space::free_bytes;
 
 /// A file-system failure, with the path it happened at.
 #[derive(Debug, thiserror::Error)]

@@ -118,11 +118,11 @@ pub(super) fn write(
     let text = json::pretty(position);
     fs::write_atomic(&unfinished.path().join("position.json"), &text)?;
     let target = folder.join(format!("{PREFIX}{:09}", position.step));
-    fs::remove_dir(&target)?;
+    fs::discard_dir(&target)?;
     fs::rename(unfinished.path(), &target)?;
     for other in states(folder)? {
         if other != target {
-            fs::remove_dir(&other)?;
+            fs::discard_dir(&other)?;
         }
     }
     Ok(())
@@ -178,7 +178,7 @@ pub fn find(folder: &Path, run: &str) -> Result<Option<(PathBuf, Position)>, Tra
 /// When one cannot be removed.
 pub fn clear(folder: &Path) -> Result<(), TrainError> {
     for path in states(folder)? {
-        fs::remove_dir(&path)?;
+        fs::discard_dir(&path)?;
     }
     Ok(())
 }

@@ -219,6 +219,9 @@ impl Client {
                         wrong += 1;
                         let error = match found {
                             Wrong::Answer(reason) => self.broken(url, &reason).into(),
+                            Wrong::Hopeless(reason) => {
+                                return Err(Refusal::Failed(self.broken(url, &reason).into()));
+                            }
                             Wrong::Error(error) => error,
                         };
                         if wrong >= WRONG_ANSWERS {
@@ -384,6 +387,8 @@ impl Client {
 pub enum Wrong<E = EndpointError> {
     /// It breaks the protocol.
     Answer(String),
+    /// It breaks the protocol in a way that asking again does not change.
+    Hopeless(String),
     /// It is well formed, and the caller cannot use it.
     Error(E),
 }

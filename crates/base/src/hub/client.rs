@@ -401,6 +401,7 @@ impl Hub {
                     already,
                 });
             }
+            enough_room(&incomplete, meta.size.unwrap_or(0).saturating_sub(already))?;
             if meta.size != Some(already) || already == 0 {
                 let range = (already > 0).then_some(already);
                 let mut response = self.get_once(url, range)?;
@@ -670,6 +671,17 @@ fn unreachable(url: &str, error: &ureq::Error) -> HubError {
         url: url.to_owned(),
         reason: error.to_string(),
     }
+}
+
+/// Refuses a file of which more is to come than the disk has room for, before a byte of it is written.
+fn enough_room(path: &Path, more: u64) -> Result<(), fs::FsError> {
+    let free = path.parent().and_then(fs::free_bytes).unwrap_or(u64::MAX);
+    if more <= free {
+        return Ok(());
+    }
+    let reason = format!("the hub declares {more} bytes more, and {free} are free on the disk");
+    let source = std::io::Error::new(std::io::ErrorKind::StorageFull, reason);
+    Err(fs::at("write", path)(source))
 }
 
 /// The error of a file that is longer than the hub says, or than is taken without its word.

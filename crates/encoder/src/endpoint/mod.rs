@@ -22,6 +22,8 @@ use super::spec::{Decision, Setting};
 use super::{Encoder, EncoderError, EncoderSpec};
 use korfinsts_metric::Similarity;
 
+/// Most numbers of an embedding; real ones have up to 16,384.
+const MOST_DIMENSIONS: usize = 1 << 16;
 /// Most texts in one request: what text-embeddings-inference allows when nothing else is set.
 const TEXTS_PER_REQUEST: usize = 32;
 
@@ -291,6 +293,12 @@ fn check(
     dimension: Option<usize>,
 ) -> Result<(), Wrong<EncoderError>> {
     for (row, text) in rows.iter().zip(texts) {
+        if row.len() > MOST_DIMENSIONS {
+            return Err(Wrong::Hopeless(format!(
+                "found an embedding of width {}, allowed are up to {MOST_DIMENSIONS}",
+                row.len()
+            )));
+        }
         let expected = dimension.unwrap_or(row.len());
         if row.is_empty() || row.len() != expected {
             return Err(Wrong::Answer(match dimension {
@@ -317,7 +325,7 @@ mod tests {
     fn rows_of_another_width_or_without_a_number_are_refused() {
         let wrong = |rows: &[Vec<f32>], dimension| match check(rows, &["a", "b"], dimension) {
             Ok(()) => "fine".to_owned(),
-            Err(Wrong::Answer(reason)) => reason,
+            Err(Wrong::Answer(reason) | Wrong::Hopeless(reason)) => reason,
             Err(Wrong::Error(EncoderError::Text { text, source })) => format!("{text}: {source}"),
             Err(Wrong::Error(error)) => error.to_string(),
         };
@@ -331,6 +339,11 @@ mod tests {
                 "b: an embedding holds NaN at dimension 0",
             ),
             (vec![vec![1.0, f32::INFINITY]], None, "inf at dimension 1"),
+            (
+                vec![vec![0.0; 65_537]],
+                None,
+                "width 65537, allowed are up to 65536",
+            ),
         ] {
             let found = wrong(&rows, dimension);
             assert!(found.contains(expected), "{found}");

@@ -20,6 +20,8 @@ const MOST_CONSTANTS: usize = 2 * MAX_RANK;
 /// Most elements that an operator may make where the file alone says how many; a causal mask of 16,384
 /// tokens has as many.
 const MOST_ELEMENTS: u128 = 1 << 28;
+/// Elements of a `Range` whose step is 0.
+const FOREVER: u128 = u128::MAX;
 /// Most turns of a loop.
 const MOST_TURNS: i64 = 1 << 16;
 
@@ -123,8 +125,8 @@ impl Growing {
                 .map(|p| p.iter().map(positive).sum()),
             "Range" => {
                 let (from, to, step) = (only(0)?, only(1)?, only(2)?);
-                let count = (to - from).checked_div(step).unwrap_or(i128::MAX);
-                Some(u128::try_from(count).unwrap_or(0))
+                let count = (to - from).checked_div(step);
+                count.map_or(Some(FOREVER), |n| Some(u128::try_from(n).unwrap_or(0)))
             }
             _ => None,
         }
@@ -204,8 +206,14 @@ impl Graph {
             let elements = node
                 .elements(&self.constants)
                 .filter(|n| *n > MOST_ELEMENTS)?;
+            let found = match elements {
+                FOREVER => "elements without end".to_owned(),
+                // Nobody reads a number of forty digits.
+                n if n > 1 << 64 => "more than 2^64 elements of one".to_owned(),
+                n => format!("{n} elements of one"),
+            };
             Some(format!(
-                "an operator `{}` makes {elements} elements of one, allowed are {MOST_ELEMENTS}",
+                "an operator `{}` makes {found}, allowed are {MOST_ELEMENTS}",
                 node.operator
             ))
         });

@@ -56,6 +56,8 @@ pub(crate) struct Fed {
 /// How a graph is run.
 #[derive(Debug)]
 pub(crate) struct GraphPlan {
+    /// The graph's file.
+    pub(crate) path: PathBuf,
     pub(crate) inputs: Vec<Input>,
     /// Name of the output that is read.
     pub(crate) output: String,
@@ -107,6 +109,7 @@ impl GraphPlan {
             return Err(super::invalid(path, reason, None));
         }
         Ok(Self {
+            path: path.to_owned(),
             inputs,
             output,
             depends_on_batch: spec.dtype == "int8" || quantises_by_batch(&graph),

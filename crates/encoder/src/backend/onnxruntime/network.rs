@@ -314,9 +314,10 @@ impl Network for OnnxRuntime {
             .map_err(|error| failed(error.to_string(), None))?;
         let mut lane = self.lanes.take();
         let Lane { session, options } = &mut *lane;
-        let outputs = session
-            .run_with_options(inputs, options)
-            .map_err(|error| failed(error.to_string(), hint(&error.to_string())))?;
+        let outputs = session.run_with_options(inputs, options).map_err(|error| {
+            let reason = format!("{}: {error}", self.plan.path.display());
+            failed(reason, Some(hint(&error.to_string())))
+        })?;
         let output = outputs
             .get(&self.plan.output)
             .ok_or_else(|| failed(format!("no output `{}` came back", self.plan.output), None))?;
@@ -339,12 +340,16 @@ impl Network for OnnxRuntime {
     }
 }
 
-fn hint(message: &str) -> Option<&'static str> {
+fn hint(message: &str) -> &'static str {
     let message = message.to_lowercase();
-    ["alloc", "out of memory"]
+    if ["alloc", "out of memory"]
         .iter()
         .any(|word| message.contains(word))
-        .then_some("memory ran out: use a smaller `--batch-tokens`, or fewer `--threads`")
+    {
+        "memory ran out: use a smaller `--batch-tokens`, or fewer `--threads`"
+    } else {
+        "export the graph again with sizes that follow the input; `--backend rten` may run it"
+    }
 }
 
 fn value(input: &Input, batch: &TokenBatch) -> Result<SessionInputValue<'static>, ort::Error> {

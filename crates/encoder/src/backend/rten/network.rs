@@ -52,8 +52,7 @@ pub(super) fn open(
         });
     }
     let plan = GraphPlan::new(spec)?;
-    let model = catch_unwind(AssertUnwindSafe(|| load(spec, &plan)))
-        .unwrap_or_else(|_| Err(failed("it panicked")))?;
+    let model = caught(&plan.path, || load(spec, &plan))??;
     let node = |name: &str| {
         model
             .find_node(name)
@@ -143,6 +142,21 @@ fn refused(path: &Path, error: &LoadError, hint: String) -> EncoderError {
     }
 }
 
+/// Runs a step of the runtime. An operator may panic on a graph whose sizes are too large or contradict
+/// each other.
+fn caught<T>(path: &Path, step: impl FnOnce() -> T) -> Result<T, EncoderError> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no reason given");
+        at(path, &format!("the runtime cannot compute it: {text}"))
+    })
+}
+
+fn at(path: &Path, reason: &dyn std::fmt::Display) -> EncoderError {
+    failed(format!("{}: {reason}", path.display()))
+}
+
 fn failed(reason: impl Into<String>) -> EncoderError {
     EncoderError::Runtime {
         backend: NAME,
@@ -159,11 +173,9 @@ impl Network for Rten {
         }
         let lane = self.lanes.take();
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&lane)));
-        // An operator may panic on a graph whose shapes contradict each other.
-        let run = AssertUnwindSafe(|| self.model.run_n(inputs, [self.output], Some(options)));
-        let [output] = catch_unwind(run)
-            .map_err(|_| failed("an operator panicked"))?
-            .map_err(|error| failed(error.to_string()))?;
+        let run = || self.model.run_n(inputs, [self.output], Some(options));
+        let path = &self.plan.path;
+        let [output] = caught(path, run)?.map_err(|error| at(path, &error))?;
         let Value::FloatTensor(tensor) = output else {
             return Err(failed(format!(
                 "output `{}` holds no real numbers",
