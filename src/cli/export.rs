@@ -28,7 +28,8 @@ enum Dtype {
 /// Export a model to ONNX
 ///
 /// Writes `model.onnx`, its tokenizer and its configuration to a folder. The graph includes pooling
-/// and normalisation; its output is `sentence_embedding`. BERT, RoBERTa and XLM-RoBERTa models only.
+/// and normalisation; its output is `sentence_embedding`. BERT, RoBERTa, XLM-RoBERTa, DistilBERT,
+/// MPNet and ELECTRA models only.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   korfinsts export checkpoints/mine --dtype int8 --output checkpoints/mine-int8")]

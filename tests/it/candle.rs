@@ -1,9 +1,10 @@
 //! The candle backend against embeddings that sentence-transformers computed one text at a time
 //! (`tests/reference/encoders/*/golden.json`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use korfinsts_base::fs;
 use korfinsts_encoder::backend::{OpenOptions, candle};
 use korfinsts_encoder::network::{NetworkOutput, PaddingSide, TokenBatch};
@@ -16,7 +17,7 @@ use korfinsts_nn::safetensors::Checkpoint;
 use korfinsts_nn::weights::Weights;
 use serde_json::Value;
 
-use super::support::{reference_rounding, repository};
+use super::support::{reference_encoders, reference_rounding, repository};
 
 fn json(path: &Path) -> Value {
     let text = fs::read(path).expect("a reference file");
@@ -166,17 +167,23 @@ fn largest_difference(found: &[Vec<f32>], golden: &Value) -> f32 {
 
 /// Every reference folder with a transformer; those of static embeddings have no pooling.
 fn folders() -> Vec<PathBuf> {
-    let folders: Vec<PathBuf> = fs::list(&repository("tests/reference/encoders"))
-        .expect("reference encoders")
-        .into_iter()
-        .filter(|p| p.join("1_Pooling/config.json").exists())
-        .collect();
+    let mut folders = reference_encoders("1_Pooling/config.json");
+    folders.extend(forms());
     assert!(
-        folders.len() >= 14,
+        folders.len() >= 27,
         "reference encoders are missing: {}",
         folders.len()
     );
     folders
+}
+
+/// Networks of other hyper-parameters, without a tokenizer (`tests/reference/families/make.py`).
+fn forms() -> Vec<PathBuf> {
+    fs::list(&repository("tests/reference/families"))
+        .expect("reference networks")
+        .into_iter()
+        .filter(|p| p.join("config.json").exists())
+        .collect()
 }
 
 #[test]
@@ -357,6 +364,138 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
             "holds no `full_attention`",
         ),
         (
+            "../families/gemma3-window",
+            "attn_logit_softcapping",
+            "50.0",
+            "scores are not capped",
+        ),
+        (
+            "../families/gemma3-window",
+            "is_causal",
+            "true",
+            "`use_bidirectional_attention` says it",
+        ),
+        (
+            "../families/gemma3-window",
+            "sliding_window",
+            "null",
+            "`sliding_window` is null",
+        ),
+        (
+            "../families/gemma3-window",
+            "rope_parameters",
+            r#"{"rope_type":"default"}"#,
+            "holds no `full_attention`",
+        ),
+        (
+            "../families/llama-biases",
+            "layer_types",
+            r#"["full_attention"]"#,
+            "no such field in a Llama model",
+        ),
+        (
+            "../families/llama-bidirec",
+            "pooling",
+            "\"weighted_avg\"",
+            "expected `avg`, `cls` or `last`",
+        ),
+        (
+            "../families/new-ntk",
+            "logn_attention_scale",
+            "true",
+            "not supported",
+        ),
+        (
+            "../families/new-ntk",
+            "position_embedding_type",
+            "\"absolute\"",
+            "expected `rope`",
+        ),
+        (
+            "../families/new-ntk",
+            "layer_norm_type",
+            "\"rms_norm\"",
+            "expected `layer_norm`",
+        ),
+        (
+            "../families/new-ntk",
+            "rope_scaling",
+            r#"{"type":"ntk","factor":8,"mixed_b":0.5}"#,
+            "`mixed_b` is `0.5`",
+        ),
+        (
+            "../families/new-ntk",
+            "rope_scaling",
+            r#"{"type":"ntk","factor":0.5}"#,
+            "expected at least 1",
+        ),
+        (
+            "../families/gte-yarn",
+            "rope_parameters",
+            r#"{"rope_type":"dynamic","factor":2}"#,
+            "`dynamic` is not supported",
+        ),
+        (
+            "../families/nomic-own",
+            "rotary_emb_interleaved",
+            "true",
+            "`rotary_emb_interleaved` is `true`",
+        ),
+        (
+            "../families/nomic-own",
+            "rotary_scaling_factor",
+            "2",
+            "`rotary_scaling_factor` is `2`, expected null",
+        ),
+        (
+            "../families/nomic-own",
+            "rotary_emb_fraction",
+            "0.5",
+            "every position is rotary",
+        ),
+        (
+            "../families/nomic-own",
+            "activation_function",
+            "\"gelu\"",
+            "expected `swiglu` or `geglu`",
+        ),
+        (
+            "../families/nomic-own",
+            "scale_attn_weights",
+            "false",
+            "`scale_attn_weights` is `false`",
+        ),
+        (
+            "../families/deberta-buckets",
+            "pos_att_type",
+            "\"p2p\"",
+            "expected `c2p`, `p2c`, or both",
+        ),
+        (
+            "../families/deberta-buckets",
+            "share_att_key",
+            "false",
+            "`share_att_key` is not `true`",
+        ),
+        (
+            "../families/deberta-buckets",
+            "conv_kernel_size",
+            "3",
+            "expected 0: no convolution",
+        ),
+        (
+            "../families/deberta-buckets",
+            "norm_rel_ebd",
+            "\"batch_norm\"",
+            "expected `none` or `layer_norm`",
+        ),
+        (
+            "../families/electra-narrow",
+            "embedding_size",
+            "12",
+            "has the shape [40, 8], expected [40, 12]",
+        ),
+        (
             "bert-mean",
             "intermediate_size",
             "65",
@@ -390,15 +529,7 @@ fn states(folder: &Path, mode: Mode, dtype: DType, batch: &TokenBatch) -> (Vec<f
     let states = network.states(batch).expect("a forward pass");
     let mut without_gradient = Vec::new();
     if mode == Mode::Differentiable {
-        // The sum of squares of the states of real tokens, so that padding has no part in it.
-        let mask: Vec<f32> = batch.mask.iter().map(|&m| f32::from(m)).collect();
-        let mask = Tensor::from_vec(mask, (batch.rows, batch.width, 1), &Device::Cpu)
-            .and_then(|m| m.to_dtype(dtype))
-            .expect("a mask");
-        let gradients = states
-            .sqr()
-            .and_then(|s| s.broadcast_mul(&mask))
-            .and_then(|s| s.sum_all())
+        let gradients = sum_of_squares(&states, batch)
             .and_then(|loss| loss.backward())
             .expect("a backward pass");
         for (name, variable) in weights.into_variables() {
@@ -421,9 +552,15 @@ fn states(folder: &Path, mode: Mode, dtype: DType, batch: &TokenBatch) -> (Vec<f
 
 /// A bias of keys shifts all scores of a query alike: its gradient is 0 but for rounding.
 fn is_key_bias(name: &str) -> bool {
-    [".key.bias", ".k.bias", ".k_lin.bias", ".k_proj.bias"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    [
+        ".key.bias",
+        ".k.bias",
+        ".k_lin.bias",
+        ".k_proj.bias",
+        ".key_proj.bias",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end))
 }
 
 /// Texts of different lengths in one batch, padded to the left.
@@ -467,6 +604,75 @@ fn fused_and_differentiable_operations_agree_and_every_parameter_has_a_gradient(
             );
         }
     }
+}
+
+#[test]
+fn gradients_of_every_form_of_a_family_are_those_of_pytorch() {
+    for folder in forms() {
+        let golden = json(&folder.join("golden.json"));
+        let texts = texts(&golden["token_ids"]);
+        let all: Vec<&PreparedText> = texts.iter().collect();
+        for side in [PaddingSide::Left, PaddingSide::Right] {
+            let batch = TokenBatch::pad(&all, 0, side, false);
+            let found = gradients(&folder, &batch);
+            let expected = golden["gradients"].as_object().expect("gradients");
+            assert_eq!(found.len(), expected.len(), "{}", folder.display());
+            let mut worst = 0.0_f64;
+            for (name, expected) in expected {
+                let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("numbers");
+                let [norm, first @ ..] = &expected[..] else {
+                    panic!("a norm and values")
+                };
+                let found = &found[name];
+                let l2 = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+                let gaps: Vec<f64> = first.iter().zip(found).map(|(a, b)| a - b).collect();
+                // A bias of keys has none but for rounding.
+                let scale = norm.max(1e-3);
+                worst = worst.max((l2(found) - norm).abs() / scale);
+                worst = worst.max(l2(&gaps) / scale);
+            }
+            #[allow(clippy::print_stderr, reason = "the worst difference is said")]
+            {
+                eprintln!("{} {side:?}: {worst:e}", folder.display());
+            }
+            // PyTorch normalises by the root mean square in float32, whatever the number type.
+            assert!(worst < 1e-5, "{} {side:?}: {worst:e}", folder.display());
+        }
+    }
+}
+
+/// Gradients of the sum of squares of the states of real tokens, in float64.
+fn gradients(folder: &Path, batch: &TokenBatch) -> BTreeMap<String, Vec<f64>> {
+    let spec = spec(folder);
+    let path = folder.join("config.json");
+    let checkpoint = Checkpoint::open(&spec.weights).expect("a checkpoint");
+    let mode = Mode::Differentiable;
+    let mut weights = Weights::new(&checkpoint, &Device::Cpu, DType::F64, mode);
+    let input = BuildInput {
+        config: Config::new(&spec.config, &path),
+        causal: None,
+    };
+    let network = architecture::open(&input, &mut weights).expect("a network");
+    let states = network.states(batch).expect("a forward pass");
+    let gradients = sum_of_squares(&states, batch)
+        .and_then(|loss| loss.backward())
+        .expect("a backward pass");
+    let values = |variable: &Var| {
+        let gradient = gradients.get(variable)?;
+        gradient.flatten_all().and_then(|g| g.to_vec1()).ok()
+    };
+    let variables = weights.into_variables().into_iter();
+    variables
+        .map(|(name, variable)| (name, values(&variable).unwrap_or_default()))
+        .collect()
+}
+
+/// The sum of squares of the states of real tokens, so that padding has no part in it.
+fn sum_of_squares(states: &Tensor, batch: &TokenBatch) -> candle_core::Result<Tensor> {
+    let mask: Vec<f32> = batch.mask.iter().map(|&m| f32::from(m)).collect();
+    let mask = Tensor::from_vec(mask, (batch.rows, batch.width, 1), &Device::Cpu)?;
+    let mask = mask.to_dtype(states.dtype())?;
+    states.sqr()?.broadcast_mul(&mask)?.sum_all()
 }
 
 #[test]
@@ -554,6 +760,11 @@ fn prefixed_names_extra_tensors_and_shards_give_the_same_bits() {
         ("mistral-last", "model."),
         ("qwen2-last", "model."),
         ("qwen3-last", "model."),
+        ("../families/electra-narrow", "electra."),
+        ("../families/eurobert-biases", "model."),
+        ("../families/gemma3-causal", "model."),
+        ("../families/gte-yarn", "new."),
+        ("../families/nomic-biases", "bert."),
     ] {
         let folder = repository("tests/reference/encoders").join(name);
         let batch = mixed_batch(&folder);
@@ -638,6 +849,18 @@ fn attention_can_be_overridden_in_decoders() {
     bert.causal = Some(true);
     let message = open(&bert).err().expect("an error").to_string();
     assert!(message.contains("attends to both sides"), "{message}");
+    // What the window of Gemma's local layers would be is not known otherwise.
+    for (name, causal) in [("gemma3-window", true), ("gemma3-causal", false)] {
+        let mut gemma = spec(&repository("tests/reference/families").join(name));
+        gemma.causal = Some(!causal);
+        assert!(open(&gemma).is_ok(), "{name}");
+        gemma.causal = Some(causal);
+        let error = open(&gemma).err().expect("an error");
+        let says = format!("`use_bidirectional_attention` is `{causal}`");
+        assert!(error.to_string().contains(&says), "{error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("leave `--attention` out"), "{hint}");
+    }
 }
 
 #[test]

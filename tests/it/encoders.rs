@@ -10,7 +10,7 @@ use korfinsts_encoder::{
 };
 use serde_json::Value;
 
-use super::support::{reference_rounding, repository};
+use super::support::{SHARED_ENCODERS, reference_encoder, reference_rounding, repository};
 
 const ARCHITECTURES: [&str; 8] = [
     "bert-mean",
@@ -23,10 +23,17 @@ const ARCHITECTURES: [&str; 8] = [
     "xlmr-cls",
 ];
 
+/// [`ARCHITECTURES`] and those that the shared folder alone has, where it is at hand.
+fn architectures() -> Vec<&'static str> {
+    let shared = SHARED_ENCODERS.into_iter();
+    let shared = shared.filter(|name| reference_encoder(name).is_some());
+    ARCHITECTURES.into_iter().chain(shared).collect()
+}
+
 fn folder(architecture: &str) -> PathBuf {
     match architecture {
         "model2vec" => repository("tests/reference/model2vec"),
-        _ => repository("tests/reference/encoders").join(architecture),
+        _ => reference_encoder(architecture).expect("a reference encoder"),
     }
 }
 
@@ -55,7 +62,7 @@ fn read(architecture: &str) -> EncoderSpec {
 
 #[test]
 fn token_ids_are_those_of_sentence_transformers() {
-    for architecture in ARCHITECTURES {
+    for architecture in architectures() {
         let golden = golden(architecture);
         let encoder =
             TextEncoder::new(&read(architecture), Box::new(NoNetwork)).expect("it has a tokenizer");
@@ -147,7 +154,7 @@ fn static_embeddings_are_those_of_their_libraries_and_independent_of_the_batch()
 #[cfg(feature = "candle")]
 #[test]
 fn whole_encoders_give_the_embeddings_of_sentence_transformers_alone_and_in_a_batch() {
-    for architecture in ARCHITECTURES.into_iter().filter(|a| *a != "static") {
+    for architecture in architectures().into_iter().filter(|a| *a != "static") {
         let golden = golden(architecture);
         let spec = read(architecture);
         let encoder = spec.open(&OpenOptions::default()).expect("it opens");

@@ -5,7 +5,7 @@ use korfinsts_base::fs;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::onnx::{GraphInfo, ValueInfo};
-use korfinsts_encoder::spec::{Attention, Overrides};
+use korfinsts_encoder::spec::{Attention, Overrides, Setting};
 use korfinsts_encoder::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
@@ -84,6 +84,110 @@ fn a_bidirectional_decoder_with_a_projection_of_its_states_is_run_as_its_authors
         ..strict()
     };
     assert!(says(&folder.read_with(&said).expect("it is said").warnings));
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn known_code_of_a_model_runs_as_its_family_and_other_code_needs_a_word() {
+    // Mistral without a window is Llama.
+    let folder = Folder::of("mistral-last");
+    let embedded = |folder: &Folder, overrides: &Overrides| {
+        let spec = folder.read_with(overrides).expect("it can be read");
+        let encoder = spec.open(&OpenOptions::default()).expect("it opens");
+        let text = encoder.prepare("기준금리 인상", "").expect("it tokenises");
+        (spec.causal, encoder.encode(&[&text]).expect("it encodes"))
+    };
+    folder.set("config.json", &json!({"model_type": "llama"}));
+    let (_, causal) = embedded(&folder, &strict());
+    let asked = Overrides {
+        attention: Some(Attention::Bidirectional),
+        ..strict()
+    };
+    let (_, expected) = embedded(&folder, &asked);
+    assert!(causal != expected);
+    for (model_type, class, says) in [
+        (
+            "llama",
+            "modeling_llama_encoder.LlamaEncoderModel",
+            Some(false),
+        ),
+        (
+            "llama",
+            "org/x--modeling_llama_encoder.LlamaEncoderModel",
+            Some(false),
+        ),
+        ("kanana2vec", "modeling_kanana2vec.Kanana2VecModel", None),
+        (
+            "llama_bidirec",
+            "llama_bidirectional_model.LlamaBidirectionalModel",
+            None,
+        ),
+    ] {
+        let map = json!({"model_type": model_type, "auto_map": {"AutoModel": class}});
+        folder.set("config.json", &map);
+        assert_eq!(
+            embedded(&folder, &strict()),
+            (says, expected.clone()),
+            "{class}"
+        );
+    }
+    for (model_type, class) in [
+        ("llama", "modeling_llama_encoder.LlamaEncoderModel2"),
+        ("kanana2vec", "modeling_kanana2vec.Kanana3VecModel"),
+    ] {
+        let map = json!({"model_type": model_type, "auto_map": {"AutoModel": class}});
+        folder.set("config.json", &map);
+        let error = folder.read().expect_err("code is not run");
+        assert!(error.to_string().contains(class), "{error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("--attention bidirectional"), "{hint}");
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn pooling_of_known_code_is_no_guess() {
+    let folder = Folder::of("mistral-last");
+    let pooling = |spec: &EncoderSpec| {
+        let row = spec.decisions.iter().find(|d| d.what == Setting::Pooling);
+        row.map(|d| (d.value.clone(), d.source.clone()))
+            .expect("a pooling")
+    };
+    folder.set(
+        "config.json",
+        &json!({"model_type": "llama_bidirec", "pooling": "avg"}),
+    );
+    let says = ["`lasttoken`", "config.json (`pooling`)", "`mean`"];
+    doubted("pooling", &folder, &Overrides::default(), &says);
+    folder.remove("modules.json").remove("1_Pooling");
+    for (named, mode) in [("avg", "mean"), ("cls", "cls"), ("last", "lasttoken")] {
+        folder.set("config.json", &json!({"pooling": named}));
+        let spec = folder.read_with(&strict()).expect("nothing is open");
+        assert_eq!(
+            pooling(&spec),
+            (mode.to_owned(), "config.json (`pooling`)".to_owned())
+        );
+        assert!(!spec.leaves_prompt_out());
+    }
+    folder.set(
+        "config.json",
+        &json!({"model_type": "kanana2vec", "pooling": null}),
+    );
+    let spec = folder.read_with(&strict()).expect("nothing is open");
+    let source = "the own code of `kanana2vec`".to_owned();
+    assert_eq!(pooling(&spec), ("mean".to_owned(), source));
+    assert!(spec.leaves_prompt_out());
+    // Its code joins the prompt, without white space at its end, and the text with a blank.
+    let encoder = spec.open(&OpenOptions::default()).expect("it opens");
+    let tokens = |prompt: &str| {
+        let text = encoder
+            .prepare("기준금리 인상", prompt)
+            .expect("it tokenises");
+        text.prompt_tokens
+    };
+    let prompt = "Instruct: Retrieve similar text.\nQuery:";
+    assert_eq!(tokens(&format!("{prompt} ")), tokens(prompt));
+    assert!(tokens(prompt) > 8);
 }
 
 #[cfg(feature = "candle")]

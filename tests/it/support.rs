@@ -52,6 +52,41 @@ pub fn repository(relative: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
+/// Reference encoders that the shared folder alone has.
+pub const SHARED_ENCODERS: [&str; 7] = [
+    "deberta-v2-mean",
+    "electra-cls",
+    "eurobert-mean",
+    "gemma3-mean",
+    "gte-cls",
+    "llama-last",
+    "nomic-mean",
+];
+
+/// Folder of a reference encoder, in the repository or in the shared folder; `None` (said loudly)
+/// where neither has it.
+#[allow(dead_code, reason = "used by the tests that read encoders")]
+pub fn reference_encoder(name: &str) -> Option<PathBuf> {
+    let own = repository("tests/reference/encoders").join(name);
+    if own.exists() {
+        return Some(own);
+    }
+    shared(&format!("reference/encoders/{name}"))
+}
+
+/// Folders of the reference encoders with a file of that name, those of the shared folder among
+/// them.
+#[allow(dead_code, reason = "used by the tests that read encoders")]
+pub fn reference_encoders(file: &str) -> Vec<PathBuf> {
+    let own = korfinsts_base::fs::list(&repository("tests/reference/encoders"));
+    let own = own.expect("reference encoders");
+    let shared = SHARED_ENCODERS.iter().filter_map(|n| reference_encoder(n));
+    own.into_iter()
+        .chain(shared)
+        .filter(|folder| folder.join(file).exists())
+        .collect()
+}
+
 /// A home of its own for a test: data, results and working folder, away from the user's.
 pub struct Home {
     folder: tempfile::TempDir,

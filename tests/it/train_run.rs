@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::support::{Home, full, reference_rounding, repository};
+use super::support::{Home, full, reference_encoder, reference_rounding, repository};
 
 /// Triplets that are no part of any suite.
 pub(super) fn triplets(n: usize) -> String {
@@ -753,9 +753,17 @@ fn in_python(home: &Home, graph: &str, pad: &str) -> Option<f64> {
 #[test]
 fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
     let bound = 2.0 * reference_rounding(&Value::Null);
-    for (base, pad) in [("bert-mean", "0"), ("xlmr-cls", "1")] {
+    for (base, pad) in [
+        ("bert-mean", "0"),
+        ("xlmr-cls", "1"),
+        ("distilbert-mean", "0"),
+        ("mpnet-mean", "1"),
+        ("electra-cls", "0"),
+    ] {
         let home = Home::new();
-        let model = repository("tests/reference/encoders").join(base);
+        let Some(model) = reference_encoder(base) else {
+            continue;
+        };
         home.copy(&model, &home.path("model"));
         home.command(&["export", "model", "--to", "onnx", "--output", "graph"])
             .assert()

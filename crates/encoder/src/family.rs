@@ -57,6 +57,13 @@ pub struct Family {
     pub exports_onnx: bool,
     /// Whether the word table's row of the padding id has a gradient.
     pub trains_padding: bool,
+    /// Code of a model's own, by the names of its classes, that computes this network.
+    pub code: &'static [&'static str],
+    /// The same where every token sees every other.
+    pub bidirectional_code: &'static [&'static str],
+    /// Whether its own code pools the mean of the tokens behind the prompt, without the white space
+    /// at its end.
+    pub means_behind_prompt: bool,
 }
 
 impl Family {
@@ -68,7 +75,14 @@ impl Family {
             vocabulary: Vocabulary::Unknown,
             exports_onnx: false,
             trains_padding: false,
+            code: &[],
+            bidirectional_code: &[],
+            means_behind_prompt: false,
         }
+    }
+
+    const fn coded(self, code: &'static [&'static str]) -> Self {
+        Self { code, ..self }
     }
 
     const fn from_zero(name: &'static str) -> Self {
@@ -122,15 +136,20 @@ pub static FAMILIES: &[Family] = &[
     Family::from_zero("albert"),
     Family::from_zero("big_bird"),
     Family::after_padding("data2vec-text", Vocabulary::Roberta),
-    Family::from_zero("distilbert"),
-    Family::from_zero("electra"),
+    Family::of("deberta-v2"),
+    Family::from_zero("distilbert").exported(),
+    Family::from_zero("electra").exported(),
     Family::from_zero("ernie"),
+    Family::of("eurobert").coded(&["EuroBertModel", "EuroBertConfig"]),
+    Family::of("gte").coded(&["GteModel", "GteConfig"]),
+    Family::of("new").coded(&["NewModel", "NewConfig"]),
+    Family::of("nomic_bert").coded(&["NomicBertModel", "NomicBertConfig"]),
     Family::after_padding("esm", Vocabulary::Unknown),
     Family::after_padding("ibert", Vocabulary::Roberta),
     Family::after_padding("longformer", Vocabulary::Roberta),
     Family::after_padding("luke", Vocabulary::Roberta),
     Family::of("modernbert"),
-    Family::after_padding("mpnet", Vocabulary::Roberta),
+    Family::after_padding("mpnet", Vocabulary::Roberta).exported(),
     Family::after_padding("roberta-prelayernorm", Vocabulary::Roberta),
     Family::after_padding("xlm-roberta-xl", Vocabulary::XlmRoberta),
     Family::t5("t5"),
@@ -159,7 +178,16 @@ pub static FAMILIES: &[Family] = &[
     Family::decoder("gpt_neox", Vocabulary::Unknown),
     Family::decoder("gptj", Vocabulary::Unknown),
     Family::decoder("granite", Vocabulary::Unknown),
-    Family::decoder("llama", Vocabulary::Llama),
+    Family {
+        bidirectional_code: &["LlamaEncoderModel"],
+        ..Family::decoder("llama", Vocabulary::Llama)
+    },
+    Family {
+        code: &["Kanana2VecModel", "Kanana2VecConfig"],
+        means_behind_prompt: true,
+        ..Family::of("kanana2vec")
+    },
+    Family::of("llama_bidirec").coded(&["LlamaBidirectionalModel", "LlamaBidirectionalConfig"]),
     Family::decoder("mistral", Vocabulary::Llama),
     Family::decoder("mixtral", Vocabulary::Llama),
     Family::decoder("mpt", Vocabulary::Unknown),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::family;
 use super::modules::{self, Module};
 use super::network::{FixedShape, TokenBatch};
 use super::padding::{self, Batching};
@@ -39,6 +40,8 @@ pub struct TextEncoder {
     preferred_tokens: Option<usize>,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
+    /// Whether white space at the end of a prompt is no part of it in the pooling.
+    trims_prompt: bool,
 }
 
 impl std::fmt::Debug for TextEncoder {
@@ -93,6 +96,7 @@ impl TextEncoder {
             memory,
             preferred_tokens: (spec.device != "cpu").then_some(DEVICE_TOKENS),
             prompt_tokens: Mutex::default(),
+            trims_prompt: family::of(&spec.architecture).means_behind_prompt,
         };
         if spec.format == WeightsFormat::Onnx {
             encoder.settle(spec)?;
@@ -186,7 +190,15 @@ impl TextEncoder {
         if let Some(n) = known(&self.prompt_tokens) {
             return Ok(n);
         }
-        let n = self.tokenizer.prompt_tokens(options)?;
+        let measured = if self.trims_prompt {
+            options.prompt.trim_end()
+        } else {
+            options.prompt
+        };
+        let n = self.tokenizer.prompt_tokens(&EncodeOptions {
+            prompt: measured,
+            ..*options
+        })?;
         self.prompt_tokens
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -88,6 +88,12 @@ impl<'a> Config<'a> {
         self.error(format!("`{key}` is `{found}`, expected {allowed}"))
     }
 
+    /// Path of the file.
+    #[must_use]
+    pub fn path(&self) -> &'a Path {
+        self.path
+    }
+
     /// An error of this file.
     #[must_use]
     pub fn error(&self, reason: String) -> NnError {

@@ -19,6 +19,8 @@ pub mod batch;
 #[cfg(feature = "candle")]
 pub mod config;
 #[cfg(feature = "candle")]
+pub mod disentangled;
+#[cfg(feature = "candle")]
 pub mod dropout;
 pub mod error;
 #[cfg(feature = "candle")]

@@ -346,7 +346,7 @@ impl Linear {
 }
 
 /// `y + residual` in the number type of the residual, which a layer's result may be narrower than.
-fn sum(y: &Tensor, residual: &Tensor) -> Result<Tensor> {
+pub(super) fn sum(y: &Tensor, residual: &Tensor) -> Result<Tensor> {
     y.to_dtype(residual.dtype())? + residual
 }
 
@@ -429,8 +429,10 @@ impl LayerNorm {
 /// Root-mean-square normalisation over the last dimension, in float32 or wider.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
-    /// Scale `[width]`.
+    /// Scale `[width]`, less `offset`.
     pub weight: Tensor,
+    /// Added to `weight`.
+    pub offset: f64,
     /// Added to the mean square.
     pub epsilon: f64,
     /// Which form runs.
@@ -438,6 +440,19 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
+    /// The same where the stored scale is the scale less `offset` (Gemma: 1).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn stored_less(self, offset: f64) -> Result<Self> {
+        if self.mode == Mode::Differentiable {
+            // A sum made now would not follow the weights as they train.
+            return Ok(Self { offset, ..self });
+        }
+        let weight = (self.weight + offset)?;
+        Ok(Self { weight, ..self })
+    }
+
     /// Normalises `x [.., width]`.
     ///
     /// # Errors
@@ -446,8 +461,12 @@ impl RmsNorm {
         if self.mode.on_cpu(x.device()) {
             return kernels::rms_norm(x, &self.weight, self.epsilon as f32);
         }
+        let weight = match self.offset {
+            0.0 => self.weight.clone(),
+            offset => (&self.weight + offset)?,
+        };
         if self.mode.learns(x) {
-            return gradient::norm(x, None, &self.weight, None, self.epsilon, false);
+            return gradient::norm(x, None, &weight, None, self.epsilon, false);
         }
         let dtype = x.dtype();
         let x = widened(x)?;
@@ -455,7 +474,7 @@ impl RmsNorm {
         let square = (x.sqr()?.sum_keepdim(D::Minus1)? / width)?;
         x.broadcast_div(&(square + self.epsilon)?.sqrt()?)?
             .to_dtype(dtype)?
-            .broadcast_mul(&self.weight)
+            .broadcast_mul(&weight)
     }
 }
 
@@ -545,7 +564,17 @@ impl Attention<'_> {
             q = rotation.apply(&q, self.mode)?;
             k = rotation.apply(&k, self.mode)?;
         }
-        self.forward(&q, &k, &v)
+        self.run([&q, &k, &v], None)
+    }
+
+    /// Runs the attention on `qkv [rows, width, 3 heads, head]` with `scores [rows, heads, width,
+    /// width]` added to its scores; there is no such form on a GPU.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the device fails.
+    pub fn with_scores(&self, qkv: &Tensor, heads: usize, scores: &Tensor) -> Result<Tensor> {
+        let part = |i: usize| qkv.narrow(2, i * heads, heads);
+        self.run([&part(0)?, &part(1)?, &part(2)?], Some(scores))
     }
 
     /// Runs the attention.
@@ -553,8 +582,12 @@ impl Attention<'_> {
     /// # Errors
     /// When the shapes do not fit or the device fails.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        self.run([q, k, v], None)
+    }
+
+    fn run(&self, [q, k, v]: [&Tensor; 3], added: Option<&Tensor>) -> Result<Tensor> {
         if self.mode.on_cpu(q.device()) {
-            return kernels::attention(self, q, k, v);
+            return kernels::attention(self, [q, k, v], added);
         }
         if q.device().is_cuda() {
             candle_core::bail!("attention on a GPU knows no {:?}", q.dtype());
@@ -575,6 +608,9 @@ impl Attention<'_> {
         let (k, v) = (repeat(k)?, repeat(v)?);
         let scores = (q.matmul(&k.t()?)? * self.scale)?;
         let mut scores = widened(&scores)?;
+        if let Some(added) = added {
+            scores = (scores + widened(added)?)?;
+        }
         if let Some(bias) = self.bias.and_then(|b| b.matrix.as_ref()) {
             scores = scores.broadcast_add(&bias.to_dtype(scores.dtype())?)?;
         }

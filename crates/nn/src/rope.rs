@@ -12,6 +12,19 @@ use crate::{NnError, TokenBatch};
 /// Kinds of scaling that are understood.
 const KINDS: [&str; 4] = ["default", "linear", "llama3", "yarn"];
 
+/// A kind of layer with rotary positions of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerKind {
+    /// Its name in `layer_types` and `rope_parameters`.
+    pub name: &'static str,
+    /// The field that holds its theta where there are no `rope_parameters`.
+    pub theta: &'static str,
+    /// Its theta where nothing says it.
+    pub default_theta: f64,
+    /// Whether `rope_scaling` is for it.
+    pub scaled: bool,
+}
+
 /// Rotary positions of one kind of layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
@@ -43,6 +56,34 @@ impl Rope {
             ));
         }
         Self::scaled(config, parameters.as_ref(), head, theta)
+    }
+
+    /// Reads the configuration of a network with two kinds of layers.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when `rope_parameters` are not given for each kind.
+    pub fn of_kinds(
+        config: &Config<'_>,
+        head: usize,
+        kinds: [LayerKind; 2],
+    ) -> std::result::Result<[Self; 2], NnError> {
+        let parameters = config.object("rope_parameters")?;
+        let scaling = config.object("rope_scaling")?;
+        if let Some(found) = parameters.filter(|p| !p.is_nested()) {
+            return Err(found.error(format!(
+                "`rope_parameters` holds no `{}` and `{}`",
+                kinds[0].name, kinds[1].name
+            )));
+        }
+        let rope = |kind: LayerKind| {
+            let theta = config.positive_or(kind.theta, kind.default_theta)?;
+            let own = match &parameters {
+                Some(parameters) => parameters.object(kind.name)?,
+                None => scaling.filter(|_| kind.scaled),
+            };
+            Self::scaled(config, own.as_ref(), head, theta)
+        };
+        Ok([rope(kinds[0])?, rope(kinds[1])?])
     }
 
     /// Reads the configuration of one kind of layer from its own parameters.
@@ -109,6 +150,32 @@ impl Rope {
             inverse,
             factor: 1.0,
         }
+    }
+
+    /// NTK-aware scaling by a fixed factor (<https://kexue.fm/archives/9706>), of a network whose own
+    /// code calls it `ntk`: theta grows by the factor, and all frequencies are divided by its root.
+    ///
+    /// # Errors
+    /// When the factor is missing or below 1, or the scaling is a mixed one.
+    pub fn ntk(
+        parameters: &Config<'_>,
+        head: usize,
+        theta: f64,
+    ) -> std::result::Result<Self, NnError> {
+        let factor = parameters.positive("factor")?;
+        if factor < 1.0 {
+            let found = serde_json::Value::from(factor);
+            return Err(parameters.invalid("factor", &found, "at least 1"));
+        }
+        if let Some(found) = parameters.get("mixed_b") {
+            return Err(parameters.invalid("mixed_b", found, "no mixed scaling"));
+        }
+        let root = factor.powf(2.0 / head as f64) as f32;
+        let plain = Self::plain(head, theta * factor);
+        Ok(Self {
+            inverse: plain.inverse.iter().map(|f| f / root).collect(),
+            ..plain
+        })
     }
 
     fn original_length(

@@ -287,22 +287,62 @@ impl<'a> Weights<'a> {
     ) -> Result<Linear, NnError> {
         let parts: Result<Vec<_>, NnError> = names
             .iter()
-            .map(|&(name, outputs)| {
-                let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-                let bias = if bias {
-                    Some(self.tensor(&format!("{name}.bias"), &[outputs])?)
-                } else {
-                    None
-                };
-                Ok(Part {
-                    weight,
-                    bias,
-                    adapter: self.adapter(name, inputs, outputs)?,
-                    multiplied_in: self.multiplied_in,
-                })
-            })
+            .map(|&(name, outputs)| self.part((name, outputs), inputs, bias))
             .collect();
         Linear::new(parts?, self.mode).map_err(runtime_error)
+    }
+
+    fn part(
+        &self,
+        (name, outputs): (&str, usize),
+        inputs: usize,
+        bias: bool,
+    ) -> Result<Part, NnError> {
+        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = if bias {
+            Some(self.tensor(&format!("{name}.bias"), &[outputs])?)
+        } else {
+            None
+        };
+        Ok(Part {
+            weight,
+            bias,
+            adapter: self.adapter(name, inputs, outputs)?,
+            multiplied_in: self.multiplied_in,
+        })
+    }
+
+    /// [`Self::linear`] with the second half of its output before the first.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn swapped(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Linear, NnError> {
+        let whole = self.part((name, outputs), inputs, bias)?;
+        let half = outputs / 2;
+        let rows = |tensor: &Tensor, from: usize| tensor.narrow(0, from, half);
+        let part = |from: usize| -> candle_core::Result<Part> {
+            Ok(Part {
+                weight: rows(&whole.weight, from)?,
+                bias: whole.bias.as_ref().map(|b| rows(b, from)).transpose()?,
+                adapter: match &whole.adapter {
+                    Some(adapter) => Some(Adapter {
+                        up: rows(&adapter.up, from)?,
+                        ..adapter.clone()
+                    }),
+                    None => None,
+                },
+                multiplied_in: whole.multiplied_in,
+            })
+        };
+        part(half)
+            .and_then(|first| Linear::new(vec![first, part(0)?], self.mode))
+            .map_err(runtime_error)
     }
 
     /// Whether a tensor of exactly that name is there, whatever prefix was probed.
@@ -416,6 +456,7 @@ impl<'a> Weights<'a> {
     pub fn rms_norm(&self, name: &str, width: usize, epsilon: f64) -> Result<RmsNorm, NnError> {
         Ok(RmsNorm {
             weight: self.tensor(&format!("{name}.weight"), &[width])?,
+            offset: 0.0,
             epsilon,
             mode: self.mode,
         })

@@ -4,7 +4,7 @@
 
 prints a table: model_type, and the smallest cosine and largest difference to sentence-transformers,
 or the refusal. It ends with status 1 where embeddings differ without a warning.
-Python: torch, transformers 5.17, sentence-transformers 6.0.1.
+Python: torch, transformers 5.24, sentence-transformers 6.0.1.
 """
 
 import json, logging, os, shutil, subprocess, sys, tempfile, warnings
@@ -26,7 +26,7 @@ TEXTS = ["기준금리 인상은 채권 가격을 떨어뜨린다.", "A rate hik
 SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
              max_position_embeddings=130)
 DECODER = dict(SIZES, num_key_value_heads=2)
-# model_type: (folder whose tokenizer it gets, settings over SIZES)
+# model_type, or a name of TYPES: (folder whose tokenizer it gets, settings over SIZES)
 MODELS = {
     "bert": ("bert-mean", SIZES), "roberta": ("xlmr-cls", SIZES), "xlm-roberta": ("xlmr-cls", SIZES),
     "camembert": ("xlmr-cls", SIZES), "mpnet": ("bert-mean", SIZES),
@@ -42,7 +42,9 @@ MODELS = {
     "phi3": ("mistral-last", DECODER), "olmo2": ("qwen3-last", DECODER),
     "granite": ("qwen3-last", DECODER), "stablelm": ("qwen3-last", DECODER),
     "electra": ("bert-mean", dict(SIZES, embedding_size=32)), "albert": ("bert-mean", dict(SIZES, embedding_size=16)),
-    "deberta-v2": ("bert-mean", SIZES), "ernie": ("bert-mean", SIZES), "nomic_bert": ("bert-mean", SIZES),
+    "deberta-v2": ("bert-mean", dict(SIZES, relative_attention=True, share_att_key=True, pos_att_type=["p2c", "c2p"],
+                                      position_buckets=16, norm_rel_ebd="layer_norm", position_biased_input=False)),
+    "ernie": ("bert-mean", SIZES), "nomic_bert": ("bert-mean", SIZES),
     "convbert": ("bert-mean", dict(SIZES, embedding_size=32)), "roformer": ("bert-mean", dict(SIZES, embedding_size=32)),
     "rembert": ("bert-mean", dict(SIZES, input_embedding_size=32)), "megatron-bert": ("bert-mean", SIZES),
     "mobilebert": ("bert-mean", dict(SIZES, intra_bottleneck_size=16, embedding_size=16)),
@@ -51,7 +53,12 @@ MODELS = {
     "big_bird": ("bert-mean", dict(SIZES, attention_type="original_full")),
     "xlm-roberta-xl": ("xlmr-cls", SIZES), "roberta-prelayernorm": ("xlmr-cls", SIZES),
     "data2vec-text": ("xlmr-cls", SIZES), "eurobert": ("bert-mean", DECODER),
+    "gte": ("xlmr-cls", SIZES), "electra-small": ("bert-mean", dict(SIZES, embedding_size=16)),
+    "llama-bidirectional": ("mistral-last", dict(DECODER, is_causal=False)),
+    "embeddinggemma": ("mistral-last", dict(DECODER, head_dim=8, num_hidden_layers=7, sliding_window=8, query_pre_attn_scalar=8,
+                                            use_bidirectional_attention=True)),
 }
+TYPES = {"electra-small": "electra", "llama-bidirectional": "llama", "embeddinggemma": "gemma3_text"}
 
 
 def make(model_type, folder):
@@ -61,7 +68,7 @@ def make(model_type, folder):
     ids = {k: v for k, v in json.load(open(os.path.join(ENCODERS, source, "config.json"))).items()
            if k in ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id")}
     torch.manual_seed(0)
-    config = AutoConfig.for_model(model_type, **{**sizes, **ids})
+    config = AutoConfig.for_model(TYPES.get(model_type, model_type), **{**sizes, **ids})
     AutoModel.from_config(config).save_pretrained(folder)
     transformer = Transformer(folder, model_kwargs={"dtype": "float32"})
     pooling = Pooling(transformer.get_word_embedding_dimension(), pooling_mode="mean")

@@ -43,7 +43,14 @@ const MODEL_HARMLESS: &str = "\
     top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size \
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences forced_bos_token_id \
     forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens \
-    begin_suppress_tokens unsloth_version unsloth_fixed";
+    begin_suppress_tokens unsloth_version unsloth_fixed summary_type summary_use_proj \
+    summary_activation summary_last_dropout summary_first_dropout summary_proj_to_labels \
+    sliding_window_pattern _sliding_window_pattern final_logit_softcapping cache_implementation \
+    pooler_hidden_size legacy clf_pooling bos_token eos_token mask_token pad_token unpad_inputs \
+    use_memory_efficient_attention logn_attention_clip1 matryoshka_dimensions attn_pdrop \
+    embd_pdrop resid_pdrop dense_seq_output fused_bias_fc fused_dropout_add_ln \
+    max_trained_positions pad_vocab_size_multiple reorder_and_upcast_attn use_flash_attn \
+    use_xentropy";
 
 /// Keys of the `config.json` of static embeddings.
 const STATIC: &str = "\

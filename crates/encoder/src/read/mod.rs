@@ -504,8 +504,20 @@ pub(super) fn is_causal_lm(config: &Value) -> bool {
         .filter_map(Value::as_str)
         .any(|name| name.ends_with("ForCausalLM"));
     let flag = |key: &str| config.get(key).and_then(Value::as_bool);
-    let bidirectional = flag("is_causal") == Some(false) || flag(BIDIRECTIONAL) == Some(true);
+    let bidirectional = flag("is_causal") == Some(false)
+        || flag(BIDIRECTIONAL) == Some(true)
+        || is_bidirectional_code(config);
     (named || model_type.is_some_and(|t| family::of(t).kind == Kind::Decoder)) && !bidirectional
+}
+
+/// Whether the model's own code is known to be its family's network with bidirectional attention.
+pub(super) fn is_bidirectional_code(config: &Value) -> bool {
+    let model_type = config.get("model_type").and_then(Value::as_str);
+    let class = config
+        .pointer("/auto_map/AutoModel")
+        .and_then(Value::as_str);
+    let known = family::of(model_type.unwrap_or("")).bidirectional_code;
+    class.is_some_and(|class| known.contains(&transformer::last(class)))
 }
 
 /// The modes of a pooling module at the head of `modules`.

@@ -12,6 +12,8 @@ use korfinsts_base::fs;
 
 /// Outputs that hold finished embeddings, best first.
 const SENTENCE: [&str; 2] = ["sentence_embedding", "text_embeds"];
+/// Where a folder's own code finds its pooling.
+const NAMED_POOLING: &str = "config.json (`pooling`)";
 /// Outputs that hold token states, best first.
 const TOKENS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
 
@@ -74,9 +76,10 @@ impl Reader<'_> {
             .as_ref()
             .and_then(|d| pooling_of(&d.modules))
             .map(|(modes, include)| (modes.to_vec(), include));
-        let masks_prompt = described_pooling
-            .as_ref()
-            .is_some_and(|(_, include)| !include);
+        let masks_prompt = match &described_pooling {
+            Some((_, include)) => !include,
+            None => described.is_none() && self.family().means_behind_prompt,
+        };
         let output = match graph {
             Some(graph) => Some(self.output(graph, asked.is_some() || masks_prompt)?),
             None => None,
@@ -106,11 +109,11 @@ impl Reader<'_> {
         let modes = self.modes(asked, described_modes, described.as_ref())?;
         Self::check_width(&modes, described.as_ref(), &rest)?;
         if !include_prompt {
-            self.decide(
-                Setting::Prompt,
-                "left out of the pooling",
-                "the pooling's configuration",
-            );
+            let source = match described {
+                Some(_) => "the pooling's configuration".to_owned(),
+                None => self.own_code(),
+            };
+            self.decide(Setting::Prompt, "left out of the pooling", source);
         }
         let pools_last = modes.contains(&Pooling::LastToken);
         let mut modules = vec![Module::Pooling {
@@ -152,6 +155,18 @@ impl Reader<'_> {
                     .pooling_source
                     .as_ref()
                     .map_or_else(|| "modules.json".into(), |p| self.relative(p));
+                if let Some(named) = self.named_pooling()
+                    && modes != [named]
+                {
+                    self.doubt(
+                        format!(
+                            "{source} says pooling `{}`, and {NAMED_POOLING} says `{}`",
+                            join(&modes),
+                            named.name()
+                        ),
+                        "say it with `--pooling`",
+                    )?;
+                }
                 self.decide(Setting::Pooling, join(&modes), source);
                 modes
             }
@@ -163,6 +178,10 @@ impl Reader<'_> {
                 });
             }
             (None, _, None) => {
+                if let Some((mode, source)) = self.own_pooling() {
+                    self.decide(Setting::Pooling, mode.name(), source);
+                    return Ok(vec![mode]);
+                }
                 let (mode, why) = if is_causal_lm(&self.config) {
                     (
                         Pooling::LastToken,
@@ -178,6 +197,32 @@ impl Reader<'_> {
                 vec![mode]
             }
         })
+    }
+
+    /// The pooling of the model's own code, and where it is said.
+    fn own_pooling(&self) -> Option<(Pooling, String)> {
+        if self.family().means_behind_prompt {
+            return Some((Pooling::Mean, self.own_code()));
+        }
+        Some((self.named_pooling()?, NAMED_POOLING.to_owned()))
+    }
+
+    /// The pooling that `config.json` names for the model's own code.
+    fn named_pooling(&self) -> Option<Pooling> {
+        if self.architecture() != "llama_bidirec" {
+            return None;
+        }
+        // The network refuses other names.
+        match self.config.get("pooling")?.as_str()? {
+            "avg" => Some(Pooling::Mean),
+            "cls" => Some(Pooling::Cls),
+            "last" => Some(Pooling::LastToken),
+            _ => None,
+        }
+    }
+
+    fn own_code(&self) -> String {
+        format!("the own code of `{}`", self.architecture())
     }
 
     /// `1_Pooling/config.json` without a `modules.json`.

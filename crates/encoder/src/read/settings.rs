@@ -63,8 +63,8 @@ impl Reader<'_> {
         Ok(device)
     }
 
-    /// `is_causal` or `use_bidirectional_attention` of `config.json`; `None` leaves it to the
-    /// architecture.
+    /// `is_causal` or `use_bidirectional_attention` of `config.json`, or the code that it names;
+    /// `None` leaves it to the architecture.
     pub(super) fn attention(&mut self) -> Result<Option<bool>, EncoderError> {
         let asked = Overrides::pick(
             self.overrides.attention.as_ref(),
@@ -85,6 +85,7 @@ impl Reader<'_> {
         let (causal, key) = match (flag("is_causal")?, flag(BIDIRECTIONAL)?) {
             (Some(causal), _) => (causal, "is_causal"),
             (None, Some(true)) => (false, BIDIRECTIONAL),
+            _ if super::is_bidirectional_code(&self.config) => (false, "auto_map"),
             _ => return Ok(None),
         };
         let name = if causal { "causal" } else { "bidirectional" };

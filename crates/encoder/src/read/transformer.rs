@@ -133,15 +133,27 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Refuses a network that the model's own code computes, unless something says how tokens
-    /// attend, which is what such code changes where `model_type` is a known one.
+    /// Classes of the model's own that compute or configure its network.
+    #[cfg(feature = "candle")]
+    fn code(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let map = self.config.get("auto_map");
+        ["AutoModel", "AutoConfig"]
+            .into_iter()
+            .filter_map(move |auto| Some((auto, map?.get(auto)?.as_str()?)))
+    }
+
+    /// Refuses a network that the model's own code computes, unless it is known to be that of the
+    /// family, or something says how tokens attend, which is what such code changes where
+    /// `model_type` is a known one.
     #[cfg(feature = "candle")]
     pub(super) fn custom_code(&mut self) -> Result<(), EncoderError> {
-        let code = self.config.get("auto_map").cloned().unwrap_or(Value::Null);
-        let named = ["AutoModel", "AutoConfig"]
-            .into_iter()
-            .find_map(|auto| Some((auto, code.get(auto)?.as_str()?.to_owned())));
-        let Some((auto, class)) = named else {
+        let family = self.family();
+        let known = [family.code, family.bidirectional_code].concat();
+        let unknown = self
+            .code()
+            .find(|(_, class)| !known.contains(&last(class)))
+            .map(|(auto, class)| (auto, class.to_owned()));
+        let Some((auto, class)) = unknown else {
             return Ok(());
         };
         let kind = self.architecture().to_owned();
@@ -174,6 +186,11 @@ impl Reader<'_> {
             Ok(())
         }
     }
+}
+
+/// Name of a class without the module before it.
+pub(super) fn last(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
 }
 
 /// The arguments in a field, without those that change no embedding.

@@ -21,7 +21,7 @@ pub(crate) const ADAPTERS: [&str; 3] = [
 ];
 /// Parts of names: a tensor whose name has one of them belongs to a head that no token state
 /// depends on, or is a constant that is computed again.
-const HEADS: [&str; 15] = [
+const HEADS: [&str; 19] = [
     "pooler",
     "lm_head",
     "cls",
@@ -37,6 +37,10 @@ const HEADS: [&str; 15] = [
     "inv_freq",
     "masked_bias",
     "discriminator_predictions",
+    "generator_predictions",
+    "generator_lm_head",
+    "lm_predictions",
+    "mask_predictions",
 ];
 /// First parts of names of heads, and of the decoder of a model whose encoder is used.
 const FIRST: [&str; 2] = ["head", "decoder"];

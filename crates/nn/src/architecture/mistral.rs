@@ -27,13 +27,9 @@ fn build(
         return Err(config.invalid("layer_types", found, "no such field in a Mistral model"));
     }
     let variant = Variant {
-        default_head: None,
-        default_groups: 8,
-        qkv_bias: false,
-        output_bias: false,
-        head_norms: false,
+        default_groups: Some(8),
         window,
-        local: vec![true; layers],
+        ..Variant::of(vec![true; layers])
     };
     Ok(Box::new(Body::read(input, weights, &variant)?))
 }

@@ -2,11 +2,18 @@
 //! [`ARCHITECTURES`].
 
 mod bert;
+mod deberta_v2;
 mod decoder;
 mod distilbert;
+mod electra;
+mod eurobert;
+mod gemma3_text;
+mod gte;
+mod llama;
 mod mistral;
 mod modernbert;
 mod mpnet;
+mod nomic_bert;
 mod qwen2;
 mod qwen3;
 mod roberta;
@@ -59,6 +66,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
     mistral::ARCHITECTURE,
     qwen2::ARCHITECTURE,
     qwen3::ARCHITECTURE,
+    llama::ARCHITECTURE,
+    llama::BIDIRECTIONAL,
+    gemma3_text::ARCHITECTURE,
+    electra::ARCHITECTURE,
+    deberta_v2::ARCHITECTURE,
+    eurobert::ARCHITECTURE,
+    gte::ARCHITECTURE,
+    nomic_bert::ARCHITECTURE,
 ];
 
 /// The architecture of that `model_type`.

@@ -4,11 +4,10 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::{Architecture, BuildInput, Prepared, Transformer};
-use crate::config::Config;
 use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
-use crate::rope::Rope;
+use crate::rope::{LayerKind, Rope};
 use crate::weights::Weights;
 use crate::{NnError, TokenBatch};
 
@@ -45,27 +44,20 @@ struct Layer {
     local: bool,
 }
 
-/// Rotary positions of layers with full and with local attention.
-fn ropes(config: &Config<'_>, head: usize) -> std::result::Result<[Rope; 2], NnError> {
-    let parameters = config.object("rope_parameters")?;
-    let scaling = config.object("rope_scaling")?;
-    let rope = |kind: &str, old: &str, default: f64| {
-        let theta = config.positive_or(old, default)?;
-        let own = match &parameters {
-            Some(parameters) => parameters.object(kind)?,
-            None => scaling,
-        };
-        Rope::scaled(config, own.as_ref(), head, theta)
-    };
-    if let Some(found) = parameters.filter(|p| !p.is_nested()) {
-        return Err(found
-            .error("`rope_parameters` holds no `full_attention` and `sliding_attention`".into()));
-    }
-    Ok([
-        rope("full_attention", "global_rope_theta", 160_000.0)?,
-        rope("sliding_attention", "local_rope_theta", 10_000.0)?,
-    ])
-}
+const KINDS: [LayerKind; 2] = [
+    LayerKind {
+        name: "full_attention",
+        theta: "global_rope_theta",
+        default_theta: 160_000.0,
+        scaled: true,
+    },
+    LayerKind {
+        name: "sliding_attention",
+        theta: "local_rope_theta",
+        default_theta: 10_000.0,
+        scaled: true,
+    },
+];
 
 fn build(
     input: &BuildInput<'_>,
@@ -116,7 +108,7 @@ fn build(
         final_norm: norm("final_norm")?,
         heads,
         head,
-        ropes: ropes(config, head)?,
+        ropes: Rope::of_kinds(config, head, KINDS)?,
         local_reach: Reach {
             behind: window,
             ahead: window,

@@ -1,6 +1,6 @@
 //! MPNet: BERT's body without token types, with a relative position bias in addition to learned positions.
 
-use super::bert::{Body, Counting, Names};
+use super::bert::{Body, Counting, Form, Names};
 use super::{Architecture, BuildInput, Transformer};
 use crate::NnError;
 use crate::relative::RelativeBias;
@@ -15,12 +15,10 @@ pub const ARCHITECTURE: Architecture = Architecture {
 
 const NAMES: Names = Names {
     prefixes: &["", "mpnet.", "model."],
-    layer: "encoder.layer",
-    qkv: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
+    qkv: &["attention.attn.q", "attention.attn.k", "attention.attn.v"],
     attended: ["attention.attn.o", "attention.LayerNorm"],
-    forward: ["intermediate.dense", "output.dense", "output.LayerNorm"],
-    fields: Names::BERT.fields,
     token_types: false,
+    ..Names::BERT
 };
 
 /// Pad id and buckets are fixed in the reference code, whatever the configuration says.
@@ -39,7 +37,8 @@ fn build(
             "`relative_attention_num_buckets` is `{buckets}`, expected {BUCKETS}"
         )));
     }
-    let body = Body::read(config, weights, &NAMES, Counting::BehindPadId(PAD_ID))?;
+    let form = Form::bert(config, Counting::BehindPadId(PAD_ID))?;
+    let body = Body::read(config, weights, &NAMES, form)?;
     let heads = config.size("num_attention_heads")?;
     let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
     let bias = RelativeBias::new(table, MAX_DISTANCE, weights.device(), weights.mode());

@@ -20,13 +20,10 @@ fn build(
 ) -> Result<Box<dyn Transformer>, NnError> {
     let (window, local) = windows(&input.config)?;
     let variant = Variant {
-        default_head: None,
-        default_groups: 32,
+        default_groups: Some(32),
         qkv_bias: true,
-        output_bias: false,
-        head_norms: false,
         window,
-        local,
+        ..Variant::of(local)
     };
     Ok(Box::new(Body::read(input, weights, &variant)?))
 }

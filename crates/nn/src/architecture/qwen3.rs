@@ -1,6 +1,6 @@
 //! Qwen3: Qwen2 with normalised queries and keys, heads of a width of their own, and no biases.
 
-use super::decoder::{Body, Variant};
+use super::decoder::{Body, Norms, Variant};
 use super::{Architecture, BuildInput, Transformer, qwen2};
 use crate::NnError;
 use crate::weights::Weights;
@@ -20,12 +20,12 @@ fn build(
     let bias = input.config.flag_or("attention_bias", false)?;
     let variant = Variant {
         default_head: Some(128),
-        default_groups: 32,
+        default_groups: Some(32),
         qkv_bias: bias,
         output_bias: bias,
-        head_norms: true,
+        norms: Norms::Heads,
         window,
-        local,
+        ..Variant::of(local)
     };
     Ok(Box::new(Body::read(input, weights, &variant)?))
 }

@@ -1,7 +1,7 @@
 //! RoBERTa, XLM-RoBERTa and CamemBERT: BERT's body, with positions counted from the id after the
 //! pad id.
 
-use super::bert::{Body, Counting, Names};
+use super::bert::{Body, Counting, Form, Names};
 use super::{Architecture, BuildInput, Transformer};
 use crate::NnError;
 use crate::weights::Weights;
@@ -17,8 +17,8 @@ fn build(
     input: &BuildInput<'_>,
     weights: &mut Weights<'_>,
 ) -> Result<Box<dyn Transformer>, NnError> {
-    let pad_id = input.config.id_or("pad_token_id", 1)?;
-    let counting = Counting::BehindPadId(pad_id);
-    let body = Body::read(&input.config, weights, &Names::BERT, counting)?;
-    Ok(Box::new(body))
+    let config = &input.config;
+    let counting = Counting::BehindPadId(config.id_or("pad_token_id", 1)?);
+    let form = Form::bert(config, counting)?;
+    Ok(Box::new(Body::read(config, weights, &Names::BERT, form)?))
 }

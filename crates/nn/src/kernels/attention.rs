@@ -69,7 +69,7 @@ pub(super) struct Heads<'a> {
 }
 
 impl<'a> Heads<'a> {
-    fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
+    pub fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
         let (rows, width, count, head) = layout.shape().dims4()?;
         let stride = layout.stride();
         if head > 1 && stride[3] != 1 {
@@ -129,7 +129,40 @@ impl<'a> Heads<'a> {
 
 struct AttentionOp<'a> {
     attention: &'a Attention<'a>,
-    diagonals: Option<&'a [f32]>,
+    added: Added<'a>,
+}
+
+/// What is added to the scores.
+#[derive(Clone, Copy)]
+enum Added<'a> {
+    Nothing,
+    /// `[heads, 2 * width - 1]`: of each distance.
+    Diagonals(&'a [f32]),
+    /// `[rows, heads, width, width]`.
+    Scores(&'a [f32]),
+}
+
+impl<'a> Added<'a> {
+    /// Of a query, from the key `first` on; `place` is its row and head.
+    fn of(self, q: &Heads<'_>, place: [usize; 2], query: usize, first: usize) -> Option<&'a [f32]> {
+        let [row, head] = place;
+        match self {
+            Self::Nothing => None,
+            Self::Diagonals(all) => {
+                let n = all.len() / q.count;
+                Some(diagonal(&all[head * n..(head + 1) * n], query, first))
+            }
+            Self::Scores(all) => {
+                let at = ((row * q.count + head) * q.width + query) * q.width;
+                Some(&all[at + first..at + q.width])
+            }
+        }
+    }
+}
+
+/// The part of a head's `[2 * width - 1]` biases for a query, from the key `first` on.
+pub(super) fn diagonal(all: &[f32], query: usize, first: usize) -> &[f32] {
+    &all[all.len() / 2 + first - query..]
 }
 
 /// Turns the scores of `query` for the keys of `keys` into weights, in place.
@@ -139,7 +172,7 @@ pub(super) fn weigh(
     keys: &std::ops::Range<usize>,
     row: &Keys,
     reach: Reach,
-    diagonal: Option<&[f32]>,
+    added: Option<&[f32]>,
 ) {
     let seen = reach.keys(query, row.span.end);
     let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
@@ -147,10 +180,8 @@ pub(super) fn weigh(
         scores.fill(0.0);
         return;
     }
-    if let Some(diagonal) = diagonal {
-        let middle = diagonal.len() / 2;
-        let start = middle + keys.start - query;
-        for (score, bias) in scores.iter_mut().zip(&diagonal[start..]) {
+    if let Some(added) = added {
+        for (score, bias) in scores.iter_mut().zip(added) {
             *score += bias;
         }
     }
@@ -190,10 +221,6 @@ impl CustomOp3 for AttentionOp<'_> {
         let (mut scores, mut states) = (Vec::new(), Vec::new());
         for (row, real) in self.attention.mask.rows().iter().enumerate() {
             for head in 0..q.count {
-                let diagonal = self.diagonals.map(|d| {
-                    let n = d.len() / q.count;
-                    &d[head * n..(head + 1) * n]
-                });
                 let group = head / per_group;
                 let mut start = real.span.start;
                 while start < real.span.end {
@@ -210,7 +237,8 @@ impl CustomOp3 for AttentionOp<'_> {
                     product.write(&mut scores)?;
                     for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len()))
                     {
-                        weigh(scores, query, &keys, real, reach, diagonal);
+                        let added = self.added.of(&q, [row, head], query, keys.start);
+                        weigh(scores, query, &keys, real, reach, added);
                     }
                     let weights = NdTensorView::from_data([queries.len(), keys.len()], &scores[..]);
                     Product::new(weights, v.matrix(row, keys, group)?).write(&mut states)?;
@@ -226,20 +254,19 @@ impl CustomOp3 for AttentionOp<'_> {
     }
 }
 
-/// Attention on a CPU; see [`Attention`].
-pub fn attention(attention: &Attention<'_>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let run = |diagonals: Option<&[f32]>| {
-        q.apply_op3_no_bwd(
-            k,
-            v,
-            &AttentionOp {
-                attention,
-                diagonals,
-            },
-        )
-    };
-    match attention.bias {
-        Some(bias) => with_values(&bias.diagonals.contiguous()?, |d| run(Some(d))),
-        None => run(None),
+/// Attention on a CPU; see [`Attention`]. `scores [rows, heads, width, width]` are added, where there are
+/// some.
+pub fn attention(
+    attention: &Attention<'_>,
+    [q, k, v]: [&Tensor; 3],
+    scores: Option<&Tensor>,
+) -> Result<Tensor> {
+    let run = |added: Added<'_>| q.apply_op3_no_bwd(k, v, &AttentionOp { attention, added });
+    match (scores, attention.bias) {
+        (Some(scores), _) => with_values(&scores.contiguous()?, |s| run(Added::Scores(s))),
+        (None, Some(bias)) => {
+            with_values(&bias.diagonals.contiguous()?, |d| run(Added::Diagonals(d)))
+        }
+        (None, None) => run(Added::Nothing),
     }
 }

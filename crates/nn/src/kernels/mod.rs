@@ -10,6 +10,7 @@ mod adamw;
 mod attention;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod disentangled;
 pub mod gradient;
 mod linear;
 mod multiply;
@@ -19,6 +20,7 @@ use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 
 pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, rotate};
+pub use disentangled::disentangled;
 pub use linear::Packed;
 use multiply::{Product, Right, Weights};
 pub use norm::{layer_norm, rms_norm};

@@ -60,7 +60,13 @@ impl Graph {
             .ok_or_else(|| refused(format!("the tensor `{anchor}` is missing"), None))
     }
 
-    fn take(&self, name: &str) -> Result<&Values, TrainError> {
+    /// Whether the model has a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.weights.contains_key(name)
+    }
+
+    /// A tensor of the model.
+    pub fn take(&self, name: &str) -> Result<&Values, TrainError> {
         self.weights
             .get(name)
             .ok_or_else(|| refused(format!("the tensor `{name}` is missing"), None))

@@ -1,8 +1,8 @@
 //! A model as ONNX: one graph from token ids to `sentence_embedding`, pooling and normalisation
 //! inside.
 //!
-//! To export another architecture: its layers here, from the tensors that its file under
-//! `encoder/backend/candle/architecture/` reads.
+//! To export another architecture: its names or its layers here, from the tensors that its file under
+//! `crates/nn/src/architecture/` reads, and its line in `encoder/family.rs`.
 
 mod graph;
 mod precision;
@@ -10,19 +10,23 @@ mod proto;
 
 use std::path::Path;
 
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 
 use self::graph::Graph;
 pub use self::precision::Precision;
 use self::proto::Attribute;
 use super::TrainError;
+use super::error::computing;
 use super::model::{Model, ModelOptions};
 use super::save;
 use korfinsts_base::fs;
 use korfinsts_encoder::EncoderSpec;
-use korfinsts_encoder::family::{self, FAMILIES};
+use korfinsts_encoder::family::{self, FAMILIES, Positions};
 use korfinsts_encoder::modules::{Activation, Module};
 use korfinsts_encoder::pooling::Pooling;
+use korfinsts_nn::ops::Mode;
+use korfinsts_nn::relative::RelativeBias;
 
 /// Version of ONNX's operators.
 const OPSET: i64 = 17;
@@ -83,8 +87,8 @@ pub fn onnx(spec: &EncoderSpec, folder: &Path, options: GraphOptions) -> Result<
     }
     let model = Model::open(spec, ModelOptions::default())?;
     let mut graph = Graph::new(save::network(&model)?, options.precision);
-    transformer(&mut graph, spec)?;
-    let dimension = behind(&mut graph, spec)?;
+    let hidden = transformer(&mut graph, spec)?;
+    let dimension = behind(&mut graph, spec, hidden)?;
     let (bytes, data) = graph.finish(OPSET, dimension, options.inside, &format!("{FILE}_data"));
     for name in [
         "config.json",
@@ -113,9 +117,57 @@ pub fn onnx(spec: &EncoderSpec, folder: &Path, options: GraphOptions) -> Result<
     Ok(fs::write_atomic(&folder.join(FILE), &bytes)?)
 }
 
-/// From token ids to token states, under the name `states`.
-fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<(), TrainError> {
+/// Names of the tensors and fields of one member of BERT's family.
+struct Names {
+    /// Hidden size, layers, heads, activation.
+    fields: [&'static str; 4],
+    /// Before the number of a layer.
+    layer: &'static str,
+    /// Query, key, value.
+    qkv: [&'static str; 3],
+    /// Output of the attention and its normalisation.
+    attended: [&'static str; 2],
+    /// First and second feed-forward layer, and the normalisation after them.
+    forward: [&'static str; 3],
+}
+
+const BERT: Names = Names {
+    fields: [
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "hidden_act",
+    ],
+    layer: "encoder.layer",
+    qkv: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+    ],
+    attended: ["attention.output.dense", "attention.output.LayerNorm"],
+    forward: ["intermediate.dense", "output.dense", "output.LayerNorm"],
+};
+const MPNET: Names = Names {
+    qkv: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
+    attended: ["attention.attn.o", "attention.LayerNorm"],
+    ..BERT
+};
+const DISTILBERT: Names = Names {
+    fields: ["dim", "n_layers", "n_heads", "activation"],
+    layer: "transformer.layer",
+    qkv: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
+    attended: ["attention.out_lin", "sa_layer_norm"],
+    forward: ["ffn.lin1", "ffn.lin2", "output_layer_norm"],
+};
+
+/// From token ids to token states, under the name `states`; gives their width.
+fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
     let config = &spec.config;
+    let names = match spec.architecture.as_str() {
+        "distilbert" => &DISTILBERT,
+        "mpnet" => &MPNET,
+        _ => &BERT,
+    };
     let size = |key: &str| {
         config
             .get(key)
@@ -123,49 +175,60 @@ fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<(), TrainError> 
             .map(|n| n as usize)
             .ok_or_else(|| refused(format!("`config.json` has no `{key}`"), None))
     };
-    let (hidden, layers, heads) = (
-        size("hidden_size")?,
-        size("num_hidden_layers")?,
-        size("num_attention_heads")?,
-    );
+    let [hidden, layers, heads, activation] = names.fields;
+    let (hidden, layers, heads) = (size(hidden)?, size(layers)?, size(heads)?);
     let head = hidden / heads.max(1);
     let epsilon = config
         .get("layer_norm_eps")
         .and_then(Value::as_f64)
         .unwrap_or(1e-12) as f32;
     let activation = config
-        .get("hidden_act")
+        .get(activation)
         .and_then(Value::as_str)
         .unwrap_or("gelu");
     let prefix = graph.prefix("embeddings.word_embeddings.weight")?;
     let name = |part: &str| format!("{prefix}{part}");
-    positions(graph, spec, size("max_position_embeddings")?);
-    let types = graph.first_row(&name("embeddings.token_type_embeddings.weight"))?;
+    let places = size("max_position_embeddings")?;
+    positions(graph, spec, places);
     let x = graph.rows(&name("embeddings.word_embeddings.weight"), "input_ids")?;
     let p = graph.rows(&name("embeddings.position_embeddings.weight"), "positions")?;
-    let x = graph.op("Add", &[&x, &p], &[]);
-    let x = graph.op("Add", &[&x, &types], &[]);
-    let mut x = graph.layer_norm(&x, &name("embeddings.LayerNorm"), epsilon)?;
+    let mut x = graph.op("Add", &[&x, &p], &[]);
+    let types = name("embeddings.token_type_embeddings.weight");
+    if graph.has(&types) {
+        let types = graph.first_row(&types)?;
+        x = graph.op("Add", &[&x, &types], &[]);
+    }
+    x = graph.layer_norm(&x, &name("embeddings.LayerNorm"), epsilon)?;
+    let widening = name("embeddings_project");
+    if graph.has(&format!("{widening}.weight")) {
+        x = graph.linear(&x, &widening)?;
+    }
     // 0 at a token, a large negative number at padding, for every head and query.
     let one = graph.float(1.0);
     let most = graph.float(f32::MIN / 2.0);
     let axes = graph.ints(&[1, 2]);
     let away = graph.op("Sub", &[&one, "mask"], &[]);
     let away = graph.op("Mul", &[&away, &most], &[]);
-    let away = graph.op("Unsqueeze", &[&away, &axes], &[]);
+    let mut away = graph.op("Unsqueeze", &[&away, &axes], &[]);
+    let buckets = name("encoder.relative_attention_bias.weight");
+    if graph.has(&buckets) {
+        let bias = relative(graph, &buckets, places)?;
+        away = graph.op("Add", &[&away, &bias], &[]);
+    }
     let split = graph.ints(&[0, 0, heads as i64, head as i64]);
     let join = graph.ints(&[0, 0, hidden as i64]);
     let scale = graph.float(1.0 / (head as f32).sqrt());
     for layer in 0..layers {
-        let name = |part: &str| format!("{prefix}encoder.layer.{layer}.{part}");
+        let name = |part: &str| format!("{prefix}{}.{layer}.{part}", names.layer);
         let mut part = |what: &str, order: [i64; 4]| -> Result<String, TrainError> {
-            let y = graph.linear(&x, &name(&format!("attention.self.{what}")))?;
+            let y = graph.linear(&x, &name(what))?;
             let y = graph.op("Reshape", &[&y, &split], &[]);
             Ok(graph.op("Transpose", &[&y], &[("perm", Attribute::Ints(&order))]))
         };
-        let q = part("query", [0, 2, 1, 3])?;
-        let k = part("key", [0, 2, 3, 1])?;
-        let v = part("value", [0, 2, 1, 3])?;
+        let [q, k, v] = names.qkv;
+        let q = part(q, [0, 2, 1, 3])?;
+        let k = part(k, [0, 2, 3, 1])?;
+        let v = part(v, [0, 2, 1, 3])?;
         let scores = graph.op("MatMul", &[&q, &k], &[]);
         let scores = graph.op("Mul", &[&scores, &scale], &[]);
         let scores = graph.op("Add", &[&scores, &away], &[]);
@@ -174,17 +237,51 @@ fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<(), TrainError> 
         let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
         let seen = graph.op("Transpose", &[&seen], &[order]);
         let seen = graph.op("Reshape", &[&seen, &join], &[]);
-        let y = graph.linear(&seen, &name("attention.output.dense"))?;
+        let [output, norm] = names.attended;
+        let y = graph.linear(&seen, &name(output))?;
         let y = graph.op("Add", &[&y, &x], &[]);
-        let attended = graph.layer_norm(&y, &name("attention.output.LayerNorm"), epsilon)?;
-        let y = graph.linear(&attended, &name("intermediate.dense"))?;
+        let attended = graph.layer_norm(&y, &name(norm), epsilon)?;
+        let [inner, outer, norm] = names.forward;
+        let y = graph.linear(&attended, &name(inner))?;
         let y = activated(graph, &y, activation)?;
-        let y = graph.linear(&y, &name("output.dense"))?;
+        let y = graph.linear(&y, &name(outer))?;
         let y = graph.op("Add", &[&y, &attended], &[]);
-        x = graph.layer_norm(&y, &name("output.LayerNorm"), epsilon)?;
+        x = graph.layer_norm(&y, &name(norm), epsilon)?;
     }
     graph.rename(&x, "states");
-    Ok(())
+    Ok(hidden)
+}
+
+/// MPNet's bias of relative positions `[1, heads, sequence, sequence]`, from the bias of each distance
+/// of which texts of `places` tokens have need.
+fn relative(graph: &mut Graph, buckets: &str, places: usize) -> Result<String, TrainError> {
+    const DISTANCES: &str = "relative.distances";
+    let found = graph.take(buckets)?;
+    let shape = found.shape.clone();
+    let table = Tensor::from_vec(found.values.clone(), shape, &Device::Cpu)
+        .and_then(|table| {
+            let bias = RelativeBias::new(table, 128, &Device::Cpu, Mode::Fused);
+            bias.of(places)?.diagonals.t()?.contiguous()
+        })
+        .map_err(computing("a relative bias"))?;
+    let values = table.flatten_all().and_then(|t| t.to_vec1::<f32>());
+    let values = values.map_err(computing("a relative bias"))?;
+    graph.add(DISTANCES, table.dims(), &values);
+    let table = graph.weight(DISTANCES)?;
+    let (zero, one) = (graph.int(0), graph.int(1));
+    let shape = graph.op("Shape", &["input_ids"], &[]);
+    let length = graph.op("Gather", &[&shape, &one], &[]);
+    let numbers = graph.op("Range", &[&zero, &length, &one], &[]);
+    let (rows, columns) = (graph.ints(&[0]), graph.ints(&[1]));
+    let keys = graph.op("Unsqueeze", &[&numbers, &rows], &[]);
+    let queries = graph.op("Unsqueeze", &[&numbers, &columns], &[]);
+    let distances = graph.op("Sub", &[&keys, &queries], &[]);
+    let middle = graph.int(places as i64 - 1);
+    let distances = graph.op("Add", &[&distances, &middle], &[]);
+    let bias = graph.op("Gather", &[&table, &distances], &[]);
+    let order = ("perm", Attribute::Ints(&[2, 0, 1]));
+    let bias = graph.op("Transpose", &[&bias], &[order]);
+    Ok(graph.op("Unsqueeze", &[&bias, &rows], &[]))
 }
 
 /// Positions of tokens, counted as the networks of inference count them, and the mask as floats.
@@ -193,17 +290,15 @@ fn positions(graph: &mut Graph, spec: &EncoderSpec, places: usize) {
     let mask = graph.op("Cast", &["attention_mask"], &[to_float]);
     graph.rename(&mask, "mask");
     let axis = graph.int(1);
-    let found = if spec.architecture == "bert" {
+    let found = if family::of(&spec.architecture).positions == Positions::FromZero {
         let one = graph.int(1);
         let count = graph.op("CumSum", &["attention_mask", &axis], &[]);
         let count = graph.op("Sub", &[&count, &one], &[]);
         graph.op("Mul", &[&count, "attention_mask"], &[])
     } else {
-        let pad = spec
-            .config
-            .get("pad_token_id")
-            .and_then(Value::as_i64)
-            .unwrap_or(1);
+        // MPNet's network takes it for 1 whatever its configuration says.
+        let pad = spec.config.get("pad_token_id").and_then(Value::as_i64);
+        let pad = pad.filter(|_| spec.architecture != "mpnet").unwrap_or(1);
         let pad = graph.int(pad);
         let padded = graph.op("Equal", &["input_ids", &pad], &[]);
         let real = graph.op("Not", &[&padded], &[]);
@@ -245,13 +340,8 @@ fn activated(graph: &mut Graph, x: &str, name: &str) -> Result<String, TrainErro
     })
 }
 
-/// From token states to `sentence_embedding`; gives its width.
-fn behind(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
-    let hidden = spec
-        .config
-        .get("hidden_size")
-        .and_then(Value::as_u64)
-        .unwrap_or_default() as usize;
+/// From token states of a width to `sentence_embedding`; gives its width.
+fn behind(graph: &mut Graph, spec: &EncoderSpec, hidden: usize) -> Result<usize, TrainError> {
     let mut width = hidden;
     let mut x = "states".to_owned();
     for (i, module) in spec.modules.iter().enumerate() {

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape
 use rayon::prelude::*;
 use rten_tensor::NdTensorView;
 
-use super::super::attention::{Heads, QUERY_BLOCK, weigh};
+use super::super::attention::{self, Heads, QUERY_BLOCK, weigh};
 #[cfg(feature = "cuda")]
 use super::super::cuda;
 use super::super::{Product, contiguous, failed, with_values};
@@ -106,7 +106,8 @@ impl Joined {
         let diagonal = self.diagonal(diagonals, head);
         let scores = scratch.weights.chunks_exact_mut(keys.len());
         for (query, scores) in queries.clone().zip(scores) {
-            weigh(scores, query, keys, &self.keys[row], self.reach, diagonal);
+            let added = diagonal.map(|d| attention::diagonal(d, query, keys.start));
+            weigh(scores, query, keys, &self.keys[row], self.reach, added);
         }
         Ok(())
     }

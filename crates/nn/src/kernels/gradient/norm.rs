@@ -347,6 +347,7 @@ mod tests {
             &|x| {
                 RmsNorm {
                     weight: x[1].clone(),
+                    offset: 0.0,
                     epsilon: 1e-6,
                     mode: Mode::Differentiable,
                 }
