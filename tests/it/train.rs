@@ -72,7 +72,7 @@ fn trained() -> Vec<PathBuf> {
     folders
 }
 
-/// Where the files of a family have a tensor that PyTorch's network names otherwise: part of the
+/// Where the files of a family have a tensor that `PyTorch`'s network names otherwise: part of the
 /// name, what stands for it, which part of the tensor it is, and of how many.
 const RENAMED: [(&str, &str, &str, usize, usize); 20] = [
     ("gte", "layers.", "encoder.layer.", 0, 1),
@@ -97,7 +97,7 @@ const RENAMED: [(&str, &str, &str, usize, usize); 20] = [
     ("nomic_bert", "post_mlp_layernorm", "norm2", 0, 1),
 ];
 
-/// Name, part and number of parts of the tensor that PyTorch names so.
+/// Name, part and number of parts of the tensor that `PyTorch` names so.
 fn stored(architecture: &str, name: &str) -> (String, usize, usize) {
     let mut found = (name.to_owned(), 0, 1);
     for (_, from, to, part, parts) in RENAMED.iter().filter(|row| row.0 == architecture) {

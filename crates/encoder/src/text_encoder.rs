@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::family;
+use super::family::{self, Family};
 use super::modules::{self, Module};
 use super::network::{FixedShape, TokenBatch};
 use super::padding::{self, Batching};
@@ -40,8 +40,8 @@ pub struct TextEncoder {
     preferred_tokens: Option<usize>,
     /// Length of each prompt in tokens; a run has a handful.
     prompt_tokens: Mutex<HashMap<String, usize>>,
-    /// Whether white space at the end of a prompt is no part of it in the pooling.
-    trims_prompt: bool,
+    /// What is known of its architecture.
+    family: &'static Family,
 }
 
 impl std::fmt::Debug for TextEncoder {
@@ -96,7 +96,7 @@ impl TextEncoder {
             memory,
             preferred_tokens: (spec.device != "cpu").then_some(DEVICE_TOKENS),
             prompt_tokens: Mutex::default(),
-            trims_prompt: family::of(&spec.architecture).means_behind_prompt,
+            family: family::of(&spec.architecture),
         };
         if spec.format == WeightsFormat::Onnx {
             encoder.settle(spec)?;
@@ -190,7 +190,8 @@ impl TextEncoder {
         if let Some(n) = known(&self.prompt_tokens) {
             return Ok(n);
         }
-        let measured = if self.trims_prompt {
+        // White space at the end of a prompt is no part of it in the pooling.
+        let measured = if self.family.means_behind_prompt {
             options.prompt.trim_end()
         } else {
             options.prompt

@@ -1,4 +1,4 @@
-//! Disentangled attention of DeBERTa: a score has a part of the query and the relative position of its
+//! Disentangled attention of `DeBERTa`: a score has a part of the query and the relative position of its
 //! key, and one of the key and the relative position of its query. Both positions are of the same
 //! bucket of the distance.
 

@@ -1,4 +1,4 @@
-//! BERT, and the body that RoBERTa, MPNet, DistilBERT, ELECTRA, DeBERTa, Nomic BERT and GTE share with
+//! BERT, and the body that RoBERTa, MPNet, DistilBERT, ELECTRA, `DeBERTa`, Nomic BERT and GTE share with
 //! it: layer normalisation after each block, positions of several kinds.
 
 use candle_core::{Device, Result, Tensor};
@@ -255,19 +255,18 @@ impl Body {
                     let parts: Vec<_> = parts.iter().map(|p| (p.as_str(), width)).collect();
                     weights.joined(&parts, hidden, bias)
                 };
-                let inner_layer = match names.inner {
-                    [both] if gated => {
-                        weights.swapped(&name(both), hidden, 2 * inner, inner_bias)?
-                    }
-                    parts => joined(parts, parts.len() * inner, inner_bias)?,
-                };
                 let [attended, attended_norm] = names.attended.each_ref().map(name);
                 let [outer, outer_norm] = names.outer.each_ref().map(name);
                 Ok(Layer {
                     qkv: joined(names.qkv, 3 * all, form.attention_bias)?,
                     attended: weights.output(&attended, all, hidden, form.attention_bias)?,
                     attended_norm: norm(&attended_norm, hidden)?,
-                    inner: inner_layer,
+                    inner: match names.inner {
+                        [both] if gated => {
+                            weights.swapped(&name(both), hidden, 2 * inner, inner_bias)?
+                        }
+                        parts => joined(parts, parts.len() * inner, inner_bias)?,
+                    },
                     outer: weights.output(&outer, inner, hidden, outer_bias)?,
                     outer_norm: norm(&outer_norm, hidden)?,
                     places: None,

@@ -7,7 +7,7 @@ use crate::disentangled::{Buckets, Disentangled};
 use crate::weights::Weights;
 use crate::{NnError, runtime_error};
 
-/// The line of DeBERTa in the list.
+/// The line of `DeBERTa` in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["deberta-v2"],
     causal: false,

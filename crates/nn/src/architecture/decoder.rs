@@ -1,4 +1,4 @@
-//! The body that Llama, Mistral, Qwen2, Qwen3, Gemma 3 and EuroBERT share: rotary positions,
+//! The body that Llama, Mistral, Qwen2, Qwen3, Gemma 3 and `EuroBERT` share: rotary positions,
 //! normalisation before each block, grouped keys and values, gated feed-forward layers; causal
 //! unless told otherwise.
 

@@ -1,11 +1,11 @@
-//! EuroBERT: Llama with bidirectional attention and another epsilon.
+//! `EuroBERT`: Llama with bidirectional attention and another epsilon.
 
 use super::decoder::{Body, Variant};
 use super::{Architecture, BuildInput, Transformer};
 use crate::NnError;
 use crate::weights::Weights;
 
-/// The line of EuroBERT in the list.
+/// The line of `EuroBERT` in the list.
 pub const ARCHITECTURE: Architecture = Architecture {
     names: &["eurobert"],
     causal: false,
