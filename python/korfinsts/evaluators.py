@@ -26,7 +26,7 @@ class SuiteEvaluator(SentenceEvaluator):
     and the ends of the interval.
 
     Args:
-        suites: Ids of suites. The first one gives ``primary_metric``.
+        suites: Ids or folders of suites. The first one gives ``primary_metric``.
         split: Split of all suites. A checkpoint must not be chosen on a test split, so the default is ``dev``.
         name: Put before every metric.
         batch_size: Texts per call of ``model.encode``.
@@ -35,7 +35,7 @@ class SuiteEvaluator(SentenceEvaluator):
 
     def __init__(
         self,
-        suites: Sequence[str],
+        suites: Sequence[str | os.PathLike[str]],
         *,
         split: str = "dev",
         name: str = "",
@@ -44,7 +44,7 @@ class SuiteEvaluator(SentenceEvaluator):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.suites = list(suites)
+        self.suites = [str(suite) for suite in suites]
         self.split = split
         self.name = name
         self.batch_size = batch_size

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import math
 import os
 import tempfile
 import unittest
@@ -55,6 +56,36 @@ columns = { sentence1 = "a", sentence2 = "b", score = "s" }
 dev = [{ name = "rows.jsonl" }]
 """
 
+GATED = """import hashlib, torch
+from sentence_transformers.sentence_transformer.modules import Module
+
+class Gated(Module):
+    config_keys = []
+
+    def __init__(self):
+        super().__init__()
+        make = torch.Generator().manual_seed(7)
+        self.words = torch.nn.Parameter(torch.randn(512, 32, generator=make))
+        self.gate = torch.nn.Parameter(torch.randn(32, 32, generator=make))
+
+    def preprocess(self, texts, **options):
+        width = max(len(t.split()) for t in texts)
+        ids = [[1 + hashlib.sha256(w.encode()).digest()[0] for w in t.split()] for t in texts]
+        return {"ids": torch.tensor([row + [0] * (width - len(row)) for row in ids])}
+
+    tokenize = preprocess
+
+    def forward(self, features, **options):
+        states = self.words[features["ids"]] * (features["ids"] > 0).unsqueeze(-1)
+        features["sentence_embedding"] = (states * torch.sigmoid(states @ self.gate)).sum(dim=1)
+        return features
+
+    def save(self, path, **options): pass
+
+    @classmethod
+    def load(cls, path, **options): return cls()
+"""
+
 HAS_MINILM = bool(os.environ.get("KORFINSTS_MINILM"))
 
 
@@ -74,6 +105,17 @@ def letters(texts):
             row[hashlib.sha256("".join(pair).encode()).digest()[0] % 64] += 1.0
         rows.append(row if any(row) else [1.0] + [0.0] * 63)
     return rows
+
+
+def spearman(a, b):
+    """Spearman's ρ: Pearson's r of average ranks."""
+    def ranks(values):
+        return [sum(w < v for w in values) + (1 + sum(w == v for w in values)) / 2 for v in values]
+
+    a, b = ranks(a), ranks(b)
+    mean = (len(a) + 1) / 2
+    cross = sum((x - mean) * (y - mean) for x, y in zip(a, b))
+    return cross / math.sqrt(sum((x - mean) ** 2 for x in a) * sum((y - mean) ** 2 for y in b))
 
 
 class Case(unittest.TestCase):
@@ -231,6 +273,71 @@ class SentenceTransformers(Case):
             head, row = list(csv.reader(file))
         self.assertEqual(head[:3], ["epoch", "steps", "own_spearman_cosine"])
         self.assertEqual(float(row[2]), metrics["sts_own_spearman_cosine"])
+
+    @needs("sentence_transformers")
+    def test_a_model_with_code_of_its_own(self):
+        """A module that no architecture of the program knows: words that are hashed into a table, and gated."""
+        from sentence_transformers import SentenceTransformer
+
+        folder = self.folder / "custom"
+        folder.mkdir()
+        (folder / "gated.py").write_text(GATED, encoding="utf-8")
+        (folder / "config_sentence_transformers.json").write_text("{}", encoding="utf-8")
+        (folder / "modules.json").write_text(
+            json.dumps([{"idx": 0, "name": "0", "path": "", "type": "gated.Gated"}]), encoding="utf-8"
+        )
+        model = SentenceTransformer(str(folder), device="cpu", trust_remote_code=True)
+        [record] = korfinsts.evaluate(model, [self.suite], name="gated", no_baselines=True, **self.options())
+        a, b, gold = zip(*PAIRS)
+        a, b = (model.encode(list(side), normalize_embeddings=True).astype("float64") for side in (a, b))
+        expected = spearman((a * b).sum(axis=1).tolist(), gold)
+        self.assertAlmostEqual(record["scores"]["cosine_spearman"], expected, delta=1e-9)
+        # Nothing of it can be hashed, and the record says so.
+        self.assertIn("sentence-transformers", record["encoder"]["endpoint"]["server"])
+        with self.assertRaises(korfinsts.Error):
+            korfinsts.evaluate(str(folder), [self.suite], no_baselines=True, **self.options())
+
+    @needs("sentence_transformers", "accelerate", "datasets")
+    def test_a_trainer_keeps_the_best_checkpoint_by_a_suite(self):
+        from datasets import Dataset
+        from korfinsts.evaluators import SuiteEvaluator
+        from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+        from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+        model = SentenceTransformer(os.environ["KORFINSTS_MINILM"], device="cpu")
+        evaluator = SuiteEvaluator([self.suite], **self.options())
+        out = self.folder / "out"
+        trainer = SentenceTransformerTrainer(
+            model=model,
+            args=SentenceTransformerTrainingArguments(
+                output_dir=str(out),
+                num_train_epochs=3,
+                per_device_train_batch_size=4,
+                learning_rate=1e-3,
+                eval_strategy="epoch",
+                save_strategy="epoch",
+                load_best_model_at_end=True,
+                metric_for_best_model="eval_own_spearman_cosine",
+                report_to=[],
+                use_cpu=True,
+            ),
+            # Pairs whose scores are turned around: training makes it worse, so the best checkpoint is not the last one.
+            train_dataset=Dataset.from_dict(
+                {"a": [p[0] for p in PAIRS], "b": [p[1] for p in PAIRS], "score": [1 - p[2] / 5 for p in PAIRS]}
+            ),
+            loss=CoSENTLoss(model),
+            evaluator=evaluator,
+        )
+        with self.assertNoLogs("sentence_transformers.base.model_card", "WARNING"):
+            trainer.train()
+        with (out / "eval" / evaluator.csv_file).open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        scores = [float(row["own_spearman_cosine"]) for row in rows]
+        self.assertEqual([float(row["epoch"]) for row in rows], [1, 2, 3])
+        self.assertLess(scores[-1], scores[0])
+        self.assertAlmostEqual(trainer.state.best_metric, max(scores))
+        [best] = korfinsts.evaluate(model, [self.suite], name="best", no_baselines=True, **self.options())
+        self.assertAlmostEqual(best["scores"]["cosine_spearman"], max(scores))
 
     @needs("sentence_transformers", "mteb")
     def test_a_model_of_mteb(self):
