@@ -148,17 +148,25 @@ impl<'a> Summary<'a> {
             }
             .to_owned();
         };
+        // On a suite of triplets the mark is at the figure that is tested.
+        let is_headed = self.accuracy(row, suite).is_some();
+        let beats = !is_headed && self.beats_baselines(row, suite);
+        marked(rho, interval, [(trained, "†"), (beats, "*")])
+    }
+
+    /// Whether the figure to read is surely above that of the best baseline, over pairs that the model was not trained on.
+    fn beats_baselines(&self, row: usize, suite: usize) -> bool {
+        if self.accuracy(row, suite).is_some() {
+            let rival = self.best_baseline(suite);
+            let found = rival.and_then(|rival| self.triplets_of(suite, [row, rival]));
+            return found.is_some_and(|f| f.delta > 0.0 && self.is_sure(f.p_value));
+        }
         let cell = self.board.rows[row].cells[suite].as_ref();
-        let beats = !trained && cell.and_then(|c| c.beats_baselines) == Some(true);
-        let half = interval.map_or_else(String::new, |[low, high]| {
-            format!("±{}", short((high - low) / 2.0))
-        });
-        format!(
-            "{}{half}{}{}",
-            short(rho),
-            if trained { "†" } else { "" },
-            if beats { "*" } else { "" }
-        )
+        cell.is_some_and(|cell| !cell.trained_on && cell.beats_baselines == Some(true))
+    }
+
+    fn is_sure(&self, p: f64) -> bool {
+        p <= 1.0 - self.board.level + 1e-12
     }
 
     /// Triplet accuracy of a row: over the pairs that the model was not trained on.
@@ -172,19 +180,13 @@ impl<'a> Summary<'a> {
 
     /// The triplet accuracies on a suite of triplets, which head its columns.
     fn triplets(&self, at: usize, group: &str) -> Option<Column> {
-        let cell = |(part, trained): (TripletPart, bool)| {
-            let half = part.interval.map(|[low, high]| (high - low) / 2.0);
-            let half = half.map_or_else(String::new, |half| format!("±{}", short(half)));
-            format!(
-                "{}{half}{}",
-                short(part.accuracy),
-                if trained { "†" } else { "" }
-            )
+        let cell = |(row, _)| {
+            let (part, trained) = self.accuracy(row, at)?;
+            let marks = [(trained, "†"), (self.beats_baselines(row, at), "*")];
+            Some(marked(part.accuracy, part.interval, marks))
         };
-        let found = self.rows().map(|(row, _)| self.accuracy(row, at));
-        let mut cells: Vec<String> = found
-            .map(|found| found.map_or_else(String::new, cell))
-            .collect();
+        let cells = self.rows().map(cell);
+        let mut cells: Vec<String> = cells.map(Option::unwrap_or_default).collect();
         if cells.iter().all(String::is_empty) {
             return None;
         }
@@ -383,16 +385,20 @@ impl<'a> Summary<'a> {
         let mut notes = Vec::new();
         let cells = || self.rows().flat_map(|(_, row)| row.cells.iter().flatten());
         let of_triplets = |at| self.rows().any(|(row, _)| self.accuracy(row, at).is_some());
-        if (0..self.board.suites.len()).any(of_triplets) {
+        let suites = 0..self.board.suites.len();
+        if suites.clone().any(of_triplets) {
             notes.push(self.texts.get("cli_triplets_note").to_owned());
         }
-        if cells().any(|cell| !cell.trained_on && cell.beats_baselines == Some(true)) {
+        if self
+            .rows()
+            .any(|(row, _)| suites.clone().any(|at| self.beats_baselines(row, at)))
+        {
             notes.push(self.texts.get("cli_beats").to_owned());
         }
         if cells().any(|cell| cell.trained_on) {
-            let seen = self.rows().flat_map(|(at, _)| {
-                (0..self.board.suites.len()).filter_map(move |s| self.entry(at, s))
-            });
+            let seen = self
+                .rows()
+                .flat_map(|(at, _)| suites.clone().filter_map(move |s| self.entry(at, s)));
             let mut unseen: Vec<usize> = seen
                 .filter_map(|e| Some(e.record.trained_on.as_ref()?.other_pairs))
                 .collect();
@@ -466,7 +472,7 @@ impl<'a> Summary<'a> {
         let p = holm(&p).unwrap_or_default();
         let mut on: BTreeMap<u8, Vec<&str>> = BTreeMap::new();
         for ((at, delta, _), p) in tested.iter().zip(p) {
-            let word = match (p <= 1.0 - board.level + 1e-12, *delta > 0.0) {
+            let word = match (self.is_sure(p), *delta > 0.0) {
                 (true, true) => 0,
                 (true, false) => 1,
                 (false, _) => 2,
@@ -549,6 +555,18 @@ impl<'a> Summary<'a> {
 
 fn mean_of(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// A figure with half of its interval, and the marks that hold.
+fn marked(value: f64, interval: Option<[f64; 2]>, marks: [(bool, &str); 2]) -> String {
+    let half = interval.map_or_else(String::new, |[low, high]| {
+        format!("±{}", short((high - low) / 2.0))
+    });
+    let marks = marks
+        .iter()
+        .filter(|(holds, _)| *holds)
+        .map(|(_, mark)| *mark);
+    format!("{}{half}{}", short(value), marks.collect::<String>())
 }
 
 /// Two decimals, without the zero before the point.
