@@ -82,6 +82,8 @@ impl<'a> Summary<'a> {
         }
         for line in notes.into_iter().chain(self.verdicts()) {
             out.push_str(&match format {
+                // A mark, and not the point of a list.
+                Format::Md if line.starts_with("* ") => format!("\\{line}"),
                 Format::Md => line,
                 _ => wrapped(&line),
             });
