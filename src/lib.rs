@@ -42,6 +42,7 @@ use std::sync::atomic::AtomicBool;
 
 use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask, Silent};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
+use korfinsts_bench::run::form::Forms;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan};
 use korfinsts_bench::run::store::text_key;
 use korfinsts_bench::suite::{Registry, Selection};
@@ -181,6 +182,7 @@ pub fn evaluate<S: AsRef<str>>(
             bootstrap,
             limit: options.limit,
             cache: &cache,
+            forms: Forms::default(),
         },
     });
     let models = [Model {

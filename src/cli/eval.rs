@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::forms::FormArgs;
 use super::model::ModelArgs;
 use super::output::OutputArgs;
 use super::pairs::ColumnArgs;
@@ -15,6 +16,7 @@ use korfinsts_base::failure::FailureClass;
 use korfinsts_bench::run::RunError;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions, Progress};
 use korfinsts_bench::run::evaluate::EvaluateOptions;
+use korfinsts_bench::run::form::Forms;
 use korfinsts_bench::run::session::{Model, Session, SessionPlan, Watch};
 use korfinsts_bench::run::shard::Shard;
 use korfinsts_bench::suite::manifest::Area;
@@ -35,6 +37,7 @@ use korfinsts_publish::leaderboard::entry::Entry;
   korfinsts eval
   korfinsts eval model.onnx --suite finsts,korsts
   korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json
+  korfinsts eval model.onnx --truncate-dim 256,128 --embedding-dtype float32,int8,binary
   korfinsts eval model.onnx --pairs my.csv --columns sentence1=a,sentence2=b,score=c
   korfinsts eval http://gpu-host:8000/v1 --protocol mteb --concurrency 16
   korfinsts eval org/a org/b --shard 2/8 --results shared/run")]
@@ -63,6 +66,8 @@ pub struct EvalArgs {
     area: Option<Area>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    forms: FormArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -118,6 +123,7 @@ struct RunArgs {
 pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     check_numbers(&args.run)?;
     args.output.check()?;
+    let forms = args.forms.forms()?;
     let home = global.data_home()?;
     let chosen = suites(args, global, &home)?;
     let nothing_asked = args.models.is_empty();
@@ -127,6 +133,11 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         distinct(&args.models)
     };
     let cache = home.join("embeddings");
+    let calibrate = args.forms.calibration(&home, global)?;
+    let forms = Forms {
+        others: &forms,
+        calibrate: calibrate.as_ref(),
+    };
     let mut session = Session::new(SessionPlan {
         encoders: encoders.clone(),
         suites: chosen.suites,
@@ -135,7 +146,10 @@ pub fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         results: Some(args.run.results.clone()),
         mteb: args.run.mteb.clone(),
         open: args.model.open_options(global)?,
-        options: options(&args.run, &cache, interrupt::flag()),
+        options: EvaluateOptions {
+            forms,
+            ..options(&args.run, &cache, interrupt::flag())
+        },
     });
     let mut shown = Shown {
         bar: Bar::new(global.quiet),
@@ -286,6 +300,7 @@ fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> Evaluate
         },
         limit: run.limit,
         cache,
+        forms: Forms::default(),
     }
 }
 

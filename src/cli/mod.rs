@@ -18,6 +18,7 @@ mod eval;
 #[cfg(feature = "candle")]
 mod export;
 mod failure;
+mod forms;
 mod help;
 mod interrupt;
 mod leaderboard;

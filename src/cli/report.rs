@@ -10,7 +10,8 @@ use super::Global;
 use super::output::{Format, OutputArgs, Table, rendered, terminal_width, wrapped};
 use super::summary::Summary;
 use super::texts::texts;
-use korfinsts_bench::run::record::{Record, TrainedOn, TripletPart};
+use korfinsts_bench::run::form::EmbeddingDtype;
+use korfinsts_bench::run::record::{EncoderFacts, Record, TrainedOn, TripletPart};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
 use korfinsts_publish::leaderboard::entry::Entry;
 
@@ -161,11 +162,11 @@ fn percent(value: Option<f64>) -> String {
 fn encoder(record: &Record, records: &[Record]) -> String {
     let e = &record.encoder;
     let twins = records.iter().filter(|r| {
-        r.encoder.name == e.name
+        r.encoder.name_with_form() == e.name_with_form()
             && r.suite.id == record.suite.id
             && r.suite.split == record.suite.split
     });
-    let mut name = e.name.clone();
+    let mut name = e.name_with_form();
     if twins.count() > 1 {
         let _ = write!(name, " ({} {})", e.backend, e.protocol);
     }
@@ -371,6 +372,21 @@ fn warnings(records: &[Record]) -> Vec<(String, String)> {
     found
 }
 
+/// Dimension, number type, form and bytes of the embeddings of an encoder; empty for a baseline.
+fn of_form(encoder: &EncoderFacts) -> [String; 4] {
+    let Some(dimension) = encoder.dimension else {
+        return Default::default();
+    };
+    let form = encoder.form.as_ref();
+    let dtype = form.map_or_else(EmbeddingDtype::default, |f| f.form.embedding_dtype);
+    [
+        dimension.to_string(),
+        dtype.name().to_owned(),
+        form.map(ToString::to_string).unwrap_or_default(),
+        dtype.bytes(dimension).to_string(),
+    ]
+}
+
 /// One row per encoder × suite × domain × number, raw.
 fn tidy(records: &[Record]) -> Table {
     let head = [
@@ -391,6 +407,18 @@ fn tidy(records: &[Record]) -> Table {
         "low",
         "high",
     ];
+    // A run of whole embeddings has the columns that it always had.
+    let forms = records.iter().any(|r| r.encoder.form.is_some());
+    let of_forms = [
+        "dimension",
+        "embedding_dtype",
+        "form",
+        "bytes_per_embedding",
+    ];
+    let head: Vec<&str> = head
+        .into_iter()
+        .chain(of_forms.into_iter().filter(|_| forms))
+        .collect();
     let mut table = Table::new("", &head);
     for record in records {
         let (e, s) = (&record.encoder, &record.suite);
@@ -398,7 +426,7 @@ fn tidy(records: &[Record]) -> Table {
             |domain: &str, n: usize, metric: &str, value: f64, bounds: Option<[f64; 2]>| {
                 let text = |o: &Option<String>| o.clone().unwrap_or_default();
                 let bound = |i: usize| bounds.map_or_else(String::new, |b| b[i].to_string());
-                table.push(vec![
+                let mut cells = vec![
                     e.name.clone(),
                     text(&e.revision),
                     e.backend.clone(),
@@ -415,7 +443,11 @@ fn tidy(records: &[Record]) -> Table {
                     value.to_string(),
                     bound(0),
                     bound(1),
-                ]);
+                ];
+                if forms {
+                    cells.extend(of_form(e));
+                }
+                table.push(cells);
             };
         for score in SCORES.iter().filter(|s| !s.tables_only) {
             if let Some(value) = (score.get)(record) {

@@ -157,7 +157,10 @@ fn chosen(args: &SubmitArgs) -> anyhow::Result<Vec<PathBuf>> {
     let mut groups: BTreeMap<(String, String, String), Vec<PathBuf>> = BTreeMap::new();
     for path in super::record::files(&args.records)? {
         let record = Record::read(&path)?;
-        if record.encoder.backend == LEXICAL {
+        // Of a folder, what a bundle holds: whole embeddings. A record that is named itself is refused
+        // with the reason.
+        let other_form = record.encoder.form.is_some() && !args.records.contains(&path);
+        if record.encoder.backend == LEXICAL || other_form {
             continue;
         }
         let weights = record.encoder.sha256.unwrap_or_default();

@@ -14,6 +14,7 @@ use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions};
 use korfinsts_bench::run::evaluate::{EvaluateOptions, EvaluatedEncoder};
+use korfinsts_bench::run::form::Forms;
 use korfinsts_bench::suite::Registry;
 use korfinsts_encoder::protocol::{CUSTOM, Prompting};
 use korfinsts_metric::BootstrapOptions;
@@ -218,6 +219,7 @@ fn encode_again(
         },
         limit: None,
         cache: cache.path(),
+        forms: Forms::default(),
     };
     let mut again = Vec::new();
     let encoder = EvaluatedEncoder {

@@ -7,6 +7,7 @@ use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::onnx::{GraphInfo, ValueInfo};
 use korfinsts_encoder::spec::{Attention, Overrides, Setting};
 use korfinsts_encoder::tokenizer::Tokenizer;
+use korfinsts_nn::safetensors::Checkpoint;
 use serde_json::{Value, json};
 
 use super::candle::{Raw, read_tensors, write_safetensors};
@@ -272,6 +273,83 @@ fn static_embeddings_of_whole_numbers_are_those_of_model2vec() {
         .read_with(&strict())
         .expect_err("a scale is not known");
     assert!(error.to_string().contains("`scale`"), "{error}");
+}
+
+#[test]
+fn quantised_forms_of_model2vec_give_its_embeddings() {
+    let source = |name: &str| repository("tests/reference/model2vec").join(name);
+    let golden = fs::read(&source("quantized.json")).expect("the reference");
+    let golden: Value = serde_json::from_slice(&golden).expect("JSON");
+    let files = ["model.safetensors", "quantized.safetensors"].map(source);
+    let checkpoint = Checkpoint::open(&files).expect("tensors");
+    let raw = |name: &str, tensor: &str| -> Raw {
+        let found = checkpoint.get(tensor).expect(tensor);
+        (
+            name.to_owned(),
+            found.dtype,
+            found.shape.to_vec(),
+            found.bytes.to_vec(),
+        )
+    };
+    let texts = golden["texts"].as_array().expect("texts");
+    for form in golden["forms"].as_array().expect("forms") {
+        let name = form["name"].as_str().expect("a name");
+        let folder = Folder::of("static");
+        let mut tensors: Vec<Raw> = ["embeddings", "weights", "mapping"]
+            .into_iter()
+            .filter_map(|key| Some(raw(key, form[key].as_str()?)))
+            .collect();
+        if form["gather"] == true {
+            let rows = checkpoint.get("mapping").and_then(|t| t.to_indices());
+            let rows = rows.expect("a mapping");
+            let (_, _, shape, bytes) = &mut tensors[0];
+            let row = bytes.len() / shape[0];
+            *bytes = rows
+                .iter()
+                .flat_map(|&at| bytes[at * row..][..row].to_vec())
+                .collect();
+            shape[0] = rows.len();
+        }
+        write_safetensors(&folder.path("model.safetensors"), &tensors);
+        for file in ["modules.json", "tokenizer.json"] {
+            folder.write(file, fs::read(&source(file)).expect("read"));
+        }
+        let config = json!({"normalize": form["normalize"], "max_length": 512});
+        folder.write("config.json", config.to_string());
+        if form["normalize"] == false {
+            let modules = r#"[{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]"#;
+            folder.write("modules.json", modules);
+        }
+        let spec = folder.read_with(&strict()).expect(name);
+        let is_half = form["dtype"] == "float16";
+        assert_eq!(
+            spec.dtype,
+            if is_half { "float16" } else { "float32" },
+            "{name}"
+        );
+        let encoder = spec.open(&OpenOptions::default()).expect("it opens");
+        let mut other = 0;
+        for (text, expected) in texts.iter().zip(form["rows"].as_array().expect("rows")) {
+            let text = text.as_str().expect("a text");
+            let prepared = encoder.prepare(text, "").expect("it tokenises");
+            let found = encoder.encode(&[&prepared]).expect("it encodes");
+            let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("numbers");
+            for (found, expected) in found.values.iter().zip(expected) {
+                let difference = (f64::from(*found) - expected).abs();
+                assert!(
+                    difference < 2e-6 || is_half,
+                    "{name}, {text}: {found} != {expected}"
+                );
+                // A number in float16 is the same, or its neighbour where float32 rounds to the middle.
+                assert!(
+                    difference <= 1e-3 * expected.abs(),
+                    "{name}, {text}: {found} != {expected}"
+                );
+                other += usize::from(difference > 0.0);
+            }
+        }
+        assert!(!is_half || other <= 2, "{name}: {other} numbers differ");
+    }
 }
 
 #[test]

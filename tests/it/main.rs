@@ -23,6 +23,7 @@ mod endpoints;
 mod eval;
 mod faults;
 mod folders;
+mod forms;
 #[cfg(target_os = "linux")]
 mod gpu_kernels;
 mod hostile_tokenizers;

@@ -250,6 +250,23 @@ impl EncoderSpec {
         }
     }
 
+    /// Width of an embedding, where the files say it.
+    #[must_use]
+    pub fn dimension(&self) -> Option<usize> {
+        let width = self.modules.iter().rev().find_map(|module| match module {
+            Module::Dense { out_features, .. } => Some(*out_features),
+            Module::LayerNorm { weight, .. } => Some(weight.len()),
+            Module::Pooling { .. } | Module::Normalize => None,
+        });
+        width.or_else(|| {
+            let modes = match self.modules.first() {
+                Some(Module::Pooling { modes, .. }) => modes.len(),
+                _ => 1,
+            };
+            Some(modes * self.widths.declared.as_ref()?.0)
+        })
+    }
+
     /// Whether embeddings are L2-normalised behind the network.
     #[must_use]
     pub fn normalizes(&self) -> bool {

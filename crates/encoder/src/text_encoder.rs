@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::backend::static_embedding;
 use super::family::{self, Family};
 use super::modules::{self, Module};
 use super::network::{FixedShape, TokenBatch};
@@ -25,6 +26,8 @@ pub struct TextEncoder {
     modules: Vec<Module>,
     widths: Widths,
     output: Option<String>,
+    /// Whether embeddings are rounded to float16.
+    rounds_to_half: bool,
     max_tokens: usize,
     batching: Batching,
     /// Sizes of a batch that the network takes no other than.
@@ -87,6 +90,7 @@ impl TextEncoder {
             modules: spec.modules.clone(),
             widths: spec.widths.clone(),
             output: spec.onnx_output.clone(),
+            rounds_to_half: static_embedding::rounds_to_half(spec),
             max_tokens: spec.max_tokens,
             append_token: spec.append_token,
             add_special_tokens: spec.add_special_tokens,
@@ -171,6 +175,11 @@ impl TextEncoder {
         self.widths
             .check(output.width(modes), self.output.as_deref())?;
         let mut embeddings = modules::apply(&self.modules, output, &tokens)?;
+        if self.rounds_to_half {
+            for value in &mut embeddings.values {
+                *value = half::f16::from_f32(*value).to_f32();
+            }
+        }
         embeddings
             .values
             .truncate(texts.len() * embeddings.dimension);

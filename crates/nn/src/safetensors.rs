@@ -51,6 +51,10 @@ impl TensorBytes<'_> {
         let whole: Vec<i64> = match self.dtype {
             "I64" => values(self.bytes, i64::from_le_bytes),
             "I32" => values(self.bytes, |b| i64::from(i32::from_le_bytes(b))),
+            "I16" => values(self.bytes, |b| i64::from(i16::from_le_bytes(b))),
+            "U32" => values(self.bytes, |b| i64::from(u32::from_le_bytes(b))),
+            "U16" => values(self.bytes, |b| i64::from(u16::from_le_bytes(b))),
+            "U8" => values(self.bytes, |[b]: [u8; 1]| i64::from(b)),
             _ => return None,
         };
         whole.into_iter().map(|v| usize::try_from(v).ok()).collect()

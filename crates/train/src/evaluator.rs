@@ -16,6 +16,7 @@ use super::{TrainError, held_out, report, save};
 use korfinsts_base::fs;
 use korfinsts_bench::run::engine::{BATCH_TOKENS, EncodeOptions, Silent};
 use korfinsts_bench::run::evaluate::{self, EvaluateOptions, EvaluatedEncoder, Evaluation};
+use korfinsts_bench::run::form::Forms;
 use korfinsts_bench::suite::Suite;
 use korfinsts_encoder::EncoderSpec;
 use korfinsts_encoder::backend::device::Device;
@@ -46,6 +47,7 @@ impl Evaluator<'_> {
             },
             limit: None,
             cache: &self.plan.cache,
+            forms: Forms::default(),
         }
     }
 

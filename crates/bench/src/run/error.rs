@@ -74,6 +74,18 @@ pub enum RunError {
         /// The pair.
         id: String,
     },
+    /// Embeddings are to be cut to more numbers than they have.
+    #[error(
+        "found `--truncate-dim {width}`: the embeddings of `{encoder}` have {dimension} dimensions"
+    )]
+    TooWide {
+        /// The encoder.
+        encoder: String,
+        /// What was asked for.
+        width: usize,
+        /// What there is.
+        dimension: usize,
+    },
     /// Embeddings of one encoder have different widths.
     #[error("the encoder gave embeddings of width {found} after width {expected}")]
     Width {
@@ -101,6 +113,10 @@ impl RunError {
             )),
             Self::MissingEmbedding { .. } => Some("run the same command again".into()),
             Self::Merge { hint, .. } => hint.clone(),
+            Self::TooWide { dimension, .. } => Some(format!(
+                "name widths of at most {dimension}, as `--truncate-dim {}`",
+                (dimension / 2).max(1)
+            )),
             Self::Width { .. } => None,
         }
     }
@@ -115,6 +131,7 @@ impl RunError {
             Self::Interrupted { .. } => FailureClass::Interrupted,
             Self::Record { .. } | Self::Occupied { .. } => FailureClass::Data,
             Self::Merge { class, .. } => *class,
+            Self::TooWide { .. } => FailureClass::Usage,
             Self::Width { .. } => FailureClass::Model,
         }
     }

@@ -8,12 +8,13 @@ use rayon::prelude::*;
 
 use super::RunError;
 use super::engine::{self, Amount, EncodeOptions, EncodeTask, Progress};
+use super::form::{Form, FormFacts, Forms, Quantizer};
 use super::record::{
     BatchFacts, BootstrapFacts, EncoderFacts, EndpointFacts, Harness, PairTokens, Record,
     SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
-use super::store::{EmbeddingSet, Store, text_key};
+use super::store::{About, EmbeddingSet, Store, text_key};
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_encoder::backend::OpenOptions;
 use korfinsts_encoder::lexical::{BASELINES, Baseline};
@@ -36,6 +37,8 @@ pub struct EvaluateOptions<'a> {
     pub limit: Option<usize>,
     /// Folder that holds the embedding stores, one folder each.
     pub cache: &'a Path,
+    /// The forms in which embeddings are compared: a record of each.
+    pub forms: Forms<'a>,
 }
 
 impl EvaluateOptions<'_> {
@@ -46,7 +49,7 @@ impl EvaluateOptions<'_> {
     }
 }
 
-/// One encoder on one suite: the record and the contents of its other files.
+/// One encoder on one suite in one form: the record and the contents of its other files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The record, not yet written.
@@ -74,10 +77,12 @@ pub struct EvaluatedEncoder<'e> {
 
 impl EvaluatedEncoder<'_> {
     /// Evaluates an encoder on suites: each unique text of them all is encoded once, then each suite
-    /// is scored and handed to `sink` at once, so that what is finished is kept.
+    /// is scored, in each form of the embeddings, and handed to `sink` at once, so that what is finished is
+    /// kept.
     ///
     /// # Errors
-    /// When the encoder, the store, the disk or `sink` fails, or the user interrupts.
+    /// When the encoder, the store, the disk or `sink` fails, a form is wider than the embeddings, or the user
+    /// interrupts.
     pub fn evaluate(
         self,
         suites: &[Suite],
@@ -90,6 +95,9 @@ impl EvaluatedEncoder<'_> {
             prompting,
             open,
         } = self;
+        if let Some(dimension) = spec.dimension() {
+            options.forms.check(dimension, &spec.name)?;
+        }
         let start = Instant::now();
         let mut encoding = Duration::ZERO;
         let mut stores = Vec::new();
@@ -103,7 +111,8 @@ impl EvaluatedEncoder<'_> {
         for side in 0..=usize::from(!same) {
             let prompt = &prompting.prompts[side];
             let mut texts = Vec::new();
-            for pair in suites.iter().flat_map(|s| options.limited(s)) {
+            let scored = suites.iter().flat_map(|s| options.limited(s));
+            for pair in scored.chain(options.forms.calibration_pairs()) {
                 if same || side == 0 {
                     texts.push(pair.sentence1.as_str());
                 }
@@ -134,58 +143,104 @@ impl EvaluatedEncoder<'_> {
             stores.push(store);
         }
         let about = stores[0].about();
-        let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
+        options
+            .forms
+            .check(stores[0].set().dimension(), &spec.name)?;
         let texts_encoded = progress.encoded;
         for suite in suites {
             let sets = [
                 stores[0].set(),
                 stores.last().map_or(stores[0].set(), Store::set),
             ];
-            let mut scored = self.score_pairs(suite, options.limited(suite), sets)?;
-            let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
-            let mut record = assemble(numbers, &scored.pairs, suite, &options);
-            record.encoder = self.facts(sets[0].dimension());
-            // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
-            if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
-                record.warnings.push(format!(
-                    "{:.1} % of the pairs share their predicted score with another pair",
-                    100.0 * share
-                ));
+            for form in options.forms.all() {
+                let run = FormRun {
+                    form,
+                    options: &options,
+                    about: about.as_ref(),
+                };
+                let (record, scored) = self.score(suite, sets, run)?;
+                let timing = Timing {
+                    usage: progress.usage,
+                    notes: progress.notes.clone(),
+                    ..timing(start, encoding, texts_encoded)
+                };
+                sink(Evaluation {
+                    record,
+                    pairs: scored.pairs,
+                    tokens: scored.tokens,
+                    timing,
+                    key: spec.key(""),
+                })?;
             }
-            record
-                .warnings
-                .extend(inverted(&record, options.limited(suite)));
-            record.truncated_share = scored.truncated_share;
-            record.tokens_lost_share = scored.tokens_lost_share;
-            record.warnings.extend(scored.warnings);
-            let opened = about.iter().flat_map(|a| &a.warnings);
-            record
-                .warnings
-                .extend(spec.warnings.iter().chain(opened).cloned());
-            let variants = mark_trained(spec, suite, &mut scored.pairs);
-            record.trained_on = score::trained_on(&scored.pairs, variants, &options.bootstrap);
-            record
-                .warnings
-                .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
-            // A server makes batches of its own, unseen.
-            record.batch = spec.endpoint.is_none().then_some(BatchFacts {
-                batch_tokens: options.encode.batch_tokens,
-                one_text_each,
-            });
-            let timing = Timing {
-                usage: progress.usage,
-                notes: progress.notes.clone(),
-                ..timing(start, encoding, texts_encoded)
-            };
-            sink(Evaluation {
-                record,
-                pairs: scored.pairs,
-                tokens: scored.tokens,
-                timing,
-                key: spec.key(""),
-            })?;
         }
         Ok(())
+    }
+
+    /// The record of one form on one suite, without its files.
+    fn score(
+        self,
+        suite: &Suite,
+        sets: [&EmbeddingSet; 2],
+        run: FormRun<'_>,
+    ) -> Result<(Record, Scored), RunError> {
+        let FormRun {
+            form,
+            options,
+            about,
+        } = run;
+        let spec = self.spec;
+        let own = options.forms.calibration_pairs();
+        let own = if own.is_empty() {
+            options.limited(suite)
+        } else {
+            own
+        };
+        let quantizer = Quantizer::new(form, own, sets);
+        let mut scored = self.score_pairs(suite, options.limited(suite), sets, &quantizer)?;
+        let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
+        let mut record = assemble(numbers, &scored.pairs, suite, options);
+        let mut facts = options.forms.facts(form, suite);
+        if let Some(facts) = &mut facts {
+            facts.bytes_per_embedding = form.embedding_dtype.bytes(form.width(sets[0].dimension()));
+            if let Some(calibration) = &mut facts.calibration {
+                calibration.embeddings = quantizer.embeddings;
+            }
+        }
+        record.encoder = self.facts(form.width(sets[0].dimension()), facts);
+        record.warnings.extend(quantizer.warning());
+        // A baseline counts, and bits have few distances, so their ties say nothing; others hint at low
+        // precision.
+        let tied = record
+            .tie_share
+            .filter(|_| !form.embedding_dtype.is_binary());
+        if let Some(share) = tied.filter(|share| *share > TIES_WORTH_SAYING) {
+            record.warnings.push(format!(
+                "{:.1} % of the pairs share their predicted score with another pair",
+                100.0 * share
+            ));
+        }
+        record
+            .warnings
+            .extend(inverted(&record, options.limited(suite)));
+        record.truncated_share = scored.truncated_share;
+        record.tokens_lost_share = scored.tokens_lost_share;
+        record.warnings.append(&mut scored.warnings);
+        let opened = about.iter().flat_map(|a| &a.warnings);
+        let one_text_each = about.is_some_and(|a| a.one_text_each);
+        record
+            .warnings
+            .extend(spec.warnings.iter().chain(opened).cloned());
+        let variants = mark_trained(spec, suite, &mut scored.pairs);
+        record.trained_on = score::trained_on(&scored.pairs, variants, &options.bootstrap);
+        record
+            .warnings
+            .extend(record.trained_on.as_ref().map(TrainedOn::sentence));
+        // A server makes batches of its own, unseen.
+        record.batch = spec.endpoint.is_none().then_some(BatchFacts {
+            batch_tokens: options.encode.batch_tokens,
+            one_text_each,
+        });
+        Ok((record, scored))
     }
 
     /// Similarities and tokens of the pairs of a suite.
@@ -194,6 +249,7 @@ impl EvaluatedEncoder<'_> {
         suite: &Suite,
         pairs: &[Pair],
         sets: [&'a EmbeddingSet; 2],
+        quantizer: &Quantizer,
     ) -> Result<Scored, RunError> {
         let cosine = if self.prompting.float32_cosine {
             Similarity::CosineF32
@@ -212,12 +268,12 @@ impl EvaluatedEncoder<'_> {
                 };
                 let (a, first) = find(sets[0], &pair.sentence1)?;
                 let (b, second) = find(sets[1], &pair.sentence2)?;
-                let of = |similarity: Similarity| similarity.of(a, b).ok();
+                let [score, dot, manhattan, euclidean] = quantizer.scores([a, b], cosine);
                 let scored = ScoredPair {
-                    score: of(cosine),
-                    dot: of(Similarity::Dot),
-                    manhattan: of(Similarity::Manhattan),
-                    euclidean: of(Similarity::Euclidean),
+                    score,
+                    dot,
+                    manhattan,
+                    euclidean,
                     ..ScoredPair::unscored(pair, suite)
                 };
                 Ok((scored, first, second))
@@ -268,7 +324,7 @@ impl EvaluatedEncoder<'_> {
     }
 
     /// What a record says of the encoder.
-    fn facts(self, dimension: usize) -> EncoderFacts {
+    fn facts(self, dimension: usize, form: Option<FormFacts>) -> EncoderFacts {
         let Self {
             spec,
             prompting,
@@ -286,11 +342,12 @@ impl EvaluatedEncoder<'_> {
             [one] => Some((*one).to_owned()),
             several => Some(korfinsts_base::fs::sha256(several.join("\n").as_bytes())),
         };
-        let form = if prompting.float32_cosine {
+        let whole = if prompting.float32_cosine {
             "cosine in float32"
         } else {
             "cosine in float64"
         };
+        let main = form.as_ref().and_then(|f| f.form.main_score());
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         EncoderFacts {
             name: spec.name.clone(),
@@ -305,12 +362,17 @@ impl EvaluatedEncoder<'_> {
             architecture: Some(spec.architecture.clone()).filter(|a| !a.is_empty()),
             pooling: spec.decided(&Setting::Pooling).map(str::to_owned),
             dimension: Some(dimension).filter(|d| *d > 0),
+            form,
             max_tokens: spec.token_limit(),
             dtype: some(&spec.dtype),
             device: some(&spec.device),
             protocol: prompting.protocol.clone(),
             prompts: prompting.prompts.clone(),
-            similarity: format!("{} (main score: {form})", spec.similarity.name()),
+            similarity: format!(
+                "{} (main score: {})",
+                spec.similarity.name(),
+                main.unwrap_or(whole)
+            ),
             endpoint: spec.endpoint.as_ref().map(|e| EndpointFacts {
                 url: e.url.clone(),
                 dialect: e.dialect.name().into(),
@@ -474,6 +536,14 @@ impl Progress for NotingProgress<'_> {
         self.usage = Some(*usage);
         self.to.usage(usage);
     }
+}
+
+/// One form of an evaluation.
+#[derive(Clone, Copy)]
+struct FormRun<'a> {
+    form: Form,
+    options: &'a EvaluateOptions<'a>,
+    about: Option<&'a About>,
 }
 
 struct Scored {

@@ -1,7 +1,7 @@
 //! One encoder on one suite gives one record.
 //!
 //! Holds the embedding store that journals and caches ([`store`]), the encoding of missing texts
-//! ([`engine`]), the table of scores ([`scores`]) and how they are computed ([`score`]), the record and its files ([`record`]), and mteb's result
+//! ([`engine`]), the forms in which embeddings are compared ([`form`]), the table of scores ([`scores`]) and how they are computed ([`score`]), the record and its files ([`record`]), and mteb's result
 //! files ([`mteb`]); several encoders on several suites ([`session`]); how work is spread over
 //! processes ([`shard`]) and joined ([`merge`]). Imports `suite`, and from below `korfinsts-encoder`,
 //! `korfinsts-metric` and `korfinsts-base`.
@@ -9,6 +9,7 @@
 pub mod engine;
 mod error;
 pub mod evaluate;
+pub mod form;
 mod halving;
 pub mod merge;
 pub mod mteb;

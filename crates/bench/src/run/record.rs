@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
+use super::form::FormFacts;
 use super::scores::SCORES;
 pub use super::scores::Scores;
 use crate::suite::{Pair, ScaleKind, Suite};
@@ -149,8 +150,11 @@ pub struct EncoderFacts {
     pub architecture: Option<String>,
     /// Pooling, as printed.
     pub pooling: Option<String>,
-    /// Width of an embedding.
+    /// Width of an embedding, after a cut.
     pub dimension: Option<usize>,
+    /// How embeddings were cut and quantised; absent for the whole embedding as the encoder gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<FormFacts>,
     /// Maximum length in tokens; `null` where there is none, or a server does not say it.
     #[serde(default, deserialize_with = "limited")]
     pub max_tokens: Option<usize>,

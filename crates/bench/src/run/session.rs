@@ -146,8 +146,16 @@ impl<'a> Session<'a> {
     pub fn summary(&self, models: &[Model]) -> String {
         let mut out = String::new();
         let mut line = |encoder: &str, protocol: &str, suite: &Suite| {
+            let forms = self.plan.options.forms.others.iter();
+            let forms: Vec<String> = forms.map(ToString::to_string).collect();
+            let forms = match forms.as_slice() {
+                forms if !forms.is_empty() && encoder != shard::BASELINES => {
+                    format!(", also as {}", forms.join(", "))
+                }
+                _ => String::new(),
+            };
             out.push_str(&format!(
-                "{encoder} (protocol `{protocol}`) on {} {}: {} pairs\n",
+                "{encoder} (protocol `{protocol}`) on {} {}: {} pairs{forms}\n",
                 suite.id,
                 suite.split,
                 self.plan.options.limited(suite).len()
@@ -187,13 +195,17 @@ impl<'a> Session<'a> {
         for model in models {
             let key = model.spec.key("");
             for suite in self.own_suites(model.index) {
-                let encoder = EncoderFacts {
-                    name: model.spec.name.clone(),
-                    protocol: model.prompting.protocol.clone(),
-                    prompts: model.prompting.prompts.clone(),
-                    ..EncoderFacts::default()
-                };
-                refuse(encoder, &key, suite)?;
+                let forms = self.plan.options.forms;
+                for form in forms.all() {
+                    let encoder = EncoderFacts {
+                        name: model.spec.name.clone(),
+                        protocol: model.prompting.protocol.clone(),
+                        prompts: model.prompting.prompts.clone(),
+                        form: forms.facts(form, suite),
+                        ..EncoderFacts::default()
+                    };
+                    refuse(encoder, &key, suite)?;
+                }
             }
         }
         for baseline in BASELINES.iter().filter(|_| self.plan.baselines) {
@@ -268,8 +280,9 @@ impl<'a> Session<'a> {
             places.push(self.keep(evaluation, outcome)?);
             Ok(())
         })?;
-        for (suite, place) in own.into_iter().zip(places) {
-            self.done(model.index, suite, vec![place]);
+        let forms = self.plan.options.forms.all().count();
+        for (suite, places) in own.into_iter().zip(places.chunks(forms)) {
+            self.done(model.index, suite, places.to_vec());
         }
         Ok(())
     }
@@ -344,7 +357,10 @@ pub struct Model {
 /// Whether a failure is of one encoder alone, so that the next one may succeed: not that of the disk,
 /// of another process, or an interrupt.
 fn is_of_the_encoder(error: &RunError) -> bool {
-    matches!(error, RunError::Encoder(_) | RunError::Width { .. })
+    matches!(
+        error,
+        RunError::Encoder(_) | RunError::Width { .. } | RunError::TooWide { .. }
+    )
 }
 
 #[cfg(test)]
@@ -353,6 +369,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::super::engine::{BATCH_TOKENS, EncodeOptions};
+    use super::super::form::Forms;
     use super::*;
     use crate::suite::{BUILT_IN, Registry, Selection};
     use korfinsts_metric::BootstrapOptions;
@@ -384,6 +401,7 @@ mod tests {
                 },
                 limit: Some(20),
                 cache: nowhere,
+                forms: Forms::default(),
             },
         }
     }

@@ -3,7 +3,11 @@
 //! Two layouts of `model.safetensors`: `embedding.weight` (sentence-transformers), and
 //! `embeddings` with optional `weights` and `mapping` (model2vec), which are folded as
 //! sentence-transformers 6.2 folds them: `embeddings[mapping[id]] * weights[id]`.
+//!
+//! model2vec stores a table in float16 or int8 too. What it computes with either has the number types of
+//! `NumPy`: a mean over float16 is float16, int8 has no scale.
 
+use half::f16;
 use korfinsts_nn::safetensors::{Checkpoint, TensorBytes};
 
 use super::{Backend, OpenOptions};
@@ -63,6 +67,7 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
     if rows == 0 || dimension == 0 {
         return Err(invalid(format!("the tensor `{name}` is empty")));
     }
+    let half = rounds_to_half(spec);
     let floats = |name: &str, tensor: &TensorBytes<'_>| {
         // model2vec's int8 has no scale: its library takes the whole numbers as they are.
         let whole = || tensor.bytes.iter().map(|b| f32::from(b.cast_signed()));
@@ -86,8 +91,10 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
         _ => None,
     };
     let ids = mapping.as_ref().map_or(rows, Vec::len);
-    let weights = match file.get("weights") {
-        Some(tensor) if name == "embeddings" => {
+    let stored = file.get("weights").filter(|_| name == "embeddings");
+    let precision = Precision::of(half, table.dtype, stored.as_ref().map(|w| w.dtype));
+    let weights = match stored {
+        Some(tensor) => {
             let weights = floats("weights", &tensor)?;
             if weights.len() != ids {
                 return Err(invalid(format!(
@@ -97,16 +104,65 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
             }
             Some(weights)
         }
-        _ => None,
+        None => None,
     };
+    let mut table = floats(name, &table)?;
+    if half {
+        for value in &mut table {
+            *value = f16::from_f32(*value).to_f32();
+        }
+    }
     Ok(Box::new(StaticEmbedding {
-        table: floats(name, &table)?,
+        table,
+        precision,
+        half,
         dimension,
         ids,
         mapping,
         weights,
         lanes: options.threads(),
     }))
+}
+
+/// Whether embeddings are rounded to float16, and what they are computed from too.
+pub(crate) fn rounds_to_half(spec: &EncoderSpec) -> bool {
+    spec.backend == BACKEND.name && spec.dtype == "float16"
+}
+
+/// The number type of a weighted token vector, as `NumPy` promotes those of table and weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    Half,
+    Single,
+    /// And of everything that is not rounded to less in the end.
+    Double,
+}
+
+impl Precision {
+    /// `half`: the table is in float16, whatever it is stored as.
+    fn of(half: bool, table: &str, weights: Option<&str>) -> Self {
+        match (half, table, weights) {
+            (true, _, None | Some("F16")) | (false, "I8", Some("F16")) => Self::Half,
+            (true, _, Some("F32")) => Self::Single,
+            _ => Self::Double,
+        }
+    }
+
+    fn round(self, value: f64) -> f64 {
+        match self {
+            Self::Half => f16::from_f64(value).to_f64(),
+            Self::Single => f64::from(value as f32),
+            Self::Double => value,
+        }
+    }
+
+    /// The number type of a sum: float16 is added up in float32.
+    fn of_sum(self) -> Self {
+        match self {
+            Self::Half => Self::Single,
+            other => other,
+        }
+    }
 }
 
 /// A table of token vectors.
@@ -118,12 +174,16 @@ struct StaticEmbedding {
     ids: usize,
     mapping: Option<Vec<usize>>,
     weights: Option<Vec<f32>>,
+    precision: Precision,
+    /// Whether the mean is rounded to float16.
+    half: bool,
     lanes: usize,
 }
 
 impl Network for StaticEmbedding {
     /// The mean over the tokens of each text; zeros for a text without tokens.
     fn forward(&self, batch: &TokenBatch) -> Result<NetworkOutput, EncoderError> {
+        let (own, of_sum) = (self.precision, self.precision.of_sum());
         let mut values = vec![0.0_f32; batch.rows * self.dimension];
         let mut sum = vec![0.0_f64; self.dimension];
         for (row, out) in values.chunks_mut(self.dimension).enumerate() {
@@ -151,13 +211,18 @@ impl Network for StaticEmbedding {
                 let weight = f64::from(self.weights.as_ref().map_or(1.0, |w| w[id]));
                 let vector = &self.table[from * self.dimension..(from + 1) * self.dimension];
                 for (sum, &value) in sum.iter_mut().zip(vector) {
-                    *sum += weight * f64::from(value);
+                    *sum = of_sum.round(*sum + own.round(weight * f64::from(value)));
                 }
                 n += 1;
             }
             if n > 0 {
                 for (out, sum) in out.iter_mut().zip(&sum) {
-                    *out = (sum / n as f64) as f32;
+                    let mean = own.round(of_sum.round(sum / n as f64));
+                    *out = if self.half {
+                        f16::from_f64(mean).to_f32()
+                    } else {
+                        mean as f32
+                    };
                 }
             }
         }

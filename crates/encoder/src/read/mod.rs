@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
         let (backend, backend_version) = self.backend(wanted, static_kind.is_some())?;
         let device = self.device()?;
         let graph = self.graph()?;
-        let dtype = self.dtype(graph.as_ref())?;
+        let dtype = self.dtype(graph.as_ref(), static_kind)?;
         let tokenizer_file = self.relative(&tokenizer.files()[0]);
         self.decide(Setting::Tokenizer, tokenizer.format(), tokenizer_file);
         let pieces = tokenizer.vocabulary_size();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Attention, BIDIRECTIONAL, Overrides, Reader, not_allowed};
+use super::{Attention, BIDIRECTIONAL, Overrides, Reader, StaticKind, not_allowed};
 use crate::backend::device::Device;
 use crate::backend::{BACKENDS, Backend};
 use crate::onnx::GraphInfo;
@@ -21,7 +21,11 @@ const LONGEST_PROMPT: usize = 1 << 16;
 pub(super) type Prompts = (BTreeMap<String, String>, Option<String>);
 
 impl Reader<'_> {
-    pub(super) fn dtype(&mut self, graph: Option<&GraphInfo>) -> Result<String, EncoderError> {
+    pub(super) fn dtype(
+        &mut self,
+        graph: Option<&GraphInfo>,
+        static_kind: Option<StaticKind>,
+    ) -> Result<String, EncoderError> {
         const ALLOWED: [&str; 3] = ["float32", "float16", "bfloat16"];
         let asked = Overrides::pick(
             self.overrides.dtype.as_ref(),
@@ -43,12 +47,33 @@ impl Reader<'_> {
             self.decide(Setting::Dtype, graph.dtype.clone(), "the graph");
             return Ok(graph.dtype.clone());
         }
-        let (dtype, source) = asked.unwrap_or(("float32".into(), "default".into()));
+        let half = asked.is_none() && self.is_half_table(static_kind)?;
+        let default = if half {
+            (
+                "float16".into(),
+                "the weights, as model2vec computes".into(),
+            )
+        } else {
+            ("float32".into(), "default".into())
+        };
+        let (dtype, source) = asked.unwrap_or(default);
         if !ALLOWED.contains(&dtype.as_str()) {
             return Err(not_allowed("dtype", &dtype, &ALLOWED));
         }
+        if static_kind.is_some() && dtype == "bfloat16" {
+            return Err(not_allowed("dtype", &dtype, &ALLOWED[..2]));
+        }
         self.decide(Setting::Dtype, dtype.clone(), source);
         Ok(dtype)
+    }
+
+    /// Whether a table of model2vec is in float16: the library rounds to it what it computes.
+    fn is_half_table(&self, kind: Option<StaticKind>) -> Result<bool, EncoderError> {
+        if kind != Some(StaticKind::Model2Vec) {
+            return Ok(false);
+        }
+        let header = korfinsts_nn::safetensors::check(&self.files.weights[0])?;
+        Ok(header.get("embeddings").is_some_and(|t| t.dtype == "F16"))
     }
 
     pub(super) fn device(&mut self) -> Result<String, EncoderError> {

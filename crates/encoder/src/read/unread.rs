@@ -68,9 +68,12 @@ impl Reader<'_> {
             self.check_rival(&graph.external_files)?;
             return self.check_keys(None, false);
         }
-        if static_kind.is_some() {
+        if let Some(kind) = static_kind {
             let header = safetensors::check(&self.files.weights[0])?;
-            let read = |name: &str| static_embedding::TENSORS.contains(&name);
+            let read = |name: &str| match kind {
+                StaticKind::SentenceTransformers => name == static_embedding::TENSORS[0],
+                StaticKind::Model2Vec => static_embedding::TENSORS[1..].contains(&name),
+            };
             self.check_tensors(header.keys().map(String::as_str), read)?;
             return self.check_keys(None, true);
         }

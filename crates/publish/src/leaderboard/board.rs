@@ -221,6 +221,9 @@ pub struct Row {
     pub stage: Option<Stage>,
     /// Protocol of prompts.
     pub protocol: String,
+    /// The form of the embeddings, where it is not the whole embedding: the row is tested, and never ranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     /// Who reports it.
     pub source: Option<String>,
     /// Where.
@@ -427,6 +430,12 @@ impl Board {
             });
         }
         maker.finish()
+    }
+
+    /// Whether a model is shown in a form of its embeddings that is not the whole one.
+    #[must_use]
+    pub fn is_form(&self, model: &Model) -> bool {
+        self.rows[model.rows[0]].form.is_some()
     }
 
     /// Index of a suite.

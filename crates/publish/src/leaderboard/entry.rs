@@ -1,5 +1,6 @@
 //! Records on disk: found in folders, checked, with their per-pair scores.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::LeaderboardError;
@@ -126,10 +127,21 @@ impl Entry {
         Ok(pairs)
     }
 
-    /// Name of the encoder, safe to print.
+    /// Name of the encoder and the form of its embeddings, safe to print: `org/model · 128 · int8`.
     #[must_use]
     pub fn name(&self) -> String {
-        visible(&self.record.encoder.name, NAME_LENGTH)
+        let name = visible(&self.record.encoder.name, NAME_LENGTH);
+        match self.form() {
+            Some(form) => format!("{name} · {form}"),
+            None => name,
+        }
+    }
+
+    /// The form of its embeddings, safe to print; `None` for the whole embedding.
+    #[must_use]
+    pub fn form(&self) -> Option<String> {
+        let form = self.record.encoder.form.as_ref()?;
+        Some(visible(&form.to_string(), NAME_LENGTH))
     }
 
     /// Its protocol, safe to print. Prompts by hand are part of it; a hash stands for what of them cannot
@@ -206,6 +218,9 @@ pub fn read(path: &Path) -> Result<Found, LeaderboardError> {
 /// The records of one model: a record's file, a folder of records of one encoder, or the name of
 /// an encoder in the folder of results.
 ///
+/// A name with a form (`org/model · 128 · int8`) means the records of that form, a record's file the record itself,
+/// and anything else the whole embedding, where there is a record of it.
+///
 /// A path wins over a name, unless it is a folder without a record: that is a model's own folder, whose
 /// name is looked for. A name is that of the encoder, or of its folder, or the part of either after
 /// the last `/`, compared in lower case where nothing fits exactly.
@@ -248,7 +263,8 @@ fn named(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
         folder.unwrap_or_default().to_string_lossy().into_owned()
     };
     let last = |n: &str| n.rsplit('/').next().unwrap_or(n).to_lowercase();
-    let rules: [&dyn Fn(&Entry) -> bool; 3] = [
+    let rules: [&dyn Fn(&Entry) -> bool; 4] = [
+        &|e| e.record.encoder.form.is_some() && e.name() == name,
         &|e| e.record.encoder.name == name || folder(e) == name,
         &|e| e.record.encoder.name.to_lowercase() == name.to_lowercase(),
         &|e| last(&e.record.encoder.name) == last(name),
@@ -285,6 +301,24 @@ fn sound(found: Found) -> Result<Vec<Entry>, LeaderboardError> {
     }
 }
 
+/// Of several forms, the whole embedding.
+fn one_form(name: &str, entries: Vec<Entry>) -> Result<Vec<Entry>, LeaderboardError> {
+    let forms: BTreeSet<Option<String>> = entries.iter().map(Entry::form).collect();
+    if forms.len() < 2 {
+        return Ok(entries);
+    }
+    let (whole, others): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|e| e.form().is_none());
+    if whole.is_empty() {
+        let names: BTreeSet<String> = others.iter().map(|e| format!("`{}`", e.name())).collect();
+        return Err(LeaderboardError::Forms {
+            name: visible(name, NAME_LENGTH),
+            names: names.into_iter().collect(),
+        });
+    }
+    Ok(whole)
+}
+
 fn one_encoder(name: &str, entries: Vec<Entry>) -> Result<Vec<Entry>, LeaderboardError> {
     let mut folders: Vec<String> = entries
         .iter()
@@ -301,7 +335,7 @@ fn one_encoder(name: &str, entries: Vec<Entry>) -> Result<Vec<Entry>, Leaderboar
         other.name == first.name && other.sha256 == first.sha256
     });
     if same && (folders.len() == 1 || first.backend == LEXICAL) {
-        return Ok(entries);
+        return one_form(name, entries);
     }
     Err(LeaderboardError::Ambiguous {
         name: visible(name, NAME_LENGTH),

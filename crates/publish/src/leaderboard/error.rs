@@ -54,6 +54,14 @@ pub enum LeaderboardError {
         /// Their folders.
         folders: Vec<String>,
     },
+    /// Several forms of one encoder's embeddings have the name, and none is the whole embedding.
+    #[error("`{name}` stands for several forms of the embeddings: {}", names.join(", "))]
+    Forms {
+        /// What was asked for.
+        name: String,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Two models cannot be compared.
     #[error("cannot compare `{a}` and `{b}`: {reason}")]
     Incomparable {
@@ -123,6 +131,7 @@ impl LeaderboardError {
                 Some(format!("there are records of {}", known.join(", ")))
             }
             Self::Ambiguous { .. } => Some("name one by its folder".into()),
+            Self::Forms { .. } => Some("name one as it is listed here, or its record".into()),
             Self::Incomparable { hint, .. } => Some(hint.clone()),
             Self::Figures { .. } => {
                 Some("`korfinsts leaderboard import` writes a file of this form".into())
@@ -147,7 +156,9 @@ impl LeaderboardError {
             Self::Fs(_) | Self::Listen { .. } => FailureClass::Runtime,
             Self::Run(e) => e.class(),
             Self::Suite(e) => e.class(),
-            Self::Incomparable { .. } | Self::Ambiguous { .. } => FailureClass::Usage,
+            Self::Incomparable { .. } | Self::Ambiguous { .. } | Self::Forms { .. } => {
+                FailureClass::Usage
+            }
             Self::Record { .. }
             | Self::NoPairs { .. }
             | Self::NotFound { .. }

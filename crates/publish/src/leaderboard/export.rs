@@ -134,6 +134,11 @@ fn markdown(board: &Board) -> String {
     }
     let mut out = table.to_markdown();
     out.push_str("\nReported figures were not run by this project and are not ranked.\n");
+    if board.rows.iter().any(|row| row.form.is_some()) {
+        out.push_str(
+            "A name such as `model · 128 · int8` is of embeddings that are cut or quantised: they are not ranked.\n",
+        );
+    }
     if board
         .rows
         .iter()
@@ -175,6 +180,9 @@ fn tidy(board: &Board) -> Table {
         "worst_rank",
         "beats_baselines",
     ];
+    let forms = board.rows.iter().any(|row| row.form.is_some());
+    let head = head.into_iter().chain(forms.then_some("form"));
+    let head: Vec<&str> = head.chain(forms.then_some("bytes_per_embedding")).collect();
     let mut table = Table::new("", &head);
     let raw = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
     for row in &board.rows {
@@ -184,7 +192,7 @@ fn tidy(board: &Board) -> Table {
                 let whole = |v: Option<usize>| v.map(|v| v.to_string()).unwrap_or_default();
                 let interval = cell.interval.filter(|_| main);
                 let rank = cell.rank.filter(|_| main);
-                table.push(vec![
+                let mut cells = vec![
                     row.name.clone(),
                     match row.kind {
                         Kind::Encoder => "encoder",
@@ -209,7 +217,12 @@ fn tidy(board: &Board) -> Table {
                         .filter(|_| main)
                         .map(|b| b.to_string())
                         .unwrap_or_default(),
-                ]);
+                ];
+                if forms {
+                    cells.push(row.form.clone().unwrap_or_default());
+                    cells.push(whole(row.facts.bytes_per_embedding));
+                }
+                table.push(cells);
             };
             if let Some(score) = cell.score {
                 add("", cell.n_pairs, "cosine_spearman", score, true);

@@ -220,6 +220,9 @@ pub struct ModelFacts {
     /// Numbers in an embedding.
     #[serde(default)]
     pub dimensions: Option<usize>,
+    /// Bytes of a stored embedding, where the board holds several forms of embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_embedding: Option<usize>,
     /// Most tokens of a text that it reads.
     #[serde(default)]
     pub context: Option<usize>,

@@ -64,6 +64,8 @@ pub struct Page {
     pub provenance: Vec<ProvenanceView>,
     /// File that holds the provenance; empty where it is this page.
     pub provenance_file: String,
+    /// Whether there are rows of cut or quantised embeddings.
+    pub forms: bool,
     /// File of this page.
     pub index_file: String,
     /// File of the pair browser.

@@ -154,6 +154,11 @@ fn fits(record: &Record, first: Option<&Record>) -> Result<(), (String, &'static
             "it names no weights: scores of an endpoint cannot be made again",
             "evaluate the model's own files",
         )
+    } else if let Some(form) = &encoder.form {
+        return Err((
+            format!("it is of embeddings that are cut or quantised (`{form}`)"),
+            "pack the record of the whole embedding, which `eval` writes next to it",
+        ));
     } else if record.suite.limit.is_some() {
         ("it is of a part of the suite", "evaluate without `--limit`")
     } else {

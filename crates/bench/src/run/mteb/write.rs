@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::super::RunError;
+use super::super::form::{EmbeddingDtype, Form};
 use super::super::record::{EncoderFacts, Record, Timing, file_name};
 use super::super::score::LEXICAL;
 use super::name::{META, experiment};
@@ -52,6 +53,13 @@ pub fn write(folder: &Path, record: &Record, timing: &Timing) -> Result<Written,
     if let Some(n) = suite.limit {
         return not(&format!("only the first {n} pairs were scored"));
     }
+    let form = record.encoder.form.as_ref();
+    if form.is_some_and(|f| f.form.embedding_dtype != EmbeddingDtype::Float32) {
+        return not(&format!(
+            "mteb scores no quantised embeddings (`{}`)",
+            record.encoder.name_with_form()
+        ));
+    }
     let revision = record.encoder.revision.as_deref();
     let mut folder = folder
         .join("results")
@@ -85,6 +93,15 @@ fn settings(encoder: &EncoderFacts) -> Map<String, Value> {
         }
     } else if !OWN.contains(&encoder.protocol.as_str()) {
         found.insert("protocol".into(), json!(encoder.protocol));
+    }
+    if let Some(Form {
+        truncate_dim,
+        normalized,
+        ..
+    }) = encoder.form.as_ref().map(|f| f.form)
+    {
+        found.extend(truncate_dim.map(|n| ("truncate_dim".to_owned(), json!(n))));
+        found.extend(normalized.then(|| ("normalize_embeddings".to_owned(), json!(true))));
     }
     // What runs a model does not change its scores.
     let same = [Setting::Weights, Setting::Backend, Setting::Device];

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::RunError;
+use super::super::form::{Form, FormFacts};
 use super::Record;
 use crate::suite::OF_FILE;
 use korfinsts_base::fs;
@@ -11,7 +12,7 @@ use korfinsts_metric::BootstrapOptions;
 
 /// Paths of the files of a record: `<suite>.<split>.<protocol>` with an ending each, and before it
 /// what was asked for and is not the default: `.file-1a2b3c4d` (the rows of a file of pairs), `.first-50`, `.prompt-1a2b3c4d`, `.resamples-500`,
-/// `.seed-7`.
+/// `.seed-7`, `.dim-128.int8` (the form of the embeddings).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFiles {
     /// `….json`
@@ -96,12 +97,30 @@ fn asked(record: &Record) -> String {
     if made.seed != usual.seed {
         out.push_str(&format!(".seed-{}", made.seed));
     }
+    if let Some(found) = &record.encoder.form {
+        let Form {
+            truncate_dim,
+            embedding_dtype,
+            normalized,
+            rescored,
+        } = found.form;
+        if let Some(width) = truncate_dim {
+            out.push_str(&format!(".dim-{width}"));
+        }
+        out.push_str(if normalized { ".normalized" } else { "" });
+        out.push_str(&format!(".{}", embedding_dtype.name()));
+        out.push_str(if rescored { ".rescored" } else { "" });
+        if let Some(by) = found.calibration.as_ref().filter(|by| !by.of_scored_texts) {
+            let by = format!("{}-{}", by.suite, by.split);
+            out.push_str(&format!(".by-{}", file_name(&by)));
+        }
+    }
     out
 }
 
 /// What decides the content of a record, by name, as far as it is known before the run; the key of
 /// the encoder is in the name of the folder.
-fn facts(record: &Record) -> [(&'static str, String); 6] {
+fn facts(record: &Record) -> [(&'static str, String); 7] {
     let (encoder, suite) = (&record.encoder, &record.suite);
     [
         ("encoder", encoder.name.clone()),
@@ -113,6 +132,13 @@ fn facts(record: &Record) -> [(&'static str, String); 6] {
         ),
         ("release of the suite", suite.release_id.clone()),
         ("intervals", format!("{:?}", record.bootstrap)),
+        (
+            "form of the embeddings",
+            encoder
+                .form
+                .as_ref()
+                .map_or_else(String::new, FormFacts::identity),
+        ),
     ]
 }
 

@@ -93,6 +93,22 @@ pub(super) fn run_facts(entry: &Entry) -> Vec<(String, String)> {
     fact("pooling", e.pooling.clone());
     fact("dimension", e.dimension.map(|n| n.to_string()));
     fact("max tokens", e.max_tokens.map(|n| n.to_string()));
+    fact("form", entry.form());
+    if let Some(form) = &e.form {
+        fact(
+            "bytes per embedding",
+            Some(form.bytes_per_embedding.to_string()),
+        );
+        fact(
+            "ranges of",
+            form.calibration.as_ref().map(|by| {
+                format!(
+                    "{} embeddings of {}:{}, release {}",
+                    by.embeddings, by.suite, by.split, by.release_id
+                )
+            }),
+        );
+    }
     fact("dtype", e.dtype.clone());
     fact("device", e.device.clone());
     fact("similarity", Some(e.similarity.clone()));
@@ -129,6 +145,10 @@ pub(super) fn add_from_record(facts: &mut ModelFacts, entry: &Entry) {
     let encoder = &entry.record.encoder;
     facts.architecture = facts.architecture.take().or(encoder.architecture.clone());
     facts.dimensions = facts.dimensions.or(encoder.dimension);
+    if let Some(form) = &encoder.form {
+        facts.dimensions = encoder.dimension;
+        facts.bytes_per_embedding = Some(form.bytes_per_embedding);
+    }
     facts.context = facts.context.or(encoder.max_tokens);
     let prompt = encoder.prompts.iter().find(|p| !p.is_empty());
     facts.prompt = facts.prompt.take().or(prompt.cloned());

@@ -14,6 +14,7 @@ use crate::leaderboard::catalogue::Catalogue;
 use crate::leaderboard::entry::{Entry, NAME_LENGTH};
 use crate::leaderboard::reported::{Models, Reported};
 use korfinsts_base::text::visible;
+use korfinsts_bench::run::form::EmbeddingDtype;
 use korfinsts_bench::run::record::{ScoredPair, SuiteFacts};
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_metric as metric;
@@ -197,7 +198,7 @@ impl Maker<'_> {
         let text = |o: &Option<String>| o.clone().unwrap_or_default();
         let row_key = format!(
             "{badge:?}\n{}\n{}\n{}\n{}\n{}\n{}",
-            e.name,
+            entry.name(),
             entry.protocol(),
             text(&e.sha256),
             text(&e.dtype),
@@ -211,6 +212,11 @@ impl Maker<'_> {
             if let Some(dtype) = e.dtype.as_deref().filter(|d| *d != "float32") {
                 name = format!("{name} [{}]", visible(dtype, 20));
             }
+            if e.form.is_some() {
+                // A model of its own: its facts are the encoder's, its name is not.
+                facts.name.clone_from(&name);
+                facts.adapted_from = None;
+            }
             Row {
                 id: String::new(),
                 name,
@@ -218,6 +224,7 @@ impl Maker<'_> {
                 badge,
                 stage: None,
                 protocol: entry.protocol(),
+                form: entry.form(),
                 source: None,
                 source_url: None,
                 facts: clean(facts),
@@ -262,6 +269,7 @@ impl Maker<'_> {
                     badge: Badge::Reported,
                     stage,
                     protocol: visible(reported.protocol.as_deref().unwrap_or_default(), 40),
+                    form: None,
                     source: Some(visible(&reported.source, 160)),
                     source_url: reported.url.clone().filter(|u| is_web(u)),
                     facts: clean(models.of(&model.name)),
@@ -399,6 +407,16 @@ impl Maker<'_> {
             draft.row.cells = suites.iter().map(|s| draft.cells.remove(&s.key)).collect();
             draft.row.id = unique(&slug(&draft.row), &mut ids);
             rows.push(draft.row);
+        }
+        // Of whole embeddings the size is of interest where there are others.
+        if rows.iter().any(|row| row.form.is_some()) {
+            for row in &mut rows {
+                let whole = row
+                    .facts
+                    .dimensions
+                    .map(|n| EmbeddingDtype::Float32.bytes(n));
+                row.facts.bytes_per_embedding = row.facts.bytes_per_embedding.or(whole);
+            }
         }
         let subsets = models::subsets(&suites, &rows);
         let models = Ranker::new(&rows, &fields, &place, self.options).models(&subsets);

@@ -92,11 +92,12 @@ impl<'a> Ranker<'a> {
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate() {
             // A name as it was run and the name of the same model in a source are one model.
-            let name = if row.name == row.facts.name || row.name.contains(" [") {
-                &row.name
-            } else {
-                &row.facts.name
-            };
+            let name =
+                if row.form.is_some() || row.name == row.facts.name || row.name.contains(" [") {
+                    &row.name
+                } else {
+                    &row.facts.name
+                };
             by_name.entry(name).or_default().push(at);
         }
         let mut taken = BTreeSet::new();
@@ -149,7 +150,10 @@ impl<'a> Ranker<'a> {
             .iter()
             .map(|model| self.mean(model, subset))
             .collect();
-        let whole = |at: &usize| means[*at].as_ref().is_some_and(|m| m.whole);
+        let whole = |at: &usize| {
+            let form = self.rows[models[*at].rows[0]].form.is_some();
+            !form && means[*at].as_ref().is_some_and(|m| m.whole)
+        };
         let parts: BTreeMap<usize, (usize, Vec<Part<'_>>)> = (0..models.len())
             .filter(whole)
             .filter_map(|at| Some((at, self.parts(&models[at], subset)?)))

@@ -14,6 +14,9 @@ use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::{ScoredPair, SuiteFacts, clusters};
 use korfinsts_metric::{self as metric, Field, PairedStatistic};
 
+/// Why a form has no rank.
+const FORM: &str = "embeddings that are cut or quantised have no rank among whole ones";
+
 /// A field of models and what its differences are made of.
 pub(super) struct Ranked {
     pub suite: usize,
@@ -109,6 +112,20 @@ impl Maker<'_> {
         let how = self.options.bootstrap.by(clusters.as_ref());
         let field = Field::new(PairedStatistic::Spearman, &slices, &gold, how).ok()?;
         let ranges = field.ranges().ok()?;
+        // Forms of embeddings are compared with the whole ones, and take no rank from them.
+        let is_whole = |i: &usize| self.rows[rows[*i]].row.form.is_none();
+        let whole: Vec<usize> = (0..rows.len()).filter(is_whole).collect();
+        let mut ranks: Vec<Option<[usize; 2]>> = vec![None; rows.len()];
+        if whole.len() == rows.len() {
+            ranks = ranges.iter().map(|r| Some([r.best, r.worst])).collect();
+        } else {
+            let slices: Vec<&[f64]> = whole.iter().map(|&i| slices[i]).collect();
+            let alone = Field::new(PairedStatistic::Spearman, &slices, &gold, how);
+            let alone = alone.and_then(|field| field.ranges()).unwrap_or_default();
+            for (&i, range) in whole.iter().zip(alone) {
+                ranks[i] = Some([range.best, range.worst]);
+            }
+        }
         let baseline = (0..rows.len())
             .filter(|&i| self.rows[rows[i]].row.kind == Kind::Baseline)
             .max_by(|&a, &b| field.score(a).total_cmp(&field.score(b)));
@@ -122,9 +139,13 @@ impl Maker<'_> {
                 continue;
             };
             // A baseline is in the field of every protocol; its rank is that of the first one.
-            if cell.rank.is_none() || !is_baseline {
-                cell.rank = Some([range.best, range.worst]);
-                cell.ranked = rows.len();
+            match ranks[i] {
+                Some(rank) if cell.rank.is_none() || !is_baseline => {
+                    cell.rank = Some(rank);
+                    cell.ranked = whole.len();
+                }
+                Some(_) => {}
+                None => cell.unranked = Some(FORM.into()),
             }
             cell.score = Some(range.score);
             cell.interval = Some([range.interval.low, range.interval.high]);
@@ -221,7 +242,7 @@ impl Maker<'_> {
         }
         let row = |i: usize| &self.rows[ranked.rows[i]].row;
         let mut encoders: Vec<usize> = (0..ranked.rows.len())
-            .filter(|&i| row(i).kind == Kind::Encoder)
+            .filter(|&i| row(i).kind == Kind::Encoder && row(i).form.is_none())
             .collect();
         encoders.sort_by(|&a, &b| ranked.field.score(b).total_cmp(&ranked.field.score(a)));
         let mut couples = Vec::new();

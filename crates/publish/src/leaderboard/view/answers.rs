@@ -17,7 +17,7 @@ fn by_mean(board: &Board, subset: usize, kind: Kind) -> Vec<(&Model, &Mean)> {
         .iter()
         .filter_map(|m| Some((m, m.means[subset].as_ref()?)));
     let mut of: Vec<_> = models
-        .filter(|(m, mean)| mean.whole && board.rows[m.rows[0]].kind == kind)
+        .filter(|(m, mean)| mean.whole && !board.is_form(m) && board.rows[m.rows[0]].kind == kind)
         .collect();
     of.sort_by(|a, b| b.1.score.total_cmp(&a.1.score));
     of
@@ -118,7 +118,7 @@ pub(super) fn findings(board: &Board, t: &Texts) -> Vec<String> {
         };
         let models = board.models.iter();
         let marks: Vec<bool> = models
-            .filter(|m| board.rows[m.rows[0]].kind == Kind::Encoder)
+            .filter(|m| board.rows[m.rows[0]].kind == Kind::Encoder && !board.is_form(m))
             .filter_map(|m| board.cell(m, at)?.1.beats_baselines)
             .collect();
         let below = marks.iter().filter(|m| !**m).count();

@@ -96,6 +96,7 @@ pub fn page(board: &Board, lang: &str, t: &Texts, languages: &[[String; 2]]) -> 
         },
         index_file: files.index,
         pairs_file: files.pairs,
+        forms: board.rows.iter().any(|row| row.form.is_some()),
         notes: board.notes.iter().take(100).map(|n| say(n, t)).collect(),
         data: data(board, t),
         made_by: format!("{} {}", korfinsts_base::NAME, korfinsts_base::VERSION),
@@ -184,7 +185,7 @@ const fn fact(key: &'static str, get: fn(&ModelFacts) -> Option<String>) -> Fact
 }
 
 /// The facts, in the order of their columns. Numbers are the ones to sort by.
-const FACTS: [Fact; 12] = [
+const FACTS: [Fact; 13] = [
     Fact {
         hidden: false,
         ..fact("parameters", |f| f.parameters.map(|n| n.to_string()))
@@ -195,6 +196,10 @@ const FACTS: [Fact; 12] = [
     Fact {
         hidden: false,
         ..fact("dimensions", |f| f.dimensions.map(|n| n.to_string()))
+    },
+    Fact {
+        hidden: false,
+        ..fact("bytes", |f| f.bytes_per_embedding.map(|n| n.to_string()))
     },
     fact("context", |f| f.context.map(|n| n.to_string())),
     Fact {
