@@ -518,7 +518,11 @@ impl Hub {
     }
 
     /// A GET that follows redirects, with the token on the endpoint's host only.
-    pub(super) fn get_once(&self, url: &str, range: Option<u64>) -> Result<Response<ureq::Body>, Attempt> {
+    pub(super) fn get_once(
+        &self,
+        url: &str,
+        range: Option<u64>,
+    ) -> Result<Response<ureq::Body>, Attempt> {
         let mut at = url.to_owned();
         for _ in 0..MAX_REDIRECTS {
             let response = self.request("GET", &at, range, same_host(&at, url))?;
@@ -618,7 +622,10 @@ impl Hub {
     }
 
     /// Tries until it succeeds, fails for good, or the attempts are used up.
-    pub(super) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Attempt>) -> Result<T, HubError> {
+    pub(super) fn retry<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Attempt>,
+    ) -> Result<T, HubError> {
         let patience = Patience {
             attempts: self.settings.attempts,
             first: self.settings.backoff,

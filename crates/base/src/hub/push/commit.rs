@@ -49,9 +49,7 @@ impl Hub {
             plan = self.plan_push(job)?;
         }
         let Some(head) = &plan.head else {
-            return Err(HubError::NotFound {
-                what: whole(job),
-            });
+            return Err(HubError::NotFound { what: whole(job) });
         };
         if plan.is_done() {
             return Ok(self.done(job, &head.commit));
@@ -171,7 +169,9 @@ impl Hub {
                 let (Some(commit), Some(at)) = (commit, answer[shown].as_str()) else {
                     return Err(Attempt::Final(HubError::Protocol {
                         url: url.clone(),
-                        reason: format!("the answer to the commit has no `commitOid` and `{shown}`"),
+                        reason: format!(
+                            "the answer to the commit has no `commitOid` and `{shown}`"
+                        ),
                     }));
                 };
                 Ok(Pushed {
@@ -247,7 +247,11 @@ fn whole(job: &PushJob) -> String {
 fn body(job: &PushJob, plan: &PushPlan, head: &Head) -> Result<Vec<u8>, HubError> {
     let mut body = Vec::new();
     let mut line = |key: &str, value: Value| {
-        body.extend(json!({ "key": key, "value": value }).to_string().into_bytes());
+        body.extend(
+            json!({ "key": key, "value": value })
+                .to_string()
+                .into_bytes(),
+        );
         body.push(b'\n');
     };
     line(

@@ -35,7 +35,13 @@ const STATES: [&str; 14] = [
     "*~",
 ];
 /// Folders of states and logs; those of `training/` hold states of this program.
-const STATE_FOLDERS: [&str; 5] = ["checkpoint-*", "global_step*", "runs", "wandb", "__pycache__"];
+const STATE_FOLDERS: [&str; 5] = [
+    "checkpoint-*",
+    "global_step*",
+    "runs",
+    "wandb",
+    "__pycache__",
+];
 /// Names of files that hold keys.
 const KEYS: [&str; 12] = [
     "*.pem",
@@ -59,7 +65,11 @@ const SIGNS: [(&str, usize, &str); 8] = [
     ("sk-", 32, "a key of a paid service"),
     ("AKIA", 16, "a key of AWS"),
     ("xoxb-", 24, "a token of Slack"),
-    ("minisign encrypted secret key", 0, "a secret key of minisign"),
+    (
+        "minisign encrypted secret key",
+        0,
+        "a secret key of minisign",
+    ),
     ("PRIVATE KEY-----", 0, "a private key"),
 ];
 
@@ -112,7 +122,11 @@ impl Hub {
         }
         if found.files.is_empty() {
             let reason = "the folder holds no file that is pushed".to_owned();
-            return Err(unfit(root.display().to_string(), reason, "is the path spelled right?"));
+            return Err(unfit(
+                root.display().to_string(),
+                reason,
+                "is the path spelled right?",
+            ));
         }
         Ok(found)
     }
@@ -202,7 +216,10 @@ fn plain(path: &str, entry: &DirEntry) -> Result<(), HubError> {
     }
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     if KEYS.iter().any(|pattern| is_like(&name, pattern)) {
-        return refuse("it is named like a file of keys", "move it out of the folder, or rename it");
+        return refuse(
+            "it is named like a file of keys",
+            "move it out of the folder, or rename it",
+        );
     }
     Ok(())
 }
@@ -236,7 +253,10 @@ mod tests {
             (format!("x{hub}"), None),
             ("hf_hub_download(repo_id)".to_owned(), None),
             (format!("{}-{}", "sk", "a1".repeat(16)), Some(1)),
-            ("a task-specific-model-of-some-length-that-is-no-key".to_owned(), None),
+            (
+                "a task-specific-model-of-some-length-that-is-no-key".to_owned(),
+                None,
+            ),
             (format!("{} PRIVATE KEY-----", "-----BEGIN RSA"), Some(1)),
             (format!("{}{}", "AKIA", "ABCDEFGH12345678"), Some(1)),
             (String::new(), None),

@@ -98,7 +98,10 @@ impl Hub {
         });
         let mut headers = Vec::new();
         for (name, value) in action["header"].as_object().into_iter().flatten() {
-            headers.push((name.clone(), value.as_str().map_or(value.to_string(), str::to_owned)));
+            headers.push((
+                name.clone(),
+                value.as_str().map_or(value.to_string(), str::to_owned),
+            ));
         }
         let chunk = headers.iter().find(|(name, _)| name == "chunk_size");
         let mut sending = Sending::new(file);
@@ -107,7 +110,9 @@ impl Hub {
                 self.put_part(remote, &headers, (&mut sending, file.size))?;
             }
             Some((_, size)) => {
-                let size: u64 = size.parse().map_err(|_| wrong("`chunk_size` is no number"))?;
+                let size: u64 = size
+                    .parse()
+                    .map_err(|_| wrong("`chunk_size` is no number"))?;
                 let parts = parts(&headers, file.size, size).map_err(|e| wrong(&e))?;
                 self.put_parts(remote, &parts, (&mut sending, size))?;
             }
@@ -243,7 +248,9 @@ struct Part<'a, 'c> {
 
 impl Read for Part<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let most = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
         }

@@ -75,7 +75,8 @@ impl PushFile {
             return Err(HubError::Unfit {
                 path: path.escape_debug().to_string(),
                 reason: "a repository has no such path".into(),
-                hint: "rename the file: parts joined by `/`, without `\\` and control characters".into(),
+                hint: "rename the file: parts joined by `/`, without `\\` and control characters"
+                    .into(),
             });
         }
         let mut file = Self {

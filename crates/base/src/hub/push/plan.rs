@@ -128,7 +128,8 @@ impl Hub {
                 new_branch = head.is_some();
             }
         }
-        if job.visibility == Some(Visibility::Private) && head.as_ref().is_some_and(|h| !h.private) {
+        if job.visibility == Some(Visibility::Private) && head.as_ref().is_some_and(|h| !h.private)
+        {
             return Err(HubError::Public {
                 what: format!("{} `{}`", noun(&job.id), job.id.name()),
             });
@@ -247,7 +248,10 @@ impl Hub {
                     _ => {
                         return Err(HubError::Protocol {
                             url: url.clone(),
-                            reason: format!("the answer does not say how `{}` is stored", file.path),
+                            reason: format!(
+                                "the answer does not say how `{}` is stored",
+                                file.path
+                            ),
                         });
                     }
                 };

@@ -68,7 +68,9 @@ impl Hub {
                 .header("accept", accepted(parcel.kind));
             let mut response = self.send(&url, request.body(parcel.bytes))?;
             match header(&response, "location") {
-                Some(to) if response.status().is_redirection() && same_host(&join(&url, &to), &url) => {
+                Some(to)
+                    if response.status().is_redirection() && same_host(&join(&url, &to), &url) =>
+                {
                     url = join(&url, &to);
                 }
                 _ if response.status().is_success() => return parse(&mut response, &url),
