@@ -15,6 +15,9 @@ const MAX_FILES: usize = 10_000;
 /// Longest file that is searched for keys; longer ones hold weights.
 const LONGEST_SEARCHED: u64 = 16 << 20;
 
+/// Shortest token that is looked for in files.
+const SHORTEST_TOKEN: usize = 8;
+
 /// A hidden folder that models have: the results that hubs read.
 const RESULTS: &str = ".eval_results";
 /// Names of files, and beginnings (`name*`) or endings (`*name`) of names, from which training continues.
@@ -140,7 +143,9 @@ impl Hub {
         let mut text = fs::open(at)?.take(LONGEST_SEARCHED);
         text.read_to_end(&mut bytes).map_err(fs::at("read", at))?;
         let own = self.settings.token.as_ref().map(String::as_bytes);
-        let own = own.filter(|own| bytes.windows(own.len().max(1)).any(|part| part == *own));
+        let own = own.filter(|own| {
+            own.len() >= SHORTEST_TOKEN && bytes.windows(own.len()).any(|part| part == *own)
+        });
         let kind = match own {
             Some(_) => Some((1, "the token of the hub that is in use")),
             None => std::str::from_utf8(&bytes).ok().and_then(key_in),

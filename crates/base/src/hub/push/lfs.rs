@@ -267,3 +267,49 @@ impl Read for Part<'_, '_> {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::HubSettings;
+    use super::*;
+
+    #[test]
+    fn parts_are_in_order_and_as_many_as_the_file_needs() {
+        let headers = |names: &[&str]| -> Vec<(String, String)> {
+            let named = names.iter().map(|n| ((*n).to_owned(), format!("u{n}")));
+            named.collect()
+        };
+        let ten = headers(&[
+            "10",
+            "2",
+            "chunk_size",
+            "1",
+            "3",
+            "4",
+            "5",
+            "6",
+            "7",
+            "8",
+            "9",
+        ]);
+        let found = parts(&ten, 95, 10).expect("ten parts");
+        assert_eq!((found[0], found[1], found[9]), ("u1", "u2", "u10"));
+        for (size, chunk) in [(101, 10), (90, 10), (95, 0), (u64::MAX, 1)] {
+            assert!(parts(&ten, size, chunk).is_err(), "{size} {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_file_does_not_leave_an_encrypted_hub_in_the_clear() {
+        for (endpoint, href, taken) in [
+            ("https://hub", "https://storage/x", true),
+            ("https://hub", "http://storage/x", false),
+            ("http://127.0.0.1:1", "http://127.0.0.1:2/x", true),
+        ] {
+            let variable = |name: &str| (name == "HF_ENDPOINT").then(|| endpoint.into());
+            let hub = Hub::new(HubSettings::from_variables(variable, None));
+            let action = json!({ "href": href });
+            assert_eq!(hub.address(&action).is_ok(), taken, "{endpoint} {href}");
+        }
+    }
+}

@@ -228,6 +228,6 @@ pub struct PushJob {
     /// Who may see the repository: it is made where there is none, and a public one is refused where
     /// `Private`. `None` takes an existing repository as it is.
     pub visibility: Option<Visibility>,
-    /// Whether files of the repository that are not among `files` are removed (`.gitattributes` stays).
+    /// Whether files of the repository that are not among `files` are removed; hidden ones stay.
     pub delete: bool,
 }

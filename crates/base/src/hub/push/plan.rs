@@ -12,8 +12,6 @@ use super::{Destination, LONGEST_INLINE, MAIN, PushFile, PushJob, Visibility};
 
 /// Files that one `preupload` asks about.
 const ASKED_AT_ONCE: usize = 256;
-/// The file that says which files are stored apart; it belongs to the hub.
-const ATTRIBUTES: &str = ".gitattributes";
 /// Endings that a new repository stores apart, by the `.gitattributes` that the hub puts into it.
 const APART: &str = "7z arrow bin bz2 ckpt ftz gz h5 joblib mlmodel model msgpack npy npz onnx ot parquet pb \
                      pickle pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst";
@@ -52,12 +50,12 @@ impl Head {
         job.files.iter().all(|f| self.holds(f)) && (!job.delete || self.others(job).is_empty())
     }
 
-    /// The files that are not among those of a push.
+    /// The files that are not among those of a push. Hidden ones, which no folder brings, are not counted.
     fn others(&self, job: &PushJob) -> Vec<String> {
         let ours: BTreeSet<&str> = job.files.iter().map(|f| f.path.as_str()).collect();
         let names = self.files.keys();
         names
-            .filter(|name| *name != ATTRIBUTES && !ours.contains(name.as_str()))
+            .filter(|name| !is_hidden(name) && !ours.contains(name.as_str()))
             .cloned()
             .collect()
     }
@@ -260,6 +258,11 @@ impl Hub {
         }
         Ok(modes)
     }
+}
+
+/// Whether a file or one of its folders is hidden, as `.gitattributes`, which belongs to the hub.
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
 }
 
 /// How a new repository would store a file.
