@@ -12,6 +12,7 @@ use korfinsts_bench::suite::SuiteError;
 use korfinsts_encoder::EncoderError;
 use korfinsts_mine::MineError;
 use korfinsts_publish::leaderboard::LeaderboardError;
+use korfinsts_publish::push::PushError;
 use korfinsts_publish::release::ReleaseError;
 use korfinsts_publish::submission::SubmissionError;
 
@@ -71,7 +72,8 @@ fn classify(error: &anyhow::Error) -> (FailureClass, Option<String>) {
             ReleaseError,
             LeaderboardError,
             MineError,
-            SubmissionError
+            SubmissionError,
+            PushError
         );
         #[cfg(feature = "candle")]
         known!(korfinsts_train::TrainError);

@@ -51,6 +51,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "korfinsts submit --licence mit --statement TEXT --overlap-report FILE",
             ),
             ("verify", "korfinsts verify my-model.kfsub.zip"),
+            ("push", "korfinsts push model ./my-model my-org/my-model"),
         ],
     ),
     (

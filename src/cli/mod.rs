@@ -28,6 +28,7 @@ mod model;
 pub mod output;
 mod pairs;
 mod progress;
+mod push;
 #[cfg(feature = "candle")]
 mod ranks;
 mod record;
@@ -131,6 +132,7 @@ enum Command {
     Mine(mine::MineArgs),
     Release(release::ReleaseArgs),
     Submit(submit::SubmitArgs),
+    Push(push::PushArgs),
     Verify(Box<verify::VerifyArgs>),
     Cache(cache::CacheArgs),
     Completions(shell::CompletionsArgs),
@@ -180,6 +182,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Mine(args) => mine::run(args, global),
         Command::Release(args) => release::run(args, global),
         Command::Submit(args) => submit::run(args, global),
+        Command::Push(args) => push::run(args, global),
         Command::Verify(args) => verify::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Completions(args) => shell::completions(args),

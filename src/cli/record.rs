@@ -1,5 +1,6 @@
 //! `korfinsts record`: look at what runs left, and compute it again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use korfinsts_base::fs;
 use korfinsts_bench::run::merge;
 use korfinsts_bench::run::mteb;
 use korfinsts_bench::run::record::{Record, may_be_record, read_pairs};
-use korfinsts_bench::run::score::{self, Asked};
+use korfinsts_bench::run::score::{self, Asked, LEXICAL};
 use korfinsts_bench::run::scores::SCORES;
 use korfinsts_publish::leaderboard::entry::Entry;
 
@@ -111,6 +112,62 @@ pub(super) fn incomplete(paths: &[PathBuf]) -> Option<[String; 2]> {
         ),
         format!("run it, then join the shards: `korfinsts merge {folder} --results DIR`"),
     ])
+}
+
+/// The records of the one encoder and protocol that are meant, for the command that hands them on.
+pub(super) fn of_one_encoder(
+    records: &[PathBuf],
+    (model, protocol): (Option<&str>, Option<&str>),
+    command: &str,
+) -> anyhow::Result<Vec<PathBuf>> {
+    if let Some([what, hint]) = incomplete(records) {
+        let hint = format!("{hint}, then `{command}`; or name the records to hand on now");
+        return Err(CliError::new(FailureClass::Data, what, Some(hint)).into());
+    }
+    let mut groups: BTreeMap<(String, String, String), Vec<PathBuf>> = BTreeMap::new();
+    for path in files(records)? {
+        let record = Record::read(&path)?;
+        // Of a folder, what is handed on: whole embeddings. A record that is named itself is refused
+        // with the reason.
+        let other_form = record.encoder.form.is_some() && !records.contains(&path);
+        if record.encoder.backend == LEXICAL || other_form {
+            continue;
+        }
+        let weights = record.encoder.sha256.unwrap_or_default();
+        let name = record.encoder.name;
+        let meant = model.is_none_or(|m| m == name || (m.len() >= 6 && weights.starts_with(m)));
+        let own = record.encoder.protocol;
+        if meant && protocol.is_none_or(|p| p == own) {
+            groups.entry((name, weights, own)).or_default().push(path);
+        }
+    }
+    if groups.len() > 1 {
+        let names: Vec<String> = groups
+            .keys()
+            .map(|(name, weights, protocol)| {
+                format!(
+                    "`{name}` ({}, protocol {protocol})",
+                    &weights[..weights.len().min(8)]
+                )
+            })
+            .collect();
+        return Err(CliError::usage(
+            format!(
+                "the records are of several encoders or protocols: {}",
+                names.join(", ")
+            ),
+            "choose with `--model` and `--protocol`: they are handed on one at a time",
+        )
+        .into());
+    }
+    groups.into_values().next().ok_or_else(|| {
+        CliError::new(
+            FailureClass::Data,
+            "found no record of an encoder",
+            Some("`korfinsts eval MODEL` makes them".into()),
+        )
+        .into()
+    })
 }
 
 fn note_missing(paths: &[PathBuf], global: &Global) {

@@ -11,8 +11,7 @@ use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_base::json;
-use korfinsts_bench::run::record::{Record, file_name};
-use korfinsts_bench::run::score::LEXICAL;
+use korfinsts_bench::run::record::file_name;
 use korfinsts_bench::suite::Registry;
 use korfinsts_publish::submission::{
     BundleContext, Card, PackInput, Packed, SubmissionError, TrainData, card, pack,
@@ -80,7 +79,8 @@ pub struct SubmitArgs {
 /// # Errors
 /// When records are of several encoders or do not fit, or the bundle would not pass `verify`.
 pub fn run(args: &SubmitArgs, global: &Global) -> anyhow::Result<()> {
-    let records = chosen(args)?;
+    let meant = (args.model.as_deref(), args.protocol.as_deref());
+    let records = super::record::of_one_encoder(&args.records, meant, "korfinsts submit DIR")?;
     let packed = pack(&input(args, records)?)?;
     let name = file_name(&packed.manifest.model.id);
     let bundle = args.output.join(format!("{name}{ENDING}"));
@@ -145,65 +145,6 @@ fn model_card(
         registry,
         args.templates.as_deref(),
     )
-}
-
-/// The records of the encoder and protocol that are meant.
-fn chosen(args: &SubmitArgs) -> anyhow::Result<Vec<PathBuf>> {
-    if let Some([what, hint]) = super::record::incomplete(&args.records) {
-        let hint =
-            format!("{hint}, then `korfinsts submit DIR`; or name the records to submit now");
-        return Err(CliError::new(FailureClass::Data, what, Some(hint)).into());
-    }
-    let mut groups: BTreeMap<(String, String, String), Vec<PathBuf>> = BTreeMap::new();
-    for path in super::record::files(&args.records)? {
-        let record = Record::read(&path)?;
-        // Of a folder, what a bundle holds: whole embeddings. A record that is named itself is refused
-        // with the reason.
-        let other_form = record.encoder.form.is_some() && !args.records.contains(&path);
-        if record.encoder.backend == LEXICAL || other_form {
-            continue;
-        }
-        let weights = record.encoder.sha256.unwrap_or_default();
-        let name = record.encoder.name;
-        let meant = args
-            .model
-            .as_ref()
-            .is_none_or(|m| *m == name || (m.len() >= 6 && weights.starts_with(m)));
-        let protocol = record.encoder.protocol;
-        if meant && args.protocol.as_ref().is_none_or(|p| *p == protocol) {
-            groups
-                .entry((name, weights, protocol))
-                .or_default()
-                .push(path);
-        }
-    }
-    if groups.len() > 1 {
-        let names: Vec<String> = groups
-            .keys()
-            .map(|(name, weights, protocol)| {
-                format!(
-                    "`{name}` ({}, protocol {protocol})",
-                    &weights[..weights.len().min(8)]
-                )
-            })
-            .collect();
-        return Err(CliError::usage(
-            format!(
-                "the records are of several encoders or protocols: {}",
-                names.join(", ")
-            ),
-            "choose with `--model` and `--protocol`: a bundle holds one",
-        )
-        .into());
-    }
-    groups.into_values().next().ok_or_else(|| {
-        CliError::new(
-            FailureClass::Data,
-            "found no record of an encoder",
-            Some("`korfinsts eval MODEL` makes them".into()),
-        )
-        .into()
-    })
 }
 
 fn input(args: &SubmitArgs, records: Vec<PathBuf>) -> anyhow::Result<PackInput> {

@@ -43,6 +43,7 @@ BEFORE = {
     "docs/SUBMITTING.md": "korfinsts eval ./my-model --suite finsts,korsts,stsb",
     "docs/leaderboard.md": "korfinsts eval my-model --suite korfin-shift",
     "docs/protocols.md": "korfinsts eval models/adapted --protocol raw --suite korfin-shift",
+    "docs/push.md": r"printf '%s\n' --- 'license: mit' --- > my-model/README.md; korfinsts eval my-model --suite korfin-shift",
     "docs/quickstart.md": "korfinsts eval my-model --suite korfin-shift",
     "docs/quickstart.ko.md": "korfinsts eval my-model --suite korfin-shift",
     "docs/usage.md": "korfinsts eval models/* --suite korfin-shift",

@@ -45,6 +45,7 @@ mod onnx_padding;
 mod outputs;
 mod pairs;
 mod paper;
+mod push;
 mod records;
 mod release;
 mod screens;

@@ -15,7 +15,7 @@ use korfinsts_base::fs::{self, Commit, FolderLock};
 use korfinsts_base::json as strict;
 use korfinsts_base::sums::{self, SIGNATURE, SUMS};
 use korfinsts_bench::run::record::file_name;
-use korfinsts_publish::release::{self, Context, ReleaseError, Subject};
+use korfinsts_publish::release::{self, Context, ReleaseError, Subject, Verdict};
 use korfinsts_publish::signature::Signer;
 
 /// Build a release whose gates pass: a folder and a zip file, byte-identical wherever it is built
@@ -185,17 +185,9 @@ pub struct VerifyArgs {
 
 pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     args.output.check()?;
-    let context = args.context.of(&args.release)?;
-    let subject = Subject::open(&args.release, context)?;
-    let kept = global.data_home()?.join("keys");
-    let kept = kept.join(format!("{}.pub", file_name(&subject.id)));
-    let given = args.public_key.as_ref();
-    let trusted = given.or(Some(&kept).filter(|path| fs::exists(path)));
-    let key = match trusted {
-        Some(path) => Some(String::from_utf8_lossy(&fs::read(path)?).into_owned()),
-        None => None,
-    };
-    let verdict = release::verify(&subject, key.as_deref(), args.release_id.as_deref());
+    let asked = (args.public_key.as_ref(), args.release_id.as_deref());
+    let examined = examine(&args.release, asked, &args.context, global)?;
+    let verdict = &examined.verdict;
     let mut table = Table::new("", &["check", "result", "what"]);
     for check in &verdict.checks {
         let result = match (check.skipped, check.passed) {
@@ -208,29 +200,75 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> anyhow::Result<()> {
     let document = json!({
         "release_id": verdict.release_id,
         "passed": verdict.passed(),
-        "key": trusted.map(|path| path.display().to_string()),
+        "key": examined.key.as_ref().map(|(path, _)| path.display().to_string()),
         "checks": verdict.checks,
     });
     args.output.show(&document, &[table])?;
-    if !verdict.passed() {
-        return Err(CliError::new(
-            FailureClass::Check,
-            format!("{} is not as it was released", args.release.display()),
-            Some("get it again from where it was published".into()),
-        )
-        .into());
-    }
-    if let (Some(key), Some(_)) = (&key, given)
-        && fs::read(&kept).ok().as_deref() != Some(key.as_bytes())
+    examined.passed(&args.release)?;
+    if let (Some((_, key)), Some(_)) = (&examined.key, &args.public_key)
+        && fs::read(&examined.kept).ok().as_deref() != Some(key.as_bytes())
     {
-        fs::write_atomic(&kept, key.as_bytes())?;
-        global.note(&format!("the key is kept: {}", kept.display()));
+        fs::write_atomic(&examined.kept, key.as_bytes())?;
+        global.note(&format!("the key is kept: {}", examined.kept.display()));
     }
     global.note(&format!(
         "release id {}",
-        verdict.release_id.unwrap_or_default()
+        verdict.release_id.as_deref().unwrap_or_default()
     ));
     Ok(())
+}
+
+/// A release that was verified.
+pub(in crate::cli) struct Examined {
+    pub subject: Subject,
+    pub verdict: Verdict,
+    /// The key that is trusted, and its file.
+    pub key: Option<(PathBuf, String)>,
+    /// Where the key of this suite is kept.
+    pub kept: PathBuf,
+}
+
+impl Examined {
+    /// Refuses a release that failed a check.
+    pub fn passed(&self, path: &Path) -> Result<(), CliError> {
+        if self.verdict.passed() {
+            return Ok(());
+        }
+        Err(CliError::new(
+            FailureClass::Check,
+            format!("{} is not as it was released", path.display()),
+            Some("get it again from where it was published".into()),
+        ))
+    }
+}
+
+/// Verifies a release with the key and for the release id that are asked for, else with the key that is kept.
+pub(in crate::cli) fn examine(
+    release: &Path,
+    (given, release_id): (Option<&PathBuf>, Option<&str>),
+    context: &ContextArgs,
+    global: &Global,
+) -> anyhow::Result<Examined> {
+    let context = context.of(release)?;
+    let subject = Subject::open(release, context)?;
+    let kept = global.data_home()?.join("keys");
+    let kept = kept.join(format!("{}.pub", file_name(&subject.id)));
+    let trusted = given.or(Some(&kept).filter(|path| fs::exists(path)));
+    let key = match trusted {
+        Some(path) => Some((
+            path.clone(),
+            String::from_utf8_lossy(&fs::read(path)?).into_owned(),
+        )),
+        None => None,
+    };
+    let trusted = key.as_ref().map(|(_, key)| key.as_str());
+    let verdict = release::verify(&subject, trusted, release_id);
+    Ok(Examined {
+        subject,
+        verdict,
+        key,
+        kept,
+    })
 }
 
 /// Print the commitment to the labels of a hidden split, or to the rows of a sealed one

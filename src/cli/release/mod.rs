@@ -13,7 +13,7 @@ use korfinsts_base::fs;
 use korfinsts_base::sums::SUMS;
 use korfinsts_publish::release::{Context, Earlier, Subject};
 
-pub(super) use build::signer;
+pub(super) use build::{examine, signer};
 
 /// Cut, check, sign and compare dataset releases
 #[derive(Debug, Args)]
@@ -56,8 +56,8 @@ pub fn run(args: &ReleaseArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 /// What a release is compared with, and the day it is looked at.
-#[derive(Debug, Clone, Args)]
-struct ContextArgs {
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ContextArgs {
     /// Earlier releases [default: the zip files under `releases/`, or next to a built release]
     #[arg(long, value_name = "ZIP")]
     previous: Vec<PathBuf>,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::http::{Response, Uri};
+use ureq::http::request::Builder;
+use ureq::http::{Request, Response, Uri};
 
 use super::cache::{Cache, hash, is_commit, kind_of_tag};
 use super::{HubError, RepoId, Snapshot};
@@ -135,8 +136,8 @@ type ProgressSink = Arc<dyn Fn(Progress<'_>) + Send + Sync>;
 /// A client of the hub and its cache.
 #[derive(Clone)]
 pub struct Hub {
-    settings: HubSettings,
-    agent: Agent,
+    pub(super) settings: HubSettings,
+    pub(super) agent: Agent,
     progress: Option<ProgressSink>,
 }
 
@@ -150,12 +151,12 @@ impl std::fmt::Debug for Hub {
 
 /// Something that the hub is asked for.
 #[derive(Clone, Copy)]
-struct Remote<'a> {
-    url: &'a str,
+pub(super) struct Remote<'a> {
+    pub url: &'a str,
     /// Its name in messages.
-    what: &'a str,
+    pub what: &'a str,
     /// The repository that holds it.
-    id: &'a RepoId,
+    pub id: &'a RepoId,
 }
 
 /// What the hub says about a file before it is downloaded.
@@ -272,11 +273,8 @@ impl Hub {
     /// When the file does not exist, access is refused, the hub cannot be reached, its bytes are
     /// not those it names, or the disk fails.
     pub fn file(&self, id: &RepoId, commit: &str, path: &str) -> Result<PathBuf, HubError> {
-        let inside = path
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\\'));
         let what = format!("`{path}` in {} `{}` at {commit}", noun(id), id.name());
-        if !inside {
+        if !is_inside(path) {
             return Err(HubError::NotFound { what });
         }
         let cache = Cache::new(&self.settings.cache, id);
@@ -309,7 +307,7 @@ impl Hub {
         Ok(linked)
     }
 
-    fn report(&self, progress: Progress<'_>) {
+    pub(super) fn report(&self, progress: Progress<'_>) {
         if let Some(sink) = &self.progress {
             sink(progress);
         }
@@ -511,7 +509,7 @@ impl Hub {
     }
 
     /// A GET with retries whose answer is a success.
-    fn get(&self, remote: Remote<'_>) -> Result<Response<ureq::Body>, HubError> {
+    pub(super) fn get(&self, remote: Remote<'_>) -> Result<Response<ureq::Body>, HubError> {
         self.retry(|| {
             let response = self.get_once(remote.url, None)?;
             self.check(&response, remote)?;
@@ -520,7 +518,11 @@ impl Hub {
     }
 
     /// A GET that follows redirects, with the token on the endpoint's host only.
-    fn get_once(&self, url: &str, range: Option<u64>) -> Result<Response<ureq::Body>, Attempt> {
+    pub(super) fn get_once(
+        &self,
+        url: &str,
+        range: Option<u64>,
+    ) -> Result<Response<ureq::Body>, Attempt> {
         let mut at = url.to_owned();
         for _ in 0..MAX_REDIRECTS {
             let response = self.request("GET", &at, range, same_host(&at, url))?;
@@ -542,17 +544,31 @@ impl Hub {
         range: Option<u64>,
         with_token: bool,
     ) -> Result<Response<ureq::Body>, Attempt> {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(url)
-            .header("accept-encoding", "identity");
+        let mut request = self.begin(method, url, with_token);
         if let Some(from) = range {
             request = request.header("range", format!("bytes={from}-"));
         }
-        if let Some(token) = self.settings.token.as_ref().filter(|_| with_token) {
-            request = request.header("authorization", format!("Bearer {token}"));
+        self.run(url, request.body(()))
+    }
+
+    /// The beginning of a request; the token goes along where it is allowed to.
+    pub(super) fn begin(&self, method: &str, url: &str, with_token: bool) -> Builder {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("accept-encoding", "identity");
+        match self.settings.token.as_ref().filter(|_| with_token) {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
         }
-        let request = request.body(()).map_err(|e| {
+    }
+
+    pub(super) fn run<B: ureq::AsSendBody>(
+        &self,
+        url: &str,
+        request: Result<Request<B>, ureq::http::Error>,
+    ) -> Result<Response<ureq::Body>, Attempt> {
+        let request = request.map_err(|e| {
             Attempt::Final(HubError::Protocol {
                 url: url.to_owned(),
                 reason: e.to_string(),
@@ -606,7 +622,10 @@ impl Hub {
     }
 
     /// Tries until it succeeds, fails for good, or the attempts are used up.
-    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Attempt>) -> Result<T, HubError> {
+    pub(super) fn retry<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Attempt>,
+    ) -> Result<T, HubError> {
         let patience = Patience {
             attempts: self.settings.attempts,
             first: self.settings.backoff,
@@ -635,7 +654,7 @@ impl Hub {
 }
 
 /// How one attempt failed.
-enum Attempt {
+pub(super) enum Attempt {
     /// Another one may succeed, after the wait the server asks for.
     Again(HubError, Option<Duration>),
     /// It brought some bytes, and another one may bring more.
@@ -656,7 +675,7 @@ impl From<fs::FsError> for Attempt {
     }
 }
 
-fn again(url: &str, reason: &str) -> Attempt {
+pub(super) fn again(url: &str, reason: &str) -> Attempt {
     Attempt::Again(
         HubError::Unreachable {
             url: url.to_owned(),
@@ -666,7 +685,7 @@ fn again(url: &str, reason: &str) -> Attempt {
     )
 }
 
-fn unreachable(url: &str, error: &ureq::Error) -> HubError {
+pub(super) fn unreachable(url: &str, error: &ureq::Error) -> HubError {
     HubError::Unreachable {
         url: url.to_owned(),
         reason: error.to_string(),
@@ -699,11 +718,17 @@ fn too_long(url: &str, meta: &Meta) -> HubError {
     }
 }
 
-fn noun(id: &RepoId) -> &'static str {
+pub(super) fn noun(id: &RepoId) -> &'static str {
     match id.kind() {
         super::RepoKind::Model => "model",
         super::RepoKind::Dataset => "dataset",
     }
+}
+
+/// Whether a path stays in its repository, on every system.
+pub(super) fn is_inside(path: &str) -> bool {
+    path.split('/')
+        .all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\\'))
 }
 
 /// The commit and the files in the hub's description of a revision.
@@ -725,7 +750,7 @@ fn parse_listing(body: &[u8]) -> Result<Snapshot, String> {
 }
 
 /// Percent-encodes what a path may not hold; slashes stay where `slashes`.
-fn escape(text: &str, slashes: bool) -> String {
+pub(super) fn escape(text: &str, slashes: bool) -> String {
     text.bytes()
         .map(|b| {
             if b.is_ascii_alphanumeric() || b"-._~".contains(&b) || slashes && b == b'/' {
@@ -738,7 +763,7 @@ fn escape(text: &str, slashes: bool) -> String {
 }
 
 /// The address a redirect leads to.
-fn join(base: &str, location: &str) -> String {
+pub(super) fn join(base: &str, location: &str) -> String {
     if location.contains("://") {
         return location.to_owned();
     }
@@ -760,7 +785,7 @@ fn join(base: &str, location: &str) -> String {
 }
 
 /// Whether two addresses have the same scheme, host and port.
-fn same_host(a: &str, b: &str) -> bool {
+pub(super) fn same_host(a: &str, b: &str) -> bool {
     let parts = |url: &str| {
         let uri: Uri = url.parse().ok()?;
         Some((

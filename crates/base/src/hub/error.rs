@@ -85,6 +85,54 @@ pub enum HubError {
         /// What came.
         kind: Kind,
     },
+    /// A push without a token, or offline.
+    #[error("{}", if *offline { "a push uses the network, which is not to be used" } else { "a push needs a token of the hub" })]
+    CannotPush {
+        /// Whether the network is not to be used.
+        offline: bool,
+    },
+    /// A file that is not pushed.
+    #[error("{path}: {reason}: nothing was pushed")]
+    Unfit {
+        /// The file, with its line where there is one.
+        path: String,
+        /// What was found.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file is not as it was when the push began.
+    #[error("{path}: the file changed while it was sent: nothing was committed")]
+    Changed {
+        /// Path in the repository.
+        path: String,
+    },
+    /// A push that is private, to a repository that everybody can see.
+    #[error("{what} is public: nothing was pushed")]
+    Public {
+        /// The repository.
+        what: String,
+    },
+    /// Something came before this push (409, 412).
+    #[error("{what}: the hub refuses the commit: {said}")]
+    Conflict {
+        /// What was to be written.
+        what: String,
+        /// What the hub says.
+        said: String,
+    },
+    /// The hub does not take what is pushed.
+    #[error("the hub does not take {what} (status {status}): {said}")]
+    Denied {
+        /// What was to be written.
+        what: String,
+        /// HTTP status.
+        status: u16,
+        /// What the hub says.
+        said: String,
+        /// Whether a token was sent.
+        token: bool,
+    },
     /// The downloaded bytes are not those the hub names.
     #[error("{what}: expected {kind} {expected}, found {found}")]
     Checksum {
@@ -146,6 +194,34 @@ impl HubError {
             }
             Self::Status { .. } => "try again later".into(),
             Self::Proxy { hint, .. } => (*hint).into(),
+            Self::CannotPush { offline: true } => {
+                "leave out `--offline` (and `HF_HUB_OFFLINE`), or add `--dry-run`".into()
+            }
+            Self::CannotPush { offline: false } | Self::Denied { token: false, .. } => {
+                "put a token that may write into `HF_TOKEN` (or `hf auth login`)".into()
+            }
+            Self::Unfit { hint, .. } => hint.clone(),
+            Self::Changed { .. } => {
+                "run the same command again once nothing writes to the file".into()
+            }
+            Self::Public { .. } => {
+                "everybody would see what is pushed: say so with `--public`, or name another repository"
+                    .into()
+            }
+            Self::Conflict { .. } => {
+                "another commit came in between: look at it, then run the same command again".into()
+            }
+            Self::Denied { status: 401, .. } => {
+                "is the token in `HF_TOKEN` still valid? `hf auth login` writes a new one".into()
+            }
+            Self::Denied { status: 403, .. } => {
+                "does the token have the right to write there? A limit of storage is refused in this way too".into()
+            }
+            Self::Denied {
+                status: 402 | 413 | 507,
+                ..
+            } => "there is no room for it: remove old files there, or name another repository".into(),
+            Self::Denied { .. } => "run the same command again: what was sent already is not sent again".into(),
             Self::Protocol { .. } => "does `HF_ENDPOINT` name a hub?".into(),
             Self::Foreign { .. } => {
                 "nothing was kept: does a proxy or a sign-in page answer in place of the hub? Then \
@@ -163,7 +239,8 @@ impl HubError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Fs(_) => FailureClass::Runtime,
-            Self::Name { .. } | Self::Proxy { .. } => FailureClass::Usage,
+            Self::Name { .. } | Self::Proxy { .. } | Self::Public { .. } => FailureClass::Usage,
+            Self::Unfit { .. } | Self::Changed { .. } => FailureClass::Data,
             _ => FailureClass::Network,
         }
     }

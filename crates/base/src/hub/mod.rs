@@ -1,5 +1,5 @@
-//! The hub: a way to get models and datasets, behind one module. Ground floor: imports `fs`,
-//! `http` and `failure` only.
+//! The hub: a way to get models and datasets and to [`push`] them, behind one module. Ground floor: imports
+//! `fs`, `http`, `text` and `failure` only.
 //!
 //! The cache is the one that Python users have (`blobs/`, `snapshots/<commit>/`, `refs/<name>`),
 //! so files that are on disk are found and used, and files fetched here are found by them.
@@ -7,6 +7,7 @@
 mod cache;
 mod client;
 mod error;
+pub mod push;
 
 use std::fmt;
 

@@ -490,7 +490,7 @@ impl ScoredPair {
 }
 
 /// When and how fast a run was. It has a file of its own, since it differs every time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timing {
     /// Unix time in seconds at the end.
     pub finished_at: f64,
