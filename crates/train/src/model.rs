@@ -307,8 +307,8 @@ fn transformer(
     options: &ModelOptions,
     draws: &mut Arc<Draws>,
 ) -> Result<Opened, TrainError> {
-    let path = spec.folder.join("config.json");
-    let checkpoint = Checkpoint::open(&spec.weights)?;
+    let path = &spec.config_path;
+    let checkpoint = spec.checkpoint()?;
     let mut weights = Weights::new(
         &checkpoint,
         &options.device,
@@ -324,7 +324,7 @@ fn transformer(
     *draws = weights.draws();
     let transformer = architecture::open(
         &BuildInput {
-            config: Config::new(&spec.config, &path),
+            config: Config::new(&spec.config, path),
             causal: spec.causal,
         },
         &mut weights,

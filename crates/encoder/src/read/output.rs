@@ -172,7 +172,7 @@ impl Reader<'_> {
             }
             (None, None, Some(_)) => {
                 return Err(EncoderError::Invalid {
-                    path: self.files.root.join("modules.json"),
+                    path: self.files.modules.join("modules.json"),
                     reason: "it names no pooling, and the network gives one state per token".into(),
                     hint: Some("say it with `--pooling`".into()),
                 });
@@ -227,7 +227,7 @@ impl Reader<'_> {
 
     /// `1_Pooling/config.json` without a `modules.json`.
     fn loose_pooling(&mut self) -> Result<Option<Described>, EncoderError> {
-        let folder = self.files.root.join("1_Pooling");
+        let folder = self.files.modules.join("1_Pooling");
         if !fs::exists(&folder.join("config.json")) {
             return Ok(None);
         }
@@ -330,7 +330,7 @@ impl Reader<'_> {
         let mut modules = described.map(|d| d.modules).unwrap_or_default();
         if pooling_of(&modules).is_some() {
             return Err(EncoderError::Invalid {
-                path: self.files.root.join("modules.json"),
+                path: self.files.modules.join("modules.json"),
                 reason: "static embeddings are pooled already, and it names a pooling".into(),
                 hint: None,
             });
@@ -379,7 +379,7 @@ impl Reader<'_> {
     fn describe(&mut self, modules: &[Module]) {
         if !modules.is_empty() {
             let words: Vec<_> = modules.iter().map(Module::describe).collect();
-            let source = if fs::exists(&self.files.root.join("modules.json")) {
+            let source = if fs::exists(&self.files.modules.join("modules.json")) {
                 "modules.json"
             } else {
                 "as above"

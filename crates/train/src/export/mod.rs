@@ -97,7 +97,7 @@ pub fn onnx(spec: &EncoderSpec, folder: &Path, options: GraphOptions) -> Result<
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
     ] {
-        let from = spec.folder.join(name);
+        let from = spec.companion(name);
         if fs::exists(&from) {
             fs::write_atomic(&folder.join(name), &fs::read(&from)?)?;
         }
