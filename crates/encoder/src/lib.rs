@@ -19,6 +19,7 @@ mod error;
 pub mod family;
 mod json;
 pub mod lexical;
+pub mod llm2vec;
 pub mod locate;
 pub mod memory;
 pub mod modules;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::adapter::{self, AdapterFiles};
 use super::backend::{self, OpenOptions};
 use super::endpoint::Endpoint;
+use super::llm2vec::Llm2Vec;
 use super::modules::Module;
 use super::network::PaddingSide;
 use super::text_encoder::TextEncoder;
@@ -140,6 +141,8 @@ pub struct EncoderSpec {
     pub drop_unknown: bool,
     /// Unicode characters that a text is cut to before it is tokenised, as model2vec does.
     pub max_characters: Option<usize>,
+    /// How texts are prepared, where the folder is one of llm2vec.
+    pub llm2vec: Option<Llm2Vec>,
     /// Whether attention is causal, where the architecture leaves it open.
     pub causal: Option<bool>,
     /// Named prompts of the model.
@@ -195,7 +198,9 @@ impl EncoderSpec {
     #[must_use]
     pub fn tokenizer_folder(&self) -> &Path {
         let tokenizer = self.tokenizer.as_ref();
-        tokenizer.and_then(|t| t.files()[0].parent()).unwrap_or(&self.folder)
+        tokenizer
+            .and_then(|t| t.files()[0].parent())
+            .unwrap_or(&self.folder)
     }
 
     /// Where a file of that name is that goes with the network or the tokenizer, or would be.
@@ -248,6 +253,9 @@ impl EncoderSpec {
         );
         if let Some(max) = self.max_characters {
             put("max_characters", &max.to_string());
+        }
+        if let Some(llm2vec) = &self.llm2vec {
+            put("llm2vec", &format!("{llm2vec:?}"));
         }
         put("causal", &format!("{:?}", self.causal));
         put("prompt", prompt);

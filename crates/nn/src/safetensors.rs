@@ -53,7 +53,10 @@ impl<'a> TensorBytes<'a> {
     #[must_use]
     pub fn part(&self, from: usize, count: usize) -> Option<Vec<f32>> {
         let size = self.raw.len() / self.shape.iter().product::<usize>().max(1);
-        floats(self.stored, self.raw.get(from * size..)?.get(..count * size)?)
+        floats(
+            self.stored,
+            self.raw.get(from * size..)?.get(..count * size)?,
+        )
     }
 
     /// The values as float32; `None` for types that are not floating-point numbers.
@@ -180,7 +183,11 @@ impl Checkpoint {
         let shard = &self.shards[*shard];
         let changes = self.changes.get(name).map_or(&[][..], Vec::as_slice);
         Some(TensorBytes {
-            dtype: if changes.is_empty() { info.dtype } else { "F32" },
+            dtype: if changes.is_empty() {
+                info.dtype
+            } else {
+                "F32"
+            },
             shape: &info.shape,
             path: &shard.path,
             stored: info.dtype,
@@ -195,7 +202,10 @@ impl Checkpoint {
     /// # Panics
     /// Later, when the values of the change are not of the tensor's shape.
     pub fn change(&mut self, name: &str, change: Change) {
-        self.changes.entry(name.to_owned()).or_default().push(change);
+        self.changes
+            .entry(name.to_owned())
+            .or_default()
+            .push(change);
     }
 
     /// Names of all tensors, sorted.

@@ -132,7 +132,8 @@ fn part(place: &str) -> Option<(&str, Put)> {
             parts.rows = Some(tensor);
         }),
     ];
-    ENDS.iter().find_map(|(end, put)| Some((place.strip_suffix(end)?, *put)))
+    ENDS.iter()
+        .find_map(|(end, put)| Some((place.strip_suffix(end)?, *put)))
 }
 
 /// The tensor of the base that an adapter knows as `place`: the base may have a prefix before its
@@ -141,7 +142,10 @@ fn base_name(checkpoint: &Checkpoint, place: &str) -> Result<Option<String>, Str
     if checkpoint.get(place).is_some() {
         return Ok(Some(place.to_owned()));
     }
-    let longer: Vec<&str> = checkpoint.names().filter(|name| ends(name, place)).collect();
+    let longer: Vec<&str> = checkpoint
+        .names()
+        .filter(|name| ends(name, place))
+        .collect();
     match longer[..] {
         [one] => return Ok(Some(one.to_owned())),
         [] => {}
@@ -212,7 +216,9 @@ impl Parts<'_> {
             return Ok(changes);
         }
         let (Some(down), Some(up)) = (self.down, self.up) else {
-            return Err(format!("`{module}` has one of the two factors of an adapter"));
+            return Err(format!(
+                "`{module}` has one of the two factors of an adapter"
+            ));
         };
         if !settings.targets(module) {
             return Err(format!(
@@ -246,7 +252,9 @@ impl Parts<'_> {
         if let Some(bias) = self.up_bias {
             let name = format!("{}.bias", base.trim_end_matches(".weight"));
             if checkpoint.get(&name).is_none() {
-                return Err(format!("`{module}` has no bias in the base, but in the adapter"));
+                return Err(format!(
+                    "`{module}` has no bias in the base, but in the adapter"
+                ));
             }
             let values = shaped(&name, bias, &[rows])?;
             let values = values.iter().map(|value| value * scale).collect();

@@ -65,7 +65,13 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
     }
     let floats = |name: &str, tensor: &TensorBytes<'_>| {
         // model2vec's int8 has no scale: its library takes the whole numbers as they are.
-        let whole = || tensor.bytes().iter().map(|b| f32::from(b.cast_signed())).collect();
+        let whole = || {
+            tensor
+                .bytes()
+                .iter()
+                .map(|b| f32::from(b.cast_signed()))
+                .collect()
+        };
         (tensor.dtype == "I8")
             .then(whole)
             .or_else(|| tensor.to_f32())

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::file_name;
 use super::foreign::{refuse_foreign, refuse_name};
-use crate::family::{self, Kind};
 use crate::adapter::{self, AdapterFiles, Level};
+use crate::family::{self, Kind};
 use crate::spec::WeightsFormat;
 use crate::tokenizer::is_tokenizer;
 use crate::{EncoderError, json};
@@ -108,7 +108,8 @@ impl ModelFiles {
                 self.modules.clone_from(&root);
             }
             if root != self.root {
-                self.below.insert(0, std::mem::replace(&mut self.root, root));
+                self.below
+                    .insert(0, std::mem::replace(&mut self.root, root));
             }
             self.adapters.push(level.files.clone());
         }

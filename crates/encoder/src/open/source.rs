@@ -315,9 +315,8 @@ fn wanted(files: &[String], onnx: bool) -> Vec<&str> {
     let plain = ["model.onnx", "onnx/model.onnx"]
         .into_iter()
         .find(|f| onnx && has(f));
-    let safetensors = |file: &str| {
-        file == "model.safetensors" || is_shard(file) || file == adapter::WEIGHTS
-    };
+    let safetensors =
+        |file: &str| file == "model.safetensors" || is_shard(file) || file == adapter::WEIGHTS;
     // The only weights, where they are an ONNX file of another name.
     let only = match graphs(files)[..] {
         [only] if onnx && !files.iter().any(|f| f.ends_with(".safetensors")) => Some(only),
@@ -426,7 +425,7 @@ mod tests {
                 &list(&["2_Dense/model.safetensors", "adapter_config.json"]),
                 true,
                 "found `adapter_config.json`",
-                "an adapter without its base",
+                "an adapter without its `adapter_model.safetensors`",
             ),
         ] {
             assert!(!wanted(files, onnx).iter().any(|f| is_weights(f)), "{says}");

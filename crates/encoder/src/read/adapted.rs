@@ -1,13 +1,15 @@
 //! Adapters of the model: what they change, and what of them has no place.
 
 use korfinsts_nn::safetensors::Checkpoint;
+use serde_json::Value;
 
 use super::keys::list;
 use super::unread::is_head;
 use super::{Reader, locate};
-use crate::adapter::{self, AdapterFiles, Level, MERGE};
-use crate::spec::Setting;
 use crate::EncoderError;
+use crate::adapter::{self, AdapterFiles, Level, MERGE};
+use crate::llm2vec::{self, Llm2Vec};
+use crate::spec::Setting;
 use korfinsts_base::fs;
 
 impl Reader<'_> {
@@ -23,13 +25,18 @@ impl Reader<'_> {
             let name = self.relative(&files.weights);
             let value = format!("{name}, merged into {} tensors", merged.changed);
             self.decide(Setting::Adapter, value, locate::file_name(&files.config));
-            self.read_files.push(("adapter", files.weights));
+            self.read_files.push(("weights-adapter", files.weights));
             self.read_files.push(("config", files.config));
         }
         let (name, source) = match &last.base.identity {
-            _ if last.base.path == last.folder => ("the weights of the same folder".into(), "found"),
+            _ if last.base.path == last.folder => {
+                ("the weights of the same folder".into(), "found")
+            }
             Some((id, revision)) => (format!("{id}@{revision}"), "base_model_name_or_path"),
-            None => (locate::file_name(&last.base.path), "base_model_name_or_path"),
+            None => (
+                locate::file_name(&last.base.path),
+                "base_model_name_or_path",
+            ),
         };
         self.decide(Setting::Base, name, source);
         Ok(())
@@ -59,8 +66,12 @@ impl Reader<'_> {
                 )),
             });
         }
-        let left_out: Vec<String> =
-            merged.left_out.iter().filter(|name| !is_head(name)).cloned().collect();
+        let left_out: Vec<String> = merged
+            .left_out
+            .iter()
+            .filter(|name| !is_head(name))
+            .cloned()
+            .collect();
         if left_out.is_empty() {
             return Ok(());
         }
@@ -71,7 +82,10 @@ impl Reader<'_> {
             locate::file_name(&files.config),
             list(&left_out)
         );
-        self.doubt(what, "take them out of `target_modules`, or save the adapter again")
+        self.doubt(
+            what,
+            "take them out of `target_modules`, or save the adapter again",
+        )
     }
 
     /// Says that an adapter next to weights that the user named is not applied.
@@ -92,5 +106,27 @@ impl Reader<'_> {
                 self.relative(&path)
             ));
         }
+    }
+}
+
+/// Folders of llm2vec, with an adapter or without.
+impl Reader<'_> {
+    /// Reads `llm2vec_config.json`, unless the folder says itself what follows the network.
+    pub(super) fn read_llm2vec(&mut self, levels: &[Level]) -> Result<(), EncoderError> {
+        let path = self.files.root.join(llm2vec::FILE);
+        if fs::exists(&self.files.modules.join("modules.json")) || !fs::exists(&path) {
+            return Ok(());
+        }
+        let names = self.config.get("_name_or_path").and_then(Value::as_str);
+        let bases = levels
+            .iter()
+            .filter_map(|level| level.base.identity.as_ref());
+        let names: Vec<&str> = names
+            .into_iter()
+            .chain(bases.map(|(id, _)| id.as_str()))
+            .collect();
+        self.llm2vec = Llm2Vec::read(&path, self.architecture(), &names)?;
+        self.read_files.push(("config", path));
+        Ok(())
     }
 }

@@ -22,11 +22,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
 pub(crate) use self::keys::holds;
+pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
 use super::adapter;
 use super::backend::{self, BACKENDS};
 use super::family::{self, Family, Kind};
+use super::llm2vec::Llm2Vec;
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
 use super::pooling::Pooling;
@@ -78,6 +79,7 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<EncoderSpec, EncoderEr
     let hashes = std::thread::spawn(move || hash_all(&weights));
     let mut reader = Reader::new(files, overrides)?;
     reader.adapters(&levels)?;
+    reader.read_llm2vec(&levels)?;
     let mut spec = reader.finish(path, wanted)?;
     let hashes = hashes.join().map_err(|_| EncoderError::Runtime {
         backend: "sha256",
@@ -105,6 +107,7 @@ struct Reader<'a> {
     settings: Value,
     /// The configuration of the transformer module, where there is one.
     transformer: Option<(PathBuf, Value)>,
+    llm2vec: Option<Llm2Vec>,
     decisions: Vec<Decision>,
     warnings: Vec<String>,
     read_files: Vec<(&'static str, PathBuf)>,
@@ -143,6 +146,7 @@ impl<'a> Reader<'a> {
             settings_path,
             settings: settings.unwrap_or(Value::Null),
             transformer,
+            llm2vec: None,
             decisions: Vec::new(),
             warnings,
             read_files,
@@ -190,11 +194,15 @@ impl<'a> Reader<'a> {
 
     /// Path relative to the model's folder, with `/`.
     fn relative(&self, path: &Path) -> String {
-        let mut roots = std::iter::once(&self.files.root).chain(&self.files.below).enumerate();
+        let mut roots = std::iter::once(&self.files.root)
+            .chain(&self.files.below)
+            .enumerate();
         let (depth, relative) = roots
             .find_map(|(depth, root)| Some((depth, path.strip_prefix(root).ok()?)))
             .unwrap_or_else(|| (0, path.file_name().map_or(path, Path::new)));
-        let parts = relative.components().map(|c| c.as_os_str().to_string_lossy());
+        let parts = relative
+            .components()
+            .map(|c| c.as_os_str().to_string_lossy());
         // Where an adapter changes a base, its files have a name of their own.
         let below = std::iter::repeat_n("base".into(), depth);
         below.chain(parts).collect::<Vec<_>>().join("/")
@@ -228,7 +236,12 @@ impl<'a> Reader<'a> {
         // The libraries of static embeddings open `tokenizer.json` and nothing else.
         let plain = json!({"model_type": "model2vec"});
         let tokenizer = Tokenizer::from_folder(
-            &self.files.tokenizer.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
+            &self
+                .files
+                .tokenizer
+                .iter()
+                .map(PathBuf::as_path)
+                .collect::<Vec<_>>(),
             if static_kind.is_some() {
                 &plain
             } else {
@@ -304,6 +317,7 @@ impl<'a> Reader<'a> {
             add_special_tokens: static_kind.is_none(),
             drop_unknown: static_kind == Some(StaticKind::Model2Vec),
             max_characters: text.max_characters,
+            llm2vec: self.llm2vec,
             causal,
             prompts,
             default_prompt_name,

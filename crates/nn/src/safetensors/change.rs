@@ -111,10 +111,7 @@ mod tests {
             (vec![product.clone()], [1.5, 2.0, 2.5, 7.0, 13.0, 19.0]),
             (vec![product.clone(), rows], [1.5, 2.0, 2.5, 7.0, 8.0, 9.0]),
             (vec![Change::Sum(vec![0.5; 6])], [1.5; 6]),
-            (
-                vec![product, Change::Whole(vec![3.0; 6])],
-                [3.0; 6],
-            ),
+            (vec![product, Change::Whole(vec![3.0; 6])], [3.0; 6]),
         ] {
             assert_eq!(applied(start.clone(), &[2, 3], &changes), expected);
         }
