@@ -396,7 +396,7 @@ fn an_adapter_is_exported_and_trained_from_merged() {
     korfinsts_train::save::model(
         &model,
         &home.path("saved"),
-        korfinsts_train::save::Number::Float32,
+        korfinsts_train::recipe::Number::Float32,
         0.0,
     )
     .expect("saved");
