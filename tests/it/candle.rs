@@ -62,7 +62,8 @@ impl Head {
             let checkpoint = Checkpoint::open(&[file]).expect("a dense layer");
             let values = |name: &str| -> Vec<f32> {
                 let tensor = checkpoint.get(name).expect("a tensor");
-                let (chunks, _) = tensor.bytes.as_chunks::<4>();
+                let bytes = tensor.bytes();
+                let (chunks, _) = bytes.as_chunks::<4>();
                 chunks.iter().map(|b| f32::from_le_bytes(*b)).collect()
             };
             let config = json(&folder.join("2_Dense/config.json"));
