@@ -29,7 +29,7 @@ enum Dtype {
 ///
 /// Writes `model.onnx`, its tokenizer and its configuration to a folder. The graph includes pooling
 /// and normalisation; its output is `sentence_embedding`. BERT, RoBERTa, XLM-RoBERTa, DistilBERT,
-/// MPNet and ELECTRA models only.
+/// MPNet, ELECTRA, ModernBERT and T5 encoder models only; an adapter is merged into its base.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   korfinsts export checkpoints/mine --dtype int8 --output checkpoints/mine-int8")]

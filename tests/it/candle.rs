@@ -62,7 +62,8 @@ impl Head {
             let checkpoint = Checkpoint::open(&[file]).expect("a dense layer");
             let values = |name: &str| -> Vec<f32> {
                 let tensor = checkpoint.get(name).expect("a tensor");
-                let (chunks, _) = tensor.bytes.as_chunks::<4>();
+                let bytes = tensor.bytes();
+                let (chunks, _) = bytes.as_chunks::<4>();
                 chunks.iter().map(|b| f32::from_le_bytes(*b)).collect()
             };
             let config = json(&folder.join("2_Dense/config.json"));
@@ -304,7 +305,12 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
             "\"relative_key\"",
             "expected `absolute`",
         ),
-        ("bert-mean", "is_decoder", "true", "not supported"),
+        (
+            "bert-mean",
+            "is_decoder",
+            "true",
+            "`is_decoder` is `true`, expected `false`",
+        ),
         ("bert-mean", "hidden_size", "0", "a whole number from 1"),
         ("bert-mean", "num_attention_heads", "5", "no multiple of 5"),
         ("bert-mean", "num_hidden_layers", "10001", "10,000 layers"),
@@ -511,8 +517,10 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
     ] {
         let mut spec = spec(&repository("tests/reference/encoders").join(folder));
         spec.config[field] = serde_json::from_str(value).expect("JSON");
-        let message = open(&spec).err().expect(expected).to_string();
+        let error = open(&spec).err().expect(expected);
+        let message = error.to_string();
         assert!(message.contains(expected), "{message} / {expected}");
+        assert!(error.hint().is_some(), "{message}");
     }
 }
 
@@ -732,7 +740,11 @@ pub(super) fn write_safetensors(path: &Path, tensors: &[Raw]) {
 }
 
 pub(super) fn read_tensors(folder: &Path, prefix: &str) -> Vec<Raw> {
-    let checkpoint = Checkpoint::open(&[folder.join("model.safetensors")]).expect("weights");
+    read_file(&folder.join("model.safetensors"), prefix)
+}
+
+pub(super) fn read_file(path: &Path, prefix: &str) -> Vec<Raw> {
+    let checkpoint = Checkpoint::open(&[path.to_owned()]).expect("weights");
     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
     names
         .iter()
@@ -742,7 +754,7 @@ pub(super) fn read_tensors(folder: &Path, prefix: &str) -> Vec<Raw> {
                 format!("{prefix}{name}"),
                 t.dtype,
                 t.shape.to_vec(),
-                t.bytes.to_vec(),
+                t.bytes().to_vec(),
             )
         })
         .collect()

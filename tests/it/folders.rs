@@ -24,11 +24,14 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn of(architecture: &str) -> Self {
+        Self::copied(&repository("tests/reference/encoders").join(architecture))
+    }
+
+    pub(super) fn copied(from: &Path) -> Self {
         let folder = Self {
             root: tempfile::tempdir().expect("a temporary folder"),
         };
-        let from = repository("tests/reference/encoders").join(architecture);
-        folder.copy(&from, &from);
+        folder.copy(from, from);
         folder
     }
 

@@ -409,3 +409,82 @@ fn a_tokenizer_of_the_hub_is_reported_on_without_its_weights() {
     }
     assert_eq!(report("http://127.0.0.1:9", "1"), found, "from the cache");
 }
+
+/// A copy of a reference adapter whose base is named `base`.
+fn adapter(home: &Home, base: &str) -> PathBuf {
+    let folder = home.path("adapter");
+    home.copy(&repository("tests/reference/adapters/bert-list"), &folder);
+    let config = folder.join("adapter_config.json");
+    let mut value: Value =
+        serde_json::from_slice(&std::fs::read(&config).expect("read")).expect("JSON");
+    value["base_model_name_or_path"] = base.into();
+    value["revision"] = "v1.0".into();
+    std::fs::write(&config, value.to_string()).expect("written");
+    folder
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn an_adapter_and_its_base_come_from_the_hub_or_from_disk() {
+    let base = files(&repository(MODEL));
+    let of = |record: &Value, role: &str| -> Vec<Value> {
+        let files = record["encoder"]["files"].as_array().expect("files");
+        let files = files.iter().filter(|f| f["role"] == role);
+        files.map(|f| f["sha256"].clone()).collect()
+    };
+    // The base on the hub, the adapter on disk.
+    let home = Home::new();
+    let served = base.clone();
+    let server = Server::new(move |seen, _| answer(&served, seen));
+    let folder = adapter(&home, "org/tiny");
+    let found = record(&eval(&home, &server, &folder.display().to_string(), &[]).success());
+    let weights = korfinsts_base::fs::sha256(&base["model.safetensors"]);
+    assert_eq!(of(&found, "weights"), [Value::from(weights.clone())]);
+    let own = std::fs::read(folder.join("adapter_model.safetensors")).expect("read");
+    let own = Value::from(korfinsts_base::fs::sha256(&own));
+    assert_eq!(of(&found, "weights-adapter"), [own.clone()]);
+    let decisions = found["encoder"]["decisions"].as_array().expect("decisions");
+    let named = decisions
+        .iter()
+        .find(|d| d["what"] == "base")
+        .expect("a base");
+    assert_eq!(named["value"], format!("org/tiny@{COMMIT}"));
+    let asked: Vec<String> = server.seen().into_iter().map(|s| s.path).collect();
+    assert!(
+        asked.contains(&"/api/models/org/tiny/revision/v1.0".to_owned()),
+        "{asked:?}"
+    );
+
+    // The adapter on the hub, the base on disk: the same scores.
+    let home = Home::new();
+    let folder = adapter(&home, &repository(MODEL).display().to_string());
+    let served = files(&folder);
+    let server = Server::new(move |seen, _| answer(&served, seen));
+    let again = record(&eval(&home, &server, "org/tiny", &[]).success());
+    assert_eq!(again["scores"], found["scores"]);
+    assert_eq!(again["encoder"]["revision"], COMMIT);
+    assert_eq!(of(&again, "weights"), [Value::from(weights)]);
+    assert_eq!(of(&again, "weights-adapter"), [own]);
+    let plain = record(
+        &eval(
+            &home,
+            &server,
+            &repository(MODEL).display().to_string(),
+            &[],
+        )
+        .success(),
+    );
+    assert_ne!(plain["scores"], found["scores"]);
+
+    // A base that is nowhere: the file, what it says, and what to write.
+    let home = Home::new();
+    let folder = adapter(&home, "/models/of/another/machine");
+    eval(&home, &server, &folder.display().to_string(), &[])
+        .code(4)
+        .stderr(predicate::str::contains(
+            "adapter_config.json: `base_model_name_or_path` is `/models/of/another/machine`",
+        ))
+        .stderr(predicate::str::contains(
+            "hint: write the path or the hub id of that model",
+        ));
+}

@@ -9,6 +9,8 @@
 )]
 //! The one integration binary: what the command does, against references made by other software.
 
+#[cfg(feature = "candle")]
+mod adapters;
 mod attacks;
 mod budgets;
 mod candle;

@@ -759,6 +759,9 @@ fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
         ("distilbert-mean", "0"),
         ("mpnet-mean", "1"),
         ("electra-cls", "0"),
+        ("modernbert-mean", "0"),
+        ("t5enc-dense", "0"),
+        ("t5gated-mean", "0"),
     ] {
         let home = Home::new();
         let Some(model) = reference_encoder(base) else {

@@ -60,7 +60,7 @@ pub(super) fn wrong_field(path: &Path, field: &str, found: &Value, allowed: &str
     EncoderError::Invalid {
         path: path.to_owned(),
         reason: format!("`{field}` is `{found}`, allowed is {allowed}"),
-        hint: None,
+        hint: Some(korfinsts_nn::error::HINT.to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@
 //! speak: one file under `endpoint/` and one line in [`endpoint::dialect::DIALECTS`]. To add what is
 //! known of a `model_type`: one line in [`family::FAMILIES`].
 
+pub mod adapter;
 pub mod backend;
 mod base64;
 pub mod built_in;
@@ -18,6 +19,7 @@ mod error;
 pub mod family;
 mod json;
 pub mod lexical;
+pub mod llm2vec;
 pub mod locate;
 pub mod memory;
 pub mod modules;

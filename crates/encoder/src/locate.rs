@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use korfinsts_base::fs;
 
 pub use files::{ModelFiles, find};
-pub(super) use files::{inside, instead, names_static_embeddings};
+pub(super) use files::{
+    find_adapted, inside, instead, names_static_embeddings, transformer_folder,
+};
 pub(super) use foreign::refuse_foreign;
 
 /// Prefixes of endpoints that are not addresses.

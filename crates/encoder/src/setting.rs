@@ -35,6 +35,10 @@ macro_rules! settings {
 settings! {
     /// The weights file.
     Weights = "weights",
+    /// Adapters that are merged into the weights.
+    Adapter = "adapter",
+    /// The model that they change.
+    Base = "base",
     /// What runs the network.
     Backend = "backend",
     /// Where it runs.

@@ -1,14 +1,16 @@
 //! The settings of a model: decided once, printed once, stored with every record.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::adapter::{self, AdapterFiles};
 use super::backend::{self, OpenOptions};
 use super::endpoint::Endpoint;
+use super::llm2vec::Llm2Vec;
 use super::modules::Module;
 use super::network::PaddingSide;
 use super::text_encoder::TextEncoder;
@@ -17,6 +19,7 @@ use super::width::Widths;
 use super::{Encoder, EncoderError, modules};
 use korfinsts_base::fs;
 use korfinsts_metric::Similarity;
+use korfinsts_nn::safetensors::Checkpoint;
 
 pub use super::read::{Attention, ModelTable, Overrides, model_tables, read};
 pub use super::setting::Setting;
@@ -91,12 +94,16 @@ pub struct EncoderSpec {
     pub name: String,
     /// Hub revision (40 hexadecimal digits), where it came from the hub.
     pub revision: Option<String>,
-    /// Folder that holds tokenizer and configuration.
+    /// The model's folder.
     pub folder: PathBuf,
+    /// Where `config.json` is, or would be.
+    pub config_path: PathBuf,
     /// How the weights are stored.
     pub format: WeightsFormat,
     /// Weights in order: one ONNX file, or the safetensors shards.
     pub weights: Vec<PathBuf>,
+    /// Adapters that are merged into the weights, in order.
+    pub adapters: Vec<AdapterFiles>,
     /// Every file that shapes a result, by content.
     pub files: Vec<ModelFile>,
     /// `model_type` of `config.json`; empty where there is none.
@@ -134,6 +141,8 @@ pub struct EncoderSpec {
     pub drop_unknown: bool,
     /// Unicode characters that a text is cut to before it is tokenised, as model2vec does.
     pub max_characters: Option<usize>,
+    /// How texts are prepared, where the folder is one of llm2vec.
+    pub llm2vec: Option<Llm2Vec>,
     /// Whether attention is causal, where the architecture leaves it open.
     pub causal: Option<bool>,
     /// Named prompts of the model.
@@ -171,6 +180,37 @@ impl EncoderSpec {
         })?;
         let network = (backend.open)(self, options)?;
         Ok(Box::new(TextEncoder::new(self, network)?))
+    }
+
+    /// The safetensors of the model, adapters merged.
+    ///
+    /// # Errors
+    /// When a file is damaged, or an adapter does not fit its base.
+    pub fn checkpoint(&self) -> Result<Checkpoint, EncoderError> {
+        let mut checkpoint = Checkpoint::open(&self.weights)?;
+        for adapter in &self.adapters {
+            adapter::merge(adapter, &mut checkpoint)?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Folder of the tokenizer.
+    #[must_use]
+    pub fn tokenizer_folder(&self) -> &Path {
+        let tokenizer = self.tokenizer.as_ref();
+        tokenizer
+            .and_then(|t| t.files()[0].parent())
+            .unwrap_or(&self.folder)
+    }
+
+    /// Where a file of that name is that goes with the network or the tokenizer, or would be.
+    #[must_use]
+    pub fn companion(&self, name: &str) -> PathBuf {
+        match name {
+            "config.json" => self.config_path.clone(),
+            name if name.contains("token") => self.tokenizer_folder().join(name),
+            name => self.folder.join(name),
+        }
     }
 
     /// Names everything that shapes an embedding: the files by content, the backend and its
@@ -213,6 +253,9 @@ impl EncoderSpec {
         );
         if let Some(max) = self.max_characters {
             put("max_characters", &max.to_string());
+        }
+        if let Some(llm2vec) = &self.llm2vec {
+            put("llm2vec", &format!("{llm2vec:?}"));
         }
         put("causal", &format!("{:?}", self.causal));
         put("prompt", prompt);

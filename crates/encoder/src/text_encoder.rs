@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::static_embedding;
 use super::family::{self, Family};
+use super::llm2vec::Llm2Vec;
 use super::modules::{self, Module};
 use super::network::{FixedShape, TokenBatch};
 use super::padding::{self, Batching};
@@ -38,6 +39,7 @@ pub struct TextEncoder {
     drop_unknown: bool,
     max_characters: Option<usize>,
     leave_prompt_out: bool,
+    llm2vec: Option<Llm2Vec>,
     memory: Option<Memory>,
     /// Padded tokens of a batch that keep a device busy; `None` on the CPU.
     preferred_tokens: Option<usize>,
@@ -97,6 +99,7 @@ impl TextEncoder {
             drop_unknown: spec.drop_unknown,
             max_characters: spec.max_characters,
             leave_prompt_out: spec.leaves_prompt_out(),
+            llm2vec: spec.llm2vec.clone(),
             memory,
             preferred_tokens: (spec.device != "cpu").then_some(DEVICE_TOKENS),
             prompt_tokens: Mutex::default(),
@@ -227,6 +230,10 @@ impl Encoder for TextEncoder {
             drop_unknown: self.drop_unknown,
             max_characters: self.max_characters,
         };
+        if let Some(llm2vec) = &self.llm2vec {
+            let encoded = llm2vec.encode(&self.tokenizer, text, &options);
+            return encoded.map_err(|error| error.of(text));
+        }
         let encoded = self.tokenizer.encode(text, &options);
         let mut prepared = encoded.map_err(|error| error.of(text))?;
         prepared.prompt_tokens = self.prompt_tokens(&options)?.min(prepared.ids.len());

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::ops::Activation;
 use crate::NnError;
+use crate::error::HINT;
 
 /// A `config.json` and its path.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +101,7 @@ impl<'a> Config<'a> {
         NnError::Invalid {
             path: self.path.to_owned(),
             reason,
-            hint: None,
+            hint: Some(HINT.to_owned()),
         }
     }
 
@@ -242,10 +243,22 @@ impl<'a> Config<'a> {
     /// # Errors
     /// When it is on.
     pub fn refuse(&self, key: &str) -> Result<(), NnError> {
-        if self.flag_or(key, false)? {
-            return Err(self.error(format!("`{key}` is `true`, which is not supported")));
+        self.only_flag(key, false, false)
+    }
+
+    /// Refuses a switch that is not `allowed`; absent, it is `default`.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn only_flag(&self, key: &str, default: bool, allowed: bool) -> Result<(), NnError> {
+        match self.flag_or(key, default)? {
+            found if found == allowed => Ok(()),
+            found => Err(self.invalid(
+                key,
+                &found.into(),
+                &format!("`{allowed}`: the other is not supported"),
+            )),
         }
-        Ok(())
     }
 
     /// An activation function, or the one named `default` where the field is absent.

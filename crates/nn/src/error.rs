@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use korfinsts_base::fs::FsError;
 
+/// What to do about a value of a configuration that is not known here.
+pub const HINT: &str = "if the file was edited, take it as the model's authors wrote it; if not, \
+     export the whole model to ONNX with a `sentence_embedding` output, and name that file";
+
 /// Weights that cannot be read, a network that cannot be built, or one that fails while it runs.
 #[derive(Debug, thiserror::Error)]
 pub enum NnError {

@@ -51,7 +51,8 @@ impl Rope {
         };
         if parameters.is_some_and(|p| p.is_nested()) {
             return Err(config.error(
-                "rotary parameters per kind of layer are not supported for this architecture"
+                "`rope_parameters` has rotary parameters per kind of layer, expected the same for all \
+                 layers of this architecture"
                     .into(),
             ));
         }
@@ -101,23 +102,15 @@ impl Rope {
                 "heads are {head} wide, expected an even number for rotary positions"
             )));
         }
-        if config
-            .optional_number("partial_rotary_factor")?
-            .unwrap_or(1.0)
-            != 1.0
-        {
-            return Err(config.error("`partial_rotary_factor` is not supported".into()));
+        for place in [Some(config), parameters].into_iter().flatten() {
+            const KEY: &str = "partial_rotary_factor";
+            if let Some(found) = place.optional_number(KEY)?.filter(|share| *share != 1.0) {
+                return Err(place.invalid(KEY, &found.into(), "1: every position is rotary"));
+            }
         }
         let Some(parameters) = parameters else {
             return Ok(Self::plain(head, default_theta));
         };
-        if parameters
-            .optional_number("partial_rotary_factor")?
-            .unwrap_or(1.0)
-            != 1.0
-        {
-            return Err(config.error("`partial_rotary_factor` is not supported".into()));
-        }
         let theta = parameters.positive_or("rope_theta", default_theta)?;
         let kind = match parameters.text("rope_type")? {
             Some(kind) => kind,
@@ -275,6 +268,18 @@ impl Rope {
             inverse,
             factor: attention as f32,
         })
+    }
+
+    /// Angle per position of each pair of coordinates.
+    #[must_use]
+    pub fn angles(&self) -> &[f32] {
+        &self.inverse
+    }
+
+    /// What cosines and sines are multiplied by.
+    #[must_use]
+    pub fn factor(&self) -> f32 {
+        self.factor
     }
 
     /// Cosines and sines of a batch; real tokens are counted from 0 in each row.

@@ -4,9 +4,11 @@
 //! tensor names to type, shape and place; the values, without gaps. The reader behind most
 //! tools takes the last of two tensors of one name silently; here that is an error.
 
+mod change;
 mod header;
 mod index;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,48 +19,78 @@ use self::index::Index;
 use super::NnError;
 use korfinsts_base::fs;
 
+pub use self::change::Change;
 pub use self::header::{MAX_HEADER, TensorInfo};
 
 /// One tensor of a checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorBytes<'a> {
-    /// Number type as written: `F32`, `BF16`, ...
+    /// Number type of [`Self::bytes`]: `F32` behind a change, else as written: `F32`, `BF16`, ...
     pub dtype: &'static str,
     /// Shape; a scalar has none.
     pub shape: &'a [usize],
-    /// Values, little endian, row-major; not aligned.
-    pub bytes: &'a [u8],
     /// The file that holds it.
     pub path: &'a Path,
+    /// Number type in the file.
+    stored: &'static str,
+    /// The bytes in the file.
+    raw: &'a [u8],
+    changes: &'a [Change],
 }
 
-impl TensorBytes<'_> {
+impl<'a> TensorBytes<'a> {
+    /// Values, little endian, row-major; not aligned. A change is made each time.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        match self.to_f32() {
+            Some(values) if !self.changes.is_empty() => change::bytes_of(&values),
+            _ => Cow::Borrowed(self.raw),
+        }
+    }
+
+    /// `count` values of the file from the one of number `from`, as float32; `None` as for
+    /// [`Self::to_f32`], and where there are not that many.
+    #[must_use]
+    pub fn part(&self, from: usize, count: usize) -> Option<Vec<f32>> {
+        let size = self.raw.len() / self.shape.iter().product::<usize>().max(1);
+        floats(
+            self.stored,
+            self.raw.get(from * size..)?.get(..count * size)?,
+        )
+    }
+
     /// The values as float32; `None` for types that are not floating-point numbers.
     #[must_use]
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        Some(match self.dtype {
-            "F32" => values(self.bytes, f32::from_le_bytes),
-            "F16" => values(self.bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            "BF16" => values(self.bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            "F64" => values(self.bytes, |b| f64::from_le_bytes(b) as f32),
-            _ => return None,
-        })
+        let values = floats(self.stored, self.raw)?;
+        Some(change::applied(values, self.shape, self.changes))
     }
 
     /// Whole numbers as indices; `None` for other types and for negative numbers.
     #[must_use]
     pub fn to_indices(&self) -> Option<Vec<usize>> {
         let whole: Vec<i64> = match self.dtype {
-            "I64" => values(self.bytes, i64::from_le_bytes),
-            "I32" => values(self.bytes, |b| i64::from(i32::from_le_bytes(b))),
-            "I16" => values(self.bytes, |b| i64::from(i16::from_le_bytes(b))),
-            "U32" => values(self.bytes, |b| i64::from(u32::from_le_bytes(b))),
-            "U16" => values(self.bytes, |b| i64::from(u16::from_le_bytes(b))),
-            "U8" => values(self.bytes, |[b]: [u8; 1]| i64::from(b)),
+            "I64" => values(self.raw, i64::from_le_bytes),
+            "I32" => values(self.raw, |b| i64::from(i32::from_le_bytes(b))),
+            "I16" => values(self.raw, |b| i64::from(i16::from_le_bytes(b))),
+            "U32" => values(self.raw, |b| i64::from(u32::from_le_bytes(b))),
+            "U16" => values(self.raw, |b| i64::from(u16::from_le_bytes(b))),
+            "U8" => values(self.raw, |[b]: [u8; 1]| i64::from(b)),
             _ => return None,
         };
         whole.into_iter().map(|v| usize::try_from(v).ok()).collect()
     }
+}
+
+/// Bytes of a floating-point type as float32.
+fn floats(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        "F32" => values(bytes, f32::from_le_bytes),
+        "F16" => values(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+        "BF16" => values(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+        "F64" => values(bytes, |b| f64::from_le_bytes(b) as f32),
+        _ => return None,
+    })
 }
 
 fn values<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -70,6 +102,7 @@ fn values<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Ve
 pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: BTreeMap<String, (usize, TensorInfo)>,
+    changes: BTreeMap<String, Vec<Change>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +122,7 @@ impl Checkpoint {
         let mut checkpoint = Self {
             shards: Vec::new(),
             tensors: BTreeMap::new(),
+            changes: BTreeMap::new(),
         };
         for path in paths {
             if is_index(path) {
@@ -151,12 +185,31 @@ impl Checkpoint {
     pub fn get(&self, name: &str) -> Option<TensorBytes<'_>> {
         let (shard, info) = self.tensors.get(name)?;
         let shard = &self.shards[*shard];
+        let changes = self.changes.get(name).map_or(&[][..], Vec::as_slice);
         Some(TensorBytes {
-            dtype: info.dtype,
+            dtype: if changes.is_empty() {
+                info.dtype
+            } else {
+                "F32"
+            },
             shape: &info.shape,
-            bytes: &shard.map[info.place.clone()],
             path: &shard.path,
+            stored: info.dtype,
+            raw: &shard.map[info.place.clone()],
+            changes,
         })
+    }
+
+    /// Lets a tensor of floating-point numbers be read with `change` made, behind the changes before
+    /// it. A name that is not there is left alone.
+    ///
+    /// # Panics
+    /// Later, when the values of the change are not of the tensor's shape.
+    pub fn change(&mut self, name: &str, change: Change) {
+        self.changes
+            .entry(name.to_owned())
+            .or_default()
+            .push(change);
     }
 
     /// Names of all tensors, sorted.
@@ -303,9 +356,9 @@ mod tests {
         };
         let sound = open(r#"{"a":"1.safetensors","b":"2.safetensors"}"#).expect("sound");
         assert_eq!(sound.names().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(sound.get("b").expect("there").bytes, [7]);
+        assert_eq!(*sound.get("b").expect("there").bytes(), [7]);
         sound.release("b");
-        assert_eq!(sound.get("b").expect("still there").bytes, [7]);
+        assert_eq!(*sound.get("b").expect("still there").bytes(), [7]);
         for (map, expected) in [
             (r#"{"a":"9.safetensors"}"#, "`9.safetensors`"),
             (r#"{"a":"../1.safetensors"}"#, "does not lie beside"),

@@ -199,7 +199,7 @@ impl<'a> Weights<'a> {
                 .and_then(|zero| zero.broadcast_as(shape))
                 .map_err(runtime_error);
         }
-        let tensor = Tensor::from_raw_buffer(found.bytes, dtype, shape, &Device::Cpu)
+        let tensor = Tensor::from_raw_buffer(&found.bytes(), dtype, shape, &Device::Cpu)
             .and_then(|t| t.to_dtype(self.stored)?.to_dtype(self.computed))
             .and_then(|t| t.to_device(&self.device))
             .map_err(runtime_error)?;

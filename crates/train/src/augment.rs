@@ -98,7 +98,7 @@ fn write(
         script: ScriptQuery::parse(&recipe.script)?,
         max_characters: recipe.max_characters,
     };
-    let before = Subject::load(&base.folder)?.named(base.name.clone());
+    let before = Subject::load(base.tokenizer_folder())?.named(base.name.clone());
     let words = texts.words(&before, &options.script)?;
     let (tokenizer, map) = augment::propose(&before, &words, &options)?;
     let after = augment::write(folder, &before, &tokenizer, &map)?;

@@ -17,7 +17,6 @@ use super::session::Session;
 use korfinsts_encoder::{PreparedText, TokenBatch};
 use korfinsts_nn::as_on_gpu;
 use korfinsts_nn::dropout::Draw;
-use korfinsts_nn::safetensors::Checkpoint;
 
 /// GPUs whose memory is compared: name, and GiB.
 const CARDS: [(&str, f64); 4] = [
@@ -200,7 +199,7 @@ fn of_graph(output: &Tensor, narrow: &HashSet<TensorId>, bytes: u64) -> Vec<u64>
 
 /// Bytes of the weights in float32.
 fn stored(model: &Model) -> Result<u64, TrainError> {
-    let checkpoint = Checkpoint::open(&model.spec().weights)?;
+    let checkpoint = model.spec().checkpoint()?;
     let tensors = checkpoint.names().filter_map(|name| checkpoint.get(name));
     let values: usize = tensors.map(|t| t.shape.iter().product::<usize>()).sum();
     Ok(values as u64 * 4)

@@ -100,6 +100,21 @@ impl Model {
                 what: "the tokenizer".into(),
                 hint: None,
             })?;
+        if spec.llm2vec.is_some() {
+            return Err(EncoderError::Unsupported {
+                what: format!(
+                    "`{}` prepares and pools texts as llm2vec does, which neither a checkpoint nor a \
+                     graph can say",
+                    spec.name
+                ),
+                hint: Some(
+                    "`korfinsts eval` runs it as it is; to train it, give it a `modules.json` with \
+                     the pooling that the new model is to have"
+                        .into(),
+                ),
+            }
+            .into());
+        }
         let mut draws = Arc::default();
         let (body, mut variables) = match spec.backend {
             "static" => table(spec, &options)?,
@@ -307,8 +322,8 @@ fn transformer(
     options: &ModelOptions,
     draws: &mut Arc<Draws>,
 ) -> Result<Opened, TrainError> {
-    let path = spec.folder.join("config.json");
-    let checkpoint = Checkpoint::open(&spec.weights)?;
+    let path = &spec.config_path;
+    let checkpoint = spec.checkpoint()?;
     let mut weights = Weights::new(
         &checkpoint,
         &options.device,
@@ -324,7 +339,7 @@ fn transformer(
     *draws = weights.draws();
     let transformer = architecture::open(
         &BuildInput {
-            config: Config::new(&spec.config, &path),
+            config: Config::new(&spec.config, path),
             causal: spec.causal,
         },
         &mut weights,

@@ -66,7 +66,7 @@ fn write(
             .chain(base.append_token)
             .collect(),
     };
-    let before = Subject::load(&base.folder)?.named(base.name.clone());
+    let before = Subject::load(base.tokenizer_folder())?.named(base.name.clone());
     let texts = match &corpus {
         Some(corpus) => Texts::Corpus(corpus),
         None => Texts::Listed(places.training_texts),

@@ -1,7 +1,7 @@
 //! A checkpoint as a sentence-transformers folder, in the layout that every version of it opens.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
@@ -233,7 +233,7 @@ fn read_stored(checkpoint: &Checkpoint, name: &str) -> Result<Option<Values>, Tr
         "BF16" => DType::BF16,
         _ => return Ok(None),
     };
-    let values = Tensor::from_raw_buffer(found.bytes, dtype, found.shape, &Device::Cpu)
+    let values = Tensor::from_raw_buffer(&found.bytes(), dtype, found.shape, &Device::Cpu)
         .map_err(computing("reading a tensor"))
         .and_then(|t| float32(&t))?;
     let shape = found.shape.to_vec();
@@ -249,8 +249,8 @@ fn read_stored(checkpoint: &Checkpoint, name: &str) -> Result<Option<Values>, Tr
 ///
 /// # Errors
 /// When a file is damaged.
-pub(super) fn stored(weights: &[PathBuf]) -> Result<(Vec<Values>, Number), TrainError> {
-    let checkpoint = Checkpoint::open(weights)?;
+pub(super) fn stored(spec: &EncoderSpec) -> Result<(Vec<Values>, Number), TrainError> {
+    let checkpoint = spec.checkpoint()?;
     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
     let kinds: BTreeSet<&str> = names
         .iter()
@@ -275,7 +275,7 @@ pub(super) fn stored(weights: &[PathBuf]) -> Result<(Vec<Values>, Number), Train
 /// # Errors
 /// When a tensor cannot be read.
 pub fn network(model: &Model) -> Result<Vec<Values>, TrainError> {
-    let checkpoint = Checkpoint::open(&model.spec().weights)?;
+    let checkpoint = model.spec().checkpoint()?;
     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
     let mut tensors = Vec::with_capacity(names.len());
     for name in names {
@@ -386,7 +386,7 @@ pub fn model(
         average(&mut tensors, &mut modules, model, base_share)?;
     }
     for name in COPIED {
-        let from = spec.folder.join(name);
+        let from = spec.companion(name);
         if fs::exists(&from) {
             fs::write_atomic(&target.join(name), &fs::read(&from)?)?;
         }
@@ -422,7 +422,7 @@ fn average(
             *now = mixed as f32;
         }
     };
-    let checkpoint = Checkpoint::open(&model.spec().weights)?;
+    let checkpoint = model.spec().checkpoint()?;
     for tensor in tensors {
         if let Some(base) = read_stored(&checkpoint, &tensor.name)? {
             mix(&mut tensor.values, &base.values);

@@ -404,7 +404,8 @@ fn run_key(
             text.push_str(part);
         }
     }
-    for file in &base.weights {
+    let adapters = base.adapters.iter().flat_map(|a| [&a.weights, &a.config]);
+    for file in base.weights.iter().chain(adapters) {
         text.push_str(&fs::sha256_file(file)?);
     }
     Ok(fs::sha256(text.as_bytes()))

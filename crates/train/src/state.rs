@@ -249,7 +249,7 @@ fn tensor(path: &Path, from: &Checkpoint, name: &str, like: &Var) -> Result<Tens
     if found.shape != like.dims() {
         return Err(wrong(format!("`{name}` has the shape {:?}", found.shape)));
     }
-    Tensor::from_raw_buffer(found.bytes, DType::F32, found.shape, &Device::Cpu)
+    Tensor::from_raw_buffer(&found.bytes(), DType::F32, found.shape, &Device::Cpu)
         .and_then(|t| t.to_dtype(like.dtype())?.to_device(like.device()))
         .map_err(reading)
 }

@@ -96,7 +96,7 @@ pub(super) fn weights(
     base: &EncoderSpec,
     change: &dyn Fn(&mut Values) -> Result<(), String>,
 ) -> Result<usize, TrainError> {
-    let (mut tensors, number) = save::stored(&base.weights)?;
+    let (mut tensors, number) = save::stored(base)?;
     let mut rows = None;
     for tensor in &mut tensors {
         let is_table = tensor.name == TABLE

@@ -3,8 +3,9 @@
     KORFINSTS_BIN=target/debug/korfinsts python tests/reference/kin/model_types.py [model_type ...]
 
 prints a table: model_type, and the smallest cosine and largest difference to sentence-transformers,
-or the refusal. It ends with status 1 where embeddings differ without a warning.
-Python: torch, transformers 5.24, sentence-transformers 6.0.1.
+or the refusal. It ends with status 1 where embeddings differ without a warning. `model_types.md` keeps the
+last table, with what `gradients.py` prints of the test of gradients.
+Python: torch, transformers 5.17 or later, sentence-transformers 6.0.1.
 """
 
 import json, logging, os, shutil, subprocess, sys, tempfile, warnings

@@ -70,9 +70,15 @@ fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Box<dyn Network>, E
     let half = rounds_to_half(spec);
     let floats = |name: &str, tensor: &TensorBytes<'_>| {
         // model2vec's int8 has no scale: its library takes the whole numbers as they are.
-        let whole = || tensor.bytes.iter().map(|b| f32::from(b.cast_signed()));
+        let whole = || {
+            tensor
+                .bytes()
+                .iter()
+                .map(|b| f32::from(b.cast_signed()))
+                .collect()
+        };
         (tensor.dtype == "I8")
-            .then(|| whole().collect())
+            .then(whole)
             .or_else(|| tensor.to_f32())
             .ok_or_else(|| invalid(format!("the tensor `{name}` is {}", tensor.dtype)))
     };

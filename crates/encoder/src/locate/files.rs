@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::file_name;
 use super::foreign::{refuse_foreign, refuse_name};
+use crate::adapter::{self, AdapterFiles, Level};
 use crate::family::{self, Kind};
-use crate::read::{ADAPTERS, MERGE};
 use crate::spec::WeightsFormat;
+use crate::tokenizer::is_tokenizer;
 use crate::{EncoderError, json};
 use korfinsts_base::fs;
 
@@ -32,13 +33,30 @@ const ALTERED: [&str; 16] = [
     "o3",
 ];
 
+/// Files that say how token states become a sentence embedding.
+const MODULES: [&str; 3] = [
+    "modules.json",
+    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+];
+
 /// The files of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFiles {
-    /// Folder with `modules.json` and the sentence-transformers configuration.
+    /// The model's folder.
     pub root: PathBuf,
-    /// Folder with `config.json` and the tokenizer: the root, or the folder of the first module.
+    /// Folder with `modules.json` and the sentence-transformers configuration.
+    pub modules: PathBuf,
+    /// Folder with `config.json`: the root, or the folder of the first module.
     pub base: PathBuf,
+    /// Folder with the configuration of the transformer module.
+    pub module: PathBuf,
+    /// Folders in which the tokenizer is looked for, in order.
+    pub tokenizer: Vec<PathBuf>,
+    /// Roots of the base models below, where an adapter changes one.
+    pub below: Vec<PathBuf>,
+    /// Adapters, in the order in which they are applied.
+    pub adapters: Vec<AdapterFiles>,
     /// One ONNX file, or safetensors shards in the order of their index.
     pub weights: Vec<PathBuf>,
     /// The index of shards, where there is one.
@@ -51,6 +69,66 @@ pub struct ModelFiles {
     pub explicit: bool,
     /// What was chosen among others, or what a user should know.
     pub warnings: Vec<String>,
+}
+
+impl ModelFiles {
+    fn at(root: PathBuf, base: PathBuf) -> Self {
+        Self {
+            modules: root.clone(),
+            module: base.clone(),
+            tokenizer: vec![base.clone(), root.clone()],
+            root,
+            base,
+            below: Vec::new(),
+            adapters: Vec::new(),
+            weights: Vec::new(),
+            index: None,
+            rival: Vec::new(),
+            format: WeightsFormat::Onnx,
+            explicit: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The files of a model that is the base of these adapters: its weights, and the rest from the
+    /// last adapter's folder that has it.
+    fn adapted(mut self, levels: &[Level]) -> Result<Self, EncoderError> {
+        for level in levels.iter().rev() {
+            let root = level.folder.clone();
+            let base = transformer_folder(&root)?;
+            let holds = |folder: &Path, name: &str| fs::exists(&folder.join(name));
+            if holds(&base, "config.json") {
+                self.base.clone_from(&base);
+            }
+            if [&base, &root].iter().any(|folder| is_tokenizer(folder)) {
+                self.tokenizer = vec![base.clone(), root.clone()];
+            }
+            if MODULES.iter().any(|name| holds(&root, name)) {
+                self.module = base;
+                self.modules.clone_from(&root);
+            }
+            if root != self.root {
+                self.below
+                    .insert(0, std::mem::replace(&mut self.root, root));
+            }
+            self.adapters.push(level.files.clone());
+        }
+        self.explicit = false;
+        Ok(self)
+    }
+}
+
+/// Finds the files of the model that adapters make of a base.
+///
+/// # Errors
+/// As [`find`], for the base.
+pub(crate) fn find_adapted(levels: &[Level]) -> Result<Option<ModelFiles>, EncoderError> {
+    let Some(last) = levels.last() else {
+        return Ok(None);
+    };
+    find(&last.base.path, Some(WeightsFormat::Safetensors))?
+        .adapted(levels)
+        .map(Some)
 }
 
 /// Finds the files of the model at `path`, a file or folder.
@@ -67,16 +145,7 @@ pub fn find(path: &Path, only: Option<WeightsFormat>) -> Result<ModelFiles, Enco
     }
     let root = path.to_owned();
     let base = transformer_folder(&root)?;
-    let mut found = ModelFiles {
-        base: base.clone(),
-        root: root.clone(),
-        weights: Vec::new(),
-        index: None,
-        rival: Vec::new(),
-        format: WeightsFormat::Onnx,
-        explicit: false,
-        warnings: Vec::new(),
-    };
+    let mut found = ModelFiles::at(root.clone(), base.clone());
     let folders: Vec<&Path> = if base == root {
         vec![&root]
     } else {
@@ -171,15 +240,13 @@ fn from_file(path: &Path) -> Result<ModelFiles, EncoderError> {
         }
         _ => root,
     };
+    let base = transformer_folder(&root)?;
     Ok(ModelFiles {
-        base: transformer_folder(&root)?,
-        root,
         weights,
         index,
-        rival: Vec::new(),
         format,
         explicit: true,
-        warnings: Vec::new(),
+        ..ModelFiles::at(root, base)
     })
 }
 
@@ -189,7 +256,7 @@ fn is_name(folder: &Path, name: &str) -> bool {
 }
 
 /// The folder of the first module of `modules.json`, which is the root unless it names one.
-fn transformer_folder(root: &Path) -> Result<PathBuf, EncoderError> {
+pub(crate) fn transformer_folder(root: &Path) -> Result<PathBuf, EncoderError> {
     let path = root.join("modules.json");
     let Some(modules) = json::load(&path)? else {
         return Ok(root.to_owned());
@@ -345,10 +412,7 @@ fn no_weights(folders: &[&Path], only: Option<WeightsFormat>) -> EncoderError {
         .flat_map(|folder| fs::list(&folder).unwrap_or_default())
         .collect();
     let has_graph = |file: &PathBuf| files.contains(&file.with_extension("xml"));
-    let is_adapter = |file: &PathBuf| ADAPTERS.contains(&file_name(file).as_str());
-    let mut weights = files
-        .iter()
-        .filter(|file| !has_graph(file) && !is_adapter(file));
+    let mut weights = files.iter().filter(|file| !has_graph(file));
     if let Some(error) = weights.find_map(|file| refuse_name(file).err()) {
         return error;
     }
@@ -385,9 +449,13 @@ pub(crate) fn instead(files: &[PathBuf]) -> Option<(String, String)> {
         let of_kind = |file: &&PathBuf| kind(&file_name(file));
         files.iter().filter(of_kind).cloned().collect()
     };
-    let adapters = which(&|name| ADAPTERS.contains(&name));
+    let adapters = which(&|name| [adapter::CONFIG, adapter::PICKLE].contains(&name));
     if !adapters.is_empty() {
-        let hint = format!("this is an adapter without its base model: {MERGE}");
+        let hint = format!(
+            "this is an adapter without its `{}`, the only format of its tensors that is read: save \
+             it as safetensors where you trust it",
+            adapter::WEIGHTS
+        );
         return Some((names(&adapters), hint));
     }
     let tensors = which(&|name| name.ends_with(".safetensors"));

@@ -178,6 +178,7 @@ impl ModelOptions {
     fn overrides(&self, found: &Found) -> Overrides {
         Overrides {
             identity: found.identity.clone(),
+            adapters: Some(found.adapters.clone()),
             open: self.open.clone(),
             ..Overrides::default()
         }

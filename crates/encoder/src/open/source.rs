@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ModelOptions, Note};
+use crate::adapter::{self, Base, BaseName, Level};
 use crate::locate::{ModelSource, instead, locate};
 use crate::spec::WeightsFormat;
 use crate::{EncoderError, built_in, lexical, onnx};
@@ -16,6 +17,8 @@ pub struct Found {
     pub path: PathBuf,
     /// Hub id and 40-digit revision, where it came from the hub.
     pub identity: Option<(String, String)>,
+    /// Adapters and their bases; the one that is applied last comes first.
+    pub adapters: Vec<Level>,
 }
 
 impl Found {
@@ -23,6 +26,7 @@ impl Found {
         Self {
             path,
             identity: None,
+            adapters: Vec::new(),
         }
     }
 }
@@ -51,6 +55,42 @@ const TOKENIZER_FILES: [&str; 14] = [
 /// # Errors
 /// When it is an endpoint, or must be downloaded and cannot be.
 pub fn find(
+    source: &str,
+    weights: WeightsFormat,
+    options: &ModelOptions,
+) -> Result<Found, EncoderError> {
+    let mut found = find_one(source, weights, options)?;
+    found.adapters = adapter::levels(&found.path, &mut |config, name| base(config, name, options))?;
+    Ok(found)
+}
+
+/// Finds the base of an adapter.
+fn base(config: &Path, name: &BaseName, options: &ModelOptions) -> Result<Base, EncoderError> {
+    let path = match locate(&name.source) {
+        ModelSource::Hub { id, revision } => {
+            let revision = name.revision.as_deref().or(revision.as_deref());
+            let found = from_hub(&id, revision, WeightsFormat::Safetensors, options)?;
+            return Ok(Base {
+                path: found.path,
+                identity: found.identity,
+            });
+        }
+        ModelSource::Path { path, .. } => path,
+        ModelSource::Endpoint(_) => {
+            return Err(adapter::missing_base(config, name, "it is a server"));
+        }
+    };
+    if !fs::exists(&path) && built_in::is_known(&name.source) {
+        let path = built_in::unpack(&name.source, &options.data_home()?)?;
+        return Ok(Base {
+            path,
+            identity: None,
+        });
+    }
+    adapter::local(config, name)
+}
+
+fn find_one(
     source: &str,
     weights: WeightsFormat,
     options: &ModelOptions,
@@ -108,6 +148,7 @@ pub fn find_tokenizer(source: &str, options: &ModelOptions) -> Result<Found, Enc
     Ok(Found {
         path,
         identity: Some((id, snapshot.commit)),
+        adapters: Vec::new(),
     })
 }
 
@@ -189,6 +230,7 @@ fn from_hub(
     Ok(Found {
         path,
         identity: Some((id.to_owned(), snapshot.commit)),
+        adapters: Vec::new(),
     })
 }
 
@@ -267,10 +309,14 @@ fn is_pickle(file: &str) -> bool {
 /// The files of a repository that an evaluation needs, but for external data of a graph.
 fn wanted(files: &[String], onnx: bool) -> Vec<&str> {
     let has = |name: &str| files.iter().any(|f| f == name);
+    // An adapter is merged into safetensors, its own folder's where it has some.
+    let is_adapter = |file: &&String| file.ends_with(adapter::WEIGHTS);
+    let onnx = onnx && !files.iter().any(|file| is_adapter(&file));
     let plain = ["model.onnx", "onnx/model.onnx"]
         .into_iter()
         .find(|f| onnx && has(f));
-    let safetensors = |file: &str| file == "model.safetensors" || is_shard(file);
+    let safetensors =
+        |file: &str| file == "model.safetensors" || is_shard(file) || file == adapter::WEIGHTS;
     // The only weights, where they are an ONNX file of another name.
     let only = match graphs(files)[..] {
         [only] if onnx && !files.iter().any(|f| f.ends_with(".safetensors")) => Some(only),
@@ -379,7 +425,7 @@ mod tests {
                 &list(&["2_Dense/model.safetensors", "adapter_config.json"]),
                 true,
                 "found `adapter_config.json`",
-                "an adapter without its base",
+                "an adapter without its `adapter_model.safetensors`",
             ),
         ] {
             assert!(!wanted(files, onnx).iter().any(|f| is_weights(f)), "{says}");

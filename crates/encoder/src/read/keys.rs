@@ -119,7 +119,7 @@ impl Reader<'_> {
             .filter(|(role, _)| *role == "config")
             .map(|(_, path)| path.clone())
             .collect();
-        files.extend(TRANSFORMER_CONFIGS.map(|name| self.files.base.join(name)));
+        files.extend(TRANSFORMER_CONFIGS.map(|name| self.files.module.join(name)));
         files.sort();
         files.dedup();
         for path in files {
@@ -183,7 +183,7 @@ fn unknown(value: &Value, known: &[&str], network: Option<&BTreeSet<String>>) ->
 }
 
 /// Whether a list has a key.
-pub(super) fn holds(list: &str, key: &str) -> bool {
+pub(crate) fn holds(list: &str, key: &str) -> bool {
     list.split_whitespace().any(|known| known == key)
 }
 

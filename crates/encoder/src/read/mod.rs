@@ -4,6 +4,7 @@
 //! over `korfinsts.toml`, which wins over the folder; what is guessed is a warning, and an error
 //! when the user asked for strictness.
 
+mod adapted;
 mod graph;
 mod keys;
 mod modules;
@@ -21,10 +22,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+pub(crate) use self::keys::holds;
 pub use self::overrides::{Attention, ModelTable, Overrides, model_tables};
-pub(crate) use self::unread::{ADAPTERS, MERGE};
+use super::adapter;
 use super::backend::{self, BACKENDS};
 use super::family::{self, Family, Kind};
+use super::llm2vec::Llm2Vec;
 use super::locate::{self, ModelFiles};
 use super::modules::Module;
 use super::pooling::Pooling;
@@ -45,12 +48,19 @@ const BIDIRECTIONAL: &str = "use_bidirectional_attention";
 /// under `overrides.strict`, when something had to be guessed.
 pub fn read(path: &Path, overrides: &Overrides) -> Result<EncoderSpec, EncoderError> {
     let wanted = overrides.wanted_backend()?;
+    let levels = match &overrides.adapters {
+        Some(levels) => levels.clone(),
+        None => adapter::levels(path, &mut adapter::local)?,
+    };
     let only = match wanted.map(|b| b.reads) {
         Some([only]) => Some(*only),
         _ if locate::names_static_embeddings(path)? => Some(WeightsFormat::Safetensors),
         _ => None,
     };
-    let files = locate::find(path, only)?;
+    let files = match locate::find_adapted(&levels)? {
+        Some(files) => files,
+        None => locate::find(path, only)?,
+    };
     if let Some(backend) = wanted
         && !backend.reads.contains(&files.format)
     {
@@ -67,7 +77,10 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<EncoderSpec, EncoderEr
     // thread, which is left behind when reading fails.
     let weights = files.weights.clone();
     let hashes = std::thread::spawn(move || hash_all(&weights));
-    let mut spec = Reader::new(files, overrides)?.finish(path, wanted)?;
+    let mut reader = Reader::new(files, overrides)?;
+    reader.adapters(&levels)?;
+    reader.read_llm2vec(&levels)?;
+    let mut spec = reader.finish(path, wanted)?;
     let hashes = hashes.join().map_err(|_| EncoderError::Runtime {
         backend: "sha256",
         reason: "the thread that hashes the weights stopped".into(),
@@ -94,6 +107,7 @@ struct Reader<'a> {
     settings: Value,
     /// The configuration of the transformer module, where there is one.
     transformer: Option<(PathBuf, Value)>,
+    llm2vec: Option<Llm2Vec>,
     decisions: Vec<Decision>,
     warnings: Vec<String>,
     read_files: Vec<(&'static str, PathBuf)>,
@@ -102,15 +116,14 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(mut files: ModelFiles, overrides: &'a Overrides) -> Result<Self, EncoderError> {
         let config_path = files.base.join("config.json");
-        let settings_path = [&files.base, &files.root]
-            .map(|folder| folder.join("tokenizer_config.json"))
-            .into_iter()
-            .find(|p| fs::exists(p))
-            .unwrap_or_else(|| files.base.join("tokenizer_config.json"));
+        let mut settings = files.tokenizer.iter();
+        let settings_path = settings
+            .find_map(|folder| Some(folder.join("tokenizer_config.json")).filter(|p| fs::exists(p)))
+            .unwrap_or_else(|| files.tokenizer[0].join("tokenizer_config.json"));
         let config = json::load(&config_path)?;
         let settings = json::load(&settings_path)?;
         let transformer = text::TRANSFORMER_CONFIGS
-            .map(|name| files.base.join(name))
+            .map(|name| files.module.join(name))
             .into_iter()
             .find(|path| fs::exists(path));
         let transformer = match transformer {
@@ -133,6 +146,7 @@ impl<'a> Reader<'a> {
             settings_path,
             settings: settings.unwrap_or(Value::Null),
             transformer,
+            llm2vec: None,
             decisions: Vec::new(),
             warnings,
             read_files,
@@ -180,14 +194,18 @@ impl<'a> Reader<'a> {
 
     /// Path relative to the model's folder, with `/`.
     fn relative(&self, path: &Path) -> String {
-        let relative = path
-            .strip_prefix(&self.files.root)
-            .unwrap_or_else(|_| path.file_name().map_or(path, Path::new));
-        relative
+        let mut roots = std::iter::once(&self.files.root)
+            .chain(&self.files.below)
+            .enumerate();
+        let (depth, relative) = roots
+            .find_map(|(depth, root)| Some((depth, path.strip_prefix(root).ok()?)))
+            .unwrap_or_else(|| (0, path.file_name().map_or(path, Path::new)));
+        let parts = relative
             .components()
-            .map(|c| c.as_os_str().to_string_lossy())
-            .collect::<Vec<_>>()
-            .join("/")
+            .map(|c| c.as_os_str().to_string_lossy());
+        // Where an adapter changes a base, its files have a name of their own.
+        let below = std::iter::repeat_n("base".into(), depth);
+        below.chain(parts).collect::<Vec<_>>().join("/")
     }
 
     fn family(&self) -> &'static Family {
@@ -210,15 +228,20 @@ impl<'a> Reader<'a> {
             Some((name, _)) => name.clone(),
             None => display_name(path, &self.files),
         };
-        self.refuse_adapter()?;
+        self.unread_adapter();
         let sentence = self.sentence_config()?;
         self.transformer_module()?;
-        let described = modules::read(&self.files.root)?;
+        let described = modules::read(&self.files.modules)?;
         let static_kind = self.static_kind(described.as_ref())?;
         // The libraries of static embeddings open `tokenizer.json` and nothing else.
         let plain = json!({"model_type": "model2vec"});
         let tokenizer = Tokenizer::from_folder(
-            &[self.files.base.as_path(), self.files.root.as_path()],
+            &self
+                .files
+                .tokenizer
+                .iter()
+                .map(PathBuf::as_path)
+                .collect::<Vec<_>>(),
             if static_kind.is_some() {
                 &plain
             } else {
@@ -272,8 +295,10 @@ impl<'a> Reader<'a> {
             name,
             revision: self.overrides.identity.as_ref().map(|(_, r)| r.clone()),
             folder: self.files.root.clone(),
+            config_path: self.config_path,
             format: self.files.format,
             weights: self.files.weights,
+            adapters: self.files.adapters,
             files,
             architecture,
             config: self.config,
@@ -292,6 +317,7 @@ impl<'a> Reader<'a> {
             add_special_tokens: static_kind.is_none(),
             drop_unknown: static_kind == Some(StaticKind::Model2Vec),
             max_characters: text.max_characters,
+            llm2vec: self.llm2vec,
             causal,
             prompts,
             default_prompt_name,
@@ -307,7 +333,7 @@ impl<'a> Reader<'a> {
 
     /// What a checkpoint says it was trained on.
     fn trained_variants(&self) -> Result<Vec<String>, EncoderError> {
-        let path = self.files.root.join(TRAINED_VARIANTS);
+        let path = self.files.modules.join(TRAINED_VARIANTS);
         let Some(value) = json::load(&path)? else {
             return Ok(Vec::new());
         };
@@ -320,7 +346,7 @@ impl<'a> Reader<'a> {
 
     /// `config_sentence_transformers.json`.
     fn sentence_config(&mut self) -> Result<(PathBuf, Value), EncoderError> {
-        let path = self.files.root.join("config_sentence_transformers.json");
+        let path = self.files.modules.join("config_sentence_transformers.json");
         let Some(value) = json::load(&path)? else {
             return Ok((path, Value::Null));
         };

@@ -7,7 +7,7 @@ use crate::onnx::{GraphInfo, ValueInfo};
 use crate::pooling::Pooling;
 use crate::spec::Setting;
 use crate::width::Widths;
-use crate::{EncoderError, json};
+use crate::{EncoderError, json, llm2vec};
 use korfinsts_base::fs;
 
 /// Outputs that hold finished embeddings, best first.
@@ -78,7 +78,7 @@ impl Reader<'_> {
             .map(|(modes, include)| (modes.to_vec(), include));
         let masks_prompt = match &described_pooling {
             Some((_, include)) => !include,
-            None => described.is_none() && self.family().means_behind_prompt,
+            None => described.is_none() && self.leaves_instruction_out(),
         };
         let output = match graph {
             Some(graph) => Some(self.output(graph, asked.is_some() || masks_prompt)?),
@@ -111,6 +111,7 @@ impl Reader<'_> {
         if !include_prompt {
             let source = match described {
                 Some(_) => "the pooling's configuration".to_owned(),
+                None if self.llm2vec.is_some() => llm2vec::FILE.to_owned(),
                 None => self.own_code(),
             };
             self.decide(Setting::Prompt, "left out of the pooling", source);
@@ -172,7 +173,7 @@ impl Reader<'_> {
             }
             (None, None, Some(_)) => {
                 return Err(EncoderError::Invalid {
-                    path: self.files.root.join("modules.json"),
+                    path: self.files.modules.join("modules.json"),
                     reason: "it names no pooling, and the network gives one state per token".into(),
                     hint: Some("say it with `--pooling`".into()),
                 });
@@ -199,8 +200,19 @@ impl Reader<'_> {
         })
     }
 
+    /// Whether the model's own code leaves the instruction out of its pooling.
+    fn leaves_instruction_out(&self) -> bool {
+        match &self.llm2vec {
+            Some(llm2vec) => llm2vec.skips_instruction,
+            None => self.family().means_behind_prompt,
+        }
+    }
+
     /// The pooling of the model's own code, and where it is said.
     fn own_pooling(&self) -> Option<(Pooling, String)> {
+        if let Some(llm2vec) = &self.llm2vec {
+            return Some((llm2vec.pooling, llm2vec::FILE.to_owned()));
+        }
         if self.family().means_behind_prompt {
             return Some((Pooling::Mean, self.own_code()));
         }
@@ -227,7 +239,7 @@ impl Reader<'_> {
 
     /// `1_Pooling/config.json` without a `modules.json`.
     fn loose_pooling(&mut self) -> Result<Option<Described>, EncoderError> {
-        let folder = self.files.root.join("1_Pooling");
+        let folder = self.files.modules.join("1_Pooling");
         if !fs::exists(&folder.join("config.json")) {
             return Ok(None);
         }
@@ -330,7 +342,7 @@ impl Reader<'_> {
         let mut modules = described.map(|d| d.modules).unwrap_or_default();
         if pooling_of(&modules).is_some() {
             return Err(EncoderError::Invalid {
-                path: self.files.root.join("modules.json"),
+                path: self.files.modules.join("modules.json"),
                 reason: "static embeddings are pooled already, and it names a pooling".into(),
                 hint: None,
             });
@@ -379,7 +391,7 @@ impl Reader<'_> {
     fn describe(&mut self, modules: &[Module]) {
         if !modules.is_empty() {
             let words: Vec<_> = modules.iter().map(Module::describe).collect();
-            let source = if fs::exists(&self.files.root.join("modules.json")) {
+            let source = if fs::exists(&self.files.modules.join("modules.json")) {
                 "modules.json"
             } else {
                 "as above"

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::EncoderError;
+use crate::adapter::Level;
 use crate::backend::OpenOptions;
 use crate::onnx::GraphInfo;
 use crate::pooling::Pooling;
@@ -165,6 +166,8 @@ pub struct Overrides {
     pub strict: bool,
     /// Display name and hub revision, where the model came from the hub.
     pub identity: Option<(String, String)>,
+    /// Adapters and their bases, where they were found before; else bases are looked for on disk.
+    pub adapters: Option<Vec<Level>>,
     /// The table of this model in `korfinsts.toml`.
     pub table: ModelTable,
     /// What is known of the ONNX graph; it is inspected when `None`.

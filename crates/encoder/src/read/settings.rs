@@ -11,7 +11,7 @@ use crate::backend::device::Device;
 use crate::backend::{BACKENDS, Backend};
 use crate::onnx::GraphInfo;
 use crate::spec::{Setting, WeightsFormat};
-use crate::{EncoderError, json};
+use crate::{EncoderError, json, llm2vec};
 use korfinsts_metric::Similarity;
 
 /// Longest prompt, in bytes: it is put before every text.
@@ -105,6 +105,10 @@ impl Reader<'_> {
             }
             self.decide(Setting::Attention, attention.name(), source);
             return Ok(Some(attention == Attention::Causal));
+        }
+        if self.llm2vec.is_some() {
+            self.decide(Setting::Attention, "bidirectional", llm2vec::FILE);
+            return Ok(Some(false));
         }
         let flag = |key: &str| json::boolean(&self.config_path, &self.config, key);
         let (causal, key) = match (flag("is_causal")?, flag(BIDIRECTIONAL)?) {

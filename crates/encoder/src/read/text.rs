@@ -8,7 +8,7 @@ use crate::locate::file_name;
 use crate::network::PaddingSide;
 use crate::spec::Setting;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
-use crate::{EncoderError, json};
+use crate::{EncoderError, json, llm2vec};
 
 /// Configuration files of the transformer module, in the order in which they are looked for.
 pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
@@ -53,7 +53,8 @@ impl Reader<'_> {
         let padding_side = self.padding_side()?;
         let append_token = match static_kind {
             Some(_) => None,
-            None => self.end_token(tokenizer, pools_last)?,
+            // llm2vec puts the end into the text, or leaves it to the tokenizer.
+            None => self.end_token(tokenizer, pools_last && self.llm2vec.is_none())?,
         };
         let (prefix, suffix) = tokenizer.template();
         let around = prefix.len() + suffix.len() + usize::from(append_token.is_some());
@@ -95,6 +96,9 @@ impl Reader<'_> {
             }
             self.decide(Setting::MaxTokens, max.to_string(), source);
             return Ok(max);
+        }
+        if let Some(max) = self.llm2vec.as_ref().map(|llm2vec| llm2vec.max_tokens) {
+            return Ok(self.capped(max, capacity, llm2vec::FILE));
         }
         if let Some((path, config)) = self.transformer.clone() {
             let name = &file_name(&path);

@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use korfinsts_nn::safetensors::{self, Checkpoint, TensorBytes};
+use korfinsts_nn::safetensors::{self, Checkpoint};
 
 use super::keys::list;
 use super::{Reader, StaticKind};
@@ -13,12 +13,6 @@ use crate::backend::static_embedding;
 use crate::onnx::GraphInfo;
 use korfinsts_base::fs;
 
-/// Files of adapters, as PEFT names them.
-pub(crate) const ADAPTERS: [&str; 3] = [
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "adapter_model.bin",
-];
 /// Parts of names: a tensor whose name has one of them belongs to a head that no token state
 /// depends on, or is a constant that is computed again.
 const HEADS: [&str; 19] = [
@@ -46,11 +40,6 @@ const HEADS: [&str; 19] = [
 const FIRST: [&str; 2] = ["head", "decoder"];
 /// A table that is a copy of the one that is read.
 const COPY: &str = "encoder.embed_tokens.weight";
-
-/// How to merge an adapter into its base.
-pub(crate) const MERGE: &str = "merge it where its base model is: \
-     `PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(new_folder)`, and \
-     name the new folder";
 
 impl Reader<'_> {
     /// What the folder says and holds, against what is used of it.
@@ -93,34 +82,6 @@ impl Reader<'_> {
             }
         }
         self.check_keys(None, false)
-    }
-
-    /// Refuses an adapter next to the weights: what the model's library opens is both of them.
-    pub(super) fn refuse_adapter(&mut self) -> Result<(), EncoderError> {
-        let folders = [&self.files.root, &self.files.base];
-        let found = folders
-            .into_iter()
-            .flat_map(|folder| ADAPTERS.map(|name| folder.join(name)))
-            .find(|path| fs::exists(path));
-        let Some(path) = found else {
-            return Ok(());
-        };
-        let weights = self.relative(&self.files.weights[0].clone());
-        let reason = format!("an adapter is next to `{weights}`, which holds the base alone");
-        if self.files.explicit {
-            self.warnings.push(format!(
-                "{}: {reason}: it is not applied",
-                self.relative(&path)
-            ));
-            return Ok(());
-        }
-        Err(EncoderError::Invalid {
-            path,
-            reason,
-            hint: Some(format!(
-                "{MERGE}; or name `{weights}` itself to leave it out"
-            )),
-        })
     }
 
     /// Doubts tensors that the network does not read and that are of no known head.
@@ -171,7 +132,7 @@ impl Reader<'_> {
     }
 }
 
-fn is_head(name: &str) -> bool {
+pub(super) fn is_head(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or(name);
     name == COPY || FIRST.contains(&first) || name.split('.').any(|part| HEADS.contains(&part))
 }
@@ -194,18 +155,9 @@ fn samples(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
         .filter_map(|name| {
             let tensor = checkpoint.get(name)?;
             let count: usize = tensor.shape.iter().product();
-            let size = tensor.bytes.len() / count.max(1);
-            let from = (count / 2).min(count.saturating_sub(VALUES)) * size;
-            let part = TensorBytes {
-                bytes: &tensor.bytes[from..][..count.min(VALUES) * size],
-                ..tensor
-            };
-            Some(
-                part.to_f32()?
-                    .iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect(),
-            )
+            let from = (count / 2).min(count.saturating_sub(VALUES));
+            let part = tensor.part(from, count.min(VALUES))?;
+            Some(part.iter().flat_map(|v| v.to_le_bytes()).collect())
         })
         .filter(|bytes: &Vec<u8>| bytes.iter().any(|b| *b != bytes[0]))
         .collect()

@@ -21,6 +21,13 @@ const SENTENCEPIECE: [&str; 5] = [
     "sentencepiece.model",
 ];
 
+/// Whether a folder holds a tokenizer, or a part of one.
+pub(crate) fn is_tokenizer(folder: &Path) -> bool {
+    let names = ["tokenizer.json", "vocab.json", "vocab.txt"];
+    let mut names = names.iter().chain(&SENTENCEPIECE);
+    names.any(|name| fs::exists(&folder.join(name)))
+}
+
 pub(super) fn from_folder(folders: &[&Path], config: &Value) -> Result<Tokenizer, EncoderError> {
     for folder in folders {
         if let Some(tokenizer) = try_folder(folder, config)? {

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub(crate) use files::is_tokenizer;
 pub use inspect::EojeolContext;
 
 use self::guard::quietly;

@@ -36,16 +36,16 @@ fn build(
         });
     }
     for key in ["relative_attention", "share_att_key"] {
-        if !config.flag_or(key, false)? {
-            return Err(config.error(format!("`{key}` is not `true`, which is not supported")));
-        }
+        config.only_flag(key, false, true)?;
     }
     if let Some(found) = config.get("conv_kernel_size").filter(|found| **found != 0) {
         return Err(config.invalid("conv_kernel_size", found, "0: no convolution"));
     }
     let hidden = config.size("hidden_size")?;
-    if config.size_or("embedding_size", hidden)? != hidden {
-        return Err(config.error("`embedding_size` is not `hidden_size`".into()));
+    let embedding = config.size_or("embedding_size", hidden)?;
+    if embedding != hidden {
+        let allowed = format!("{hidden}, as `hidden_size`");
+        return Err(config.invalid("embedding_size", &embedding.into(), &allowed));
     }
     config.positive("layer_norm_eps")?;
     let counting = Counting::FromZero;

@@ -102,7 +102,9 @@ fn windows(config: &Config<'_>, bidirectional: bool) -> Result<(usize, Vec<bool>
     }
     let local = config.local_layers(layers, |i| !(i + 1).is_multiple_of(every))?;
     if config.is_null("sliding_window") && local.contains(&true) {
-        return Err(config.error("there are local layers, but `sliding_window` is null".into()));
+        return Err(config.error(
+            "`sliding_window` is `null`, expected a number of tokens for the local layers".into(),
+        ));
     }
     let window = config.size_or("sliding_window", 4096)?;
     Ok((if bidirectional { window / 2 } else { window }, local))

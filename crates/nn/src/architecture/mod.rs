@@ -11,13 +11,13 @@ mod gemma3_text;
 mod gte;
 mod llama;
 mod mistral;
-mod modernbert;
+pub mod modernbert;
 mod mpnet;
 mod nomic_bert;
 mod qwen2;
 mod qwen3;
 mod roberta;
-mod t5;
+pub mod t5;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

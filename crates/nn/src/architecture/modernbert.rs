@@ -4,6 +4,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::{Architecture, BuildInput, Prepared, Transformer};
+use crate::config::Config;
 use crate::dropout::{Dropout, dropped};
 use crate::mask::{Mask, Reach};
 use crate::ops::{Activation, Attention, Epilogue, LayerNorm, Linear, Mode, select};
@@ -59,6 +60,28 @@ const KINDS: [LayerKind; 2] = [
     },
 ];
 
+/// Rotary positions of layers with full and with local attention; heads are `head` wide.
+///
+/// # Errors
+/// When a parameter has an unexpected value.
+pub fn ropes(config: &Config<'_>, head: usize) -> std::result::Result<[Rope; 2], NnError> {
+    Rope::of_kinds(config, head, KINDS)
+}
+
+/// Whether each of `layers` layers has local attention, and how many tokens on either side one sees.
+///
+/// # Errors
+/// When a field has an unexpected value.
+pub fn local(
+    config: &Config<'_>,
+    layers: usize,
+) -> std::result::Result<(Vec<bool>, usize), NnError> {
+    let window = config.size_or("local_attention", 128)? / 2;
+    let every = config.size_or("global_attn_every_n_layers", 3)?;
+    let local = config.local_layers(layers, |i| !i.is_multiple_of(every))?;
+    Ok((local, window))
+}
+
 fn build(
     input: &BuildInput<'_>,
     weights: &mut Weights<'_>,
@@ -75,9 +98,7 @@ fn build(
     let attention_bias = config.flag_or("attention_bias", false)?;
     let mlp_bias = config.flag_or("mlp_bias", false)?;
     let activation = config.activation("hidden_activation", Activation::Gelu)?;
-    let window = config.size_or("local_attention", 128)? / 2;
-    let every = config.size_or("global_attn_every_n_layers", 3)?;
-    let local = config.local_layers(layers, |i| !i.is_multiple_of(every))?;
+    let (local, window) = local(config, layers)?;
     weights.probe(&["", "model."], "embeddings.tok_embeddings.weight");
     let norm = |name: &str| weights.layer_norm(name, hidden, epsilon, norm_bias);
     let layers = local
@@ -108,7 +129,7 @@ fn build(
         final_norm: norm("final_norm")?,
         heads,
         head,
-        ropes: Rope::of_kinds(config, head, KINDS)?,
+        ropes: ropes(config, head)?,
         local_reach: Reach {
             behind: window,
             ahead: window,

@@ -88,12 +88,10 @@ fn own(config: &Config<'_>) -> Result<Form, NnError> {
         "rotary_scaling_factor",
     ] {
         if let Some(found) = config.get(key).filter(|found| **found != 0) {
-            return Err(config.invalid(key, found, "null"));
+            return Err(config.invalid(key, found, "null: it is not supported"));
         }
     }
-    if !config.flag_or("scale_attn_weights", true)? {
-        return Err(config.error("`scale_attn_weights` is `false`, which is not supported".into()));
-    }
+    config.only_flag("scale_attn_weights", true, true)?;
     let fraction = config.optional_number("rotary_emb_fraction")?;
     if fraction != Some(1.0) {
         let found = fraction.unwrap_or(0.0).into();

@@ -50,7 +50,11 @@ pub fn windows(config: &Config<'_>) -> Result<(Option<usize>, Vec<bool>), NnErro
     };
     let local = config.local_layers(layers, |i| used && i >= first)?;
     if window.is_none() && local.contains(&true) {
-        return Err(config.error("`layer_types` has local layers, but there is no window".into()));
+        return Err(config.error(
+            "`layer_types` has local layers, but `use_sliding_window` is not `true` or \
+             `sliding_window` is null"
+                .into(),
+        ));
     }
     Ok((window, local))
 }

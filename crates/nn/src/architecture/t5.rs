@@ -42,7 +42,10 @@ struct Layer {
 }
 
 /// `feed_forward_proj`: an activation, or `gated-` and an activation.
-fn feed_forward(config: &Config<'_>) -> std::result::Result<Epilogue, NnError> {
+///
+/// # Errors
+/// When it is none that is known, or `dense_act_fn` and `is_gated_act` say something else.
+pub fn feed_forward(config: &Config<'_>) -> std::result::Result<Epilogue, NnError> {
     const KEY: &str = "feed_forward_proj";
     let default = match config.text("model_type")? {
         Some("mt5") => "gated-gelu",

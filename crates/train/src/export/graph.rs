@@ -201,12 +201,56 @@ impl Graph {
     /// Layer normalisation over the last axis.
     pub fn layer_norm(&mut self, x: &str, name: &str, epsilon: f32) -> Result<String, TrainError> {
         let weight = self.weight(&format!("{name}.weight"))?;
-        let bias = self.weight(&format!("{name}.bias"))?;
+        let mut inputs = vec![x.to_owned(), weight];
+        let bias = format!("{name}.bias");
+        if self.has(&bias) {
+            inputs.push(self.weight(&bias)?);
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let attributes = [
             ("axis", Attribute::Int(-1)),
             ("epsilon", Attribute::Float(epsilon)),
         ];
-        Ok(self.op("LayerNormalization", &[x, &weight, &bias], &attributes))
+        Ok(self.op("LayerNormalization", &inputs, &attributes))
+    }
+
+    /// Root-mean-square normalisation over the last axis.
+    pub fn rms_norm(&mut self, x: &str, name: &str, epsilon: f32) -> Result<String, TrainError> {
+        let weight = self.weight(&format!("{name}.weight"))?;
+        let epsilon = self.float(epsilon);
+        let square = self.op("Mul", &[x, x], &[]);
+        let attributes = [
+            ("axes", Attribute::Ints(&[-1])),
+            ("keepdims", Attribute::Int(1)),
+        ];
+        let mean = self.op("ReduceMean", &[&square], &attributes);
+        let mean = self.op("Add", &[&mean, &epsilon], &[]);
+        let root = self.op("Sqrt", &[&mean], &[]);
+        let x = self.op("Div", &[x, &root], &[]);
+        Ok(self.op("Mul", &[&x, &weight], &[]))
+    }
+
+    /// The two halves of the last axis, which is `width` wide.
+    pub fn halves(&mut self, x: &str, width: usize) -> [String; 2] {
+        let half = width as i64 / 2;
+        let sizes = self.ints(&[half, half]);
+        let first = self.op_with("Split", &[x, &sizes], &[("axis", Attribute::Int(-1))], 2);
+        let second = format!("{first}.1");
+        [first, second]
+    }
+
+    /// The three parts of the last axis, each `width` wide.
+    pub fn thirds(&mut self, x: &str, width: usize) -> [String; 3] {
+        let sizes = self.ints(&[width as i64; 3]);
+        let first = self.op_with("Split", &[x, &sizes], &[("axis", Attribute::Int(-1))], 3);
+        let (second, third) = (format!("{first}.1"), format!("{first}.2"));
+        [first, second, third]
+    }
+
+    /// Numbers of the network that are no tensor of the model.
+    pub fn floats(&mut self, values: &[f32]) -> String {
+        let key = format!("v{values:?}");
+        self.shared(key, FLOAT, vec![values.len()], floats(values))
     }
 
     fn shared(&mut self, key: String, element: i64, shape: Vec<usize>, bytes: Vec<u8>) -> String {

@@ -5,8 +5,10 @@
 //! `crates/nn/src/architecture/` reads, and its line in `encoder/family.rs`.
 
 mod graph;
+mod modernbert;
 mod precision;
 mod proto;
+mod t5;
 
 use std::path::Path;
 
@@ -97,7 +99,7 @@ pub fn onnx(spec: &EncoderSpec, folder: &Path, options: GraphOptions) -> Result<
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
     ] {
-        let from = spec.folder.join(name);
+        let from = spec.companion(name);
         if fs::exists(&from) {
             fs::write_atomic(&folder.join(name), &fs::read(&from)?)?;
         }
@@ -162,33 +164,31 @@ const DISTILBERT: Names = Names {
 
 /// From token ids to token states, under the name `states`; gives their width.
 fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
+    match spec.architecture.as_str() {
+        "modernbert" => modernbert::transformer(graph, spec),
+        "t5" | "mt5" => t5::transformer(graph, spec),
+        _ => bert(graph, spec),
+    }
+}
+
+fn bert(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
     let config = &spec.config;
     let names = match spec.architecture.as_str() {
         "distilbert" => &DISTILBERT,
         "mpnet" => &MPNET,
         _ => &BERT,
     };
-    let size = |key: &str| {
-        config
-            .get(key)
-            .and_then(Value::as_u64)
-            .map(|n| n as usize)
-            .ok_or_else(|| refused(format!("`config.json` has no `{key}`"), None))
-    };
     let [hidden, layers, heads, activation] = names.fields;
-    let (hidden, layers, heads) = (size(hidden)?, size(layers)?, size(heads)?);
+    let (hidden, layers, heads) = (size(spec, hidden)?, size(spec, layers)?, size(spec, heads)?);
     let head = hidden / heads.max(1);
-    let epsilon = config
-        .get("layer_norm_eps")
-        .and_then(Value::as_f64)
-        .unwrap_or(1e-12) as f32;
+    let epsilon = number(spec, "layer_norm_eps", 1e-12);
     let activation = config
         .get(activation)
         .and_then(Value::as_str)
         .unwrap_or("gelu");
     let prefix = graph.prefix("embeddings.word_embeddings.weight")?;
     let name = |part: &str| format!("{prefix}{part}");
-    let places = size("max_position_embeddings")?;
+    let places = size(spec, "max_position_embeddings")?;
     positions(graph, spec, places);
     let x = graph.rows(&name("embeddings.word_embeddings.weight"), "input_ids")?;
     let p = graph.rows(&name("embeddings.position_embeddings.weight"), "positions")?;
@@ -203,40 +203,26 @@ fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainErro
     if graph.has(&format!("{widening}.weight")) {
         x = graph.linear(&x, &widening)?;
     }
-    // 0 at a token, a large negative number at padding, for every head and query.
-    let one = graph.float(1.0);
-    let most = graph.float(f32::MIN / 2.0);
-    let axes = graph.ints(&[1, 2]);
-    let away = graph.op("Sub", &[&one, "mask"], &[]);
-    let away = graph.op("Mul", &[&away, &most], &[]);
-    let mut away = graph.op("Unsqueeze", &[&away, &axes], &[]);
+    let mut away = padding(graph);
     let buckets = name("encoder.relative_attention_bias.weight");
     if graph.has(&buckets) {
-        let bias = relative(graph, &buckets, places)?;
+        let bias = relative(graph, &buckets, 128)?;
         away = graph.op("Add", &[&away, &bias], &[]);
     }
-    let split = graph.ints(&[0, 0, heads as i64, head as i64]);
-    let join = graph.ints(&[0, 0, hidden as i64]);
-    let scale = graph.float(1.0 / (head as f32).sqrt());
+    let heads = Heads {
+        heads,
+        head,
+        scale: Some(1.0 / (head as f32).sqrt()),
+    };
     for layer in 0..layers {
         let name = |part: &str| format!("{prefix}{}.{layer}.{part}", names.layer);
-        let mut part = |what: &str, order: [i64; 4]| -> Result<String, TrainError> {
+        let mut part = |what: &str| -> Result<String, TrainError> {
             let y = graph.linear(&x, &name(what))?;
-            let y = graph.op("Reshape", &[&y, &split], &[]);
-            Ok(graph.op("Transpose", &[&y], &[("perm", Attribute::Ints(&order))]))
+            Ok(heads.split(graph, &y))
         };
         let [q, k, v] = names.qkv;
-        let q = part(q, [0, 2, 1, 3])?;
-        let k = part(k, [0, 2, 3, 1])?;
-        let v = part(v, [0, 2, 1, 3])?;
-        let scores = graph.op("MatMul", &[&q, &k], &[]);
-        let scores = graph.op("Mul", &[&scores, &scale], &[]);
-        let scores = graph.op("Add", &[&scores, &away], &[]);
-        let weights = graph.op("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
-        let seen = graph.op("MatMul", &[&weights, &v], &[]);
-        let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
-        let seen = graph.op("Transpose", &[&seen], &[order]);
-        let seen = graph.op("Reshape", &[&seen, &join], &[]);
+        let qkv = [part(q)?, part(k)?, part(v)?];
+        let seen = heads.attend(graph, &qkv, &away);
         let [output, norm] = names.attended;
         let y = graph.linear(&seen, &name(output))?;
         let y = graph.op("Add", &[&y, &x], &[]);
@@ -252,43 +238,127 @@ fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainErro
     Ok(hidden)
 }
 
-/// MPNet's bias of relative positions `[1, heads, sequence, sequence]`, from the bias of each distance
-/// of which texts of `places` tokens have need.
-fn relative(graph: &mut Graph, buckets: &str, places: usize) -> Result<String, TrainError> {
+/// Attention of several heads.
+struct Heads {
+    heads: usize,
+    head: usize,
+    /// What scores are multiplied by, where it is not 1.
+    scale: Option<f32>,
+}
+
+impl Heads {
+    /// `[batch, sequence, heads * head]` as `[batch, heads, sequence, head]`.
+    fn split(&self, graph: &mut Graph, x: &str) -> String {
+        let shape = graph.ints(&[0, 0, self.heads as i64, self.head as i64]);
+        let x = graph.op("Reshape", &[x, &shape], &[]);
+        let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
+        graph.op("Transpose", &[&x], &[order])
+    }
+
+    /// What each token sees, `[batch, sequence, heads * head]`; `away` is added to the scores.
+    fn attend(&self, graph: &mut Graph, [q, k, v]: &[String; 3], away: &str) -> String {
+        let order = ("perm", Attribute::Ints(&[0, 1, 3, 2]));
+        let k = graph.op("Transpose", &[k], &[order]);
+        let mut scores = graph.op("MatMul", &[q, &k], &[]);
+        if let Some(scale) = self.scale {
+            let scale = graph.float(scale);
+            scores = graph.op("Mul", &[&scores, &scale], &[]);
+        }
+        let scores = graph.op("Add", &[&scores, away], &[]);
+        let weights = graph.op("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
+        let seen = graph.op("MatMul", &[&weights, v], &[]);
+        let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
+        let seen = graph.op("Transpose", &[&seen], &[order]);
+        let join = graph.ints(&[0, 0, (self.heads * self.head) as i64]);
+        graph.op("Reshape", &[&seen, &join], &[])
+    }
+}
+
+/// A number that takes a score away: twice of it is still finite.
+const AWAY: f32 = f32::MIN / 2.0;
+
+/// 0 at a token, a large negative number at padding, for every head and query.
+fn padding(graph: &mut Graph) -> String {
+    let one = graph.float(1.0);
+    let most = graph.float(AWAY);
+    let axes = graph.ints(&[1, 2]);
+    let away = graph.op("Sub", &[&one, "mask"], &[]);
+    let away = graph.op("Mul", &[&away, &most], &[]);
+    graph.op("Unsqueeze", &[&away, &axes], &[])
+}
+
+/// Numbers of the tokens, from 0.
+fn numbers(graph: &mut Graph) -> String {
+    let (zero, one) = (graph.int(0), graph.int(1));
+    let shape = graph.op("Shape", &["input_ids"], &[]);
+    let length = graph.op("Gather", &[&shape, &one], &[]);
+    graph.op("Range", &[&zero, &length, &one], &[])
+}
+
+/// Key less query, `[sequence, sequence]`.
+fn distances(graph: &mut Graph) -> String {
+    let numbers = numbers(graph);
+    let (rows, columns) = (graph.ints(&[0]), graph.ints(&[1]));
+    let keys = graph.op("Unsqueeze", &[&numbers, &rows], &[]);
+    let queries = graph.op("Unsqueeze", &[&numbers, &columns], &[]);
+    graph.op("Sub", &[&keys, &queries], &[])
+}
+
+/// The bias of relative positions of MPNet and T5, `[1, heads, sequence, sequence]`: from the bias of
+/// each distance up to `furthest`, from which on it is the same.
+fn relative(graph: &mut Graph, buckets: &str, furthest: usize) -> Result<String, TrainError> {
     const DISTANCES: &str = "relative.distances";
     let found = graph.take(buckets)?;
     let shape = found.shape.clone();
     let table = Tensor::from_vec(found.values.clone(), shape, &Device::Cpu)
         .and_then(|table| {
-            let bias = RelativeBias::new(table, 128, &Device::Cpu, Mode::Fused);
-            bias.of(places)?.diagonals.t()?.contiguous()
+            let bias = RelativeBias::new(table, furthest, &Device::Cpu, Mode::Fused);
+            bias.of(furthest + 1)?.diagonals.t()?.contiguous()
         })
         .map_err(computing("a relative bias"))?;
     let values = table.flatten_all().and_then(|t| t.to_vec1::<f32>());
     let values = values.map_err(computing("a relative bias"))?;
     graph.add(DISTANCES, table.dims(), &values);
     let table = graph.weight(DISTANCES)?;
-    let (zero, one) = (graph.int(0), graph.int(1));
-    let shape = graph.op("Shape", &["input_ids"], &[]);
-    let length = graph.op("Gather", &[&shape, &one], &[]);
-    let numbers = graph.op("Range", &[&zero, &length, &one], &[]);
-    let (rows, columns) = (graph.ints(&[0]), graph.ints(&[1]));
-    let keys = graph.op("Unsqueeze", &[&numbers, &rows], &[]);
-    let queries = graph.op("Unsqueeze", &[&numbers, &columns], &[]);
-    let distances = graph.op("Sub", &[&keys, &queries], &[]);
-    let middle = graph.int(places as i64 - 1);
-    let distances = graph.op("Add", &[&distances, &middle], &[]);
+    let distances = distances(graph);
+    let furthest = furthest as i64;
+    let (least, most) = (graph.int(-furthest), graph.int(furthest));
+    let distances = graph.op("Max", &[&distances, &least], &[]);
+    let distances = graph.op("Min", &[&distances, &most], &[]);
+    let distances = graph.op("Add", &[&distances, &most], &[]);
     let bias = graph.op("Gather", &[&table, &distances], &[]);
     let order = ("perm", Attribute::Ints(&[2, 0, 1]));
     let bias = graph.op("Transpose", &[&bias], &[order]);
+    let rows = graph.ints(&[0]);
     Ok(graph.op("Unsqueeze", &[&bias, &rows], &[]))
+}
+
+/// The mask as floats, under the name `mask`.
+fn mask(graph: &mut Graph) {
+    let to_float = ("to", Attribute::Int(proto::FLOAT));
+    let mask = graph.op("Cast", &["attention_mask"], &[to_float]);
+    graph.rename(&mask, "mask");
+}
+
+/// A whole number of `config.json`.
+fn size(spec: &EncoderSpec, key: &str) -> Result<usize, TrainError> {
+    let found = spec.config.get(key).and_then(Value::as_u64);
+    found
+        .map(|n| n as usize)
+        .ok_or_else(|| refused(format!("`config.json` has no `{key}`"), None))
+}
+
+/// A number of `config.json`, or `default`.
+fn number(spec: &EncoderSpec, key: &str, default: f64) -> f32 {
+    spec.config
+        .get(key)
+        .and_then(Value::as_f64)
+        .unwrap_or(default) as f32
 }
 
 /// Positions of tokens, counted as the networks of inference count them, and the mask as floats.
 fn positions(graph: &mut Graph, spec: &EncoderSpec, places: usize) {
-    let to_float = ("to", Attribute::Int(proto::FLOAT));
-    let mask = graph.op("Cast", &["attention_mask"], &[to_float]);
-    graph.rename(&mask, "mask");
+    mask(graph);
     let axis = graph.int(1);
     let found = if family::of(&spec.architecture).positions == Positions::FromZero {
         let one = graph.int(1);
@@ -324,6 +394,19 @@ fn activated(graph: &mut Graph, x: &str, name: &str) -> Result<String, TrainErro
             let y = graph.op("Mul", &[&y, x], &[]);
             graph.op("Mul", &[&y, &half], &[])
         }
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => {
+            let (half, one, three) = (graph.float(0.5), graph.float(1.0), graph.float(0.044_715));
+            let root = graph.float((2.0 / std::f32::consts::PI).sqrt());
+            let y = graph.op("Mul", &[x, x], &[]);
+            let y = graph.op("Mul", &[&y, x], &[]);
+            let y = graph.op("Mul", &[&y, &three], &[]);
+            let y = graph.op("Add", &[&y, x], &[]);
+            let y = graph.op("Mul", &[&y, &root], &[]);
+            let y = graph.op("Tanh", &[&y], &[]);
+            let y = graph.op("Add", &[&y, &one], &[]);
+            let y = graph.op("Mul", &[&y, x], &[]);
+            graph.op("Mul", &[&y, &half], &[])
+        }
         "relu" => graph.op("Relu", &[x], &[]),
         "silu" | "swish" => {
             let y = graph.op("Sigmoid", &[x], &[]);
@@ -333,7 +416,9 @@ fn activated(graph: &mut Graph, x: &str, name: &str) -> Result<String, TrainErro
         "sigmoid" => graph.op("Sigmoid", &[x], &[]),
         other => {
             return Err(refused(
-                format!("activation `{other}` is not exported; `gelu`, `relu`, `silu` are"),
+                format!(
+                    "activation `{other}` is not exported; `gelu`, `gelu_new`, `relu`, `silu` are"
+                ),
                 None,
             ));
         }

@@ -7,7 +7,6 @@ use korfinsts_nn::architecture::{self, BuildInput, Transformer};
 use korfinsts_nn::config::Config;
 use korfinsts_nn::ops::Mode;
 use korfinsts_nn::runtime_error;
-use korfinsts_nn::safetensors::Checkpoint;
 use korfinsts_nn::weights::Weights;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -45,7 +44,7 @@ impl CandleNetwork {
     pub fn open(spec: &EncoderSpec, options: &OpenOptions) -> Result<Self, EncoderError> {
         let device = device(&spec.device)?;
         let dtype = number_type(&spec.dtype)?;
-        let path = spec.folder.join("config.json");
+        let path = spec.config_path.clone();
         if !spec.config.is_object() {
             return Err(EncoderError::Missing {
                 folder: spec.folder.clone(),
@@ -60,7 +59,7 @@ impl CandleNetwork {
                 hint: None,
             });
         }
-        let checkpoint = Checkpoint::open(&spec.weights)?;
+        let checkpoint = spec.checkpoint()?;
         let mut weights = Weights::new(&checkpoint, &device, dtype, Mode::Fused);
         let transformer = architecture::open(
             &BuildInput {
