@@ -181,6 +181,7 @@ pub fn evaluate<S: AsRef<str>>(
             bootstrap,
             limit: options.limit,
             cache: &cache,
+            speed: false,
         },
     });
     let models = [Model {

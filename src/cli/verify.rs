@@ -218,6 +218,7 @@ fn encode_again(
         },
         limit: None,
         cache: cache.path(),
+        speed: false,
     };
     let mut again = Vec::new();
     let encoder = EvaluatedEncoder {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cost::Cost;
 use super::family::{self, Family};
 use super::modules::{self, Module};
 use super::network::{FixedShape, TokenBatch};
@@ -36,6 +37,7 @@ pub struct TextEncoder {
     max_characters: Option<usize>,
     leave_prompt_out: bool,
     memory: Option<Memory>,
+    cost: Option<Cost>,
     /// Padded tokens of a batch that keep a device busy; `None` on the CPU.
     preferred_tokens: Option<usize>,
     /// Length of each prompt in tokens; a run has a handful.
@@ -74,7 +76,11 @@ impl TextEncoder {
         };
         let memory = free.and_then(|free| memory::of_batch(spec, free, network.lanes()));
         let fixed = network.fixed();
+        let cost = network
+            .multiplied()
+            .and_then(|n| Cost::new(n, &spec.config));
         let mut encoder = Self {
+            cost,
             tokenizer,
             batching: Batching {
                 side: spec.padding_side,
@@ -241,6 +247,10 @@ impl Encoder for TextEncoder {
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        self.cost
     }
 
     fn limits(&self) -> BatchLimits {

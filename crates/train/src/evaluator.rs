@@ -46,6 +46,7 @@ impl Evaluator<'_> {
             },
             limit: None,
             cache: &self.plan.cache,
+            speed: false,
         }
     }
 

@@ -13,6 +13,7 @@ use super::record::{
     SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
+use super::speed;
 use super::store::{EmbeddingSet, Store, text_key};
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_encoder::backend::OpenOptions;
@@ -36,6 +37,8 @@ pub struct EvaluateOptions<'a> {
     pub limit: Option<usize>,
     /// Folder that holds the embedding stores, one folder each.
     pub cache: &'a Path,
+    /// Whether the speed of encoders is measured too.
+    pub speed: bool,
 }
 
 impl EvaluateOptions<'_> {
@@ -136,6 +139,10 @@ impl EvaluatedEncoder<'_> {
         let about = stores[0].about();
         let one_text_each = about.as_ref().is_some_and(|a| a.one_text_each);
         let texts_encoded = progress.encoded;
+        let speed = match options.speed {
+            true => Some(Box::new(speed::measure(self, options.encode, progress.to)?)),
+            false => None,
+        };
         for suite in suites {
             let sets = [
                 stores[0].set(),
@@ -145,6 +152,7 @@ impl EvaluatedEncoder<'_> {
             let numbers = self::numbers(&scored.pairs, suite, true, &options.bootstrap);
             let mut record = assemble(numbers, &scored.pairs, suite, &options);
             record.encoder = self.facts(sets[0].dimension());
+            record.speed.clone_from(&speed);
             // A baseline counts, so its ties say nothing; an encoder's ties hint at low precision.
             if let Some(share) = record.tie_share.filter(|share| *share > TIES_WORTH_SAYING) {
                 record.warnings.push(format!(

@@ -384,6 +384,7 @@ mod tests {
                 },
                 limit: Some(20),
                 cache: nowhere,
+                speed: false,
             },
         }
     }
