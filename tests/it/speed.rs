@@ -48,7 +48,10 @@ fn speed(cpu: &str, seconds: [f64; 7]) -> Speed {
 fn home() -> Home {
     let home = Home::new();
     let of = [
-        ("a", speed("Fast CPU", [0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.625])),
+        (
+            "a",
+            speed("Fast CPU", [0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.625]),
+        ),
         ("b", speed("Fast CPU", [1.0; 7])),
         ("c", speed("Slow CPU", [1.0; 7])),
     ];
@@ -83,7 +86,10 @@ fn the_table_names_the_machine_and_csv_holds_every_figure() {
         "150",
     ]);
     let both = home.command(&["record", "show", path]);
-    both.with_stdout_containing(&["figures of different machines are not comparable", "Slow CPU"]);
+    both.with_stdout_containing(&[
+        "figures of different machines are not comparable",
+        "Slow CPU",
+    ]);
     let csv = home.command(&["record", "show", &only("a-"), "--format", "csv"]);
     csv.with_stdout_containing(&[
         ",ko short,100,texts_per_s,200,160,250",

@@ -86,7 +86,12 @@ mod tests {
     fn the_texts_are_fixed() {
         let all = all();
         let hashes: Vec<&str> = all.iter().map(|t| &t.sha256[..8]).collect();
-        assert_eq!(hashes, ["03fdd5fe", "4c96f79e", "23484607", "c2444f76", "8c0813ad", "a4fa159a"]);
+        assert_eq!(
+            hashes,
+            [
+                "03fdd5fe", "4c96f79e", "23484607", "c2444f76", "8c0813ad", "a4fa159a"
+            ]
+        );
         for texts in &all {
             let distinct: HashSet<&String> = texts.texts.iter().collect();
             assert_eq!(distinct.len(), COUNT, "{} {}", texts.language, texts.length);
