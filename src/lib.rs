@@ -183,6 +183,7 @@ pub fn evaluate<S: AsRef<str>>(
             limit: options.limit,
             cache: &cache,
             forms: Forms::default(),
+            speed: false,
         },
     });
     let models = [Model {

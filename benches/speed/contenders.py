@@ -21,6 +21,7 @@ PEERS = {
     "sentence-transformers": ("with_sentence_transformers.py", True),
     "mteb": ("with_mteb.py", True),
     "fastembed": ("with_fastembed.py", False),
+    "onnxruntime": ("with_onnxruntime.py", False),
 }
 
 

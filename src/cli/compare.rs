@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::output::{Format, OutputArgs, Table, rendered, wrapped};
+use super::progress::rate;
 use super::texts::texts;
 use super::{CliError, Global};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::text::visible;
 use korfinsts_metric::BootstrapOptions;
 use korfinsts_publish::leaderboard::catalogue::Catalogue;
-use korfinsts_publish::leaderboard::compare::{self, By, CompareOptions, Report, SuiteComparison};
+use korfinsts_publish::leaderboard::compare::{
+    self, By, CompareOptions, Report, SpeedComparison, SuiteComparison,
+};
 use korfinsts_publish::leaderboard::entry;
 
 /// Compare two models on the same pairs
@@ -200,6 +203,7 @@ fn tables(report: &Report, wide: bool) -> Vec<Table> {
     if !report.areas.is_empty() {
         tables.push(areas(report));
     }
+    tables.extend(report.speed.as_ref().map(speed));
     for (name, suite) in ordered(report) {
         if !suite.parts.is_empty() {
             tables.push(parts(name, suite));
@@ -337,6 +341,24 @@ fn suites(report: &Report, wide: bool) -> Table {
         ]);
     }
     table.without_empty_columns()
+}
+
+fn speed(found: &SpeedComparison) -> Table {
+    let lanes = found.lanes.to_string();
+    let values = [("machine", &*found.machine), ("lanes", &lanes)];
+    let title = texts().fill("cli_speed_machine", &values);
+    let mut table = Table::new(&title, &["texts/s", "#A", "#B", "#A / B", "95 %"]);
+    for r in &found.ratios {
+        table.push(vec![
+            texts().said(&r.name),
+            rate(r.a),
+            rate(r.b),
+            format!("{:.2}", r.ratio),
+            r.interval
+                .map_or_else(String::new, |[low, high]| format!("[{low:.2}, {high:.2}]")),
+        ]);
+    }
+    table
 }
 
 fn areas(report: &Report) -> Table {
@@ -522,6 +544,13 @@ fn tidy(report: &Report) -> Table {
             let numbers = [a, b, delta, low, high, p, holm, sees];
             row(&part.name, part.n, statistic, numbers);
         }
+    }
+    for r in report.speed.iter().flat_map(|s| &s.ratios) {
+        let names = [&report.a, &report.b, "", "", &r.name, "", "ratio"].map(str::to_owned);
+        let bounds = [0, 1].map(|end| r.interval.map(|i| i[end]));
+        let numbers = [Some(r.a), Some(r.b), Some(r.ratio), bounds[0], bounds[1]];
+        let numbers = numbers.into_iter().chain([None; 3]).map(raw);
+        table.push(names.into_iter().chain(numbers).collect());
     }
     for (area, found) in &report.areas {
         table.push(vec![

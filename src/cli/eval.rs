@@ -39,6 +39,7 @@ use korfinsts_publish::leaderboard::entry::Entry;
   korfinsts eval ./all-MiniLM-L6-v2 --suite stsb --protocol mteb --format json -o stsb.json
   korfinsts eval model.onnx --truncate-dim 256,128 --embedding-dtype float32,int8,binary
   korfinsts eval model.onnx --pairs my.csv --columns sentence1=a,sentence2=b,score=c
+  korfinsts eval ./all-MiniLM-L6-v2 --suite korfin-shift --speed
   korfinsts eval http://gpu-host:8000/v1 --protocol mteb --concurrency 16
   korfinsts eval org/a org/b --shard 2/8 --results shared/run")]
 pub struct EvalArgs {
@@ -108,6 +109,9 @@ struct RunArgs {
     /// Run shard I of N; `korfinsts merge` joins the shards
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Measure also how fast each model is on this machine, and how much memory it takes
+    #[arg(long)]
+    speed: bool,
     /// Folder for records and per-pair scores; each shard gets its own subfolder
     #[arg(long, value_name = "DIR", default_value = "korfinsts-results")]
     results: PathBuf,
@@ -299,6 +303,7 @@ fn options<'a>(run: &RunArgs, cache: &'a Path, stop: &'a AtomicBool) -> Evaluate
             ..BootstrapOptions::default()
         },
         limit: run.limit,
+        speed: run.speed,
         cache,
         forms: Forms::default(),
     }

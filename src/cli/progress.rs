@@ -75,7 +75,7 @@ impl Pace {
 }
 
 /// A number with three significant digits.
-fn rate(value: f64) -> String {
+pub(super) fn rate(value: f64) -> String {
     match value {
         v if v >= 1000.0 => {
             let unit = 10f64.powi(v.log10().floor() as i32 - 2);

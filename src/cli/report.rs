@@ -8,11 +8,13 @@ use clap::Args;
 
 use super::Global;
 use super::output::{Format, OutputArgs, Table, rendered, terminal_width, wrapped};
+use super::progress::rate;
 use super::summary::Summary;
 use super::texts::texts;
 use korfinsts_bench::run::form::EmbeddingDtype;
 use korfinsts_bench::run::record::{EncoderFacts, Record, TrainedOn, TripletPart};
 use korfinsts_bench::run::scores::{Column, Form, SCORES, Score};
+use korfinsts_bench::run::speed::Speed;
 use korfinsts_publish::leaderboard::entry::Entry;
 
 /// What is shown besides the summary. JSON and CSV hold everything.
@@ -62,7 +64,7 @@ fn render(
         Format::Table | Format::Md | Format::Latex => {}
     }
     let mut out = Summary::new(entries, data_home)?.render(format, terminal_width());
-    let mut tables = Vec::new();
+    let mut tables = Vec::from_iter(speed(&records, shown.wide));
     if shown.wide {
         tables.push(scores(&records));
     }
@@ -221,6 +223,74 @@ fn scores(records: &[Record]) -> Table {
         table.push(row);
     }
     table.without_empty_columns()
+}
+
+/// Records whose speed was measured, one for each measurement.
+fn measured(records: &[Record]) -> Vec<(&Record, &Speed)> {
+    let mut found: Vec<(&Record, &Speed)> = Vec::new();
+    for record in records {
+        if let Some(speed) = record.speed.as_deref()
+            && !found.iter().any(|(_, known)| *known == speed)
+        {
+            found.push((record, speed));
+        }
+    }
+    found
+}
+
+/// Texts per second by language and length, loading and memory; with `wide` also tokens, the numbers of rounds and the
+/// share of the machine's peak.
+fn speed(records: &[Record], wide: bool) -> Option<Table> {
+    let measured = measured(records);
+    let (_, first) = measured.first()?;
+    let same = measured.iter().all(|(_, speed)| speed.is_comparable(first));
+    let place = |speed: &Speed| {
+        let lanes = speed.lanes.to_string();
+        let values = [("machine", &*speed.machine.sentence()), ("lanes", &lanes)];
+        texts().fill("cli_speed_machine", &values)
+    };
+    let title = match same {
+        true => place(first),
+        false => texts().get("cli_speed_machines").to_owned(),
+    };
+    let mut head = vec!["encoder", "texts", "#texts/s", "#tokens/s"];
+    if wide {
+        head.extend(["#tokens/text", "#rounds", "#of peak"]);
+    }
+    head.extend(["#load (s)", "#memory (MB)"]);
+    if !same {
+        head.push("machine");
+    }
+    let mut table = Table::new(&title, &head);
+    for (record, speed) in measured {
+        for (at, w) in speed.workloads.iter().enumerate() {
+            let first = |text: String| if at == 0 { text } else { String::new() };
+            let spread = w.round().and_then(|m| m.spread());
+            let spread = spread.map_or_else(String::new, |s| format!("±{:.1} %", 100.0 * s));
+            let mut row = vec![
+                first(encoder(record, records)),
+                texts().said(&w.name()),
+                rate(w.texts_per_s) + &spread,
+                rate(w.tokens_per_s),
+            ];
+            if wide {
+                let share = w.share_of_peak.map(|s| format!("{:.0} %", 100.0 * s));
+                row.extend([
+                    format!("{:.1}", w.tokens_per_text),
+                    w.rounds_s.len().to_string(),
+                    share.unwrap_or_default(),
+                ]);
+            }
+            let load = speed.load_s.map(|s| format!("{s:.2}"));
+            let memory = speed.megabytes().map(|mb| format!("{mb:.0}"));
+            row.extend([load, memory].map(|cell| first(cell.unwrap_or_default())));
+            if !same {
+                row.push(first(place(speed)));
+            }
+            table.push(row);
+        }
+    }
+    Some(table.without_empty_columns())
 }
 
 fn domains(records: &[&Record]) -> Option<Table> {
@@ -475,6 +545,21 @@ fn tidy(records: &[Record]) -> Table {
         }
         for (group, value) in &record.triplet_accuracy {
             row(group, record.n_pairs, "triplet_accuracy", *value, None);
+        }
+        let Some(speed) = &record.speed else { continue };
+        for w in &speed.workloads {
+            let (name, n) = (w.name(), w.texts_per_round);
+            row(&name, n, "texts_per_s", w.texts_per_s, w.interval);
+            row(&name, n, "tokens_per_s", w.tokens_per_s, None);
+            if let Some(share) = w.share_of_peak {
+                row(&name, n, "share_of_peak", share, None);
+            }
+        }
+        let bytes = speed.peak_memory_bytes.map(|bytes| bytes as f64);
+        for (name, value) in [("load_s", speed.load_s), ("peak_memory_bytes", bytes)] {
+            if let Some(value) = value {
+                row("", 0, name, value, None);
+            }
         }
     }
     table

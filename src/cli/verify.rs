@@ -220,6 +220,7 @@ fn encode_again(
         limit: None,
         cache: cache.path(),
         forms: Forms::default(),
+        speed: false,
     };
     let mut again = Vec::new();
     let encoder = EvaluatedEncoder {

@@ -55,6 +55,7 @@ mod server;
 mod shards;
 mod shift;
 mod shift_next;
+mod speed;
 mod submission;
 mod suite_annotate;
 mod suite_cli;

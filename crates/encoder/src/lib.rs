@@ -14,6 +14,7 @@ pub mod adapter;
 pub mod backend;
 mod base64;
 pub mod built_in;
+pub mod cost;
 pub mod endpoint;
 mod error;
 pub mod family;
@@ -21,6 +22,7 @@ mod json;
 pub mod lexical;
 pub mod llm2vec;
 pub mod locate;
+pub mod machine;
 pub mod memory;
 pub mod modules;
 pub mod network;
@@ -178,6 +180,11 @@ pub trait Encoder: Send + Sync {
     /// What a batch may hold at most.
     fn limits(&self) -> BatchLimits {
         BatchLimits::default()
+    }
+
+    /// What a text costs in operations; `None` where that is not known.
+    fn cost(&self) -> Option<cost::Cost> {
+        None
     }
 
     /// What a server was asked so far; `None` where there is no server.

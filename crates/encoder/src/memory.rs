@@ -1,6 +1,10 @@
 //! Memory: what there is, and what a batch of a transformer needs, so that a batch is bounded by
 //! memory as well as by tokens.
 
+use std::io::Write as _;
+use std::path::Path;
+
+use korfinsts_base::fs;
 use serde_json::Value;
 
 use super::{EncoderSpec, Memory};
@@ -13,6 +17,24 @@ pub fn free_bytes() -> Option<u64> {
     system.refresh_memory();
     let limit = system.cgroup_limits().map_or(u64::MAX, |c| c.free_memory);
     Some(system.available_memory().min(limit))
+}
+
+/// Most memory in bytes that this process has had resident since [`reset_peak`], or since its start; `None` where the
+/// system does not say (Linux does).
+#[must_use]
+pub fn peak_bytes() -> Option<u64> {
+    let status = fs::read(Path::new("/proc/self/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Lets the peak of [`peak_bytes`] start again at what is resident now. Where the system does not let it, the peak is
+/// that of the whole process.
+pub fn reset_peak() {
+    let file = fs::open_append(Path::new("/proc/self/clear_refs"));
+    let _ = file.map(|mut file| file.write_all(b"5"));
 }
 
 /// What a batch of this model needs and may take, when `free` bytes are free and `lanes` batches
@@ -89,6 +111,17 @@ mod tests {
         let absurd = serde_json::json!({"hidden_size": u64::MAX, "num_attention_heads": u64::MAX});
         let memory = of_batch(&spec(&absurd), 1, 1).expect("numbers");
         assert!(!memory.fits(2, 2));
+    }
+
+    #[test]
+    fn a_peak_starts_again() {
+        let Some(start) = peak_bytes() else { return };
+        let large = vec![1_u8; 64 << 20];
+        let high = peak_bytes().expect("as before");
+        assert!(high >= (64 << 20) && high >= start, "{high} {}", large[9]);
+        drop(large);
+        reset_peak();
+        assert!(peak_bytes().expect("as before") < high);
     }
 
     #[test]

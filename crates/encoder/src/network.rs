@@ -78,6 +78,11 @@ pub trait Network: Send + Sync {
         FixedShape::default()
     }
 
+    /// Weights that each token is multiplied by, those of linear layers; `None` where that is not known.
+    fn multiplied(&self) -> Option<u64> {
+        None
+    }
+
     /// Free memory in bytes of the device it computes on, where that is not this machine's own
     /// memory and the device says.
     fn free_on_device(&self) -> Option<u64> {

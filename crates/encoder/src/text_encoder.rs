@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::static_embedding;
+use super::cost::Cost;
 use super::family::{self, Family};
 use super::llm2vec::Llm2Vec;
 use super::modules::{self, Module};
@@ -41,6 +42,7 @@ pub struct TextEncoder {
     leave_prompt_out: bool,
     llm2vec: Option<Llm2Vec>,
     memory: Option<Memory>,
+    cost: Option<Cost>,
     /// Padded tokens of a batch that keep a device busy; `None` on the CPU.
     preferred_tokens: Option<usize>,
     /// Length of each prompt in tokens; a run has a handful.
@@ -79,7 +81,11 @@ impl TextEncoder {
         };
         let memory = free.and_then(|free| memory::of_batch(spec, free, network.lanes()));
         let fixed = network.fixed();
+        let cost = network
+            .multiplied()
+            .and_then(|n| Cost::new(n, &spec.config));
         let mut encoder = Self {
+            cost,
             tokenizer,
             batching: Batching {
                 side: spec.padding_side,
@@ -257,6 +263,10 @@ impl Encoder for TextEncoder {
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        self.cost
     }
 
     fn limits(&self) -> BatchLimits {

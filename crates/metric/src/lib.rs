@@ -16,6 +16,7 @@ mod correlation;
 mod domains;
 mod family;
 mod field;
+mod median;
 mod normal;
 mod paired;
 mod permutation;
@@ -41,6 +42,7 @@ pub use domains::{
     within_domain_spearman,
 };
 pub use family::holm;
+pub use median::{Median, median};
 pub use normal::{normal_quantile, spearman_error, spearman_interval};
 pub use paired::{Comparison, PairedStatistic, compare};
 pub use permutation::{Permutation, flip_test, permutation_test};

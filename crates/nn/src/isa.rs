@@ -98,19 +98,29 @@ pub fn cap() -> Result<Option<Isa>, NnError> {
     }
 }
 
+fn name_of(isa: Option<Isa>) -> &'static str {
+    let found = Isa::NAMES.iter().find(|(_, known)| Some(*known) == isa);
+    found.map_or(std::env::consts::ARCH, |(name, _)| name)
+}
+
+/// The set that the CPU kernels use, in a few words.
+#[must_use]
+pub fn name() -> String {
+    let native = name_of(Isa::native());
+    match capped() {
+        None => native.to_owned(),
+        cap => format!("{} by {VARIABLE} of {native}", name_of(cap)),
+    }
+}
+
 /// What the CPU kernels use, for people: the set, and what a cap leaves out.
 #[must_use]
 pub fn describe() -> String {
-    let name = |isa: Option<Isa>| {
-        let found = Isa::NAMES.iter().find(|(_, known)| Some(*known) == isa);
-        found.map_or(std::env::consts::ARCH, |(name, _)| name)
-    };
-    let native = name(Isa::native());
     match capped() {
-        None => format!("{native}, the widest here; {VARIABLE} caps it"),
-        cap => format!(
-            "{} by {VARIABLE}, of {native}; ONNX graphs and candle's own operations are not capped",
-            name(cap)
+        None => format!("{}, the widest here; {VARIABLE} caps it", name()),
+        _ => format!(
+            "{}; ONNX graphs and candle's own operations are not capped",
+            name()
         ),
     }
 }

@@ -32,6 +32,8 @@ pub mod mask;
 #[cfg(feature = "candle")]
 pub mod ops;
 #[cfg(feature = "candle")]
+mod peak;
+#[cfg(feature = "candle")]
 pub mod relative;
 #[cfg(feature = "candle")]
 pub mod rope;
@@ -48,3 +50,5 @@ pub use error::runtime_error;
 pub use kernels::gradient::{as_on_gpu, serves};
 #[cfg(feature = "candle")]
 pub use kernels::{AdamWStep, adamw, with_values};
+#[cfg(feature = "candle")]
+pub use peak::matrix_peak;

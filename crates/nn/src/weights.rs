@@ -1,6 +1,6 @@
 //! Tensors of a checkpoint by name, with names resolved, shapes checked and layers built.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -46,6 +46,7 @@ pub struct Weights<'a> {
     variables: RefCell<BTreeMap<String, Var>>,
     /// Names of the tensors that were asked for; `Some` where no value is read.
     names_only: Option<RefCell<BTreeSet<String>>>,
+    multiplied: Cell<u64>,
 }
 
 impl<'a> Weights<'a> {
@@ -69,7 +70,14 @@ impl<'a> Weights<'a> {
             draws: Arc::default(),
             variables: RefCell::default(),
             names_only: None,
+            multiplied: Cell::new(0),
         }
+    }
+
+    /// Weights of the linear layers that were built: what each token is multiplied by.
+    #[must_use]
+    pub fn multiplied(&self) -> u64 {
+        self.multiplied.get()
     }
 
     /// Weights of which no value is read: a network built from them checks names and shapes, and
@@ -299,6 +307,8 @@ impl<'a> Weights<'a> {
         bias: bool,
     ) -> Result<Part, NnError> {
         let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        self.multiplied
+            .set(self.multiplied.get() + (inputs as u64) * (outputs as u64));
         let bias = if bias {
             Some(self.tensor(&format!("{name}.bias"), &[outputs])?)
         } else {

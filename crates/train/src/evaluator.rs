@@ -48,6 +48,7 @@ impl Evaluator<'_> {
             limit: None,
             cache: &self.plan.cache,
             forms: Forms::default(),
+            speed: false,
         }
     }
 

@@ -70,8 +70,16 @@ impl Progress for Silent {
     fn finish(&mut self) {}
 }
 
+/// What encoding hands to the calling thread.
+pub(super) enum Event<'a> {
+    /// A line for the user.
+    Note(&'a str),
+    /// A batch was encoded.
+    Encoded(&'a Batch, &'a Embeddings, &'a [TokenCount]),
+}
+
 /// One batch, cut and tokenised.
-struct Batch {
+pub(super) struct Batch {
     keys: Vec<TextKey>,
     texts: Vec<PreparedText>,
 }
@@ -127,7 +135,22 @@ pub fn embed(
         warnings: encoder.warnings().to_vec(),
     };
     store.set_about(&about)?;
-    let result = task.encode(&missing, encoder.as_ref(), &mut store, progress);
+    let result = task.encode(&missing, encoder.as_ref(), &mut |event| {
+        let (batch, embeddings, tokens) = match event {
+            Event::Note(line) => {
+                progress.note(line);
+                return Ok(());
+            }
+            Event::Encoded(batch, embeddings, tokens) => (batch, embeddings, tokens),
+        };
+        keep(batch, embeddings, tokens, &mut store)?;
+        let bytes = |text: &PreparedText| text.text.len().saturating_sub(task.prompt.len());
+        progress.advance(Amount {
+            texts: batch.texts.len(),
+            bytes: batch.texts.iter().map(bytes).sum(),
+        });
+        Ok(())
+    });
     if let Some(usage) = encoder.usage() {
         progress.usage(&usage);
     }
@@ -156,12 +179,12 @@ fn missing<'a>(texts: &[&'a str], set: &EmbeddingSet) -> Vec<(TextKey, &'a str)>
 }
 
 impl EncodeTask<'_> {
-    fn encode(
+    /// Encodes texts in their order, and hands each batch to `sink` on the calling thread.
+    pub(super) fn encode(
         &self,
         missing: &[(TextKey, &str)],
         encoder: &dyn Encoder,
-        store: &mut Store,
-        progress: &mut dyn Progress,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let Self {
             prompt, options, ..
@@ -224,29 +247,18 @@ impl EncodeTask<'_> {
             let mut outcome = Ok(());
             for result in results {
                 for line in halving.notes() {
-                    progress.note(&line);
+                    let _ = sink(Event::Note(&line));
                 }
-                if outcome.is_err() {
-                    // What other lanes finish meanwhile was paid for: it is kept where it can be.
-                    if let Ok((batch, embeddings, tokens)) = result {
-                        let _ = keep(&batch, &embeddings, &tokens, store);
-                    }
-                    continue;
-                }
-                outcome = result
-                    .map_err(RunError::from)
-                    .and_then(|(batch, embeddings, tokens)| {
-                        keep(&batch, &embeddings, &tokens, store)?;
-                        let bytes =
-                            |text: &PreparedText| text.text.len().saturating_sub(prompt.len());
-                        progress.advance(Amount {
-                            texts: batch.texts.len(),
-                            bytes: batch.texts.iter().map(bytes).sum(),
+                let kept =
+                    result
+                        .map_err(RunError::from)
+                        .and_then(|(batch, embeddings, tokens)| {
+                            sink(Event::Encoded(&batch, &embeddings, &tokens))
                         });
-                        Ok(())
-                    });
-                if outcome.is_err() {
+                // After a failure, what other lanes finish meanwhile was paid for: it is kept where it can be.
+                if outcome.is_ok() && kept.is_err() {
                     over.store(true, Ordering::Relaxed);
+                    outcome = kept;
                 }
             }
             outcome

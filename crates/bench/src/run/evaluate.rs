@@ -14,6 +14,7 @@ use super::record::{
     SCHEMA_VERSION, ScoredPair, SuiteFacts, Timing, TrainedOn,
 };
 use super::score::{self, Asked, LEXICAL, Numbers};
+use super::speed;
 use super::store::{About, EmbeddingSet, Store, text_key};
 use crate::suite::{Pair, ScaleKind, Suite};
 use korfinsts_encoder::backend::OpenOptions;
@@ -39,6 +40,8 @@ pub struct EvaluateOptions<'a> {
     pub cache: &'a Path,
     /// The forms in which embeddings are compared: a record of each.
     pub forms: Forms<'a>,
+    /// Whether the speed of encoders is measured too.
+    pub speed: bool,
 }
 
 impl EvaluateOptions<'_> {
@@ -147,6 +150,10 @@ impl EvaluatedEncoder<'_> {
             .forms
             .check(stores[0].set().dimension(), &spec.name)?;
         let texts_encoded = progress.encoded;
+        let speed = match options.speed {
+            true => Some(Box::new(speed::measure(self, options.encode, progress.to)?)),
+            false => None,
+        };
         for suite in suites {
             let sets = [
                 stores[0].set(),
@@ -158,7 +165,11 @@ impl EvaluatedEncoder<'_> {
                     options: &options,
                     about: about.as_ref(),
                 };
-                let (record, scored) = self.score(suite, sets, run)?;
+                let (mut record, scored) = self.score(suite, sets, run)?;
+                // Of the whole embedding: a form of it is encoded in the same way.
+                if form.is_none() {
+                    record.speed.clone_from(&speed);
+                }
                 let timing = Timing {
                     usage: progress.usage,
                     notes: progress.notes.clone(),

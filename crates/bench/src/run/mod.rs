@@ -2,7 +2,7 @@
 //!
 //! Holds the embedding store that journals and caches ([`store`]), the encoding of missing texts
 //! ([`engine`]), the forms in which embeddings are compared ([`form`]), the table of scores ([`scores`]) and how they are computed ([`score`]), the record and its files ([`record`]), and mteb's result
-//! files ([`mteb`]); several encoders on several suites ([`session`]); how work is spread over
+//! files ([`mteb`]); how fast a model is ([`speed`]); several encoders on several suites ([`session`]); how work is spread over
 //! processes ([`shard`]) and joined ([`merge`]). Imports `suite`, and from below `korfinsts-encoder`,
 //! `korfinsts-metric` and `korfinsts-base`.
 
@@ -18,6 +18,7 @@ pub mod score;
 pub mod scores;
 pub mod session;
 pub mod shard;
+pub mod speed;
 pub mod store;
 pub mod triplets;
 

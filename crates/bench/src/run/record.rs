@@ -2,7 +2,8 @@
 //! came about. Its JSON is what `korfinsts eval --format json` prints and what is kept on disk.
 //!
 //! A record holds no clock: the same inputs give the same bytes. When and how fast a run was
-//! is in a separate file, [`Timing`].
+//! is in a separate file, [`Timing`]. Only what `eval --speed` measures is a part of the record, since it is a
+//! result of its own.
 
 mod files;
 
@@ -16,6 +17,7 @@ use super::RunError;
 use super::form::FormFacts;
 use super::scores::SCORES;
 pub use super::scores::Scores;
+use super::speed::Speed;
 use crate::suite::{Pair, ScaleKind, Suite};
 pub use files::{RecordFiles, file_name};
 use korfinsts_base::{fs, json};
@@ -84,8 +86,11 @@ pub struct Record {
     pub batch: Option<BatchFacts>,
     /// The program that made the record.
     pub harness: Harness,
-    /// The file of per-pair scores, from which every number above can be computed again.
+    /// The file of per-pair scores, from which every score above can be computed again.
     pub pairs: Option<PairsFile>,
+    /// How fast the encoder is on one machine; absent where that was not asked for. It differs in every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Box<Speed>>,
 }
 
 /// A model that was trained on a part of a suite.

@@ -402,6 +402,7 @@ mod tests {
                 limit: Some(20),
                 cache: nowhere,
                 forms: Forms::default(),
+                speed: false,
             },
         }
     }

@@ -75,6 +75,10 @@ pub(crate) struct Graph {
     endless: Option<String>,
     loops: usize,
     initialised: BTreeSet<String>,
+    /// Number of elements of each matrix, by name.
+    matrices: BTreeMap<String, u64>,
+    /// What a node looks rows up in.
+    tables: BTreeSet<String>,
     seen: Seen,
 }
 
@@ -233,6 +237,19 @@ impl Graph {
         })
     }
 
+    /// Elements of the matrices that the file holds and that no node looks rows up in: those that each token is
+    /// multiplied by. 0 where a matrix has no name, so that nobody knows what it is for.
+    pub(super) fn multiplied(&self) -> u64 {
+        if self.matrices.contains_key("") {
+            return 0;
+        }
+        let weights = self
+            .matrices
+            .iter()
+            .filter(|(name, _)| !self.tables.contains(*name));
+        weights.map(|(_, elements)| elements).sum()
+    }
+
     fn model(&mut self, wire: &mut Wire) -> Result<(), WireError> {
         let end = wire.length();
         while let Some(field) = wire.next(end)? {
@@ -306,6 +323,9 @@ impl Graph {
             ("Constant", Some(name)) => {
                 self.constants
                     .extend(attributes.pop().map(|(_, value)| (name, value)));
+            }
+            (lookup, _) if lookup.starts_with("Gather") => {
+                self.tables.extend(inputs.into_iter().next());
             }
             (known, _) if Growing::ALL.contains(&known) => self.growing.push(Growing {
                 operator: operator.clone(),
@@ -408,6 +428,10 @@ impl Graph {
         }
         let count = tensor.count.unwrap_or(1);
         *self.elements.entry(tensor.element).or_default() += count;
+        let is_weight = tensor.element.contains("float") || tensor.element.ends_with("int8");
+        if tensor.rank == 2 && is_weight {
+            self.matrices.insert(tensor.name.clone(), count);
+        }
         let wanted = element_bytes(tensor.element).and_then(|bytes| bytes.checked_mul(count));
         if tensor.external {
             let external = tensor.external(wire, wanted)?;

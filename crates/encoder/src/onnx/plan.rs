@@ -67,6 +67,8 @@ pub(crate) struct GraphPlan {
     pub(crate) fixed: FixedShape,
     /// Files in the graph's folder that hold tensors.
     pub(crate) external_files: Vec<PathBuf>,
+    /// Weights that each token is multiplied by.
+    pub(crate) multiplied: u64,
 }
 
 impl GraphPlan {
@@ -115,6 +117,7 @@ impl GraphPlan {
             depends_on_batch: spec.dtype == "int8" || quantises_by_batch(&graph),
             fixed: fixed(path, &graph.inputs)?,
             external_files,
+            multiplied: graph.multiplied(),
         })
     }
 

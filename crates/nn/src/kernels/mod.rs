@@ -22,7 +22,7 @@ pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, rotate};
 pub use disentangled::disentangled;
 pub use linear::Packed;
-use multiply::{Product, Right, Weights};
+pub(crate) use multiply::{Product, Right, Weights};
 pub use norm::{layer_norm, rms_norm};
 
 fn failed(what: impl std::fmt::Display) -> Error {

@@ -9,6 +9,7 @@ use super::catalogue::Catalogue;
 use super::entry::{Entry, NAME_LENGTH};
 use korfinsts_base::text::visible;
 use korfinsts_bench::run::record::{ScoredPair, clusters};
+use korfinsts_bench::run::speed::{Ratio, Speed};
 use korfinsts_bench::run::triplets::{Compared, Triplets};
 use korfinsts_bench::suite::manifest::Area;
 use korfinsts_encoder::protocol::CUSTOM;
@@ -53,6 +54,9 @@ pub struct Report {
     pub suites: BTreeMap<String, SuiteComparison>,
     /// What the first gained over the second on finance, and what on general text.
     pub areas: BTreeMap<Area, AreaComparison>,
+    /// Speed and memory of the two, where both were measured on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<SpeedComparison>,
     /// What a reader of the numbers must know.
     pub warnings: Vec<String>,
     /// Resamples and random permutations.
@@ -115,6 +119,17 @@ pub struct SuiteComparison {
     /// Why the texts of these pairs are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts_withheld: Option<String>,
+}
+
+/// Speed and memory of two models on one machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpeedComparison {
+    /// The machine.
+    pub machine: String,
+    /// Texts encoded at the same time.
+    pub lanes: usize,
+    /// Every figure of `a` over that of `b`.
+    pub ratios: Vec<Ratio>,
 }
 
 /// Areas under the ROC curve of two models.
@@ -286,6 +301,7 @@ pub fn compare(
         b: names[1].clone(),
         suites: BTreeMap::new(),
         areas: BTreeMap::new(),
+        speed: None,
         warnings: Vec::new(),
         resamples: options.bootstrap.resamples,
         seed: options.bootstrap.seed,
@@ -302,7 +318,31 @@ pub fn compare(
     }
     correct(&mut report);
     report.areas = areas(&report);
+    report.speed = speed(a, b, &mut report.warnings);
     Ok(report)
+}
+
+/// Speed and memory of two models, where both were measured; a warning where that was on two machines.
+fn speed(a: &[Entry], b: &[Entry], warnings: &mut Vec<String>) -> Option<SpeedComparison> {
+    let [a, b] = [a, b].map(|entries| entries.iter().find_map(|e| e.record.speed.as_deref()));
+    let (a, b) = (a?, b?);
+    let place = |s: &Speed| {
+        let place = format!("{}, {} at a time", s.machine.sentence(), s.lanes);
+        visible(&place, 2 * NAME_LENGTH)
+    };
+    if !a.is_comparable(b) {
+        warnings.push(format!(
+            "the speeds are not compared: A was measured on {}, B on {}",
+            place(a),
+            place(b)
+        ));
+        return None;
+    }
+    Some(SpeedComparison {
+        machine: visible(&a.machine.sentence(), 2 * NAME_LENGTH),
+        lanes: a.lanes,
+        ratios: a.ratios(b),
+    })
 }
 
 /// Names of the two models; what tells them apart is added where they are the same.

@@ -74,7 +74,7 @@ impl Entry {
         for (name, value) in &r.triplet_accuracy {
             within(name, *value, 0.0)?;
         }
-        Ok(())
+        r.speed.as_ref().map_or(Ok(()), |speed| speed.check())
     }
 
     /// The per-pair scores, checked against the hash that the record names.

@@ -28,6 +28,8 @@ pub struct CandleNetwork {
     transformer: Box<dyn Transformer>,
     /// Pools of one thread each; `None` off the CPU.
     lanes: Option<Lanes<ThreadPool>>,
+    /// Weights that each token is multiplied by.
+    multiplied: u64,
     /// Free memory of the device once the weights are on it; `None` on the CPU.
     free: Option<u64>,
     /// What is pooled on the device, so that one vector per text is copied from it and not one per
@@ -80,6 +82,7 @@ impl CandleNetwork {
             _ => None,
         };
         Ok(Self {
+            multiplied: weights.multiplied(),
             transformer,
             lanes,
             free,
@@ -154,6 +157,10 @@ impl Network for CandleNetwork {
 
     fn lanes(&self) -> usize {
         self.lanes.as_ref().map_or(1, Lanes::count)
+    }
+
+    fn multiplied(&self) -> Option<u64> {
+        Some(self.multiplied)
     }
 
     fn free_on_device(&self) -> Option<u64> {

@@ -335,6 +335,10 @@ impl Network for OnnxRuntime {
         self.plan.depends_on_batch
     }
 
+    fn multiplied(&self) -> Option<u64> {
+        Some(self.plan.multiplied)
+    }
+
     fn fixed(&self) -> FixedShape {
         self.plan.fixed
     }

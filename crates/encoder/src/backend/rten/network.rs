@@ -194,6 +194,10 @@ impl Network for Rten {
         self.plan.depends_on_batch
     }
 
+    fn multiplied(&self) -> Option<u64> {
+        Some(self.plan.multiplied)
+    }
+
     fn fixed(&self) -> FixedShape {
         self.plan.fixed
     }

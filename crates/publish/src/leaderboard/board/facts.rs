@@ -115,6 +115,22 @@ pub(super) fn run_facts(entry: &Entry) -> Vec<(String, String)> {
     for (name, prompt) in ["prompt 1", "prompt 2"].into_iter().zip(&e.prompts) {
         fact(name, Some(prompt.clone()));
     }
+    for workload in entry
+        .record
+        .speed
+        .iter()
+        .flat_map(|speed| &speed.workloads)
+        .take(20)
+    {
+        let rates = format!(
+            "{:.4} texts/s, {:.4} tokens/s",
+            workload.texts_per_s, workload.tokens_per_s
+        );
+        fact(
+            &format!("speed, {}", visible(&workload.name(), 40)),
+            Some(rates),
+        );
+    }
     let h = &entry.record.harness;
     fact("harness", Some(versioned(&h.name, Some(&h.version))));
     facts
@@ -152,6 +168,14 @@ pub(super) fn add_from_record(facts: &mut ModelFacts, entry: &Entry) {
     facts.context = facts.context.or(encoder.max_tokens);
     let prompt = encoder.prompts.iter().find(|p| !p.is_empty());
     facts.prompt = facts.prompt.take().or(prompt.cloned());
+    // The figures of one machine belong together.
+    if let (Some(speed), None) = (&entry.record.speed, &facts.machine) {
+        let first = speed.workloads.first();
+        facts.texts_per_second = first.map(|workload| workload.texts_per_s);
+        facts.memory_mb = speed.megabytes();
+        let place = format!("{}, {} ×", speed.machine.sentence(), speed.lanes);
+        facts.machine = Some(format!("{place} {}", encoder.backend));
+    }
 }
 
 pub(super) fn is_web(url: &str) -> bool {
