@@ -167,7 +167,7 @@ impl EvaluatedEncoder<'_> {
                 };
                 let (mut record, scored) = self.score(suite, sets, run)?;
                 // Of the whole embedding: a form of it is encoded in the same way.
-                if form.is_none() {
+                if form == Form::default() {
                     record.speed.clone_from(&speed);
                 }
                 let timing = Timing {
