@@ -5,6 +5,7 @@ hub on this machine. `KORFINSTS_PYTHON` names a Python that has them.
 import json
 import os
 import subprocess
+import sys
 import unittest
 from pathlib import Path
 
@@ -14,8 +15,16 @@ from test_push import RELEASES
 PYTHON = os.environ.get("KORFINSTS_PYTHON")
 
 
-@unittest.skipUnless(PYTHON, "SKIPPED: KORFINSTS_PYTHON names no Python with `huggingface_hub` and `datasets`, so nothing that was pushed is opened by them")
 class Readers(test_push.Home):
+    def setUp(self):
+        if not PYTHON:
+            self.skip("KORFINSTS_PYTHON names no Python with `huggingface_hub` and `datasets`, so nothing that was pushed is opened by them")
+        super().setUp()
+
+    def skip(self, reason):
+        print(f"SKIPPED: {reason}", file=sys.stderr)
+        self.skipTest(reason)
+
     def read(self, *arguments):
         environment = self.environment() | {"HF_HOME": str(self.home / "python"), "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
         del environment["HF_HUB_CACHE"]
@@ -44,7 +53,7 @@ class Readers(test_push.Home):
         read = self.read("model", "org/model", json.dumps(texts))
         self.assertEqual({n: b for n, b in self.files(Path(read["folder"])).items() if n != ".gitattributes"}, self.files(folder))
         if read["embeddings"] is None:
-            self.skipTest("SKIPPED: sentence-transformers is not installed, so the model was downloaded and not run")
+            self.skip("sentence-transformers is not installed, so the model was downloaded and not run")
         done = self.run_program("encode", folder, "-i", "texts.txt", "-o", "texts.jsonl", "--offline")
         self.assertEqual(done.returncode, 0, done.stderr)
         ours = [json.loads(line) for line in (self.home / "texts.jsonl").read_text().splitlines()]
@@ -80,7 +89,7 @@ class Readers(test_push.Home):
         self.push("results", path, "org/model", "--results-repo", "org/results")
         read = self.read("mteb", "org/results", "korfinsts-org__model", "org/model")
         if read is None:
-            self.skipTest("SKIPPED: mteb is not installed, so the branch of results was not read by it")
+            self.skip("mteb is not installed, so the branch of results was not read by it")
         self.assertEqual(read, {"org/model": {"KorSTS": round(record["scores"]["cosine_spearman"], 6)}})
 
 

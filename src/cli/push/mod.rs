@@ -10,7 +10,9 @@ use serde_json::json;
 
 use super::Global;
 use super::output::{OutputArgs, Table};
-use korfinsts_base::hub::push::{Destination, How, PushJob, PushPlan, Pushed, Visibility};
+use korfinsts_base::hub::push::{
+    Destination, How, PushFile, PushJob, PushPlan, Pushed, Visibility,
+};
 use korfinsts_base::hub::{Hub, HubSettings, Progress, RepoKind};
 
 /// Push a model, a release or results to the hub
@@ -162,7 +164,7 @@ fn listed(
         files.push(json!({
             "path": planned.path,
             "size": planned.size,
-            "sha256": job.files.get(at).map(|f| f.sha256()),
+            "sha256": job.files.get(at).map(PushFile::sha256),
             "how": key,
         }));
     }
@@ -195,8 +197,7 @@ fn title(job: &PushJob, plan: &PushPlan) -> String {
     };
     let seen = match (&plan.head, job.visibility) {
         (Some(head), _) if head.private => "private",
-        (Some(_), _) => "public",
-        (None, Some(Visibility::Public)) => "public",
+        (Some(_), _) | (None, Some(Visibility::Public)) => "public",
         (None, _) => "private",
     };
     let state = match (plan.asked, &plan.head) {

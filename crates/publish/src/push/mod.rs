@@ -10,4 +10,4 @@ mod scores;
 
 pub use error::PushError;
 pub use model::check_card;
-pub use scores::{Scores, Target};
+pub use scores::{Files, Scores, Target};

@@ -147,8 +147,9 @@ fn replaced(head: &[&str], items: &str) -> Result<(usize, usize, String), Wrong>
             return Err(strange(*first));
         };
         if !ours.contains(dataset) {
-            span.iter()
-                .for_each(|line| text.push_str(&format!("{line}\n")));
+            for line in span {
+                let _ = writeln!(text, "{line}");
+            }
         }
     }
     for line in items.lines() {

@@ -22,6 +22,9 @@ pub struct Target<'a> {
     pub head: &'a Head,
 }
 
+/// Bytes of files by path.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
 /// The records of one model.
 #[derive(Debug, Clone)]
 pub struct Scores {
@@ -123,8 +126,8 @@ impl Scores {
         target: Target<'_>,
         (card, url): (Option<&str>, Option<&str>),
         registry: &Registry,
-    ) -> Result<BTreeMap<String, Vec<u8>>, PushError> {
-        let mut files = BTreeMap::new();
+    ) -> Result<Files, PushError> {
+        let mut files = Files::new();
         let mut items = String::new();
         for (path, record) in &self.records {
             let suite = &record.suite;
@@ -168,10 +171,7 @@ impl Scores {
     ///
     /// # Errors
     /// When no record has a file, or a file cannot be written on the way.
-    pub fn mteb(
-        &self,
-        target: Target<'_>,
-    ) -> Result<(BTreeMap<String, Vec<u8>>, Vec<String>), PushError> {
+    pub fn mteb(&self, target: Target<'_>) -> Result<(Files, Vec<String>), PushError> {
         let folder = fs::temporary_dir_in(&std::env::temp_dir())?;
         let mut not = Vec::new();
         for (path, record) in &self.records {
@@ -183,7 +183,7 @@ impl Scores {
                 not.push(reason);
             }
         }
-        let mut files = BTreeMap::new();
+        let mut files = Files::new();
         for file in fs::walk(folder.path(), usize::MAX)? {
             let name = file.strip_prefix(folder.path()).unwrap_or(&file);
             let parts = name
@@ -196,7 +196,7 @@ impl Scores {
             return Err(PushError::Unfit {
                 place: "the records".into(),
                 reason: not.join("; "),
-                hint: "evaluate on a suite that mteb has, as `korfinsts eval MODEL --suite korsts`"
+                hint: "evaluate on a suite that mteb has, as `korfinsts eval MODEL --suite finsts`"
                     .into(),
             });
         }

@@ -117,7 +117,7 @@ impl Hub {
             }
             if found.files.len() > MAX_FILES {
                 return Err(unfit(
-                    root.display().to_string(),
+                    &root.display().to_string(),
                     format!("the folder has more than {MAX_FILES} files"),
                     "push a folder that holds the model alone",
                 ));
@@ -126,7 +126,7 @@ impl Hub {
         if found.files.is_empty() {
             let reason = "the folder holds no file that is pushed".to_owned();
             return Err(unfit(
-                root.display().to_string(),
+                &root.display().to_string(),
                 reason,
                 "is the path spelled right?",
             ));
@@ -153,7 +153,7 @@ impl Hub {
         match kind {
             None => Ok(()),
             Some((line, kind)) => Err(unfit(
-                format!("{}:{line}", file.path),
+                &format!("{}:{line}", file.path),
                 format!("it holds {kind}"),
                 "remove it from the file; a key that was pushed once has to be replaced",
             )),
@@ -161,7 +161,7 @@ impl Hub {
     }
 }
 
-fn unfit(path: String, reason: String, hint: &str) -> HubError {
+fn unfit(path: &str, reason: String, hint: &str) -> HubError {
     HubError::Unfit {
         path: path.escape_debug().to_string(),
         reason,
@@ -176,7 +176,7 @@ fn inside(root: &Path, entry: &DirEntry) -> Result<String, HubError> {
     let parts: Option<Vec<&str>> = parts.collect();
     parts.map(|parts| parts.join("/")).ok_or_else(|| {
         let reason = "the name is not UTF-8".to_owned();
-        unfit(relative.display().to_string(), reason, "rename the file")
+        unfit(&relative.display().to_string(), reason, "rename the file")
     })
 }
 
@@ -185,9 +185,9 @@ fn stays(path: &str, is_folder: bool) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is = |pattern: &&str| is_like(name, pattern);
     let state = if is_folder {
-        STATE_FOLDERS.iter().any(|p| is(&p)) || path.starts_with("training/")
+        STATE_FOLDERS.iter().any(&is) || path.starts_with("training/")
     } else {
-        STATES.iter().any(|p| is(&p))
+        STATES.iter().any(is)
     };
     if name.starts_with('.') && path != RESULTS {
         Some("hidden")
@@ -209,7 +209,7 @@ fn is_like(name: &str, pattern: &str) -> bool {
 
 /// Refuses what is no plain file, and what is named like a key.
 fn plain(path: &str, entry: &DirEntry) -> Result<(), HubError> {
-    let refuse = |reason: &str, hint: &str| Err(unfit(path.to_owned(), reason.to_owned(), hint));
+    let refuse = |reason: &str, hint: &str| Err(unfit(path, reason.to_owned(), hint));
     if entry.path_is_symlink() {
         return refuse(
             "it is a link, which may lead out of the folder",
