@@ -145,9 +145,10 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
             work.spec.longest_text(),
         ));
     }
-    let to = match to_stdout {
-        false => args.output.display().to_string(),
-        true => "stdout".to_owned(),
+    let to = if to_stdout {
+        "stdout".to_owned()
+    } else {
+        args.output.display().to_string()
     };
     global.note(&format!(
         "written to {to}: {count} embeddings of {} dimensions",

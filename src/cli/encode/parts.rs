@@ -98,10 +98,10 @@ impl<'a> Texts<'a> {
             let hint = "another program writes to it: encode when that has ended";
             return Err(CliError::new(FailureClass::Data, found, Some(hint.into())).into());
         }
-        match part.texts.is_empty() {
-            true => Ok(()),
-            false => visit(&part.texts),
+        if part.texts.is_empty() {
+            return Ok(());
         }
+        visit(&part.texts)
     }
 }
 
