@@ -1,28 +1,39 @@
 //! `korfinsts encode`: texts to embeddings in a file.
 
+mod format;
 pub(super) mod input;
+mod parts;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
-use safetensors::tensor::{Dtype, TensorView};
 
+use self::format::Format;
 use self::input::{Input, InputFormat};
+use self::parts::Texts;
 use super::model::ModelArgs;
 use super::output::print;
 use super::progress::Bar;
 use super::{CliError, Global, interrupt};
 use korfinsts_base::fs;
 use korfinsts_bench::run::RunError;
-use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask};
-use korfinsts_bench::run::store::{EmbeddingSet, text_key};
-use korfinsts_encoder::EncoderError;
+use korfinsts_bench::run::engine::{self, BATCH_TOKENS, EncodeOptions, EncodeTask, Progress as _};
+use korfinsts_bench::run::shard::Shard;
+use korfinsts_bench::run::store::{Store, text_key};
+use korfinsts_encoder::{
+    BatchLimits, Embeddings, Encoder, EncoderError, EncoderSpec, PreparedText, TokenCount,
+};
 
 /// Write the embeddings of texts to a file, row order kept
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   korfinsts encode ./all-MiniLM-L6-v2 --input texts.txt --output texts.npy
-  cut -f2 notes.tsv | korfinsts encode model.onnx -i - -o - --prompt 'query: ' > notes.jsonl")]
+  cut -f2 notes.tsv | korfinsts encode model.onnx -i - -o - --prompt 'query: ' > notes.jsonl
+  korfinsts encode model/ -i corpus.jsonl -o part-2.npy --shard 2/8    (the second of eight jobs)
+
+A file of lines or rows may be larger than memory: it is read twice, first to count the texts, and
+encoded in parts. A run that was stopped uses the parts it had when it is started again.")]
 pub struct EncodeArgs {
     /// Model file or folder, hub id, or endpoint
     #[arg(value_name = "MODEL")]
@@ -51,6 +62,9 @@ pub struct EncodeArgs {
         help_heading = "Run"
     )]
     batch_tokens: usize,
+    /// Encode only shard I of N of the texts; the outputs of all shards, in order, are that of one run
+    #[arg(long, value_name = "I/N", help_heading = "Run")]
+    shard: Option<Shard>,
     /// Encode everything again, and use no embeddings of earlier runs
     #[arg(long, help_heading = "Run")]
     no_resume: bool,
@@ -59,37 +73,17 @@ pub struct EncodeArgs {
 /// Stands for stdin and stdout.
 const DASH: &str = "-";
 
-/// Writes the embeddings of texts to a file.
-type Writer = fn(&EmbeddingSet, &[String], &Path) -> Result<(), fs::FsError>;
-
-/// Formats of embeddings, by extension.
-const FORMATS: &[(&str, Writer)] = &[("npy", npy), ("safetensors", safetensors), ("jsonl", jsonl)];
-
 /// Runs the subcommand.
 ///
 /// # Errors
 /// When the texts, the model, the backend or the output fails.
 pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
-    let extension = args
-        .output
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default();
     let to_stdout = args.output.as_os_str() == DASH;
-    let chosen = FORMATS.iter().find(|(e, _)| *e == extension);
-    let write = chosen.map(|(_, write)| *write);
-    if write.is_none() && !to_stdout {
-        let allowed: Vec<String> = FORMATS.iter().map(|(e, _)| format!("`.{e}`")).collect();
-        return Err(CliError::usage(
-            format!(
-                "found output `{}`, allowed are {}",
-                args.output.display(),
-                allowed.join(", ")
-            ),
-            "the extension chooses the format; `-` is JSON lines on stdout",
-        )
-        .into());
-    }
+    let format = match Format::of(&args.output) {
+        Some(format) => format,
+        None if to_stdout => Format::Jsonl,
+        None => return Err(Format::unknown(&args.output).into()),
+    };
     if args.read.has_second_prompt() {
         return Err(CliError::usage(
             "`--prompt2` is for pairs, and `encode` reads single texts",
@@ -105,134 +99,201 @@ pub fn run(args: &EncodeArgs, global: &Global) -> anyhow::Result<()> {
         format: args.input_format,
         field: args.field.as_deref(),
     };
-    let texts = input.texts()?;
+    let texts = Texts::of(input, args.shard)?;
     let (spec, prompting) = args.read.read(&args.model, global)?;
-    let prompt = &prompting.prompts[0];
-    let folder = global
-        .data_home()?
-        .join("embeddings")
-        .join(spec.key(prompt));
-    let task = EncodeTask {
-        texts: &texts.iter().map(String::as_str).collect::<Vec<_>>(),
-        prompt,
-        folder: &folder,
-        options: EncodeOptions {
-            batch_tokens: args.batch_tokens.max(1),
-            resume: !args.no_resume,
-            label: &spec.name,
-            stop: interrupt::flag(),
-        },
+    let mut work = Work {
+        args,
+        global,
+        spec,
+        prompt: &prompting.prompts[0],
+        encoder: None,
+        stores: Vec::new(),
+        truncated: 0,
+        dimension: 0,
     };
-    let open = args.read.open_options(global)?;
-    let mut bar = Bar::new(global.quiet);
-    let store = engine::embed(task, &mut bar, &mut || spec.open(&open))
-        .map_err(|error| located(error, &texts, prompt, &args.input))?;
-    for warning in store.about().iter().flat_map(|about| &about.warnings) {
-        global.note(&format!("warning: {warning}"));
+    if to_stdout {
+        work.run(&texts, format, &mut |row| {
+            print(&String::from_utf8_lossy(row))
+        })?;
+    } else {
+        let mut failure = None;
+        let written = fs::write_atomic_with(&args.output, |out| {
+            let put: Put<'_> =
+                &mut |row| Ok(out.write_all(row).map_err(fs::at("write", &args.output))?);
+            work.run(&texts, format, put).map_err(|e| {
+                failure = Some(e);
+                std::io::ErrorKind::Other.into()
+            })
+        });
+        match failure {
+            Some(failure) => return Err(failure),
+            None => written?,
+        }
     }
-    match write {
-        Some(write) => write(store.set(), &texts, &args.output)?,
-        None => print(&json_lines(store.set(), &texts))?,
+    // What a run that stopped would have needed.
+    for store in &work.stores {
+        fs::discard_dir(store)?;
     }
-    let truncated = texts
-        .iter()
-        .filter(|t| {
-            store
-                .set()
-                .get(&text_key(t))
-                .is_some_and(|(_, count)| count.lost > 0)
-        })
-        .count();
-    if truncated > 0 {
-        let length = spec.longest_text();
+    if let Some(usage) = work.encoder.as_ref().and_then(|e| e.0.usage()) {
+        Bar::new(global.quiet).usage(&usage);
+    }
+    let count = texts.own.len();
+    if work.truncated > 0 {
         global.note(&format!(
-            "warning: {truncated} of {} texts were longer than {length} and were truncated",
-            texts.len()
+            "warning: {} of {count} texts were longer than {} and were truncated",
+            work.truncated,
+            work.spec.longest_text(),
         ));
     }
-    let to = match write {
-        Some(_) => args.output.display().to_string(),
-        None => "stdout".to_owned(),
+    let to = if to_stdout {
+        "stdout".to_owned()
+    } else {
+        args.output.display().to_string()
     };
     global.note(&format!(
-        "written to {to}: {} embeddings of {} dimensions",
-        texts.len(),
-        store.set().dimension()
+        "written to {to}: {count} embeddings of {} dimensions",
+        work.dimension
     ));
     Ok(())
 }
 
+/// Where rows go.
+type Put<'a> = &'a mut dyn FnMut(&[u8]) -> anyhow::Result<()>;
+
+/// A run over the texts, part by part.
+struct Work<'a> {
+    args: &'a EncodeArgs,
+    global: &'a Global,
+    spec: EncoderSpec,
+    prompt: &'a str,
+    encoder: Option<Opened>,
+    /// Stores of parts, of use until the output is there.
+    stores: Vec<PathBuf>,
+    truncated: usize,
+    dimension: usize,
+}
+
+impl Work<'_> {
+    fn run(&mut self, texts: &Texts<'_>, format: Format, put: Put<'_>) -> anyhow::Result<()> {
+        let mut at = texts.own.start;
+        texts.parts(&mut |part| {
+            let store = self.embed(texts, at, part)?;
+            let set = store.set();
+            if at == texts.own.start {
+                self.dimension = set.dimension();
+                put(&format.head(texts.own.len(), set.dimension()))?;
+            }
+            for text in part {
+                let found = set.get(&text_key(text));
+                let (row, count) = found.expect("every text was encoded");
+                self.truncated += usize::from(count.lost > 0);
+                put(&format.row(text, row))?;
+            }
+            at += part.len();
+            if !texts.whole() {
+                let done = at - texts.own.start;
+                self.global
+                    .note(&format!("{done} of {} texts are encoded", texts.own.len()));
+            }
+            Ok(())
+        })
+    }
+
+    /// The embeddings of a part whose first text is number `at`, from 0.
+    fn embed(&mut self, texts: &Texts<'_>, at: usize, part: &[String]) -> anyhow::Result<Store> {
+        let mut key = self.spec.key(self.prompt);
+        if !texts.whole() {
+            // A store is held in memory, so one for all parts would be, too.
+            let mut own = self.args.output.display().to_string();
+            for text in part {
+                own.push_str(text);
+                own = fs::hex(&text_key(&own));
+            }
+            key = format!("{key}-{}", &own[..16]);
+        }
+        let folder = self.global.data_home()?.join("embeddings").join(key);
+        let task = EncodeTask {
+            texts: &part.iter().map(String::as_str).collect::<Vec<_>>(),
+            prompt: self.prompt,
+            folder: &folder,
+            options: EncodeOptions {
+                batch_tokens: self.args.batch_tokens.max(1),
+                resume: !self.args.no_resume,
+                label: &self.spec.name,
+                stop: interrupt::flag(),
+            },
+        };
+        let open = self.args.read.open_options(self.global)?;
+        let (spec, encoder) = (&self.spec, &mut self.encoder);
+        let mut bar = Bar::new(self.global.quiet);
+        let store = engine::embed(task, &mut bar, &mut || {
+            let opened = match encoder.take() {
+                Some(opened) => opened,
+                None => Opened(spec.open(&open)?.into()),
+            };
+            *encoder = Some(opened.clone());
+            Ok(Box::new(opened))
+        })
+        .map_err(|error| located(error, part, at, self))?;
+        if at == texts.own.start {
+            for warning in store.about().iter().flat_map(|about| &about.warnings) {
+                self.global.note(&format!("warning: {warning}"));
+            }
+        }
+        if !texts.whole() {
+            self.stores.push(folder);
+        }
+        Ok(store)
+    }
+}
+
+/// An encoder that is opened once for all parts.
+#[derive(Clone)]
+struct Opened(Arc<dyn Encoder>);
+
+impl Encoder for Opened {
+    fn prepare(&self, text: &str, prompt: &str) -> Result<PreparedText, EncoderError> {
+        self.0.prepare(text, prompt)
+    }
+    fn encode(&self, batch: &[&PreparedText]) -> Result<Embeddings, EncoderError> {
+        self.0.encode(batch)
+    }
+    fn encode_counted(
+        &self,
+        batch: &[&PreparedText],
+    ) -> Result<(Embeddings, Vec<TokenCount>), EncoderError> {
+        self.0.encode_counted(batch)
+    }
+    fn lanes(&self) -> usize {
+        self.0.lanes()
+    }
+    fn depends_on_batch(&self) -> bool {
+        self.0.depends_on_batch()
+    }
+    fn warnings(&self) -> &[String] {
+        self.0.warnings()
+    }
+    fn limits(&self) -> BatchLimits {
+        self.0.limits()
+    }
+    // `usage` is that of all parts, and is said once, at the end.
+}
+
 /// The error of an encoder on one text, with the number of the first text that is it.
-fn located(error: RunError, texts: &[String], prompt: &str, input: &Path) -> anyhow::Error {
+fn located(error: RunError, part: &[String], before: usize, work: &Work<'_>) -> anyhow::Error {
     let line = match &error {
         RunError::Encoder(EncoderError::Text { text, .. }) => {
-            let bare = text.strip_prefix(prompt).unwrap_or(text);
-            texts.iter().position(|t| t == bare)
+            let bare = text.strip_prefix(work.prompt).unwrap_or(text);
+            part.iter().position(|t| t == bare)
         }
         _ => None,
     };
     let error = anyhow::Error::from(error);
     match line {
-        Some(at) => error.context(format!("{}: text {}", input.display(), at + 1)),
+        Some(at) => {
+            let input = work.args.input.display();
+            error.context(format!("{input}: text {}", before + at + 1))
+        }
         None => error,
     }
-}
-
-fn row<'a>(set: &'a EmbeddingSet, text: &str) -> &'a [f32] {
-    set.get(&text_key(text)).expect("every text was encoded").0
-}
-
-/// Version 1.0 of [NumPy's format](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html):
-/// a header of a multiple of 64 bytes, then the rows.
-fn npy(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
-    fs::write_atomic_with(path, |file| {
-        let shape = (texts.len(), set.dimension());
-        let mut header =
-            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape:?}, }}");
-        let padding = 63 - (10 + header.len()) % 64;
-        header.extend(std::iter::repeat_n(' ', padding));
-        header.push('\n');
-        file.write_all(b"\x93NUMPY\x01\x00")?;
-        file.write_all(&(header.len() as u16).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        for text in texts {
-            let bytes: Vec<u8> = row(set, text)
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect();
-            file.write_all(&bytes)?;
-        }
-        Ok(())
-    })
-}
-
-fn safetensors(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
-    fs::write_atomic_with(path, |file| {
-        let mut bytes = Vec::with_capacity(texts.len() * set.dimension() * 4);
-        for text in texts {
-            bytes.extend(row(set, text).iter().flat_map(|v| v.to_le_bytes()));
-        }
-        let shape = vec![texts.len(), set.dimension()];
-        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(std::io::Error::other)?;
-        let content =
-            safetensors::serialize([("embeddings", view)], None).map_err(std::io::Error::other)?;
-        file.write_all(&content)
-    })
-}
-
-fn jsonl(set: &EmbeddingSet, texts: &[String], path: &Path) -> Result<(), fs::FsError> {
-    fs::write_atomic_with(path, |file| {
-        file.write_all(json_lines(set, texts).as_bytes())
-    })
-}
-
-/// One object per text, in their order: `{"embedding": [...], "text": "..."}`.
-fn json_lines(set: &EmbeddingSet, texts: &[String]) -> String {
-    texts
-        .iter()
-        .map(|text| {
-            let line = serde_json::json!({"text": text, "embedding": row(set, text)});
-            format!("{line}\n")
-        })
-        .collect()
 }

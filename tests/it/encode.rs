@@ -86,6 +86,115 @@ fn a_file_of_lines_gives_the_same_rows_as_npy() {
 }
 
 #[test]
+fn shards_one_behind_the_other_are_one_run() {
+    let home = Home::new();
+    let lines: String = (0..23)
+        .map(|i| format!("{{\"text\": \"본문 {i}\"}}\n"))
+        .collect();
+    std::fs::write(home.path("texts.jsonl"), lines).expect("written");
+    let rows = |shard: Option<&str>| {
+        let model = model();
+        let mut arguments = vec!["encode", &model, "-i", "texts.jsonl", "-o", "rows.jsonl"];
+        arguments.extend(shard.iter().flat_map(|shard| ["--shard", shard]));
+        home.command(&arguments).assert().success();
+        std::fs::read_to_string(home.path("rows.jsonl")).expect("written")
+    };
+    let parts = ["1/3", "2/3", "3/3"].map(|shard| rows(Some(shard)));
+    assert_eq!(parts.each_ref().map(|p| p.lines().count()), [7, 8, 8]);
+    // Rows of another batch differ in their last digits.
+    let texts = |rows: &str| -> Vec<String> {
+        rows.lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["text"].to_string())
+            .collect()
+    };
+    assert_eq!(texts(&parts.concat()), texts(&rows(None)));
+    let kept = std::fs::read_dir(home.path("data/embeddings")).expect("a store");
+    assert_eq!(kept.count(), 1, "what only shards needed is gone");
+    for (arguments, says) in [
+        (["texts.jsonl", "24/24"], ""),
+        (["texts.jsonl", "1/24"], "shard 1/24 of 23 texts holds none"),
+        (["texts.jsonl", "0/3"], "the first of four is `1/4`"),
+        (["texts.jsonl", "4/3"], "there is no shard 4 of 3"),
+    ] {
+        let [input, shard] = arguments;
+        let run = home
+            .command(&[
+                "encode",
+                &model(),
+                "-i",
+                input,
+                "-o",
+                "x.npy",
+                "--shard",
+                shard,
+            ])
+            .assert();
+        if says.is_empty() {
+            run.success();
+        } else {
+            run.code(2).stderr(predicate::str::contains(says));
+        }
+    }
+}
+
+#[test]
+fn a_file_of_several_parts_is_encoded_part_by_part() {
+    let home = Home::new();
+    let (texts, expected) = golden();
+    // One text more than a part holds, so that the second part has other rows than the first.
+    let count = (1 << 17) + 1;
+    let many: String = texts
+        .iter()
+        .cycle()
+        .take(count)
+        .flat_map(|t| [t.as_str(), "\n"])
+        .collect();
+    std::fs::write(home.path("texts.txt"), &many).expect("written");
+    let model = model();
+    let encode = [
+        "encode",
+        &*model,
+        "-i",
+        "texts.txt",
+        "-o",
+        "rows.safetensors",
+    ];
+    home.command(&encode)
+        .assert()
+        .success()
+        .stderr(predicate::str::contains(
+            "131072 of 131073 texts are encoded",
+        ))
+        .stderr(predicate::str::contains(
+            "131073 embeddings of 32 dimensions",
+        ));
+    let bytes = std::fs::read(home.path("rows.safetensors")).expect("written");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a tensor");
+    let tensor = tensors.tensor("embeddings").expect("embeddings");
+    assert_eq!(tensor.shape(), [count, 32]);
+    let rows: Vec<Vec<f32>> = (tensor.data().chunks_exact(128))
+        .map(|row| {
+            let values = row.chunks_exact(4).map(|b| b.try_into().expect("4 bytes"));
+            values.map(f32::from_le_bytes).collect()
+        })
+        .collect();
+    let all: Vec<Vec<f64>> = expected.iter().cycle().take(count).cloned().collect();
+    assert_rows(&rows, &all);
+    // What is wrong with the last line is said before the first is encoded.
+    std::fs::write(
+        home.path("texts.txt"),
+        [many.as_bytes(), b"\xff\n"].concat(),
+    )
+    .expect("written");
+    home.command(&encode)
+        .assert()
+        .code(3)
+        .stderr(predicate::str::contains(
+            "texts.txt:131074: found bytes that are not UTF-8",
+        ));
+}
+
+#[test]
 fn every_format_of_texts_gives_the_texts_and_nothing_around_them() {
     let home = Home::new();
     let model = model();

@@ -288,7 +288,7 @@ fn quantised_forms_of_model2vec_give_its_embeddings() {
             name.to_owned(),
             found.dtype,
             found.shape.to_vec(),
-            found.bytes.to_vec(),
+            found.bytes().to_vec(),
         )
     };
     let texts = golden["texts"].as_array().expect("texts");

@@ -1,5 +1,6 @@
 //! Texts to encode: from a file whose ending, or `--input-format`, says how it is read.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::DASH;
 use crate::cli::CliError;
-use korfinsts_base::delimited::Rows;
+use korfinsts_base::delimited::{LONGEST_ROW, Rows};
 use korfinsts_base::failure::FailureClass;
 use korfinsts_base::json::{ONE_A_LINE, Unique};
 use korfinsts_base::records::objects;
@@ -28,11 +29,14 @@ pub(in crate::cli) enum InputFormat {
     Jsonl,
 }
 
-/// Most lines of a file of texts.
+/// Most texts that are held in memory.
 const MOST_TEXTS: usize = 1 << 24;
 
 /// The field or column of the texts where none is named.
 const FIELD: &str = "text";
+
+/// What is done with each text.
+pub(in crate::cli) type Visit<'a> = &'a mut dyn FnMut(String) -> anyhow::Result<()>;
 
 /// A file of texts.
 pub(in crate::cli) struct Input<'a> {
@@ -45,45 +49,65 @@ pub(in crate::cli) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Its texts in order; at least one.
+    /// Its texts in order, held in memory; at least one.
     ///
     /// # Errors
-    /// When the ending is not known, or the file cannot be read as its format or holds no text.
+    /// As [`Self::each`], and when there are too many.
     pub fn texts(&self) -> anyhow::Result<Vec<String>> {
-        let format = self.format()?;
-        let bytes = self.bytes()?;
-        if let Some(kind) = sniff::kind(&bytes) {
-            return Err(self.wrong("", &format!("this is {kind}"), Some(kind.hint())));
-        }
-        let content = text::utf8(&bytes).map_err(|line| {
-            let reason = "found bytes that are not UTF-8";
-            self.wrong(&line.to_string(), reason, Some(text::CONVERT))
+        let mut texts = Vec::new();
+        self.read(budget::WHOLE_FILE, &mut |text| {
+            if texts.len() == MOST_TEXTS {
+                let reason = format!("it has more than {MOST_TEXTS} texts, the most that are held");
+                let hint = "split the file: `split -l 10000000 FILE`";
+                return Err(self.wrong("", &reason, Some(hint)));
+            }
+            texts.push(text);
+            Ok(())
         })?;
-        if content.matches('\n').count() > MOST_TEXTS {
-            let reason =
-                format!("it has more than {MOST_TEXTS} lines, the most that are encoded at once");
-            return Err(self.wrong(
-                "",
-                &reason,
-                Some("split the file: `split -l 10000000 FILE`"),
-            ));
-        }
-        let content = content.strip_prefix('\u{feff}').unwrap_or(content);
-        let texts = match format {
-            InputFormat::Txt => content.lines().map(str::to_owned).collect(),
-            InputFormat::Csv => self.rows(content, b',')?,
-            InputFormat::Tsv => self.rows(content, b'\t')?,
-            InputFormat::Json => self.array(content)?,
-            InputFormat::Jsonl => self.lines(content)?,
+        Ok(texts)
+    }
+
+    /// Calls `visit` with each text in order, of which there is at least one. Lines and rows are
+    /// not held in memory; one array of JSON is.
+    ///
+    /// # Errors
+    /// When the ending is not known, the file cannot be read as its format or holds no text, and
+    /// what `visit` returns.
+    pub fn each(&self, visit: Visit<'_>) -> anyhow::Result<()> {
+        self.read(u64::MAX, visit)
+    }
+
+    fn read(&self, most: u64, visit: Visit<'_>) -> anyhow::Result<()> {
+        let format = self.format()?;
+        let mut count = 0_u64;
+        let visit: Visit<'_> = &mut |text| {
+            count += 1;
+            visit(text)
         };
-        if texts.is_empty() {
+        let source = self.source(most)?;
+        match format {
+            InputFormat::Txt => self.lines(source, &mut |_, line| visit(line.to_owned()))?,
+            InputFormat::Csv => self.rows(source, b',', visit)?,
+            InputFormat::Tsv => self.rows(source, b'\t', visit)?,
+            InputFormat::Json => self.array(source, visit)?,
+            InputFormat::Jsonl => self.lines(source, &mut |number, line| {
+                if line.trim().is_empty() {
+                    return Ok(());
+                }
+                let place = number.to_string();
+                let Unique(item) = serde_json::from_str(line)
+                    .map_err(|e| self.wrong(&place, &e.to_string(), Some(ONE_A_LINE)))?;
+                visit(self.text(&item, &place)?)
+            })?,
+        }
+        if count == 0 {
             let hint = match format {
                 InputFormat::Txt => "one text a line is expected; an empty line is an empty text",
                 _ => "is the file empty, or cut short?",
             };
             return Err(self.wrong("1", "found no text", Some(hint)));
         }
-        Ok(texts)
+        Ok(())
     }
 
     fn format(&self) -> anyhow::Result<InputFormat> {
@@ -113,18 +137,72 @@ impl Input<'_> {
         Ok(format)
     }
 
-    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
-        if self.path.as_os_str() != DASH {
-            return Ok(fs::read(self.path).map_err(|e| {
-                CliError::new(FailureClass::Data, format!("{e}: {}", e.source), e.hint())
-            })?);
+    /// What is read, at most so many bytes.
+    fn source(&self, most: u64) -> anyhow::Result<Box<dyn BufRead>> {
+        let input: Box<dyn Read> = if self.path.as_os_str() == DASH {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(fs::open(self.path).map_err(|e| self.unread(e.source))?)
+        };
+        let bounded = budget::Bounded::new(input, most);
+        let (head, whole) = sniff::peek(bounded).map_err(|e| self.unread(e))?;
+        match sniff::kind(&head) {
+            Some(kind) => Err(self.wrong("", &format!("this is {kind}"), Some(kind.hint()))),
+            None => Ok(Box::new(BufReader::with_capacity(1 << 16, whole))),
         }
-        let read = budget::read_to_end(std::io::stdin(), budget::WHOLE_FILE);
-        Ok(read.map_err(fs::at("read", Path::new("stdin")))?)
     }
 
-    fn rows(&self, content: &str, delimiter: u8) -> anyhow::Result<Vec<String>> {
-        let mut rows = Rows::new(content.as_bytes(), delimiter);
+    fn unread(&self, error: std::io::Error) -> anyhow::Error {
+        if self.path.as_os_str() == DASH {
+            return fs::at("read", Path::new("stdin"))(error).into();
+        }
+        let e = fs::at("read", self.path)(error);
+        CliError::new(FailureClass::Data, format!("{e}: {}", e.source), e.hint()).into()
+    }
+
+    /// Lines with their numbers, without the byte order mark and what ends them.
+    fn lines(
+        &self,
+        mut source: Box<dyn BufRead>,
+        visit: &mut dyn FnMut(u64, &str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            let mut line = source.by_ref().take(LONGEST_ROW as u64 + 1);
+            let read = line.read_until(b'\n', &mut bytes);
+            if read.map_err(|e| self.unread(e))? == 0 {
+                break;
+            }
+            let place = u64::to_string(&number);
+            if bytes.len() > LONGEST_ROW {
+                let reason = format!("the line has more than {LONGEST_ROW} bytes");
+                let hint = "is it one text a line? name another format with `--input-format`";
+                return Err(self.wrong(&place, &reason, Some(hint)));
+            }
+            let line = std::str::from_utf8(&bytes).map_err(|_| {
+                let reason = "found bytes that are not UTF-8";
+                self.wrong(&place, reason, Some(text::CONVERT))
+            })?;
+            let line = line.strip_suffix('\n').unwrap_or(line);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let bare = line.strip_prefix('\u{feff}').filter(|_| number == 1);
+            if bare.is_some_and(str::is_empty) && !bytes.ends_with(b"\n") {
+                // The mark alone is no line.
+                break;
+            }
+            visit(number, bare.unwrap_or(line))?;
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        source: Box<dyn BufRead>,
+        delimiter: u8,
+        visit: Visit<'_>,
+    ) -> anyhow::Result<()> {
+        let mut rows = Rows::new(source, delimiter);
         let unread = |e: korfinsts_base::delimited::RowError| {
             self.wrong(
                 &e.line.to_string(),
@@ -143,14 +221,20 @@ impl Input<'_> {
             let reason = format!("no column `{name}`, found {}", names.join(", "));
             self.wrong("1", &reason, Some("name the column with `--column NAME`"))
         })?;
-        rows.map(|row| {
+        for row in rows {
             let row = row.map_err(unread)?;
-            Ok(row.get(column).unwrap_or_default().to_owned())
-        })
-        .collect()
+            visit(row.get(column).unwrap_or_default().to_owned())?;
+        }
+        Ok(())
     }
 
-    fn array(&self, content: &str) -> anyhow::Result<Vec<String>> {
+    fn array(&self, source: Box<dyn BufRead>, visit: Visit<'_>) -> anyhow::Result<()> {
+        let bytes = budget::read_to_end(source, budget::WHOLE_FILE).map_err(|e| self.unread(e))?;
+        let content = text::utf8(&bytes).map_err(|line| {
+            let reason = "found bytes that are not UTF-8";
+            self.wrong(&line.to_string(), reason, Some(text::CONVERT))
+        })?;
+        let content = content.strip_prefix('\u{feff}').unwrap_or(content);
         let wrong = |line: usize, reason: &str| {
             let hint = "an array of strings or objects is read; name a file of one a line `.jsonl`";
             self.wrong(
@@ -160,27 +244,12 @@ impl Input<'_> {
             )
         };
         let items = objects::array(content).map_err(|(line, reason)| wrong(line, &reason))?;
-        let texts = items.enumerate().map(|(i, (line, element))| {
+        for (i, (line, element)) in items.enumerate() {
             let Unique(item) =
                 serde_json::from_str(element).map_err(|e| wrong(line, &objects::reason(&e)))?;
-            self.text(&item, &format!(" element {}", i + 1))
-        });
-        texts.collect()
-    }
-
-    fn lines(&self, content: &str) -> anyhow::Result<Vec<String>> {
-        let lines = content
-            .lines()
-            .enumerate()
-            .filter(|(_, l)| !l.trim().is_empty());
-        lines
-            .map(|(i, line)| {
-                let place = (i + 1).to_string();
-                let Unique(item) = serde_json::from_str(line)
-                    .map_err(|e| self.wrong(&place, &e.to_string(), Some(ONE_A_LINE)))?;
-                self.text(&item, &place)
-            })
-            .collect()
+            visit(self.text(&item, &format!(" element {}", i + 1))?)?;
+        }
+        Ok(())
     }
 
     fn text(&self, item: &Value, place: &str) -> anyhow::Result<String> {
