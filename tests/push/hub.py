@@ -139,6 +139,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ("GET", r"/lfs/([0-9a-f]{64})", "stored"),
     ]
 
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            # Who asked was killed.
+            pass
+
     def handle_any(self):
         url = urllib.parse.urlsplit(self.path)
         method = "GET" if self.command == "HEAD" else self.command
