@@ -84,6 +84,7 @@ class Models(Home):
         self.assertEqual((self.hub.repositories, self.hub.stored), ({}, {}))
         self.assertEqual({m for m, _, _ in self.hub.requests}, {"GET"})
         self.token = None
+        self.assertEqual(self.push("model", folder, "org/model", "--dry-run")["how_is_guessed"], True)
         shown = self.run_program("--offline", "push", "model", folder, "org/model", "--dry-run")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("not looked at", shown.stdout)
