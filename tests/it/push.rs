@@ -322,7 +322,7 @@ fn a_dry_run_without_network_lists_the_model_and_refuses_what_is_none() {
     let (code, listed, said) = run(&["--dry-run", "--offline"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        listed.starts_with("model org/model (not looked at, private), to main: Add model"),
+        listed.starts_with("model org/model (not looked at, private), to main: Add org/model"),
         "{listed}"
     );
     assert!(

@@ -100,7 +100,7 @@ class Hub:
     def fail(self, method, pattern, how, times=1):
         """The next requests of this method whose path holds the pattern fail: with a status (`"500"`, `"429"`, `"403:why"`) before
         anything is done, with a status after it was done (`"500-after"`), without an answer (`"silent"`), with half of an answer
-        (`"cut"`); `"slow"` waits a moment, `"corrupt"` changes what is stored, and a function is called before the request is answered."""
+        (`"cut"`), with a redirect on this host or to the storage (`"moved"`, `"elsewhere"`); `"slow"` waits a moment, `"corrupt"` changes what is stored, and a function is called before the request is answered."""
         self.failures.append([method, re.compile(pattern), how, times])
 
     def failure(self, method, path):
@@ -139,11 +139,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ("GET", r"/lfs/([0-9a-f]{64})", "stored"),
     ]
 
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            # Who asked was killed.
+            pass
+
     def handle_any(self):
         url = urllib.parse.urlsplit(self.path)
         method = "GET" if self.command == "HEAD" else self.command
         with self.hub.lock:
-            self.hub.requests.append((self.command, self.path, dict(self.headers)))
+            self.hub.requests.append((self.command, self.path, self.headers))
         self.query = urllib.parse.parse_qs(url.query)
         length = int(self.headers.get("Content-Length", 0))
         self.body = self.rfile.read(length)
@@ -156,6 +163,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if how == "slow":
             time.sleep(0.3)
+        if how in ("moved", "elsewhere"):
+            self.say(307, b"", {"Location": (self.hub.address if how == "moved" else self.hub.storage) + self.path})
+            return
         self.corrupt = how == "corrupt"
         status, _, message = how.partition(":")
         if status.isdigit():

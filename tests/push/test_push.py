@@ -84,6 +84,7 @@ class Models(Home):
         self.assertEqual((self.hub.repositories, self.hub.stored), ({}, {}))
         self.assertEqual({m for m, _, _ in self.hub.requests}, {"GET"})
         self.token = None
+        self.assertEqual(self.push("model", folder, "org/model", "--dry-run")["how_is_guessed"], True)
         shown = self.run_program("--offline", "push", "model", folder, "org/model", "--dry-run")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("not looked at", shown.stdout)
@@ -181,6 +182,19 @@ class Models(Home):
                 self.push("model", folder, f"org/model-{n}")
                 self.assertEqual(self.held(name=f"org/model-{n}"), self.files(folder))
                 self.assertEqual(len(self.hub.stored) - stored, self.hub.count("PUT", "") - puts)
+
+    def test_a_push_that_is_killed_goes_on(self):
+        folder = self.model()
+        (folder / "large.bin").write_bytes(os.urandom(1 << 20))
+        command = [PROGRAM, "push", "model", str(folder), "org/model"]
+        child = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.hub.fail("PUT", "/lfs/", child.kill)
+        self.assertEqual(child.wait(), -9)
+        while not self.hub.stored:
+            pass
+        self.assertEqual((len(self.hub.stored), self.held()), (1, {}))
+        self.push("model", folder, "org/model")
+        self.assertEqual((self.held(), self.hub.count("PUT", "")), (self.files(folder), 2))
 
     def test_a_commit_that_comes_in_between_is_not_overwritten(self):
         folder = self.model()
@@ -289,7 +303,20 @@ class Models(Home):
         self.refused(2, "is no repository name", "model", self.model(), "a/b/c")
         self.assertEqual(self.hub.requests, [])
 
-    def test_a_renamed_repository_and_an_ignored_file(self):
+    def test_a_redirect_is_followed_on_the_host_alone(self):
+        folder = self.model()
+        for n, pattern in enumerate(("/create", "/preupload/", "/batch", "/commit/")):
+            (folder / "extra.bin").write_bytes(b"\0" + str(n).encode())
+            self.hub.fail("POST", pattern, "moved")
+            self.push("model", folder, f"org/model-{n}")
+            self.assertEqual(self.held(name=f"org/model-{n}"), self.files(folder))
+            self.hub.fail("POST", pattern, "elsewhere")
+            (folder / "extra.bin").write_bytes(b"\0\0" + str(n).encode())
+            self.refused(5, "(status 307)", "model", folder, f"org/other-{n}")
+        storage = self.hub.storage.removeprefix("http://")
+        self.assertEqual(tokens_sent(self.hub)[storage, True], 0)
+
+    def test_a_file_that_the_repository_ignores_is_said(self):
         folder = self.model()
         self.push("model", folder, "org/model")
         repository = self.hub.repositories["models", "org/model"]
