@@ -142,6 +142,7 @@ mod tests {
 
     #[test]
     fn every_width_has_every_type_once() {
+        use EmbeddingDtype::{Binary, Float32, Int8};
         let args = |widths: &[usize], dtypes: &[EmbeddingDtype]| FormArgs {
             truncate_dim: widths.to_vec(),
             embedding_dtype: dtypes.to_vec(),
@@ -151,7 +152,6 @@ mod tests {
             let forms = args.forms().expect("forms");
             forms.iter().map(ToString::to_string).collect()
         };
-        use EmbeddingDtype::{Binary, Float32, Int8};
         assert_eq!(names(&args(&[], &[])), Vec::<String>::new());
         assert_eq!(names(&args(&[], &[Float32, Int8])), ["int8"]);
         assert_eq!(names(&args(&[256, 64, 256], &[])), ["256", "64"]);
