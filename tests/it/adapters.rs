@@ -365,6 +365,29 @@ fn tensors_without_a_place_are_refused_and_layers_without_tensors_doubted() {
         "{:?}",
         spec.warnings
     );
+    // Tables that the network of PEFT reads past the adapter.
+    let t5 = adapter("t5-gated");
+    let path = t5.path("adapter_model.safetensors");
+    let own = read_file(&path, "");
+    let (name, dtype, shape, bytes) = own[0].clone();
+    for (place, says) in [
+        (
+            "shared.weight",
+            "the encoder of T5 reads under another name",
+        ),
+        ("shared.lora_embedding_A", "one of the two factors"),
+    ] {
+        let more = (
+            format!("base_model.model.{place}"),
+            dtype,
+            shape.clone(),
+            bytes.clone(),
+        );
+        let tensors: Vec<Raw> = own.iter().cloned().chain([more]).collect();
+        write_safetensors(&path, &tensors);
+        let error = t5.read().expect_err(says);
+        assert!(error.to_string().contains(says), "{name}: {error}");
+    }
     // A head that the base has not is no part of an embedding.
     let head = |raw: Raw| {
         let name = raw.0.replace(layer, "classifier.dense");
