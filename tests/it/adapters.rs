@@ -96,10 +96,12 @@ fn an_adapter_gives_the_embeddings_of_peft() {
 
 #[test]
 fn settings_come_from_the_adapter_where_it_has_them_and_else_from_the_base() {
-    let own = adapter("st-native").read().expect("read");
+    let folder = adapter("st-native");
+    folder.set("sentence_bert_config.json", &json!({"max_seq_length": 40}));
+    let own = folder.read().expect("read");
     assert_eq!(
         (own.max_tokens, own.prompts["query"].as_str()),
-        (48, "query: ")
+        (40, "query: ")
     );
     let bare = adapter("bert-list").read().expect("read");
     let base = spec::read(
@@ -363,17 +365,40 @@ fn tensors_without_a_place_are_refused_and_layers_without_tensors_doubted() {
         "{:?}",
         spec.warnings
     );
+    // Tables that the network of PEFT reads past the adapter.
+    let t5 = adapter("t5-gated");
+    let path = t5.path("adapter_model.safetensors");
+    let own = read_file(&path, "");
+    let (name, dtype, shape, bytes) = own[0].clone();
+    for (place, says) in [
+        (
+            "shared.weight",
+            "the encoder of T5 reads under another name",
+        ),
+        ("shared.lora_embedding_A", "one of the two factors"),
+    ] {
+        let more = (
+            format!("base_model.model.{place}"),
+            dtype,
+            shape.clone(),
+            bytes.clone(),
+        );
+        let tensors: Vec<Raw> = own.iter().cloned().chain([more]).collect();
+        write_safetensors(&path, &tensors);
+        let error = t5.read().expect_err(says);
+        assert!(error.to_string().contains(says), "{name}: {error}");
+    }
     // A head that the base has not is no part of an embedding.
     let head = |raw: Raw| {
-        let name = raw.0.replace(layer, "pooler.dense");
+        let name = raw.0.replace(layer, "classifier.dense");
         Some((name, raw.1, raw.2, raw.3))
     };
     folder.set(
         "adapter_config.json",
-        &json!({"rank_pattern": {"query": 2, "pooler.dense": 2}}),
+        &json!({"rank_pattern": {"query": 2, "classifier.dense": 2}}),
     );
-    let without_pooler = changed(&head);
-    let error = without_pooler.expect_err("layer 1 has no values now");
+    let moved = changed(&head);
+    let error = moved.expect_err("layer 1 has no values now");
     assert!(
         error.to_string().contains("holds nothing of 1 layers"),
         "{error}"

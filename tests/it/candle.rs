@@ -361,7 +361,7 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
             "qwen3-last",
             "layer_types",
             r#"["full_attention","sliding_attention"]"#,
-            "no window",
+            "`sliding_window` is null",
         ),
         (
             "modernbert-mean",

@@ -768,6 +768,11 @@ fn an_exported_graph_passes_the_checker_and_gives_the_same_embeddings() {
             continue;
         };
         home.copy(&model, &home.path("model"));
+        // A graph cannot leave a prompt out of its pooling.
+        let pooling = home.path("model/1_Pooling/config.json");
+        let config = String::from_utf8(std::fs::read(&pooling).expect("read")).expect("text");
+        let config = config.replace("\"include_prompt\": false", "\"include_prompt\": true");
+        write(&pooling, config.as_bytes());
         home.command(&["export", "model", "--to", "onnx", "--output", "graph"])
             .assert()
             .success();

@@ -12,11 +12,15 @@ use super::tokenizer::{EncodeOptions, Tokenizer};
 use super::{EncoderError, PreparedText};
 use crate::json;
 use crate::pooling::Pooling;
+use crate::read::holds;
 
 /// The file that makes a folder one of llm2vec.
 pub(crate) const FILE: &str = "llm2vec_config.json";
 /// Families for which the package has a class.
 pub(crate) const FAMILIES: [&str; 3] = ["llama", "mistral", "qwen2"];
+
+/// Keys of the file; the package takes no other.
+const KEYS: &str = "pooling_mode max_length doc_max_length skip_instruction";
 
 /// Models whose texts are put into a conversation, and what is before and behind a text.
 const CONVERSATIONS: [(&[&str], &str, &str); 3] = [
@@ -70,6 +74,11 @@ impl Llm2Vec {
         let Some(value) = json::load(path)? else {
             return Ok(None);
         };
+        let mut fields = value.as_object().into_iter().flatten();
+        if let Some((key, found)) = fields.find(|(key, _)| !holds(KEYS, key)) {
+            let allowed = format!("no such key: llm2vec knows {}", KEYS.replace(' ', ", "));
+            return Err(json::wrong_field(path, key, found, &allowed));
+        }
         if !FAMILIES.contains(&model_type) {
             return Err(EncoderError::Invalid {
                 path: path.to_owned(),
@@ -179,6 +188,7 @@ impl Llm2Vec {
 mod tests {
     use super::*;
     use crate::family;
+    use korfinsts_base::fs;
 
     #[test]
     fn each_family_of_the_package_is_one_that_runs() {
@@ -192,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         let read = |text: &str, kind: &str, name: &str| {
-            std::fs::write(&path, text).expect("written");
+            fs::write_atomic(&path, text.as_bytes()).expect("written");
             Llm2Vec::read(&path, kind, &[name])
         };
         let eos = r#"{"pooling_mode": "eos_token", "doc_max_length": 9}"#;

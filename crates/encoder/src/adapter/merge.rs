@@ -13,6 +13,19 @@ const PREFIX: &str = "base_model.model.";
 /// Behind the name of a module that an adapter wraps.
 const WRAPPED: &str = "base_layer.";
 
+/// Tables of embeddings that every network looks rows up in as PEFT adapts them. Of others it reads the
+/// weights past the adapter.
+const TABLES: [&str; 5] = [
+    "word_embeddings",
+    "position_embeddings",
+    "token_type_embeddings",
+    "embed_tokens",
+    "tok_embeddings",
+];
+/// The table of T5, which its encoder reads under another name: PEFT changes it there only for single
+/// rows.
+const SHARED: &str = "shared";
+
 /// What merging found.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
@@ -70,6 +83,11 @@ pub(crate) fn merge(
             )));
         } else {
             let place = place.replace(WRAPPED, "");
+            if ends(place.trim_end_matches(".weight"), SHARED) {
+                return Err(invalid(format!(
+                    "the tensor `{name}` is a table that the encoder of T5 reads under another name"
+                )));
+            }
             match base_name(checkpoint, &place).map_err(invalid)? {
                 Some(base) => {
                     let values = values(checkpoint, &base, tensor).map_err(invalid)?;
@@ -224,6 +242,13 @@ impl Parts<'_> {
             return Err(format!(
                 "`{module}` has an adapter, but `target_modules` of `adapter_config.json` does not \
                  name it"
+            ));
+        }
+        if self.is_table && !TABLES.iter().any(|table| ends(module, table)) {
+            return Err(format!(
+                "`{module}` has an adapter of an embedding table, which the network of PEFT does not \
+                 read; known are `{}`",
+                TABLES.join("`, `")
             ));
         }
         let (rank, scale) = settings.scale(module);

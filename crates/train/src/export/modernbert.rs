@@ -41,9 +41,10 @@ pub(super) fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize
     let turns = ropes.map(|rope| turns(graph, &rope));
     for (layer, local) in local.into_iter().enumerate() {
         let name = |part: &str| format!("{prefix}layers.{layer}.{part}");
-        let (away, [cos, sin]) = match local {
-            true => (&near, &turns[1]),
-            false => (&full, &turns[0]),
+        let (away, [cos, sin]) = if local {
+            (&near, &turns[1])
+        } else {
+            (&full, &turns[0])
         };
         // The embeddings are normalised already.
         let y = match layer {
