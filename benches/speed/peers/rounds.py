@@ -15,7 +15,7 @@ from pathlib import Path
 
 import common
 
-FEWEST, PATIENCE_S = 7, 12
+FEWEST, PATIENCE_S = 7, 8
 
 
 def sentence_transformers(folder: Path, max_tokens: int):
