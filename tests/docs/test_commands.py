@@ -21,7 +21,7 @@ import services
 
 # Why a block is not run, and at most how many blocks there are: with another one, ask first whether it can run.
 NOT_RUN = {
-    "builds": (9, "compiles for minutes, or needs a release build: `.ci/run` runs them"),
+    "builds": (11, "compiles for minutes, or needs a release build: `.ci/run` runs them"),
     "installs": (2, "changes the machine; the installer has a test of its own"),
     "minutes": (3, "trains for minutes: tests/it/train_run.rs trains"),
     "needs-corpora": (1, "reads gigabytes of corpora: tests/it/mine/ reads small ones"),
