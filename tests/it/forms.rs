@@ -495,8 +495,13 @@ fn minilm_on_stsbenchmark_has_the_figures_of_sentence_transformers() {
                 let found = records[form]["scores"][key].as_f64().expect("a number");
                 let difference = (found - expected).abs();
                 // Of embeddings that differ in their last bit, some codes of int8 differ by one; of the same embeddings
-                // the figures are the same (`make.py --same`).
-                let most = if form.contains("int8") { 2e-5 } else { 1e-6 };
+                // they differ by at most 3.3e-6 (`make.py --same`).
+                let most = match () {
+                    () if form.contains("int8") => 2e-5,
+                    // Normalised in float32, neighbours change places.
+                    () if form.contains("normalized") => 5e-6,
+                    () => 2e-6,
+                };
                 assert!(difference < most, "{form} {key}: {found} is not {expected}");
                 compared += 1;
             }
