@@ -21,11 +21,11 @@ import services
 
 # Why a block is not run, and at most how many blocks there are: with another one, ask first whether it can run.
 NOT_RUN = {
-    "builds": (7, "compiles for minutes, or needs a release build: `.ci/run` runs them"),
+    "builds": (11, "compiles for minutes, or needs a release build: `.ci/run` runs them"),
     "installs": (2, "changes the machine; the installer has a test of its own"),
     "minutes": (3, "trains for minutes: tests/it/train_run.rs trains"),
     "needs-corpora": (1, "reads gigabytes of corpora: tests/it/mine/ reads small ones"),
-    "needs-docker": (4, "needs a base image from a registry"),
+    "needs-docker": (5, "needs a base image from a registry"),
     "needs-gpu": (2, "needs an NVIDIA card or its compiler"),
     "needs-network": (6, "downloads data or a library: tests/it/hub.rs and others do it from servers of their own"),
     "needs-key": (2, "asks a paid service"),
