@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use korfinsts_base::protobuf::Message;
@@ -44,6 +44,7 @@ fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Took {
         .args(arguments)
         .env_remove("HF_HUB_OFFLINE")
         .envs(variables.iter().copied())
+        .stdin(std::fs::File::open(home.path("stdin")).map_or_else(|_| Stdio::null(), Stdio::from))
         .stdout(file.try_clone().expect("cloned"))
         .stderr(file)
         .spawn()
@@ -325,18 +326,19 @@ fn rows_are_bounded_in_bytes_and_in_number() {
         3,
         "it has more than 134217728 bytes",
     );
-    std::fs::write(home.path("t.txt"), b"\n".repeat((1 << 24) + 2)).expect("written");
+    // Lines of a file are streamed; those of stdin are held.
+    std::fs::write(home.path("stdin"), b"\n".repeat((1 << 24) + 2)).expect("written");
     let model = fixture::model().display().to_string();
     let took = run(
         &home,
-        &["encode", &model, "-i", "t.txt", "-o", "o.npy"],
+        &["encode", &model, "-i", "-", "-o", "o.npy"],
         &[],
     );
     check(
         "17 million texts to encode",
         &took,
         3,
-        "it has more than 16777216 lines",
+        "it has more than 16777216 texts",
     );
     mine::tokenizer(&home);
     let quote = [b"text\n\"".to_vec(), b"a\n".repeat(10 << 20)].concat();
