@@ -385,7 +385,7 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
             "../families/gemma3-window",
             "sliding_window",
             "null",
-            "`sliding_window` is null",
+            "`sliding_window` is `null`, expected a number of tokens",
         ),
         (
             "../families/gemma3-window",
