@@ -329,11 +329,7 @@ fn rows_are_bounded_in_bytes_and_in_number() {
     // Lines of a file are streamed; those of stdin are held.
     std::fs::write(home.path("stdin"), b"\n".repeat((1 << 24) + 2)).expect("written");
     let model = fixture::model().display().to_string();
-    let took = run(
-        &home,
-        &["encode", &model, "-i", "-", "-o", "o.npy"],
-        &[],
-    );
+    let took = run(&home, &["encode", &model, "-i", "-", "-o", "o.npy"], &[]);
     check(
         "17 million texts to encode",
         &took,

@@ -241,7 +241,8 @@ pub fn of_model(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardErr
             other => return other,
         }
     }
-    let found = sound(found)?;
+    none_broken(&found, |_| true)?;
+    let found = found.entries;
     if found.is_empty() {
         return Err(LeaderboardError::NotFound {
             name: name.to_owned(),
@@ -272,9 +273,19 @@ fn named(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
     for rule in rules {
         let of: Vec<Entry> = found.entries.iter().filter(|e| rule(e)).cloned().collect();
         if !of.is_empty() {
+            let is_next_to = |folder: &Path| of.iter().any(|e| e.path.parent() == Some(folder));
+            none_broken(&found, is_next_to)?;
             return one_encoder(name, of);
         }
     }
+    none_broken(&found, |folder| {
+        let folder = folder.file_name().unwrap_or_default().to_string_lossy();
+        let rest = folder
+            .to_lowercase()
+            .strip_prefix(&last(name))
+            .map(str::to_owned);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    })?;
     let mut known: Vec<String> = found
         .entries
         .iter()
@@ -290,15 +301,11 @@ fn named(name: &str, results: &Path) -> Result<Vec<Entry>, LeaderboardError> {
     })
 }
 
-/// The entries, or the first reason why one is broken.
-fn sound(found: Found) -> Result<Vec<Entry>, LeaderboardError> {
-    match found.broken.into_iter().next() {
-        Some((path, _)) => match Entry::read(&path) {
-            Err(error) => Err(error),
-            Ok(entry) => Ok(vec![entry]),
-        },
-        None => Ok(found.entries),
-    }
+/// The first reason why a record in one of the folders is broken: without it, a model would be taken for one that was not run.
+fn none_broken(found: &Found, is_of: impl Fn(&Path) -> bool) -> Result<(), LeaderboardError> {
+    let mut broken = found.broken.iter().map(|(path, _)| path);
+    let first = broken.find(|path| path.parent().is_some_and(&is_of));
+    first.map_or(Ok(()), |path| Entry::read(path).map(|_| ()))
 }
 
 /// Of several forms, the whole embedding.
