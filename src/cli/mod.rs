@@ -123,7 +123,7 @@ fn check_resamples(resamples: usize) -> Result<(), CliError> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Eval(eval::EvalArgs),
+    Eval(Box<eval::EvalArgs>),
     Encode(encode::EncodeArgs),
     Compare(compare::CompareArgs),
     Leaderboard(leaderboard::LeaderboardArgs),

@@ -249,9 +249,10 @@ fn speed(records: &[Record], wide: bool) -> Option<Table> {
         let values = [("machine", &*speed.machine.sentence()), ("lanes", &lanes)];
         texts().fill("cli_speed_machine", &values)
     };
-    let title = match same {
-        true => place(first),
-        false => texts().get("cli_speed_machines").to_owned(),
+    let title = if same {
+        place(first)
+    } else {
+        texts().get("cli_speed_machines").to_owned()
     };
     let mut head = vec!["encoder", "texts", "#texts/s", "#tokens/s"];
     if wide {

@@ -233,7 +233,7 @@ mod tests {
             (
                 r#"{"pooling_mode": "weighted_mean"}"#,
                 "llama",
-                "`weighted_mean`",
+                r#"`"weighted_mean"`, allowed is `mean`"#,
             ),
             ("{}", "gemma3_text", "`model_type` is `gemma3_text`"),
             (r#"{"max_length": 0}"#, "llama", "`max_length` is `0`"),

@@ -22,6 +22,10 @@ use super::{
 const DEVICE_TOKENS: usize = 16_384;
 
 /// A model that was opened: texts to embeddings.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings of a model that do not depend on each other"
+)]
 pub struct TextEncoder {
     tokenizer: Arc<Tokenizer>,
     network: Box<dyn Network>,

@@ -48,7 +48,9 @@ fn rate(shape: [usize; 3], threads: usize) -> Option<f64> {
             match pool {
                 Ok(pool) => pool.install(|| runs(shape, times, &barrier)).ok(),
                 Err(_) => {
-                    (0..RUNS).for_each(|_| drop(barrier.wait()));
+                    (0..RUNS).for_each(|_| {
+                        barrier.wait();
+                    });
                     None
                 }
             }

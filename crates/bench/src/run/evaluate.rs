@@ -150,9 +150,10 @@ impl EvaluatedEncoder<'_> {
             .forms
             .check(stores[0].set().dimension(), &spec.name)?;
         let texts_encoded = progress.encoded;
-        let speed = match options.speed {
-            true => Some(Box::new(speed::measure(self, options.encode, progress.to)?)),
-            false => None,
+        let speed = if options.speed {
+            Some(Box::new(speed::measure(self, options.encode, progress.to)?))
+        } else {
+            None
         };
         for suite in suites {
             let sets = [

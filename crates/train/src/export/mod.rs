@@ -210,8 +210,8 @@ fn bert(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
         away = graph.op("Add", &[&away, &bias], &[]);
     }
     let heads = Heads {
-        heads,
-        head,
+        count: heads,
+        width: head,
         scale: Some(1.0 / (head as f32).sqrt()),
     };
     for layer in 0..layers {
@@ -240,22 +240,22 @@ fn bert(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
 
 /// Attention of several heads.
 struct Heads {
-    heads: usize,
-    head: usize,
+    count: usize,
+    width: usize,
     /// What scores are multiplied by, where it is not 1.
     scale: Option<f32>,
 }
 
 impl Heads {
-    /// `[batch, sequence, heads * head]` as `[batch, heads, sequence, head]`.
+    /// `[batch, sequence, count * width]` as `[batch, count, sequence, width]`.
     fn split(&self, graph: &mut Graph, x: &str) -> String {
-        let shape = graph.ints(&[0, 0, self.heads as i64, self.head as i64]);
+        let shape = graph.ints(&[0, 0, self.count as i64, self.width as i64]);
         let x = graph.op("Reshape", &[x, &shape], &[]);
         let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
         graph.op("Transpose", &[&x], &[order])
     }
 
-    /// What each token sees, `[batch, sequence, heads * head]`; `away` is added to the scores.
+    /// What each token sees, `[batch, sequence, count * width]`; `away` is added to the scores.
     fn attend(&self, graph: &mut Graph, [q, k, v]: &[String; 3], away: &str) -> String {
         let order = ("perm", Attribute::Ints(&[0, 1, 3, 2]));
         let k = graph.op("Transpose", &[k], &[order]);
@@ -269,7 +269,7 @@ impl Heads {
         let seen = graph.op("MatMul", &[&weights, v], &[]);
         let order = ("perm", Attribute::Ints(&[0, 2, 1, 3]));
         let seen = graph.op("Transpose", &[&seen], &[order]);
-        let join = graph.ints(&[0, 0, (self.heads * self.head) as i64]);
+        let join = graph.ints(&[0, 0, (self.count * self.width) as i64]);
         graph.op("Reshape", &[&seen, &join], &[])
     }
 }

@@ -28,8 +28,8 @@ pub(super) fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize
     let (local, window) = modernbert::local(&config, layers).map_err(EncoderError::from)?;
     let ropes = modernbert::ropes(&config, head).map_err(EncoderError::from)?;
     let heads = Heads {
-        heads,
-        head,
+        count: heads,
+        width: head,
         scale: Some(1.0 / (head as f32).sqrt()),
     };
     let prefix = graph.prefix(WORDS)?;

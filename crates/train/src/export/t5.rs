@@ -16,8 +16,8 @@ const FIRST: &str = "block.0.layer.0.SelfAttention.q.weight";
 pub(super) fn transformer(graph: &mut Graph, spec: &EncoderSpec) -> Result<usize, TrainError> {
     let (hidden, layers) = (size(spec, "d_model")?, size(spec, "num_layers")?);
     let heads = Heads {
-        heads: size(spec, "num_heads")?,
-        head: size(spec, "d_kv")?,
+        count: size(spec, "num_heads")?,
+        width: size(spec, "d_kv")?,
         scale: None,
     };
     let epsilon = number(spec, "layer_norm_epsilon", 1e-6);
