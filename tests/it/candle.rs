@@ -481,7 +481,7 @@ fn what_a_configuration_says_and_is_not_supported_is_an_error() {
             "../families/deberta-buckets",
             "share_att_key",
             "false",
-            "`share_att_key` is not `true`",
+            "`share_att_key` is `false`, expected `true`",
         ),
         (
             "../families/deberta-buckets",
