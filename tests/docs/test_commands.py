@@ -35,7 +35,7 @@ NOT_RUN = {
 # Run where KORFINSTS_SHARED has the suites, which may not be shipped.
 SUITES = "needs-suites"
 # Scripts for schedulers, which tests/it/shards.rs runs.
-SCHEDULERS = ("docs/slurm.md", "docs/kubernetes.md")
+SCHEDULERS = ("docs/slurm.md", "docs/kubernetes.md", "docs/scaling.md")
 # What a page takes as done in its text.
 BEFORE = {
     "README.md": "korfinsts eval models/adapted models/base --suite korfin-shift",
