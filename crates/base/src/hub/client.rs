@@ -228,14 +228,7 @@ impl Hub {
         if self.settings.offline {
             return cached()?.ok_or_else(|| self.offline(&format!("`{id}` at `{revision}`")));
         }
-        let url = format!(
-            "{}/api/{}/{}/revision/{}",
-            self.settings.endpoint,
-            id.kind().plural(),
-            id.name(),
-            escape(revision, false)
-        );
-        let what = format!("{} `{}` at `{revision}`", noun(id), id.name());
+        let (url, what) = self.revision(id, revision);
         let remote = Remote {
             url: &url,
             what: &what,
@@ -506,6 +499,19 @@ impl Hub {
             fs::remove_file(&blob)?;
         }
         Ok(true)
+    }
+
+    /// The address of a revision, and its name in messages.
+    pub(super) fn revision(&self, id: &RepoId, revision: &str) -> (String, String) {
+        let url = format!(
+            "{}/api/{}/{}/revision/{}",
+            self.settings.endpoint,
+            id.kind().plural(),
+            id.name(),
+            escape(revision, false)
+        );
+        let what = format!("{} `{}` at `{revision}`", noun(id), id.name());
+        (url, what)
     }
 
     /// A GET with retries whose answer is a success.

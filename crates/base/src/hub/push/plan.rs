@@ -172,14 +172,8 @@ impl Hub {
     /// # Errors
     /// When the hub cannot be reached or refuses, or its answer names no commit.
     pub fn head(&self, id: &RepoId, revision: &str) -> Result<Option<Head>, HubError> {
-        let url = format!(
-            "{}/api/{}/{}/revision/{}?blobs=true",
-            self.settings.endpoint,
-            id.kind().plural(),
-            id.name(),
-            escape(revision, false)
-        );
-        let what = format!("{} `{}` at `{revision}`", noun(id), id.name());
+        let (url, what) = self.revision(id, revision);
+        let url = format!("{url}?blobs=true");
         let remote = Remote {
             url: &url,
             what: &what,
